@@ -1,0 +1,3 @@
+"""SMART, submodular data mixtures for instruction tuning, as Dagster software-defined assets."""
+
+__version__ = "0.1.0"

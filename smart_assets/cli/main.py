@@ -1,0 +1,138 @@
+"""The commands of `smart`: what each takes. Their work is imported when they run, so that `--help` is instant."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smart_assets.errors import SmartError
+
+app = typer.Typer(
+    name="smart",
+    help="SMART data mixtures for instruction tuning as Dagster assets: which rows of which tasks, and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="SMART_CONFIG", help="The smart.yaml, or its folder.", show_default="./smart.yaml"),
+]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
+    sample: Annotated[bool, typer.Option("--sample", help="Also write the bundled sample tasks.")] = False,
+) -> None:
+    """Start a project: a commented smart.yaml, and the Dagster files beside it."""
+    from smart_assets.cli.start import init_project
+
+    init_project(folder, sample)
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Where the task files go.")],
+    seed: Annotated[int, typer.Option(help="Another seed gives other rows.")] = 23,
+) -> None:
+    """Write the bundled sample tasks, generated from a seed."""
+    from smart_assets.cli.start import write_sample_tasks
+
+    write_sample_tasks(folder, seed)
+
+
+@app.command("run")
+def run_command(
+    config: Config = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            "-s",
+            help="An asset, or `asset[partition]`; with all that it is made from. May be given again. Default: all.",
+        ),
+    ] = None,
+) -> None:
+    """Make what is out of date, in this process."""
+    from smart_assets.cli.run import run_selected
+
+    run_selected(config, select or [])
+
+
+@app.command()
+def status(
+    config: Config = None,
+    all_: Annotated[bool, typer.Option("--all", help="Also what is current.")] = False,
+) -> None:
+    """What is out of date, and why."""
+    from smart_assets.cli.show import show_status
+
+    show_status(config, all_)
+
+
+@app.command()
+def tasks(config: Config = None) -> None:
+    """The tasks: rows, rejected rows, and each recipe's weights."""
+    from smart_assets.cli.show import show_tasks
+
+    show_tasks(config)
+
+
+@app.command()
+def export(
+    budget: Annotated[int, typer.Argument(help="A budget of smart.yaml.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe of smart.yaml.")],
+    out: Annotated[Path, typer.Argument(help="FILE.jsonl, FILE.parquet, or a folder for a Hugging Face dataset.")],
+    config: Config = None,
+    seed: Annotated[int | None, typer.Option(help="The row set of this seed, where rows are random.")] = None,
+) -> None:
+    """Write a selected subset with its texts, without training anything."""
+    from smart_assets.cli.export import export_subset
+
+    export_subset(config, (budget, recipe), out, seed)
+
+
+@app.command()
+def sql(
+    query: Annotated[str | None, typer.Argument(help="A query; without one, read queries from the terminal.")] = None,
+    config: Config = None,
+) -> None:
+    """Ask the store in SQL (DuckDB)."""
+    from smart_assets.cli.sql import run_sql
+
+    run_sql(config, query)
+
+
+@app.command()
+def dev(
+    config: Config = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
+) -> None:
+    """Start the Dagster UI and daemon on 127.0.0.1."""
+    from smart_assets.cli.dev import start_dagster
+
+    start_dagster(config, port)
+
+
+def run() -> None:
+    """The entry point: errors for the user are one message and exit status 1, never a traceback."""
+    try:
+        app()
+    except SmartError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; what was made stays, and the next run goes on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names and rows come from files, and a terminal would obey them."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -1,0 +1,41 @@
+"""`smart run`."""
+
+import time
+from pathlib import Path
+
+import typer
+
+from smart_assets.cli.start import require_instance
+from smart_assets.cli.terminal import TerminalDisplay, console, plain
+from smart_assets.lineage.graph import STEPS, closure, find_partitions
+from smart_assets.pipeline.mixture_report import PAGE
+from smart_assets.pipeline.step import AssetPartition
+from smart_assets.settings import Project, load_project
+
+
+def run_selected(config: Path | None, names: list[str]) -> None:
+    """Make what is out of date of the named assets and all that they are made from."""
+    project = load_project(config)
+    make_current(project, find_partitions(project, names or list(STEPS)))
+    report = project.store.current("mixture_report", None)
+    if report is not None:
+        console.print(plain(f"report: {project.store.artifact(report) / PAGE}"))
+    console.print(plain(f"UI:     smart dev --config {project.config}"))
+
+
+def make_current(project: Project, targets: frozenset[AssetPartition]) -> None:
+    """Run the plan for the targets; exit with 1 where something failed or could not be made."""
+    from smart_assets.defs.run import run_plan
+
+    require_instance(project)
+    started = time.monotonic()
+    summary = run_plan(project, closure(project, targets), TerminalDisplay())
+    for key, reason in summary.held_up.items():
+        console.print(plain(f"- {key} was not made: {reason}", "yellow"))
+    seconds = time.monotonic() - started
+    if not summary.made and not summary.failed and not summary.held_up:
+        console.print(plain(f"nothing to do: everything is up to date ({seconds:.1f} s)"))
+    elif summary.made:
+        console.print(plain(f"{len(summary.made)} partitions made in {seconds:.0f} s"))
+    if summary.failed or summary.held_up:
+        raise typer.Exit(1)

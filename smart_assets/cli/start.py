@@ -1,0 +1,61 @@
+"""`smart init` and `smart sample`: a new project's files, and the bundled tasks."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from smart_assets.cli.terminal import console, plain
+from smart_assets.errors import SettingsError
+from smart_assets.settings import Project
+
+# Beside smart.yaml; DAGSTER_HOME is the project's folder, and Dagster reads its dagster.yaml there.
+INSTANCE_FILES = {"dagster.yaml": "dagster.yaml", "workspace.yaml": "workspace.yaml", "gitignore": ".gitignore"}
+SAMPLE_FOLDER = "tasks/sample"
+
+
+def template(name: str) -> str:
+    """The text of a file that `smart init` writes."""
+    return files("smart_assets.cli").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def init_project(folder: Path, sample: bool) -> None:
+    """Write the files of a new project; what is there already is left alone.
+
+    Raises:
+        SettingsError: the folder has a smart.yaml, or cannot be written.
+    """
+    config = folder / "smart.yaml"
+    if config.exists():
+        raise SettingsError(f"{config} is there already: edit it, or name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.write_text(template("smart.yaml"), encoding="utf-8")
+        write_instance_files(folder)
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be written: {error.strerror}") from error
+    console.print(plain(f"{config} is written."))
+    if sample:
+        write_sample_tasks(folder / SAMPLE_FOLDER, seed=23)
+        console.print(plain(f"Next: cd {folder} && smart run --select selected_subset"))
+    else:
+        console.print(plain(f"Put task files into {folder / SAMPLE_FOLDER}, or name your own under `sources:`."))
+
+
+def write_instance_files(folder: Path) -> None:
+    """Write the Dagster files that are not there yet."""
+    for name, target in INSTANCE_FILES.items():
+        if not (folder / target).exists():
+            (folder / target).write_text(template(name), encoding="utf-8")
+
+
+def require_instance(project: Project) -> None:
+    """Make sure that the project's folder can be a Dagster home."""
+    if not (project.root / "dagster.yaml").exists():
+        (project.root / "dagster.yaml").write_text(template("dagster.yaml"), encoding="utf-8")
+
+
+def write_sample_tasks(folder: Path, seed: int) -> None:
+    """Write the bundled tasks."""
+    from smart_assets.sample import write_sample
+
+    summary = write_sample(folder, seed)
+    console.print(plain(f"{summary.total} rows of {len(summary.rows)} tasks are in {folder}."))

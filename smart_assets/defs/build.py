@@ -1,0 +1,30 @@
+"""All definitions of a project."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from smart_assets.defs.assets import build_assets
+from smart_assets.defs.automation import build_schedules, build_sensors
+from smart_assets.defs.checks import build_checks
+from smart_assets.defs.executors import build_executor
+from smart_assets.defs.resources import ComputeDevice
+from smart_assets.settings import Project
+
+
+def build_definitions(
+    project: Project, loggers: Mapping[str, dg.LoggerDefinition] | None = None
+) -> dg.Definitions:
+    """Assets, checks, sensors, the schedule, resources and the executor that `smart.yaml` asks for."""
+    return dg.Definitions(
+        assets=build_assets(project),
+        asset_checks=build_checks(project),
+        sensors=build_sensors(project),
+        schedules=build_schedules(project),
+        resources={
+            "device": ComputeDevice(setting=project.settings.device),
+            "pipes": dg.PipesSubprocessClient(),
+        },
+        loggers=loggers,
+        executor=build_executor(project.settings),
+    )

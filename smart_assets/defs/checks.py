@@ -1,0 +1,79 @@
+"""Asset checks: each reads what lies in the store, not what the step believed, and can be run again at any time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+
+from smart_assets.defs.partitions import partition_key, partitions_of
+from smart_assets.errors import SmartError
+from smart_assets.pipeline import verdicts
+from smart_assets.pipeline.step import AssetPartition
+from smart_assets.pipeline.verdicts import Verdict
+from smart_assets.settings import Project
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCard:
+    """The Dagster side of one check."""
+
+    asset: str
+    name: str
+    description: str
+    judge: Callable[[Project, str | None], Verdict]
+
+
+CHECKS: tuple[CheckCard, ...] = (
+    CheckCard(
+        "prompt_embeddings", "vectors_are_unit", "Every vector is finite and of length 1.", verdicts.vectors_are_unit
+    ),
+    CheckCard(
+        "instance_orderings",
+        "orderings_reproduce",
+        "Every ordering is a permutation of its group, and its gains add up to the objective's value.",
+        verdicts.orderings_reproduce,
+    ),
+    CheckCard(
+        "selected_subset",
+        "budgets_hold",
+        "The task budgets add up to the total budget, and none is larger than its task.",
+        verdicts.budgets_hold,
+    ),
+    CheckCard("selected_subset", "rows_are_distinct", "No row stands twice in a subset.", verdicts.rows_are_distinct),
+    CheckCard(
+        "selected_subset",
+        "no_held_out_rows",
+        "No held-out row, and no row with the prompt of one, is in the subset.",
+        verdicts.no_held_out_rows,
+    ),
+    CheckCard("finetuned_checkpoint", "loss_is_finite", "Every recorded loss is finite.", verdicts.loss_is_finite),
+    CheckCard(
+        "finetuned_checkpoint",
+        "selected_tasks_trained",
+        "Every task of the subset is in the checkpoint's record with all its rows.",
+        verdicts.selected_tasks_trained,
+    ),
+)
+
+
+def build_checks(project: Project) -> list[dg.AssetChecksDefinition]:
+    """All checks of a project; each blocks what depends on its asset."""
+    return [_check(project, card) for card in CHECKS]
+
+
+def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=card.asset,
+        name=card.name,
+        description=card.description,
+        blocking=True,
+        partitions_def=partitions_of(project, card.asset),
+    )
+    def definition(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        try:
+            verdict = card.judge(project, partition_key(context))
+        except SmartError as error:
+            raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
+        return dg.AssetCheckResult(passed=verdict.passed, description=verdict.sentence, metadata=dict(verdict.figures))
+
+    return definition

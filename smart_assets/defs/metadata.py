@@ -1,0 +1,164 @@
+"""What a person wants to see of a materialization: figures, a table, and a picture where it helps."""
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.lineage.materialize import Outcome
+from smart_assets.pipeline.mixture_report import PAGE
+from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
+from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
+from smart_assets.report import pictures
+from smart_assets.report.content import LossCurve, MixtureBudgets
+from smart_assets.settings import Project
+from smart_assets.store import Manifest
+
+Metadata = dict[str, Any]
+TABLE_ROWS = 100
+
+
+def metadata_of(project: Project, outcome: Outcome) -> Metadata:
+    """Figures of the manifest, and what the asset itself has to show."""
+    manifest = outcome.manifest
+    store = project.store
+    inputs = Inputs(store, {AssetPartition(manifest.asset, manifest.partition): manifest})
+    shown = _SHOWN.get(manifest.asset)
+    return {
+        "content version": manifest.content_version,
+        "unchanged": outcome.unchanged,
+        **_figures(manifest.summary),
+        "seconds": float(manifest.made["seconds"]),
+        "peak memory (MB)": round(manifest.made["peak_memory_bytes"] / 1e6),
+        "device": manifest.made["device"],
+        "artifact": dg.MetadataValue.path(str(store.artifact(manifest))),
+        **(shown(inputs, manifest) if shown else {}),
+    }
+
+
+def _figures(summary: Mapping[str, Any]) -> Metadata:
+    return {
+        name: dg.MetadataValue.json(value) if isinstance(value, dict | list | tuple) else value
+        for name, value in summary.items()
+    }
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """A PNG as metadata."""
+    return dg.MetadataValue.md(f"![]({'data:image/png;base64,' + b64encode(png).decode('ascii')})")
+
+
+def table(rows: pa.Table) -> dg.TableMetadataValue:
+    """The first rows of a table as metadata."""
+    records = [
+        dg.TableRecord({name: value if value is not None else "" for name, value in row.items()})
+        for row in rows.slice(0, TABLE_ROWS).to_pylist()
+    ]
+    kinds = {name: _column_kind(rows.schema.field(name).type) for name in rows.column_names}
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in kinds.items()])
+    return dg.MetadataValue.table(records, schema)
+
+
+def _column_kind(kind: pa.DataType) -> str:
+    if pa.types.is_integer(kind):
+        return "int"
+    return "float" if pa.types.is_floating(kind) else "string"
+
+
+def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
+    tasks = source_tasks(inputs, str(manifest.partition))
+    origins = inputs.store.folder(manifest.attachments["origins"])
+    rejected = pq.read_table(origins / "rejected.parquet", columns=["file", "line", "task", "reason"])
+    reasons = pc.value_counts(rejected["reason"]).to_pylist()
+    return {
+        "tasks and rows": picture(pictures.row_counts(tasks)),
+        "rejected": table(rejected),
+        "rejection reasons": dg.MetadataValue.json({reason["values"]: reason["counts"] for reason in reasons}),
+    }
+
+
+def _prompt_embeddings(inputs: Inputs, manifest: Manifest) -> Metadata:
+    return {name: manifest.made[name] for name in ("prompts embedded", "prompts reused")}
+
+
+def _similarity_index(inputs: Inputs, manifest: Manifest) -> Metadata:
+    folder = inputs.store.artifact(manifest)
+    nearest = np.load(folder / "nearest.npy", allow_pickle=False)
+    pairs = pq.read_table(folder / "near_duplicates.parquet")
+    return {
+        "nearest neighbours": picture(pictures.similarity_histogram(nearest, manifest.summary["threshold"])),
+        "near duplicates": table(pairs),
+    }
+
+
+def _instance_orderings(inputs: Inputs, manifest: Manifest) -> Metadata:
+    groups = pq.read_table(inputs.store.artifact(manifest) / "groups.parquet")
+    largest = groups.drop_columns(["key"]).sort_by([("rows", "descending"), ("task", "ascending")])
+    return {
+        "largest groups": table(largest.slice(0, 30)),
+        "groups ordered": manifest.made["groups ordered"],
+        "groups reused": manifest.made["groups reused"],
+    }
+
+
+def _task_scores(inputs: Inputs, manifest: Manifest) -> Metadata:
+    scores = pq.read_table(inputs.store.artifact(manifest) / "scores.parquet")
+    curves = {f"gains by {gains.objective}": picture(pictures.gain_curve(gains)) for gains in objective_gains(scores)}
+    return {"scores": table(scores), **curves}
+
+
+def _selected_subset(inputs: Inputs, manifest: Manifest) -> Metadata:
+    budget, recipe = split_grid_key(manifest.partition)
+    folder = inputs.store.artifact(manifest)
+    mixture = MixtureBudgets(budget, recipe, task_rows(inputs, str(manifest.partition)))
+    return {
+        "rows of each task": picture(pictures.task_budget_bars([mixture], [recipe])),
+        "task budgets": table(pq.read_table(folder / "task_budgets.parquet")),
+    }
+
+
+def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
+    folder = inputs.store.artifact(manifest)
+    return {"loss": picture(pictures.loss_curve(loss_curves(folder)))}
+
+
+def loss_curves(checkpoint: Path) -> list[LossCurve]:
+    """The loss of every seed of a checkpoint."""
+    curves: list[LossCurve] = []
+    for path in sorted(checkpoint.glob("seed-*/loss.parquet")):
+        rows = pq.read_table(path)
+        seed = int(path.parent.name.removeprefix("seed-"))
+        curves.append(LossCurve(seed, rows["step"].to_numpy(), rows["loss"].to_numpy()))
+    return curves
+
+
+def _results(inputs: Inputs, manifest: Manifest) -> Metadata:
+    folder = inputs.store.artifact(manifest)
+    return {
+        f"metrics of {path.parent.name}": table(pq.read_table(path)) for path in sorted(folder.glob("*/metrics.parquet"))
+    }
+
+
+def _mixture_report(inputs: Inputs, manifest: Manifest) -> Metadata:
+    page = inputs.store.artifact(manifest) / PAGE
+    return {"page": dg.MetadataValue.url(page.as_uri())}
+
+
+_SHOWN: Mapping[str, Callable[[Inputs, Manifest], Metadata]] = {
+    "raw_tasks": _raw_tasks,
+    "prompt_embeddings": _prompt_embeddings,
+    "similarity_index": _similarity_index,
+    "instance_orderings": _instance_orderings,
+    "task_scores": _task_scores,
+    "selected_subset": _selected_subset,
+    "finetuned_checkpoint": _finetuned_checkpoint,
+    "base_model_results": _results,
+    "eval_results": _results,
+    "mixture_report": _mixture_report,
+}

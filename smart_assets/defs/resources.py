@@ -1,0 +1,50 @@
+"""The resources that a step is given: the compute device, and the way to start a program of its own."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from smart_assets.errors import ProgramError
+from smart_assets.pipeline.step import RunContext
+
+
+class ComputeDevice(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
+    """Chooses the device of every asset that can use a GPU."""
+
+    setting: str = "auto"
+
+    def resolve(self) -> str:
+        """`cpu` or `cuda:N`; `auto` takes the first GPU where torch finds one."""
+        if self.setting == "cpu" or (self.setting == "auto" and not _may_have_gpu()):
+            return "cpu"
+        import torch
+
+        if not torch.cuda.is_available():
+            if self.setting == "auto":
+                return "cpu"
+            raise dg.Failure(
+                f"device {self.setting!r} is set in smart.yaml, but torch finds no GPU: set `device: auto` or `cpu`, "
+                "or install the GPU build of torch",
+                allow_retries=False,
+            )
+        return "cuda:0" if self.setting in ("auto", "cuda") else self.setting
+
+
+def _may_have_gpu() -> bool:
+    """A look that costs nothing, so that a machine without a GPU never imports torch for it."""
+    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or shutil.which("nvidia-smi") is not None
+
+
+def run_context(context: dg.AssetExecutionContext, device: str, pipes: dg.PipesSubprocessClient) -> RunContext:
+    """What a step needs of Dagster, as plain callables."""
+
+    def launch(arguments: Sequence[str]) -> None:
+        try:
+            pipes.run(context=context, command=[sys.executable, *arguments])
+        except dg.DagsterPipesExecutionError as error:
+            raise ProgramError(str(error)) from error
+
+    return RunContext(context.log.info, launch, device, context.run_id)

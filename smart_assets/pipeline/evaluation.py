@@ -1,0 +1,79 @@
+"""What the base model's and the checkpoints' evaluations share: the job, its parameters, and a summary of results."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.pipeline.parquet import write_table
+from smart_assets.pipeline.program import run_program
+from smart_assets.pipeline.rows import TEXT_COLUMNS, read_split
+from smart_assets.pipeline.step import Inputs, RunContext
+from smart_assets.settings import Project
+from smart_assets.tasks.files import folder_state
+
+
+def evaluation_parameters(project: Project) -> dict[str, Any]:
+    """Everything of `smart.yaml` that decides an evaluation's figures."""
+    evaluate = project.settings.evaluate
+    include = evaluate.include_path
+    return {
+        "evaluate": evaluate.model_dump(mode="json", exclude={"batch_size", "include_path"}),
+        "include": folder_state(Path(include)) if include else {},
+        "prompt_format": project.settings.finetune.prompt_format,
+        "precision": project.settings.finetune.precision,
+    }
+
+
+def evaluate_model(
+    project: Project, inputs: Inputs, checkpoint: Path | None, out: Path, run: RunContext
+) -> dict[str, Any]:
+    """Evaluate one model (the base model where `checkpoint` is None) into the folder `out`; gives what it cost."""
+    held_out = read_split(project, inputs, "validation").sort_by([("task", "ascending"), ("id", "ascending")])
+    rows: Path | None = None
+    if held_out.num_rows:
+        rows = out.parent.parent / f"held-out-{out.name}.parquet"
+        write_table(held_out.select(TEXT_COLUMNS), rows)
+    finetune = project.settings.finetune
+    job = EvaluationJob(
+        model=_existing(checkpoint, "model"),
+        adapter=_existing(checkpoint, "adapter"),
+        base_model=finetune.base_model,
+        revision=finetune.revision,
+        trust_remote_code=finetune.trust_remote_code,
+        model_cache=project.store.cache_folder("models"),
+        rows=rows,
+        out=out,
+        evaluate=project.settings.evaluate,
+        prompt_format=finetune.prompt_format,
+        precision=finetune.precision,
+        device=run.device,
+    )
+    run.log(f"evaluating {'the base model' if checkpoint is None else checkpoint.name} on {held_out.num_rows} rows")
+    return run_program(run, "smart_assets.evaluation", partial(EvaluationJob.write, job), out)
+
+
+def _existing(checkpoint: Path | None, name: str) -> Path | None:
+    folder = checkpoint and checkpoint / name
+    return folder if folder and folder.exists() else None
+
+
+def summary_of(content: Path) -> dict[str, Any]:
+    """The macro means of each evaluated model of an artifact, by the name of its folder."""
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(content.glob("*/result.json"))
+    }
+
+
+def held_out_metrics(folder: Path) -> dict[str, dict[str, float]]:
+    """Metric -> task -> value on the held-out rows of one evaluated model."""
+    table = pq.read_table(folder / "metrics.parquet")
+    held_out = table.filter(pc.equal(table["benchmark"], "held_out"))
+    metrics: dict[str, dict[str, float]] = {}
+    for row in held_out.to_pylist():
+        metrics.setdefault(row["metric"], {})[row["task"]] = row["value"]
+    return metrics

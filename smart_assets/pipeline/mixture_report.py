@@ -1,0 +1,42 @@
+"""`mixture_report`: what the other assets hold, gathered into one page and its pictures."""
+
+from smart_assets.pipeline.report_content import gather
+from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, grid_key
+from smart_assets.report.page import render_page
+from smart_assets.settings import Project
+
+NAME = "mixture_report"
+CODE_VERSION = "1"
+PAGE = "report.html"
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from all that is there: before any training the page shows the mixtures alone."""
+    settings = project.settings
+    grid = [grid_key(budget, recipe) for budget in settings.budgets for recipe in settings.recipes]
+    inputs = [Input(AssetPartition("task_scores"))]
+    for source in settings.sources:
+        inputs.append(Input(AssetPartition("raw_tasks", source)))
+        inputs.append(Input(AssetPartition("similarity_index", source), optional=True))
+    for partition_key in grid:
+        inputs.append(Input(AssetPartition("selected_subset", partition_key), optional=True))
+        inputs.append(Input(AssetPartition("eval_results", partition_key), optional=True))
+    inputs.append(Input(AssetPartition("base_model_results"), optional=True))
+    return Wanted(
+        AssetPartition(NAME, partition), tuple(inputs), {"title": project.root.name, "grid": grid}, CODE_VERSION
+    )
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `report.html`, which needs nothing else."""
+    content = gather(project, inputs)
+    page = render_page(content)
+    (out.content / PAGE).write_text(page, encoding="utf-8")
+    return Made(
+        summary={
+            "tasks": len(content.tasks),
+            "mixtures": len(content.mixtures),
+            "evaluated models": len({(row.budget, row.recipe, row.seed) for row in content.measurements}),
+            "bytes": len(page.encode()),
+        }
+    )

@@ -1,0 +1,212 @@
+"""Gathering the report's content from the artifacts; the page itself knows nothing of the store."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
+from smart_assets.report.content import (
+    ArtifactVersion,
+    Measurement,
+    MixtureBudgets,
+    NearDuplicatePair,
+    NearDuplicates,
+    ObjectiveGains,
+    Provenance,
+    RejectedRow,
+    RejectionCount,
+    Rejections,
+    ReportContent,
+    TaskKernel,
+    TaskSummary,
+)
+from smart_assets.report.task_geometry import task_plane
+from smart_assets.settings import Project
+
+EXAMPLES = 50  # rejected rows shown
+PAIRS = 20  # near-duplicate pairs shown
+
+
+def gather(project: Project, inputs: Inputs) -> ReportContent:
+    """Everything on the page, from the artifacts that are there."""
+    scores = inputs.folder("task_scores")
+    names = tuple(pq.read_table(scores / "tasks.parquet")["task"].to_pylist())
+    mixtures = tuple(
+        MixtureBudgets(budget, recipe, task_rows(inputs, grid_key(budget, recipe)))
+        for budget, recipe in _grid(project)
+        if inputs.find("selected_subset", grid_key(budget, recipe)) is not None
+    )
+    return ReportContent(
+        title=f"SMART mixture report: {project.root.name}",
+        tasks=gather_tasks(project, inputs),
+        plane=task_plane(names, np.load(scores / "task_vectors.npy", allow_pickle=False)),
+        kernel=TaskKernel(names, np.load(scores / "kernel.npy", allow_pickle=False)),
+        objectives=objective_gains(pq.read_table(scores / "scores.parquet")),
+        mixtures=mixtures,
+        measurements=_measurements(project, inputs, {(m.budget, m.recipe): m.rows for m in mixtures}),
+        rejections=_rejections(project, inputs),
+        near_duplicates=_near_duplicates(project, inputs),
+        provenance=_provenance(project, inputs),
+    )
+
+
+def _grid(project: Project) -> list[tuple[int, str]]:
+    return [(budget, recipe) for budget in project.settings.budgets for recipe in project.settings.recipes]
+
+
+def task_rows(inputs: Inputs, partition: str) -> dict[str, int]:
+    """Task -> rows of a subset; the mean over row sets where rows are drawn anew for each seed."""
+    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
+    sets = max(1, pc.count_distinct(subset["seed"]).as_py())
+    counts = pc.value_counts(subset["task"]).to_pylist()
+    return {count["values"]: round(count["counts"] / sets) for count in counts}
+
+
+def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
+    """The tasks' greedy order by each objective of `scores.parquet`."""
+    found: list[ObjectiveGains] = []
+    for label in pc.unique(scores["objective"]).to_pylist():
+        rows = scores.filter(pc.equal(scores["objective"], label)).sort_by("rank")
+        found.append(
+            ObjectiveGains(
+                label, tuple(rows["task"].to_pylist()), rows["gain"].to_numpy(), rows["weight"].to_numpy()
+            )
+        )
+    return tuple(found)
+
+
+def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
+    """The tasks of all sources that were read, with the weights of the recipes that were applied."""
+    weights = _weights(project, inputs)
+    return tuple(
+        TaskSummary(
+            task.source,
+            task.task,
+            task.train_rows,
+            task.validation_rows,
+            task.rejected_rows,
+            {recipe: found[task.task] for recipe, found in weights.items() if task.task in found},
+        )
+        for source in project.settings.sources
+        if inputs.find("raw_tasks", source) is not None
+        for task in source_tasks(inputs, source)
+    )
+
+
+def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
+    """The tasks of a source with their rows, by name; no mixture weights."""
+    manifest = inputs.manifest("raw_tasks", source)
+    rows = pq.read_table(inputs.folder("raw_tasks", source) / "instances.parquet", columns=["task", "split"])
+    sides = Counter(zip(rows["task"].to_pylist(), rows["split"].to_pylist(), strict=True))
+    seen = pq.read_table(inputs.store.folder(manifest.attachments["origins"]) / "tasks.parquet").to_pylist()
+    return [
+        TaskSummary(
+            source, row["task"], sides[row["task"], "train"], sides[row["task"], "validation"], row["rejected"], {}
+        )
+        for row in seen
+        if row["accepted"]
+    ]
+
+
+def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
+    """Recipe -> task -> weight before rounding and caps, from the first budget that is there."""
+    found: dict[str, dict[str, float]] = {}
+    for budget, recipe in _grid(project):
+        key = grid_key(budget, recipe)
+        if recipe in found or inputs.find("selected_subset", key) is None:
+            continue
+        table = pq.read_table(inputs.folder("selected_subset", key) / "task_budgets.parquet")
+        found[recipe] = dict(zip(table["task"].to_pylist(), table["weight"].to_pylist(), strict=True))
+    return found
+
+
+def _measurements(
+    project: Project, inputs: Inputs, mixtures: dict[tuple[int, str], Any]
+) -> tuple[Measurement, ...]:
+    found: list[Measurement] = []
+    if inputs.find("base_model_results") is not None:
+        rows = pq.read_table(inputs.folder("base_model_results") / "base" / "metrics.parquet").to_pylist()
+        found += [_measurement(row, None, None, None, False) for row in rows]
+    for budget, recipe in _grid(project):
+        key = grid_key(budget, recipe)
+        if inputs.find("eval_results", key) is None:
+            continue
+        trained = mixtures.get((budget, recipe), {})
+        for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
+            seed = int(folder.name.removeprefix("seed-"))
+            rows = pq.read_table(folder / "metrics.parquet").to_pylist()
+            found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
+    return tuple(found)
+
+
+def _measurement(
+    row: dict[str, Any], budget: int | None, recipe: str | None, seed: int | None, trained: bool
+) -> Measurement:
+    return Measurement(budget, recipe, seed, row["benchmark"], row["task"], row["metric"], row["value"], trained)
+
+
+def _rejections(project: Project, inputs: Inputs) -> Rejections:
+    counts: list[RejectionCount] = []
+    examples: list[RejectedRow] = []
+    left_out: list[str] = []
+    for source in project.settings.sources:
+        origins = inputs.store.folder(inputs.manifest("raw_tasks", source).attachments["origins"])
+        rejected = pq.read_table(origins / "rejected.parquet")
+        reasons = pc.value_counts(rejected["reason"]).to_pylist()
+        counts += [RejectionCount(source, reason["values"], reason["counts"]) for reason in reasons]
+        examples += [
+            RejectedRow(source, row["file"], row["line"], row["reason"], row["excerpt"])
+            for row in rejected.slice(0, EXAMPLES).to_pylist()
+        ]
+        tasks = pq.read_table(origins / "tasks.parquet")
+        left_out += tasks.filter(pc.equal(tasks["accepted"], 0))["task"].to_pylist()
+    return Rejections(tuple(counts), tuple(examples[:EXAMPLES]), tuple(left_out))
+
+
+def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicates | None:
+    found = [source for source in project.settings.sources if inputs.find("similarity_index", source) is not None]
+    if not found:
+        return None
+    pairs: list[NearDuplicatePair] = []
+    nearest = [np.load(inputs.folder("similarity_index", name) / "nearest.npy", allow_pickle=False) for name in found]
+    total = 0
+    for source in found:
+        table = pq.read_table(inputs.folder("similarity_index", source) / "near_duplicates.parquet")
+        total += table.num_rows
+        top = table.slice(0, PAIRS)
+        prompts = _prompts(inputs, source, {*top["id"].to_pylist(), *top["other_id"].to_pylist()})
+        pairs += [
+            NearDuplicatePair(
+                row["cosine"],
+                row["task"],
+                prompts.get(row["id"], ""),
+                row["other_task"],
+                prompts.get(row["other_id"], ""),
+            )
+            for row in top.to_pylist()
+        ]
+    pairs.sort(key=lambda pair: -pair.cosine)
+    threshold = project.settings.index.near_duplicate
+    return NearDuplicates(threshold, total, tuple(pairs[:PAIRS]), np.concatenate(nearest))
+
+
+def _prompts(inputs: Inputs, source: str, ids: set[str]) -> dict[str, str]:
+    path = inputs.folder("raw_tasks", source) / "instances.parquet"
+    rows = pq.read_table(path, columns=["id", "prompt"], filters=pc.field("id").isin(sorted(ids)))
+    return dict(zip(rows["id"].to_pylist(), rows["prompt"].to_pylist(), strict=True))
+
+
+def _provenance(project: Project, inputs: Inputs) -> Provenance:
+    def version(key: AssetPartition) -> ArtifactVersion:
+        manifest = inputs.manifests[key]
+        return ArtifactVersion(key.asset, key.partition or "", manifest.content_version, str(manifest.made["at"]))
+
+    keys = sorted(inputs.manifests, key=lambda key: (key.asset, key.partition or ""))
+    packages: dict[str, str] = {}
+    for key in keys:
+        packages |= inputs.manifests[key].made["packages"]
+    return Provenance(project.settings_version, tuple(version(key) for key in keys), packages)

@@ -1,0 +1,120 @@
+"""`selected_subset`: the rows that a recipe takes for a budget, from the training rows of all sources."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from smart_assets.pipeline.instance_orderings import ORDERINGS
+from smart_assets.pipeline.parquet import write_table
+from smart_assets.pipeline.rows import raw_task_inputs
+from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, split_grid_key
+from smart_assets.pipeline.task_scores import SCORES
+from smart_assets.selection.mixture import Mixture, select_mixture
+from smart_assets.selection.pool import Pool
+from smart_assets.selection.task_scores import effective_tasks
+from smart_assets.settings import Project
+from smart_assets.tasks.near_duplicates import leaking_rows
+
+NAME = "selected_subset"
+CODE_VERSION = "1"
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from the rows, and from scores and orderings only where the recipe asks for them."""
+    budget, name = split_grid_key(partition)
+    recipe = project.settings.recipes[name]
+    inputs = [*raw_task_inputs(project)]
+    parameters: dict[str, Any] = {
+        "budget": budget,
+        "recipe": recipe.model_dump(mode="json"),
+        "similarity": project.settings.validation.similarity,
+    }
+    if recipe.task_objective is not None:
+        inputs.append(Input(AssetPartition("task_scores")))
+    if recipe.instance_objective is not None:
+        inputs += [Input(AssetPartition("instance_orderings", source)) for source in project.settings.sources]
+    else:
+        parameters["seeds"] = list(project.settings.finetune.seeds)
+    return Wanted(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `subset.parquet` (id, source, task, template, rank, gain, seed) and `task_budgets.parquet`."""
+    budget, name = split_grid_key(partition)
+    instances, leaking = _training_instances(project, inputs)
+    if leaking:
+        run.log(f"{leaking} training rows have the prompt of a held-out row of another source: left out")
+    pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
+    mixture = select_mixture(project.settings.recipes[name], budget, pool, project.settings.finetune.seeds)
+    write_table(mixture.rows, out.content / "subset.parquet")
+    write_table(mixture.tasks, out.content / "task_budgets.parquet")
+    return Made(summary=_summary(mixture, budget, leaking))
+
+
+def _summary(mixture: Mixture, budget: int, leaking: int) -> dict[str, object]:
+    counts = mixture.rows.group_by("task").aggregate([([], "count_all")])["count_all"].to_numpy()
+    return {
+        "budget": budget,
+        "row sets": max(1, pc.count_distinct(mixture.rows["seed"]).as_py()),
+        "tasks": len(counts),
+        "effective tasks": round(effective_tasks(counts / counts.sum()), 2),
+        "largest task budget": int(counts.max()),
+        "left out as alike to held-out rows of another source": leaking,
+    }
+
+
+def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, int]:
+    """The training rows of all sources, less those alike to a held-out row of another source; and how many those are."""
+    tables: dict[str, pa.Table] = {}
+    train: dict[str, NDArray[np.uint32]] = {}
+    held_out: dict[str, NDArray[np.uint32]] = {}
+    for source in project.settings.sources:
+        folder = inputs.folder("raw_tasks", source)
+        table = pq.read_table(folder / "instances.parquet", columns=["id", "task", "template", "split"])
+        signatures = np.load(folder / "signatures.npy", allow_pickle=False)
+        trains = np.asarray(pc.equal(table["split"], "train"))
+        train[source], held_out[source] = signatures[trains], signatures[~trains]
+        rows = table.filter(trains)
+        tables[source] = rows.append_column("source", pa.array([source] * rows.num_rows, pa.string()))
+    leaking = 0
+    for source, rows in tables.items():
+        others = [held_out[other] for other in tables if other != source]
+        leaks = leaking_rows(train[source], others, project.settings.validation.similarity)
+        leaking += int(leaks.sum())
+        tables[source] = rows.filter(~leaks)
+    return pa.concat_tables(list(tables.values())), leaking
+
+
+def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:
+    """The orderings of all sources; rows that may not be trained on are taken out and the ranks closed up."""
+    found = [source for source in project.settings.sources if inputs.find("instance_orderings", source) is not None]
+    tables = [
+        pq.read_table(inputs.folder("instance_orderings", source) / "orderings.parquet").cast(ORDERINGS)
+        for source in found
+    ]
+    if not tables:
+        return ORDERINGS.empty_table()
+    orderings = pa.concat_tables(tables)
+    usable = np.asarray(pc.is_in(orderings["id"], instances["id"].combine_chunks()))
+    return orderings if usable.all() else _closed_up(orderings.filter(usable))
+
+
+def _closed_up(orderings: pa.Table) -> pa.Table:
+    """Ranks that count from 0 again in every group; rows of a group stand together, in order."""
+    groups = [orderings[name].to_pylist() for name in ("objective", "task", "template")]
+    ranks = np.zeros(orderings.num_rows, dtype=np.int64)
+    keys = list(zip(*groups, strict=True))
+    for index in range(1, len(keys)):
+        ranks[index] = ranks[index - 1] + 1 if keys[index] == keys[index - 1] else 0
+    return orderings.set_column(orderings.schema.get_field_index("rank"), "rank", pa.array(ranks))
+
+
+def _task_gains(inputs: Inputs) -> pa.Table:
+    """The tasks' greedy orders, where the recipe needs them."""
+    if inputs.find("task_scores") is None:
+        return SCORES.empty_table()
+    return pq.read_table(inputs.folder("task_scores") / "scores.parquet").cast(SCORES)

@@ -1,0 +1,191 @@
+"""The asset checks in plain Python: each reads an artifact back from the store and judges it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.errors import UpstreamMissingError
+from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
+from smart_assets.pipeline.instance_orderings import groups_of, objectives_in_use
+from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
+from smart_assets.selection.greedy import unit_rows
+from smart_assets.settings import Project
+
+UNIT_TOLERANCE = 1e-3  # float32 vectors, made from bfloat16 ones at worst
+GAIN_TOLERANCE = 1e-6  # of the objective's value
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a check passed, in a sentence, with the figures behind it."""
+
+    passed: bool
+    sentence: str
+    figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
+    found = {key: project.store.current(key.asset, key.partition) for key in keys}
+    missing = [str(key) for key, manifest in found.items() if manifest is None]
+    if missing:
+        raise UpstreamMissingError(f"there is nothing to check: {', '.join(missing)} was never made; materialize it")
+    return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})
+
+
+def vectors_are_unit(project: Project, partition: str | None) -> Verdict:
+    """Every vector of a source is finite and has length 1."""
+    inputs = _inputs(project, AssetPartition("prompt_embeddings", partition))
+    vectors = np.load(inputs.folder("prompt_embeddings", partition) / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    bad = int((~(np.abs(lengths - 1) <= UNIT_TOLERANCE)).sum())  # NaN is not within anything
+    return Verdict(
+        bad == 0,
+        f"all {len(lengths)} vectors are finite and of length 1" if bad == 0 else f"{bad} vectors are not of length 1",
+        {"vectors": len(lengths), "not of length 1": bad},
+    )
+
+
+def orderings_reproduce(project: Project, partition: str | None) -> Verdict:
+    """Every ordering is a permutation of its group, and its gains are what the objective gives along it."""
+    inputs = _inputs(
+        project, AssetPartition("instance_orderings", partition), AssetPartition("prompt_embeddings", partition)
+    )
+    folder = inputs.folder("prompt_embeddings", partition)
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    orderings = pq.read_table(inputs.folder("instance_orderings", partition) / "orderings.parquet")
+    objectives = {objective.label: objective for objective in objectives_in_use(project.settings)}
+    groups = {
+        (group.task, group.template): group for group in groups_of(pq.read_table(folder / "rows.parquet"), vectors)
+    }
+    picks: dict[tuple[str, str, str], tuple[list[str], list[float]]] = {}
+    for row in orderings.to_pylist():
+        ids, gains = picks.setdefault((row["objective"], row["task"], row["template"]), ([], []))
+        ids.append(row["id"])
+        gains.append(row["gain"])
+    wrong: list[str] = []
+    for (label, task, template), (ids, gains) in picks.items():
+        group = groups.get((task, template))
+        position = {row_id: index for index, row_id in enumerate(group.ids)} if group else {}
+        if group is None or sorted(ids) != sorted(position):
+            wrong.append(f"{task}/{template}: not a permutation")
+        elif label in objectives:
+            order = np.array([position[row_id] for row_id in ids], dtype=np.int64)
+            exact = objectives[label].ordered_gains(unit_rows(group.vectors), order)
+            if not np.allclose(gains, exact, rtol=GAIN_TOLERANCE, atol=GAIN_TOLERANCE):
+                wrong.append(f"{task}/{template}: gains differ")
+    lacking = len(objectives) * len(groups) - len(picks)
+    passed = not wrong and lacking == 0
+    return Verdict(
+        passed,
+        f"{len(picks)} orderings are permutations whose gains reproduce the objective"
+        if passed
+        else f"{len(wrong)} orderings are wrong and {lacking} are missing: {'; '.join(wrong[:3])}",
+        {"orderings": len(picks), "wrong": len(wrong), "missing": lacking},
+    )
+
+
+def _subset(project: Project, partition: str | None) -> tuple[pa.Table, Inputs]:
+    inputs = _inputs(
+        project,
+        AssetPartition("selected_subset", partition),
+        *(AssetPartition("raw_tasks", source) for source in project.settings.sources),
+    )
+    return pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet"), inputs
+
+
+def budgets_hold(project: Project, partition: str | None) -> Verdict:
+    """Every row set has as many rows as the budget says, and no task gives more than it has."""
+    subset, inputs = _subset(project, partition)
+    budget, _ = split_grid_key(partition)
+    sizes: dict[str, int] = {}
+    for source in project.settings.sources:
+        rows = pq.read_table(inputs.folder("raw_tasks", source) / "instances.parquet", columns=["task", "split"])
+        train = rows.filter(pc.equal(rows["split"], "train"))
+        sizes |= {task["values"]: task["counts"] for task in pc.value_counts(train["task"]).to_pylist()}
+    sets = subset.group_by("seed").aggregate([([], "count_all")])["count_all"].to_pylist()
+    taken = subset.group_by(["seed", "task"]).aggregate([([], "count_all")]).to_pylist()
+    beyond = [row["task"] for row in taken if row["count_all"] > sizes.get(row["task"], 0)]
+    passed = bool(sets) and all(rows == budget for rows in sets) and not beyond
+    return Verdict(
+        passed,
+        f"the task budgets add up to {budget}"
+        if passed
+        else f"row sets of {sets} rows; beyond their task: {beyond[:5]}",
+        {"budget": budget, "row sets": len(sets), "tasks beyond their size": len(beyond)},
+    )
+
+
+def rows_are_distinct(project: Project, partition: str | None) -> Verdict:
+    """No id stands twice in one row set."""
+    subset, _ = _subset(project, partition)
+    distinct = subset.group_by(["seed", "id"]).aggregate([]).num_rows
+    twice = subset.num_rows - distinct
+    return Verdict(twice == 0, f"{twice} rows stand twice" if twice else "no row stands twice", {"twice": twice})
+
+
+def no_held_out_rows(project: Project, partition: str | None) -> Verdict:
+    """No row of the subset is held out, or has the prompt of a held-out row of any source."""
+    subset, inputs = _subset(project, partition)
+    held_out_prompts: list[str] = []
+    train: list[pa.Table] = []
+    for source in project.settings.sources:
+        path = inputs.folder("raw_tasks", source) / "instances.parquet"
+        rows = pq.read_table(path, columns=["id", "prompt_hash", "split"])
+        held_out = pc.equal(rows["split"], "validation")
+        held_out_prompts += rows.filter(held_out)["prompt_hash"].to_pylist()
+        train.append(rows.filter(pc.invert(held_out)))
+    allowed = pa.concat_tables(train)
+    clean = allowed.filter(pc.invert(pc.is_in(allowed["prompt_hash"], pa.array(held_out_prompts, pa.string()))))
+    foreign = subset.filter(pc.invert(pc.is_in(subset["id"], clean["id"].combine_chunks())))
+    return Verdict(
+        foreign.num_rows == 0,
+        f"{foreign.num_rows} rows are held out, or share a prompt with a held-out row"
+        if foreign.num_rows
+        else "no row is held out",
+        {"held-out rows in the subset": foreign.num_rows, "first ids": foreign["id"].to_pylist()[:10]},
+    )
+
+
+def _seed_folders(project: Project, partition: str | None) -> Inputs:
+    return _inputs(
+        project, AssetPartition("finetuned_checkpoint", partition), AssetPartition("selected_subset", partition)
+    )
+
+
+def loss_is_finite(project: Project, partition: str | None) -> Verdict:
+    """Every step of every seed has a finite loss."""
+    folder = _seed_folders(project, partition).folder("finetuned_checkpoint", partition)
+    losses = [
+        pq.read_table(path, columns=["loss"])["loss"].to_numpy() for path in sorted(folder.glob("seed-*/loss.parquet"))
+    ]
+    values = np.concatenate(losses) if losses else np.array([])
+    bad = int((~np.isfinite(values)).sum())
+    passed = len(values) > 0 and bad == 0
+    return Verdict(
+        passed,
+        f"all {len(values)} losses are finite" if passed else f"{bad} of {len(values)} losses are not finite",
+        {"steps": len(values), "not finite": bad},
+    )
+
+
+def selected_tasks_trained(project: Project, partition: str | None) -> Verdict:
+    """The manifest of a checkpoint names every task of the subset with as many rows, less those named as dropped."""
+    inputs = _seed_folders(project, partition)
+    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
+    results: dict[str, Any] = inputs.manifest("finetuned_checkpoint", partition).summary["seeds"]
+    missing: list[str] = []
+    for seed, result in results.items():
+        counts = pc.value_counts(rows_of_seed(subset, int(seed))["task"]).to_pylist()
+        missing += [task["values"] for task in counts if not result["tasks"].get(task["values"])]
+    return Verdict(
+        not missing and bool(results),
+        f"{len(missing)} selected tasks were not trained on: {missing[:5]}"
+        if missing
+        else "every selected task was trained on",
+        {"tasks missing": len(missing)},
+    )

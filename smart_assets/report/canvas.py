@@ -1,0 +1,146 @@
+"""The paper that pictures are drawn on: size, colours, and PNG bytes that are equal for equal content.
+
+Figures are objects of their own (no pyplot, so no global state and no display). The palette is Okabe and Ito's, told
+apart by all common kinds of colour vision; lines differ by marker too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from smart_assets.report.wording import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import BboxBase
+
+WIDTH = 10.0
+"""Inches; at `DPI` 160 a picture is 1,600 pixels wide, and made to be read at 1,000."""
+
+DPI = 160
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+INK = "#222222"
+QUIET = "#767676"
+PALE = "#D9D9D9"
+SHOWN_TASKS = 40
+"""Tasks named one by one in a picture; the rest are summed as others."""
+
+_BOX = "□"
+_PLACES: tuple[tuple[int, int, Literal["left", "center", "right"], Literal["bottom", "center", "top"]], ...] = (
+    (1, 0, "left", "center"),
+    (-1, 0, "right", "center"),
+    (0, 1, "center", "bottom"),
+    (0, -1, "center", "top"),
+)
+
+
+def colour(index: int) -> str:
+    """The palette's colour for the index, from the start again when it ends."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def marker(index: int) -> str:
+    """The marker for the index; seven markers beside seven colours, shifted each round so that pairs differ."""
+    return MARKERS[(index + index // len(PALETTE)) % len(MARKERS)]
+
+
+def draw(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A white figure of the common width with that many panels one below the other, sharing the x axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
+    grid: Any = figure.subplots(panels, 1, sharex=True, squeeze=False)
+    axes: list[Axes] = list(np.ravel(grid))
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=10, colors=INK)
+        panel.set_axisbelow(True)
+        panel.grid(color="#EEEEEE")
+    return figure, axes
+
+
+def title(axes: Axes, text: str) -> None:
+    """What is seen, above the panel, on the left; text from outside must have passed `label`."""
+    axes.set_title(text, loc="left", fontsize=12, color=INK, fontweight="bold", wrap=True)
+
+
+def legend(figure: Figure, heading: str | None = None) -> None:
+    """The legend below the panels, where it covers nothing."""
+    figure.legend(title=heading, loc="outside lower center", ncols=4, fontsize=9, title_fontsize=9, frameon=False)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; without the drawing program's name and time, so that equal content gives equal bytes."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def label(text: str, width: int = 34) -> str:
+    """A shortened name as pictures write it.
+
+    `$` stands for itself, what the font cannot draw is a box, and a leading underscore, which legends take for hidden,
+    is moved off the start.
+    """
+    drawable = _drawable()
+    kept = "".join(char if ord(char) in drawable else _BOX for char in shorten(text, width))
+    return (" " + kept if kept.startswith("_") else kept).replace("$", r"\$")
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """Code points of the font that comes with matplotlib, and so is the same everywhere."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def bar_end(axes: Axes, end: float, height: float, text: str) -> None:
+    """Small text beyond the end of a horizontal bar; where the bar is cut at the picture's edge, inside it."""
+    cut = end > axes.get_xlim()[1]
+    axes.annotate(
+        f"{text} (bar is cut)" if cut else text,
+        (axes.get_xlim()[1] if cut else end, height),
+        xytext=(-6 if cut else 3, 0), textcoords="offset points", ha="right" if cut else "left", va="center",
+        fontsize=8, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1} if cut else None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NamedDisc:
+    """A disc in a scatter plot and the name to be written beside it."""
+
+    name: str
+    position: tuple[float, float]  # in the units of the axes
+    radius: float  # points
+
+
+def name_discs(figure: Figure, axes: Axes, discs: Sequence[NamedDisc]) -> None:
+    """Write names beside discs, the first ones first; a name that would cover another is left out."""
+    from matplotlib.patheffects import withStroke
+
+    figure.draw_without_rendering()
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    taken: list[BboxBase] = []
+    for disc in discs:
+        for right, up, horizontal, vertical in _PLACES:
+            shift = (right * (disc.radius + 2), up * (disc.radius + 2))
+            text = axes.annotate(
+                disc.name, disc.position, xytext=shift, textcoords="offset points",
+                ha=horizontal, va=vertical, fontsize=8.5, color=INK, in_layout=False, path_effects=halo,
+            )  # fmt: skip
+            box = text.get_window_extent()
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+            if inside and not box.count_overlaps(taken):
+                taken.append(box)
+                break
+            text.remove()

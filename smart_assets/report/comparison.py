@@ -1,0 +1,140 @@
+"""Models beside each other, like with like: one metric of one benchmark over the tasks that every run measured.
+
+A mean over different tasks compares nothing, so a task that any run lacks is left out of all, and counted. Means are
+macro means: a task counts once, whatever its rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smart_assets.report.content import Measurement
+from smart_assets.report.metrics import HELD_OUT, RESPONSE_LOSS, Metric, metric_named
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One evaluated checkpoint."""
+
+    budget: int
+    recipe: str
+    seed: int | None
+    values: NDArray[np.float64]  # (n,), a value a shared task
+    trained: NDArray[np.bool_]  # (n,), the task had rows in the subset
+
+    @property
+    def mean(self) -> float:
+        """Macro mean over the tasks."""
+        return float(self.values.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A recipe at a budget: mean over its seeds, and the lowest and highest seed."""
+
+    recipe: str
+    runs: tuple[Run, ...]
+
+    @property
+    def seed_means(self) -> list[float]:
+        """The macro mean of each seed."""
+        return [run.mean for run in self.runs]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return float(np.mean(self.seed_means))
+
+    @property
+    def task_values(self) -> NDArray[np.float64]:
+        """Mean over the seeds of each task, (n,)."""
+        return np.mean([run.values for run in self.runs], axis=0)
+
+    def mean_where(self, trained: bool) -> float | None:
+        """Mean over the tasks with (or without) rows in the subset, all seeds together; None where there is none."""
+        values = np.concatenate([run.values[run.trained == trained] for run in self.runs])
+        return float(values.mean()) if len(values) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All runs, and the base model where it was measured, over the tasks they share."""
+
+    benchmark: str
+    metric: Metric
+    tasks: tuple[str, ...]  # n of them, sorted
+    tasks_left_out: int
+    runs: tuple[Run, ...]
+    base: NDArray[np.float64] | None  # (n,)
+
+    @property
+    def title(self) -> str:
+        """Benchmark and metric in words."""
+        return f"{'Held-out rows' if self.benchmark == HELD_OUT else self.benchmark}: {self.metric.title}"
+
+    @property
+    def base_mean(self) -> float | None:
+        """Macro mean of the base model."""
+        return None if self.base is None else float(self.base.mean())
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Budgets measured, ascending."""
+        return tuple(sorted({run.budget for run in self.runs}))
+
+    def standings(self, budget: int) -> tuple[Standing, ...]:
+        """The recipes at a budget, best mean first (a mean that is not finite last), equals by name."""
+        recipes = sorted({run.recipe for run in self.runs if run.budget == budget})
+        found = [
+            Standing(name, tuple(r for r in self.runs if (r.budget, r.recipe) == (budget, name))) for name in recipes
+        ]
+        losses = self.metric.as_loss(np.array([standing.mean for standing in found]))
+        return tuple(found[at] for at in np.argsort(losses, kind="stable"))  # sorts what is not finite last
+
+    def standing(self, budget: int, recipe: str) -> Standing | None:
+        """The recipe at the budget, or None where it was not measured."""
+        return next((found for found in self.standings(budget) if found.recipe == recipe), None)
+
+
+def compare(measurements: Sequence[Measurement]) -> tuple[Comparison, ...]:
+    """A comparison for each benchmark and metric: held-out response loss first, then the rest of held-out."""
+    pairs = dict.fromkeys((row.benchmark, row.metric) for row in measurements)
+    ordered = sorted(pairs, key=lambda pair: (pair != (HELD_OUT, RESPONSE_LOSS.name), pair[0] != HELD_OUT))
+    return tuple(
+        _comparison(
+            benchmark, metric, [row for row in measurements if (row.benchmark, row.metric) == (benchmark, metric)]
+        )
+        for benchmark, metric in ordered
+    )
+
+
+def _comparison(benchmark: str, metric: str, rows: Sequence[Measurement]) -> Comparison:
+    runs: dict[tuple[int | None, str | None, int | None], dict[str, Measurement]] = {}
+    for row in rows:
+        runs.setdefault((row.budget, row.recipe, row.seed), {})[row.task] = row
+    everywhere = set[str].intersection(*(set(by_task) for by_task in runs.values()))
+    tasks = tuple(sorted(everywhere))
+    base = [_values(by_task, tasks) for (budget, _, _), by_task in runs.items() if budget is None]
+    return Comparison(
+        benchmark=benchmark,
+        metric=metric_named(metric),
+        tasks=tasks,
+        tasks_left_out=len({row.task for row in rows}) - len(tasks),
+        runs=tuple(_runs(runs.items(), tasks)) if tasks else (),
+        base=np.mean(base, axis=0) if base and tasks else None,
+    )
+
+
+def _runs(
+    runs: Iterable[tuple[tuple[int | None, str | None, int | None], dict[str, Measurement]]], tasks: tuple[str, ...]
+) -> Iterable[Run]:
+    for (budget, recipe, seed), by_task in runs:
+        if budget is not None and recipe is not None:
+            trained = np.array([by_task[task].trained for task in tasks], dtype=np.bool_)
+            yield Run(budget, recipe, seed, _values(by_task, tasks), trained)
+
+
+def _values(by_task: dict[str, Measurement], tasks: tuple[str, ...]) -> NDArray[np.float64]:
+    return np.array([by_task[task].value for task in tasks], dtype=np.float64)

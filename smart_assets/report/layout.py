@@ -1,0 +1,95 @@
+"""The parts a page is built from: chapters with sentences, pictures and tables; the template knows nothing else.
+
+Text in them is raw: it is cut to one clean line here and escaped by the template.
+"""
+
+import math
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from smart_assets.report.wording import count, number, shorten
+
+TABLE_ROWS = 200
+"""Rows of a table on the page; the caption says how many there are in all."""
+
+Mark = Literal["", "best", "beaten"]
+"""Best recipe of its budget, or beaten (or equalled) by the base model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One table cell; sort_key is what a click on the column's head sorts by, None for words."""
+
+    text: str
+    sort_key: float | None = None
+    mark: Mark = ""
+
+    @property
+    def sort_text(self) -> str:
+        """The sort key as the page's script reads it."""
+        return "-Infinity" if self.sort_key == -math.inf else str(self.sort_key)
+
+
+def words(text: str, width: int = 60) -> Cell:
+    """A cell of words on one line, cut to the width."""
+    return Cell(shorten(text, width))
+
+
+def rows_cell(rows: int) -> Cell:
+    """A count of rows."""
+    return Cell(count(rows), rows)
+
+
+def share_cell(share: float) -> Cell:
+    """A share in [0, 1], as a percentage."""
+    return Cell(f"{share:.2%}", share)
+
+
+def value_cell(value: float | None, mark: Mark = "") -> Cell:
+    """A measured value; None is a dash, and sorts lowest like a value that is not finite."""
+    if value is None:
+        return Cell("–", -math.inf)
+    return Cell(number(value), value if math.isfinite(value) else -math.inf, mark)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A captioned table; a folded one opens on a click."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    folded: bool = False
+
+
+def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], folded: bool = False) -> Table:
+    """A table of the first `TABLE_ROWS` rows, its caption saying so where there are more."""
+    capped = f" Showing {TABLE_ROWS:,} of {len(rows):,}." if len(rows) > TABLE_ROWS else ""
+    shown = tuple(tuple(row) for row in rows[:TABLE_ROWS])
+    return Table(caption + capped, tuple(shorten(column, 60) for column in columns), shown, folded)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG and the words for those who cannot see it."""
+
+    png: bytes
+    alt: str
+
+    @property
+    def address(self) -> str:
+        """The picture as a data URL, so that the page needs no other file."""
+        return f"data:image/png;base64,{b64encode(self.png).decode('ascii')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One question the page answers."""
+
+    anchor: str
+    title: str
+    sentences: tuple[str, ...]
+    pictures: tuple[Picture, ...] = ()
+    tables: tuple[Table, ...] = ()

@@ -1,0 +1,72 @@
+"""The mixture report as one HTML page that needs nothing else: pictures, style and script are inside it.
+
+The template escapes all text by itself, and the page's own policy lets a browser load and run nothing but what is in
+it: even if a hostile task name got through as markup, it could neither fetch nor execute.
+"""
+
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from smart_assets.report import chapters
+from smart_assets.report.comparison import compare
+from smart_assets.report.content import ReportContent
+from smart_assets.report.layout import Chapter
+from smart_assets.report.result_chapters import metric_chapter, result_chapter
+from smart_assets.report.summary import summary
+from smart_assets.report.wording import shorten
+
+_SORTING = """
+for (const head of document.querySelectorAll("thead th")) {
+  const button = document.createElement("button");
+  button.append(...head.childNodes);
+  head.append(button);
+  button.onclick = () => {
+    const falling = head.getAttribute("aria-sort") !== "descending";
+    const body = head.closest("table").tBodies[0];
+    const key = (row) => row.cells[head.cellIndex].dataset.sort ?? row.cells[head.cellIndex].textContent;
+    const order = (a, b) => (isNaN(key(a)) ? key(a).localeCompare(key(b)) : Math.sign(key(a) - key(b)) || 0);
+    const rows = [...body.rows].sort((a, b) => (falling ? order(b, a) : order(a, b)));
+    head.parentNode.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+    body.append(...rows);
+  };
+}
+"""
+
+
+def render_page(content: ReportContent) -> str:
+    """The whole page; equal content gives an equal page.
+
+    Parts that are missing are said to be missing. Tables stop at `layout.TABLE_ROWS` rows and say so.
+    """
+    comparisons = compare(content.measurements)
+    told: list[Chapter] = [
+        chapters.task_chapter(content),
+        chapters.budget_chapter(content),
+        chapters.gain_chapter(content),
+        chapters.kernel_chapter(content),
+        metric_chapter(comparisons, content.recipes),
+        result_chapter(comparisons, content.recipes),
+        chapters.rejection_chapter(content),
+        chapters.near_duplicate_chapter(content),
+        chapters.provenance_chapter(content),
+    ]
+    return _template().render(
+        title=shorten(content.title, 120),
+        summary=summary(content, comparisons),
+        chapters=told,
+        script=_SORTING,
+        script_hash=b64encode(sha256(_SORTING.encode()).digest()).decode("ascii"),
+    )
+
+
+@cache
+def _template() -> Template:
+    source = files("smart_assets.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        source
+    )

@@ -1,0 +1,1 @@
+"""Selection: how many instances each task gives to a total budget, and which ones."""

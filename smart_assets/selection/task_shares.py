@@ -1,0 +1,89 @@
+"""The division of a total budget over the tasks, by the first part of a recipe."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smart_assets.errors import SelectionError
+from smart_assets.selection.pool import Pool
+from smart_assets.selection.recipes import EqualBudgets, PooledBudgets, ProportionalBudgets, SubmodularBudgets
+from smart_assets.selection.task_budgets import (
+    Budgets,
+    Weights,
+    equal_weights,
+    proportional_weights,
+    task_budgets,
+    taylor_softmax,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskShares:
+    """Tasks in pick order, or in order of name where nothing was picked; lists of one length m."""
+
+    tasks: list[str]
+    sizes: list[int]
+    gains: list[float] | None  # None where no objective weighed the tasks
+    weights: Weights  # (m,)
+    budgets: Budgets  # (m,)
+    pooled: bool  # one draw over all tasks: the budgets are then what it gives on average
+
+    def table(self) -> pa.Table:
+        """Columns task, position, size, gain, weight, budget; gain is null where there is none, budget where pooled."""
+        return pa.table(
+            {
+                "task": pa.array(self.tasks, pa.string()),
+                "position": pa.array(range(len(self.tasks)), pa.int64()),
+                "size": pa.array(self.sizes, pa.int64()),
+                "gain": _column(self.gains, len(self.tasks), pa.float64()),
+                "weight": pa.array(self.weights, pa.float64()),
+                "budget": _column(None if self.pooled else self.budgets, len(self.tasks), pa.int64()),
+            }
+        )
+
+
+def share_budget(
+    rule: SubmodularBudgets | ProportionalBudgets | EqualBudgets | PooledBudgets, total: int, pool: Pool
+) -> TaskShares:
+    """Divide `total` instances over the pool's tasks.
+
+    Raises:
+        BudgetError: `total` is not in [1, instances of the selected tasks].
+        SelectionError: The pool lacks a task's gain under the rule's objective.
+    """
+    all_sizes = pool.task_sizes()
+    tasks, sizes, gains = list(all_sizes), list(all_sizes.values()), None
+    match rule:
+        case SubmodularBudgets():
+            tasks, gains = _picked(rule, pool, all_sizes)
+            sizes = [all_sizes.get(task, 0) for task in tasks]
+            weights = taylor_softmax(gains, rule.temperature)
+        case ProportionalBudgets():
+            weights = proportional_weights(sizes, rule.size_cap, rule.temperature)
+        case EqualBudgets():
+            weights = equal_weights(len(tasks))
+        case PooledBudgets():
+            weights = proportional_weights(sizes)
+        case _:
+            assert_never(rule)
+    budgets = task_budgets(weights, sizes, total)
+    return TaskShares(tasks, sizes, gains, weights, budgets, isinstance(rule, PooledBudgets))
+
+
+def _picked(rule: SubmodularBudgets, pool: Pool, sizes: dict[str, int]) -> tuple[list[str], list[float]]:
+    """The first tasks of the ordering and their gains."""
+    label = rule.objective.label
+    picks = pool.task_gains.filter(pc.field("objective") == label).sort_by("rank")
+    tasks = picks["task"].to_pylist()
+    missing = sizes.keys() - set(tasks)
+    if missing:
+        raise SelectionError(
+            f"task {min(missing)!r} has instances but no gain under {label}: materialize task_scores again"
+        )
+    return tasks[: rule.max_tasks], picks["gain"].to_pylist()[: rule.max_tasks]
+
+
+def _column(values: list[float] | Budgets | None, size: int, kind: pa.DataType) -> pa.Array:
+    return pa.nulls(size, kind) if values is None else pa.array(values, kind)

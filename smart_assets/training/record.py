@@ -1,0 +1,63 @@
+"""What a fine-tune tells of itself: what was done (no clock in it), and how long it took."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from smart_assets.training.base_model import BaseModel
+from smart_assets.training.devices import hardware_name, peak_memory_bytes
+from smart_assets.training.progress import StepRecord
+from smart_assets.training.rows import IGNORED, DroppedRow, TokenRow
+from smart_assets.training.trainer import MAX_GRADIENT_NORM, Run
+
+_LAST_LOSSES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The rows of a job as they are trained on, once each."""
+
+    rows: list[TokenRow]
+    dropped: list[DroppedRow]
+    max_length: int  # tokens
+
+
+def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[StepRecord]) -> dict[str, Any]:
+    """What was trained on what, and to which loss (nats a response token); equal runs give equal records."""
+    rows = mixture.rows
+    settings = run.settings.model_dump(mode="json", exclude={"base_model", "revision", "seeds", "precision"})
+    return {
+        "base_model": {
+            "reference": base.reference,
+            "revision": base.revision,
+            "weights_sha256": base.weights_sha256,
+        },
+        "hyperparameters": settings
+        | {"max_length": mixture.max_length, "optimizer": "adamw", "max_gradient_norm": MAX_GRADIENT_NORM},
+        "seed": run.seed,
+        "precision": run.precision,
+        "device": run.device.partition(":")[0],
+        "rows": len(rows),
+        "tasks": dict(Counter(row.instance.task for row in rows)),
+        "dropped": [asdict(row) for row in mixture.dropped],
+        "truncated": [row.instance.id for row in rows if row.truncated],
+        "response_tokens": sum(len(row.labels) - row.labels.count(IGNORED) for row in rows),
+        "steps": len(curve),
+        "final_loss": curve[-1].loss,
+        "mean_last_losses": fmean(step.loss for step in curve[-_LAST_LOSSES:]),
+    }
+
+
+def timing_record(run: Run, seconds: dict[str, float], curve: Sequence[StepRecord]) -> dict[str, Any]:
+    """How long each part took, how fast training was, how much memory it held, and on what."""
+    import torch
+
+    return {
+        "seconds": {part: round(spent, 3) for part, spent in seconds.items()},
+        "tokens_per_second": round(sum(step.tokens for step in curve) / seconds["train"], 1),
+        "peak_memory_bytes": peak_memory_bytes(run.device),
+        "hardware": hardware_name(run.device),
+        "threads": torch.get_num_threads(),
+    }

