@@ -94,8 +94,8 @@ BASE: Losses = {(None, None, None): {"a": 5.0, "b": 5.0}}
     [
         (
             BASE | {(200, "smart", 0): {"a": 1.0, "b": 2.0}, (200, "equal", 0): {"a": 1.5, "b": 1.75}},
-            "At 200 rows, smart has the lowest held-out response loss, 1.5000 nats per token, then equal with 1.6250 "
-            "(smart is lower on 1 of 2 tasks); the base model has 5.0000. One seed cannot tell such a difference from "
+            "At 200 rows, smart has the lowest held-out response loss, 1.5000 nats per token, then equal with 1.6250; "
+            "smart is lower on 1 of 2 tasks; the base model has 5.0000. One seed cannot tell such a difference from "
             "noise. Losses are means over 2 tasks, each counting once.",
         ),
         (
@@ -114,8 +114,18 @@ BASE: Losses = {(None, None, None): {"a": 5.0, "b": 5.0}}
             "model was not measured. One seed cannot tell such a difference from noise. Losses are means over 1 task, "
             "each counting once.",
         ),
+        (
+            BASE,
+            "Only the base model was evaluated, with a held-out response loss of 5.0000 nats per token. "
+            "Losses are means over 2 tasks, each counting once.",
+        ),
+        (
+            {(200, "smart", 0): {"a": float("nan")}},
+            "At 200 rows, no recipe has a finite held-out response loss. "
+            "Losses are means over 1 task, each counting once.",
+        ),
     ],
-    ids=["one seed", "one recipe", "worse than the base model", "equal"],
+    ids=["one seed", "one recipe", "worse than the base model", "equal", "base model alone", "not finite"],
 )
 def test_findings(losses: Losses, expected: str) -> None:
     assert told(losses) == expected
@@ -129,7 +139,7 @@ def test_findings(losses: Losses, expected: str) -> None:
 def test_seeds_of_the_best_two(rival: tuple[float, float], expected: str) -> None:
     losses: Losses = {(200, "smart", seed): {"a": value} for seed, value in enumerate((1.0, 2.0))}
     losses |= {(200, "equal", seed): {"a": value} for seed, value in enumerate(rival)}
-    assert "1.5000 (2 seeds, 1.0000 to 2.0000)" in told(losses)
+    assert "1.5000 nats per token (2 seeds, 1.0000 to 2.0000)" in told(losses)
     assert f"The seeds of the best two {expected}." in told(losses)
 
 

@@ -102,7 +102,7 @@ def test_many_tasks_stay_one_readable_picture(name: str, tasks: int) -> None:
         lambda: pictures.task_budget_bars((), ()),
         lambda: pictures.row_counts(()),
         lambda: pictures.loss_curve(()),
-        lambda: pictures.similarity_histogram(np.empty(0, np.float32), 0.95),
+        lambda: pictures.similarity_histogram(np.full(2, np.nan, np.float32), 0.95),
     ],
     ids=["task map", "gain curve", "task budget bars", "row counts", "loss curve", "histogram"],
 )

@@ -220,11 +220,11 @@ def _without(table: pa.Table, column: str, value: str) -> pa.Table:
     return table.filter(pa.array([entry != value for entry in table[column].to_pylist()]))
 
 
-def test_an_ordering_that_lacks_a_needed_row_is_refused() -> None:
+def test_an_ordering_that_lacks_a_row_is_refused() -> None:
     first = next(row["id"] for row in POOL.orderings.to_pylist() if row["rank"] == 0 and row["task"] == "alpha")
     stale = Pool(POOL.instances, _without(POOL.orderings, "id", first), POOL.task_gains)
     with pytest.raises(SelectionError, match=r"under facility_location do not match.*instance_orderings again"):
-        select("smart", TOTAL, pool=stale)
+        select("smart", 2, pool=stale)
 
 
 def test_an_ordering_that_names_a_vanished_row_is_refused() -> None:
@@ -232,6 +232,14 @@ def test_an_ordering_that_names_a_vanished_row_is_refused() -> None:
     stale = Pool(_without(POOL.instances, "id", gone), POOL.orderings, POOL.task_gains)
     with pytest.raises(SelectionError, match="do not match the training instances"):
         select("smart", 20, pool=stale)
+
+
+def test_an_ordering_that_names_a_row_twice_is_refused() -> None:
+    rows = POOL.orderings.to_pylist()
+    ids = [row["id"] for row in rows if row["task"] == "alpha"]
+    twice = [{**row, "id": ids[0]} if row["id"] == ids[1] else row for row in rows]
+    with pytest.raises(SelectionError, match="do not match the training instances"):
+        select("smart", 20, pool=Pool(POOL.instances, pa.Table.from_pylist(twice, ORDERING_COLUMNS), POOL.task_gains))
 
 
 def test_a_task_without_a_gain_is_refused() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.collection import Collection
@@ -237,3 +239,30 @@ def test_a_missing_task_column_rejects_the_file(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("prompt,response\np,r\n")
     (tmp_path / "good.jsonl").write_bytes(json.dumps({**GOOD, "subject": "math"}).encode())
     assert refusals(read(tmp_path, Columns(task="subject"))) == [("bad.csv", None, reasons.FILE_NO_COLUMNS)]
+
+
+def content_of(name: str) -> bytes:
+    rows = [{"prompt": f"prompt {n}, é", "response": f'response "{n}"\nend'} for n in range(20)]
+    if name == "jsonl":
+        return "\n".join(map(json.dumps, rows)).encode()
+    if name == "json":
+        return json.dumps(rows, ensure_ascii=False).encode()
+    if name == "csv":
+        return b"prompt,response\n" + "".join(f'"prompt {n}, é","r ""{n}""\nend"\n' for n in range(20)).encode()
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    return buffer.getvalue().to_pybytes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@given(name=st.sampled_from(["jsonl", "json", "csv", "parquet"]), data=st.data())
+def test_no_damage_to_a_file_stops_the_rest(name: str, data: st.DataObject, tmp_path: Path) -> None:
+    content = bytearray(content_of(name))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    for old in tmp_path.iterdir():
+        old.unlink()
+    (tmp_path / f"task.{name}").write_bytes(content)
+    (tmp_path / "good.jsonl").write_bytes(GOOD_LINE)
+    assert "good answer" in read(tmp_path).instances["response"].to_pylist()

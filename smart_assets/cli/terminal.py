@@ -12,6 +12,8 @@ from smart_assets.cli.main import printable
 from smart_assets.lineage.plan import PlanStep
 
 console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=240)  # files and pipes have no edge to fold at
 
 
 def plain(value: object, style: str = "") -> Text:
@@ -24,7 +26,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     content = [list(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
-        numbers = all(isinstance(row[index], int | float) for row in content)
+        numbers = all(isinstance(row[index], int | float | None) for row in content)
         table.add_column(plain(name), justify="right" if numbers and content else "left", overflow="fold")
     for row in content:
         table.add_row(*(plain(_shown(value)) for value in row))

@@ -37,7 +37,6 @@ def _asset(project: Project, card: AssetCard) -> dg.AssetsDefinition:
         code_version=STEPS[card.name].CODE_VERSION,
         pool=GPU_POOL if card.gpu else None,
         op_tags=gpu_tags(project.settings) if card.gpu else None,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
         metadata={"smart-assets version": __version__},
     )
     def definition(

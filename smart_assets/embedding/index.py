@@ -1,8 +1,9 @@
 """The FAISS index over a source's rows: exact while that is affordable, cells of a k-means (IVF) beyond.
 
-Vectors are unit rows, so the inner product FAISS searches by is the cosine. Near duplicates are
-worth knowing: they cost budget twice, and across a split they leak it. FAISS only proposes them; their cosines are
-taken again in float64, so that equal rows come out equal and no cosine depends on how a search was batched or threaded.
+Vectors are unit rows, so the inner product FAISS searches by is the cosine. Near duplicates are worth knowing: they
+cost budget twice, and across a split they leak. FAISS only proposes them; their cosines are taken again in float64 and
+rounded to what float32 vectors can tell, so that equal rows have cosine 1 and no cosine depends on how a search was
+batched or threaded.
 """
 
 import math
@@ -28,6 +29,7 @@ _ROWS_A_CELL = 39  # fewer make k-means centres of noise; FAISS warns below this
 _TRAINING_ROWS_A_CELL = 64
 _CELLS_SEARCHED = 32
 _BATCH = 1024
+_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class NearDuplicates:
     second: NDArray[np.int64]
     """(p,) the higher row."""
     cosine: NDArray[np.float64]
-    """(p,) falling, in [threshold, 1]."""
+    """(p,) falling, in [threshold, 1], to 6 decimals."""
     nearest: NDArray[np.float64]
     """(n,) cosine of each row with the nearest other row found; NaN where none was."""
     saturated: int
@@ -189,4 +191,4 @@ def _neighbours(
     others = np.take_along_axis(found, order, axis=1)
     cosines = np.einsum("bd,bkd->bk", queries, vectors[others], dtype=np.float64)
     cosines[np.take_along_axis(absent, order, axis=1)] = -np.inf
-    return others, np.minimum(cosines, 1.0)
+    return others, np.round(cosines, _DECIMALS)

@@ -9,16 +9,15 @@ lm-eval's own `perplexity` is a mean per document; here losses are summed over t
 counts the same. White space that ends a context counts to the continuation, in training as here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from itertools import compress, groupby
+from math import isfinite
+from typing import Any
 
-from smart_assets.training.formatting import Example, Instance, PromptFormat, encode_example, format_example
-
-if TYPE_CHECKING:
-    from lm_eval.api.task import Task
-    from transformers import PreTrainedTokenizerBase
+from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.language_model import LanguageModel
+from smart_assets.training.formatting import Example, Instance, encode_example, format_example
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,11 @@ class HeldOutRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutRows:
-    """The rows to be scored, by task and id, and what the model's window does to them."""
+    """The rows by task and id, and what the model's window does to them."""
 
     scored: tuple[HeldOutRow, ...]
-    too_long: tuple[HeldOutRow, ...]  # the response does not fit the window: not scored
-    truncated: tuple[HeldOutRow, ...]  # scored, with a context cut on the left to what fits
+    not_scored: tuple[HeldOutRow, ...]  # the response does not fit the window, or there is nothing before it
+    truncated: tuple[HeldOutRow, ...]  # scored, with the start of the context cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,73 +56,84 @@ class RowResult:
     exact_match: bool
 
 
-def prepare_rows(
-    tokenizer: "PreTrainedTokenizerBase",
-    instances: Iterable[Instance],
-    prompt_format: PromptFormat,
-    max_rows_per_task: int | None,
-    window: int,
-) -> HeldOutRows:
-    """Format and measure the first `max_rows_per_task` instances of each task, by id.
-
-    `window` is the number of tokens the model can look at, and so the longest continuation it can score.
+def prepare_rows(model: LanguageModel, instances: Sequence[Instance], max_rows_per_task: int | None) -> HeldOutRows:
+    """Format the first `max_rows_per_task` instances of each task, by id, and find those that fit the model's window.
 
     Raises:
-        TrainingError: an instance cannot be written in this prompt format.
+        EvaluationError: there are instances, and none of them fits.
+        TrainingError: an instance cannot be written in the model's prompt format.
     """
     ordered = sorted(instances, key=lambda instance: (instance.task, instance.id))
-    chosen = [
-        instance
-        for _, rows in groupby(ordered, key=lambda instance: instance.task)
-        for instance in list(rows)[:max_rows_per_task]
-    ]
-    rows = [_measure(tokenizer, instance, format_example(tokenizer, instance, prompt_format)) for instance in chosen]
-    scored = tuple(row for row in rows if row.tokens <= window)
+    by_task = groupby(ordered, key=lambda instance: instance.task)
+    chosen = [instance for _, task in by_task for instance in list(task)[:max_rows_per_task]]
+    rows = [_measured(model, instance) for instance in chosen]
+    window = model.lm.max_length
+    fits = [row.context_tokens > 0 and 0 < row.tokens <= window for row in rows]
+    scored = tuple(compress(rows, fits))
+    if rows and not scored:
+        raise EvaluationError(
+            f"none of the {len(rows)} held-out rows can be scored: the model reads {window} tokens at most, "
+            f"the shortest response has {min(row.tokens for row in rows)}; shorten the responses or take another model"
+        )
     return HeldOutRows(
         scored=scored,
-        too_long=tuple(row for row in rows if row.tokens > window),
+        not_scored=tuple(row for row, fit in zip(rows, fits, strict=True) if not fit),
         truncated=tuple(row for row in scored if row.context_tokens + row.tokens > window + 1),
     )
 
 
-def _measure(tokenizer: "PreTrainedTokenizerBase", instance: Instance, example: Example) -> HeldOutRow:
-    context, continuation = encode_example(tokenizer, example)
+def score_rows(lm: Any, rows: Sequence[HeldOutRow]) -> list[RowResult]:
+    """Score rows (those of a task standing together) by the model, in their order.
+
+    Raises:
+        EvaluationError: a loss is not finite.
+    """
+    from lm_eval.evaluator import evaluate
+
+    if not rows:
+        return []
+    tasks = [list(task) for _, task in groupby(rows, key=lambda row: row.instance.task)]
+    named = {f"held_out_{number:04d}": task for number, task in enumerate(tasks, start=1)}
+    results: Any = evaluate(
+        lm=lm, task_dict={"tasks": {name: _lm_eval_task(name, task) for name, task in named.items()}}, bootstrap_iters=0
+    )
+    return [_row_result(sample["doc"], sample) for name in named for sample in results["samples"][name]]
+
+
+def _measured(model: LanguageModel, instance: Instance) -> HeldOutRow:
+    example = format_example(model.tokenizer, instance, model.prompt_format)
+    context, continuation = encode_example(model.tokenizer, example)
     return HeldOutRow(instance, example, len(context), len(continuation))
 
 
-def held_out_tasks(rows: Sequence[HeldOutRow]) -> dict[str, "Task"]:
-    """One lm-eval task for each task of the rows (which stand together), by generated name."""
-    tasks = [list(group) for _, group in groupby(rows, key=lambda row: row.instance.task)]
-    names = [f"held_out_{number:04d}" for number in range(1, len(tasks) + 1)]
-    return {name: _lm_eval_task(name, task) for name, task in zip(names, tasks, strict=True)}
-
-
-def row_results(samples: Iterable[Sequence[dict[str, Any]]]) -> list[RowResult]:
-    """The rows' results out of the samples that lm-eval logged for each held-out task."""
-    return [_row_result(sample["doc"], sample) for task in samples for sample in task]
-
-
 def _row_result(row: HeldOutRow, sample: dict[str, Any]) -> RowResult:
+    loss_sum = float(sample["loss_sum"])
+    if not isfinite(loss_sum):
+        raise EvaluationError(
+            f"held-out row {row.instance.id!r} of task {row.instance.task!r}: the model's loss is {loss_sum}; "
+            'its weights are damaged, or evaluate in precision "float32"'
+        )
     return RowResult(
         id=row.instance.id,
         task=row.instance.task,
-        loss_sum=float(sample["loss_sum"]),
+        loss_sum=loss_sum,
         tokens=row.tokens,
         bytes=row.response_bytes,
         exact_match=bool(sample["exact_match"]),
     )
 
 
-def _lm_eval_task(name: str, rows: Sequence[HeldOutRow]) -> "Task":
+def _lm_eval_task(name: str, rows: Sequence[HeldOutRow]) -> Any:
     from lm_eval.api.instance import Instance as Request
     from lm_eval.api.metrics import mean
     from lm_eval.api.task import Task
 
-    class HeldOutTask(Task):
+    base: Any = Task  # its methods are typed as returning nothing
+
+    class HeldOutTask(base):
         """The rows of one task; the base class asks for every method below."""
 
         VERSION = 1
-        OUTPUT_TYPE = "loglikelihood"
 
         def download(self, *_: Any, **__: Any) -> None:
             """Nothing: the rows are here."""
@@ -150,9 +160,9 @@ def _lm_eval_task(name: str, rows: Sequence[HeldOutRow]) -> "Task":
             return doc.example.context
 
         def construct_requests(self, doc: HeldOutRow, ctx: str, metadata: Any, **_: Any) -> Request:
-            return Request("loglikelihood", doc, (ctx, doc.example.continuation), 0, metadata)
+            return Request("loglikelihood", {"id": doc.instance.id}, (ctx, doc.example.continuation), 0, metadata)
 
-        def process_results(self, doc: HeldOutRow, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+        def process_results(self, _doc: HeldOutRow, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
             [(log_likelihood, greedy)] = results
             return {"loss_sum": -log_likelihood, "exact_match": float(greedy)}
 
@@ -162,4 +172,4 @@ def _lm_eval_task(name: str, rows: Sequence[HeldOutRow]) -> "Task":
         def higher_is_better(self) -> dict[str, bool]:
             return {"loss_sum": False, "exact_match": True}
 
-    return HeldOutTask(config={"task": name})
+    return HeldOutTask(config={"task": name, "output_type": "loglikelihood"})

@@ -37,7 +37,9 @@ def held_out_metrics(results: Sequence[RowResult]) -> list[Metric]:
     """
     ordered = sorted(results, key=lambda row: row.task)
     return [
-        metric for task, rows in groupby(ordered, key=lambda row: row.task) for metric in _task_metrics(task, list(rows))
+        metric
+        for task, rows in groupby(ordered, key=lambda row: row.task)
+        for metric in _task_metrics(task, list(rows))
     ]
 
 

@@ -10,19 +10,27 @@ from smart_assets.section import Section
 class Evaluate(Section):
     """Which benchmarks a model is measured on, and how much of each."""
 
-    held_out: bool = Field(True, description="Measure the response loss and exact match on the held-out instances.")
+    held_out: bool = Field(
+        default=True, description="Measure the response loss and exact match on the held-out instances."
+    )
     max_rows_per_task: int | None = Field(
-        None, ge=1, description="Held-out instances a task gives at most, the first by id; all of them when absent."
+        default=None,
+        ge=1,
+        description="Held-out instances a task gives at most, the first by id; all of them when absent.",
     )
     tasks: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[], description="Names of lm-eval tasks, groups or tags to evaluate on besides, such as `mmlu`."
     )
     include_path: str | None = Field(
-        None,
-        description="A folder of lm-eval task YAMLs, searched before lm-eval's own; their Python runs with your rights.",
+        default=None,
+        description="A folder of lm-eval task YAMLs, searched before lm-eval's own; their Python is run.",
     )
-    limit: int | None = Field(None, ge=1, description="Rows of each lm-eval task, the first ones; all when absent.")
-    batch_size: int = Field(16, ge=1, description="Rows the model sees at once; lower it when memory runs out.")
+    limit: int | None = Field(
+        default=None, ge=1, description="Rows of each lm-eval task, the first ones; all when absent."
+    )
+    batch_size: int = Field(default=16, ge=1, description="Rows the model sees at once; lower it when memory runs out.")
     num_fewshot: int | None = Field(
-        None, ge=0, description="Worked examples before each row of an lm-eval task, where its YAML does not fix none."
+        default=None,
+        ge=0,
+        description="Worked examples before each row of an lm-eval task, where its YAML does not fix none.",
     )

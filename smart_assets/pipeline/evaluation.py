@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.program import run_program
@@ -34,21 +35,25 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Evaluate one model (the base model where `checkpoint` is None) into the folder `out`; gives what it cost."""
     held_out = read_split(project, inputs, "validation").sort_by([("task", "ascending"), ("id", "ascending")])
-    rows: Path | None = None
-    if held_out.num_rows:
-        rows = out.parent.parent / f"held-out-{out.name}.parquet"
-        write_table(held_out.select(TEXT_COLUMNS), rows)
-    finetune = project.settings.finetune
+    evaluate, finetune = project.settings.evaluate, project.settings.finetune
+    if evaluate.held_out and not held_out.num_rows:
+        raise EvaluationError(
+            "no row is held out to evaluate on: raise `validation.fraction` or `validation.max_rows_per_task`, "
+            "or set `evaluate.held_out: false` and name lm-eval tasks under `evaluate.tasks`"
+        )
+    rows = out.parent.parent / f"held-out-{out.name}.parquet"
+    write_table(held_out.select(TEXT_COLUMNS), rows)
+    model = _existing(checkpoint, "model")
     job = EvaluationJob(
-        model=_existing(checkpoint, "model"),
+        model=model,
         adapter=_existing(checkpoint, "adapter"),
-        base_model=finetune.base_model,
+        base_model=finetune.base_model if model is None else None,
         revision=finetune.revision,
         trust_remote_code=finetune.trust_remote_code,
         model_cache=project.store.cache_folder("models"),
-        rows=rows,
+        rows=rows if evaluate.held_out else None,
         out=out,
-        evaluate=project.settings.evaluate,
+        evaluate=evaluate,
         prompt_format=finetune.prompt_format,
         precision=finetune.precision,
         device=run.device,

@@ -4,8 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.embedding.index import build_index, write_index
-from smart_assets.embedding.near_duplicates import near_duplicates
+from smart_assets.embedding.index import build_index, near_duplicates, write_index
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
 from smart_assets.settings import Project

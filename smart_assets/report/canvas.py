@@ -19,6 +19,7 @@ from smart_assets.report.wording import shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
     from matplotlib.transforms import BboxBase
 
 WIDTH = 10.0
@@ -125,22 +126,40 @@ class NamedDisc:
 
 
 def name_discs(figure: Figure, axes: Axes, discs: Sequence[NamedDisc]) -> None:
-    """Write names beside discs, the first ones first; a name that would cover another is left out."""
-    from matplotlib.patheffects import withStroke
+    """Write names beside discs, the first ones first, clear of other discs where there is room for it.
+
+    A name that would cover another on all four sides is left out.
+    """
+    from matplotlib.transforms import Bbox
 
     figure.draw_without_rendering()
-    halo = [withStroke(linewidth=2.5, foreground="white")]
-    taken: list[BboxBase] = []
+    around: list[BboxBase] = []
     for disc in discs:
-        for right, up, horizontal, vertical in _PLACES:
-            shift = (right * (disc.radius + 2), up * (disc.radius + 2))
-            text = axes.annotate(
-                disc.name, disc.position, xytext=shift, textcoords="offset points",
-                ha=horizontal, va=vertical, fontsize=8.5, color=INK, in_layout=False, path_effects=halo,
-            )  # fmt: skip
-            box = text.get_window_extent()
-            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
-            if inside and not box.count_overlaps(taken):
-                taken.append(box)
-                break
-            text.remove()
+        (x, y), radius = axes.transData.transform(disc.position), disc.radius * DPI / 72
+        around.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
+    written: list[BboxBase] = []
+    for disc in discs:
+        tried = [(text, text.get_window_extent()) for text in _names_around(axes, disc)]
+        free = [(text, box) for text, box in tried if _within(axes, box) and not box.count_overlaps(written)]
+        best = min(free, key=lambda place: place[1].count_overlaps(around), default=None)
+        written += [best[1]] if best else []
+        for text, _ in tried:
+            if best is None or text is not best[0]:
+                text.remove()
+
+
+def _within(axes: Axes, box: BboxBase) -> bool:
+    return axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+
+
+def _names_around(axes: Axes, disc: NamedDisc) -> list[Annotation]:
+    from matplotlib.patheffects import withStroke
+
+    halo, gap = [withStroke(linewidth=2.5, foreground="white")], disc.radius + 3
+    return [
+        axes.annotate(
+            disc.name, disc.position, xytext=(right * gap, up * gap), textcoords="offset points",
+            ha=horizontal, va=vertical, fontsize=8.5, color=INK, in_layout=False, path_effects=halo,
+        )
+        for right, up, horizontal, vertical in _PLACES
+    ]  # fmt: skip

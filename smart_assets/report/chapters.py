@@ -36,20 +36,16 @@ def task_chapter(content: ReportContent) -> Chapter:
     columns = ["Task", "Source", "Training rows", "Validation rows", "Rejected rows", *(f"{r} weight" for r in weighed)]
     largest_first = sorted(content.tasks, key=lambda task: -task.train_rows)
     rows = [
-        [
-            words(task.task),
-            words(task.source),
-            *map(rows_cell, (task.train_rows, task.validation_rows, task.rejected_rows)),
-        ]
+        [words(task.task), words(task.source)]
+        + [rows_cell(rows) for rows in (task.train_rows, task.validation_rows, task.rejected_rows)]
         + [share_cell(task.mixture_weights.get(recipe, 0.0)) for recipe in weighed]
         for task in largest_first
     ]
     sentences = ["Tasks that lie close together on the map have prompts that are alike on average."]
     if content.plane is None:
         sentences = ["The tasks' prompts have not been embedded yet, so there is no map."]
-    return Chapter(
-        "tasks", "Tasks", tuple(sentences), tuple(drawn), (table("Tasks, the largest first.", columns, rows),)
-    )
+    listed = table("Tasks, the largest first.", columns, rows)
+    return Chapter("tasks", "Tasks", tuple(sentences), tuple(drawn), (listed,))
 
 
 def budget_chapter(content: ReportContent) -> Chapter:

@@ -85,13 +85,13 @@ class Comparison:
         return tuple(sorted({run.budget for run in self.runs}))
 
     def standings(self, budget: int) -> tuple[Standing, ...]:
-        """The recipes at a budget, best mean first (a mean that is not finite last), equals by name."""
+        """The recipes at a budget, best mean first (NaN last), equals by name."""
         recipes = sorted({run.recipe for run in self.runs if run.budget == budget})
         found = [
             Standing(name, tuple(r for r in self.runs if (r.budget, r.recipe) == (budget, name))) for name in recipes
         ]
         losses = self.metric.as_loss(np.array([standing.mean for standing in found]))
-        return tuple(found[at] for at in np.argsort(losses, kind="stable"))  # sorts what is not finite last
+        return tuple(found[at] for at in np.argsort(losses, kind="stable"))  # NaN sorts last
 
     def standing(self, budget: int, recipe: str) -> Standing | None:
         """The recipe at the budget, or None where it was not measured."""

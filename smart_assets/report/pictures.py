@@ -132,7 +132,7 @@ def task_budget_bars(mixtures: Sequence[MixtureBudgets], recipes: Sequence[str])
     largest = {task: max(mixture.rows.get(task, 0) for mixture in mixtures) for task in tasks}
     named, others = _largest(tasks, lambda task: largest[task])
     thickness = 0.8 / max(1, len(mixtures))
-    figure, [axes] = _task_axes(named, len(others), 0.12 + 0.13 * len(mixtures))
+    figure, axes = _task_axes(named, len(others), 0.12 + 0.13 * len(mixtures))
     axes.set_xlim(0, 1.12 * max((largest[task] for task in named), default=0) or 1)
     for index, mixture in enumerate(mixtures):
         rows = [mixture.rows.get(task, 0) for task in named]
@@ -152,7 +152,7 @@ def task_budget_bars(mixtures: Sequence[MixtureBudgets], recipes: Sequence[str])
 def row_counts(tasks: Sequence[TaskSummary]) -> bytes:
     """Accepted rows of each task, training and validation, and its rejected rows; the largest by name."""
     named, others = _largest(list(tasks), lambda task: task.train_rows + task.validation_rows + task.rejected_rows)
-    figure, [axes] = _task_axes([task.task for task in named], len(others), 0.25)
+    figure, axes = _task_axes([task.task for task in named], len(others), 0.25)
     parts: tuple[tuple[str, Callable[[TaskSummary], int], str], ...] = (
         ("training", lambda task: task.train_rows, canvas.PALETTE[0]),
         ("validation", lambda task: task.validation_rows, canvas.PALETTE[5]),
@@ -231,20 +231,20 @@ def similarity_histogram(neighbour_cosines: NDArray[np.floating], threshold: flo
     """How close each prompt's nearest other prompt is, with the threshold of near duplicates.
 
     Args:
-        neighbour_cosines: (n,) cosine of each row's nearest other row, in [-1, 1].
+        neighbour_cosines: (n,) cosine of each row's nearest other row, in [-1, 1]; not finite where there is none.
         threshold: cosine from which two prompts are near duplicates.
     """
     figure, [axes] = canvas.draw(4.5)
-    lowest = floor(10 * float(neighbour_cosines.min(initial=0.9))) / 10
-    axes.hist(np.clip(neighbour_cosines, lowest, 1), bins=60, range=(lowest, 1), color=canvas.PALETTE[0])
-    near = int((neighbour_cosines >= threshold).sum())
-    share = near / max(1, len(neighbour_cosines))
-    label = f"near duplicate from {threshold:g}: {count(near, 'row')} ({share:.1%})"
+    cosines = neighbour_cosines[np.isfinite(neighbour_cosines)]
+    lowest = floor(10 * float(cosines.min(initial=0.9))) / 10
+    axes.hist(np.clip(cosines, lowest, 1), bins=60, range=(lowest, 1), color=canvas.PALETTE[0])
+    near = int((cosines >= threshold).sum())
+    label = f"near duplicate from {threshold:g}: {count(near, 'row')} ({near / max(1, len(cosines)):.1%})"
     axes.axvline(threshold, color=canvas.PALETTE[4], linestyle="--", label=label)
     axes.set_xlabel("cosine similarity to the nearest other prompt of the source")
     axes.set_ylabel("rows")
     axes.legend(fontsize=9, frameon=False, loc="upper left")
-    canvas.title(axes, f"How close {count(len(neighbour_cosines), 'prompt')} lie to their nearest neighbour")
+    canvas.title(axes, f"How close {count(len(cosines), 'prompt')} lie to their nearest neighbour")
     return canvas.png(figure)
 
 
@@ -265,14 +265,14 @@ def _largest(items: Sequence[_Item], size: Callable[[_Item], int]) -> tuple[list
     return ordered[: canvas.SHOWN_TASKS], ordered[canvas.SHOWN_TASKS :]
 
 
-def _task_axes(names: Sequence[str], others: int, inches_a_row: float) -> tuple[Figure, list[Axes]]:
+def _task_axes(names: Sequence[str], others: int, inches_a_row: float) -> tuple[Figure, Axes]:
     """A figure with a row a task from the top, and one for the others."""
     labels = [canvas.label(name) for name in names] + ([f"{others:,} other tasks"] if others else [])
     figure, [axes] = canvas.draw(1.6 + inches_a_row * max(4, len(labels)))
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
     axes.set_ylim(max(len(labels), 1) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    return figure, [axes]
+    return figure, axes
 
 
 def _base_line(axes: Axes, comparison: Comparison) -> None:

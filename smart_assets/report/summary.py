@@ -4,6 +4,7 @@ It is written for someone about to spend a budget on it, so it never claims more
 """
 
 from collections.abc import Sequence
+from math import isfinite
 
 from smart_assets.report.comparison import Comparison, Standing
 from smart_assets.report.content import ReportContent
@@ -20,23 +21,20 @@ def summary(content: ReportContent, comparisons: Sequence[Comparison]) -> str:
 
 def findings(comparison: Comparison) -> list[str]:
     """A sentence for each budget: the best recipe, the runner-up, the base model; and how far seeds bear them out."""
-    if not comparison.runs:
+    if not comparison.tasks:
         return ["No task has its held-out response loss measured in every run, so the recipes cannot be compared."]
-    caveats = {budget: _caveat(comparison.standings(budget)) for budget in comparison.budgets}
-    shared = len(set(caveats.values())) == 1
-    sentences: list[str] = []
-    for budget in comparison.budgets:
-        sentences.append(_finding(comparison, budget))
-        if not shared:
-            sentences.append(caveats[budget])
-    if shared:
-        sentences.append(next(iter(caveats.values())))
-    tasks = count(len(comparison.tasks), "task")
-    left_out = (
-        f"; {comparison.tasks_left_out:,} not measured in every run are left out" if comparison.tasks_left_out else ""
-    )
-    sentences.append(f"Losses are means over {tasks}, each counting once{left_out}.")
-    return [sentence for sentence in sentences if sentence]
+    caveats = [_caveat(comparison.standings(budget)) for budget in comparison.budgets]
+    told = [_finding(comparison, budget) for budget in comparison.budgets]
+    if comparison.base_mean is not None and not told:
+        told = [f"Only the base model was evaluated, with a held-out response loss of {_value(comparison.base_mean)}."]
+    if len(set(caveats)) > 1:
+        told = [sentence for pair in zip(told, caveats, strict=True) for sentence in pair]
+    else:
+        told += caveats[:1]
+    left_out = comparison.tasks_left_out
+    omitted = f"; {left_out:,} not measured in every run are left out" if left_out else ""
+    told.append(f"Losses are means over {count(len(comparison.tasks), 'task')}, each counting once{omitted}.")
+    return [sentence for sentence in told if sentence]
 
 
 def _collection(content: ReportContent) -> str:
@@ -62,30 +60,31 @@ def _mixtures(content: ReportContent) -> list[str]:
 
 def _finding(comparison: Comparison, budget: int) -> str:
     best, *others = comparison.standings(budget)
+    if not isfinite(best.mean):
+        return f"At {budget:,} rows, no recipe has a finite held-out response loss."
     level = [best, *(other for other in others if other.mean == best.mean)]
-    names, unit = listing([standing.recipe for standing in level]), comparison.metric.unit
-    claim = f"{names} {'has' if len(level) == 1 else 'share'} the lowest held-out response loss"
+    names = listing([standing.recipe for standing in level])
+    claim = f"{names} {'has' if len(level) == 1 else 'share'} the lowest held-out response loss,"
     if not others:
         claim = f"only {names} was evaluated, with a held-out response loss of"
-    sentence = f"At {budget:,} rows, {claim}{',' if others else ''} {_loss(best)} {unit}"
+    sentence = f"At {budget:,} rows, {claim} {_value(best.mean)}{_spread(best)}"
     if others and len(level) == 1:
-        next_best = others[0]
-        wins = int((best.task_values < next_best.task_values).sum())
-        rival = listing([next_best.recipe])
-        sentence += (
-            f", then {rival} with {_loss(next_best)} ({names} is lower on {wins:,} of {len(comparison.tasks):,} tasks)"
-        )
-    base = comparison.base_mean
-    if base is None:
+        rival, wins = others[0], int((best.task_values < others[0].task_values).sum())
+        sentence += f", then {listing([rival.recipe])} with {number(rival.mean)}{_spread(rival)}"
+        sentence += f"; {names} is lower on {wins:,} of {count(len(comparison.tasks), 'task')}"
+    if comparison.base_mean is None:
         return f"{sentence}; the base model was not measured."
-    worse = "" if best.mean < base else ", which no recipe improves on"
-    return f"{sentence}; the base model has {number(base)}{worse}."
+    worse = "" if best.mean < comparison.base_mean else ", which no recipe improves on"
+    return f"{sentence}; the base model has {number(comparison.base_mean)}{worse}."
 
 
-def _loss(standing: Standing) -> str:
+def _value(loss: float) -> str:
+    return f"{number(loss)} {RESPONSE_LOSS.unit}"
+
+
+def _spread(standing: Standing) -> str:
     seeds = standing.seed_means
-    spread = f" ({len(seeds)} seeds, {number(min(seeds))} to {number(max(seeds))})" if len(seeds) > 1 else ""
-    return f"{number(standing.mean)}{spread}"
+    return f" ({len(seeds)} seeds, {number(min(seeds))} to {number(max(seeds))})" if len(seeds) > 1 else ""
 
 
 def _caveat(standings: tuple[Standing, ...]) -> str:

@@ -35,11 +35,11 @@ def number(value: float) -> str:
     return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
-def count(rows: int, noun: str = "", plural: str = "") -> str:
+def count(rows: int, noun: str = "") -> str:
     """A count with thousands separated, and its noun: `1 row`, `1,200 rows`."""
     if not noun:
         return f"{rows:,}"
-    return f"{rows:,} {noun if rows == 1 else plural or noun + 's'}"
+    return f"{rows:,} {noun if rows == 1 else noun + 's'}"
 
 
 def listing(names: list[str], shown: int = 10) -> str:

@@ -1,6 +1,6 @@
 """Greedy orderings: a ground set's elements, best first, with what each one added.
 
-An ordering is computed once for the whole group and every budget is a prefix of it (paper, section 3). An engine only
+An ordering is computed once for the whole group and every budget is a prefix of it (paper, stage 2). An engine only
 picks; the gains are computed here from the objective's definition in float64, so that they mean the same whatever
 engine picked, and always sum to the objective's value.
 """

@@ -65,10 +65,11 @@ def _greedy_rows(objective: Objective, shares: TaskShares, pool: Pool) -> pa.Tab
     """The first rows of each (task, template) ordering, as many as its budget."""
     budgets = _template_shares(shares, pool)
     orderings = pool.orderings.filter(pc.field("objective") == objective.label)
-    ranked = orderings.join(budgets, ["task", "template"], join_type="inner")
-    first = ranked.filter(pc.field("rank") < pc.field("budget"))
-    rows = first.join(pool.instances, ["id", "task", "template"], join_type="inner")
-    if rows.num_rows != shares.budgets.sum():
+    ordered = orderings.join(budgets, ["task", "template"], join_type="inner")
+    known = ordered.join(pool.instances, ["id", "task", "template"], join_type="inner")
+    rows = known.filter(pc.field("rank") < pc.field("budget"))
+    lengths = {ordered.num_rows, known.num_rows, len(known["id"].unique())}
+    if lengths != {sum(shares.sizes)} or rows.num_rows != shares.budgets.sum():
         raise SelectionError(
             f"the orderings under {objective.label} do not match the training instances: "
             f"materialize instance_orderings again"

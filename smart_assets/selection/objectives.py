@@ -34,7 +34,7 @@ _BLOCK_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class FacilityLocation:
-    """Representation: f(S) = sum_i max(0, max_{j in S} s_ij) (paper, section 3: the default inside a task)."""
+    """Representation: f(S) = sum_i max(0, max_{j in S} s_ij) (the paper's f2, stage 2)."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -81,8 +81,7 @@ class FacilityLocation:
 class GraphCut:
     """Representation less redundancy: f(S) = sum_{i in V, j in S} s_ij - lambda sum_{i, j in S} s_ij.
 
-    The default over the tasks (paper, section 3). Gains may be negative, and with negative similarities they may grow
-    as the subset grows.
+    The paper's f1 (stage 1). Gains may be negative, and with negative similarities they may grow as the subset grows.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -128,9 +127,10 @@ class GraphCut:
 
 @dataclass(frozen=True, slots=True)
 class LogDeterminant:
-    """Diversity: f(S) = log det(K_S + lambda I) (paper, section 3); gains are negative where lambda < 1 and S is full.
+    """Diversity: f(S) = log det(K_S + lambda I), the paper's third choice for f1 and f2.
 
-    Worked in d x d: with A = I + X_S^T X_S / lambda, adding j gains log(lambda + x_j^T A^-1 x_j).
+    Worked in d x d: with A = I + X_S^T X_S / lambda, adding j gains log(lambda + x_j^T A^-1 x_j), which lies in
+    [log lambda, log(1 + lambda)].
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -160,7 +160,8 @@ class LogDeterminant:
 
     def marginal_gains(self, vectors: Vectors, subset: Indices) -> Gains:
         """f(S + j) - f(S), of any sign, for every j (n,); 0 for the elements of `subset` (k,)."""
-        residuals = _whiten(self._inner(vectors[subset]), vectors)
+        chosen = vectors[subset]
+        residuals = _whiten(np.eye(vectors.shape[1]) + chosen.T @ chosen / self.regularization, vectors)
         gains = np.log(self.regularization + np.einsum("ij,ij->i", residuals, residuals))
         gains[subset] = 0
         return gains
@@ -178,10 +179,6 @@ class LogDeterminant:
             gains[block] = 2 * np.log(np.diagonal(np.linalg.cholesky(complement)))
             inner = inner + rows.T @ rows / self.regularization
         return gains
-
-    def _inner(self, chosen: Vectors) -> NDArray[np.float64]:
-        """I + X_S^T X_S / lambda (d, d)."""
-        return np.eye(chosen.shape[1]) + chosen.T @ chosen / self.regularization
 
 
 def _whiten(inner: NDArray[np.float64], rows: Vectors) -> NDArray[np.float64]:

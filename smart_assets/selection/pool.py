@@ -52,7 +52,9 @@ class Pool:
         places = self.instances.group_by(["task", "source"]).aggregate([])["task"].to_pylist()
         if len(places) != len(set(places)):
             shared = max(places, key=places.count)
-            raise SelectionError(f"a task must lie in one source; {shared!r} lies in several: rename it in one")
+            raise SelectionError(
+                f"a task must lie in one source; {shared!r} lies in several: set `task_prefix` for one"
+            )
 
     def task_sizes(self) -> dict[str, int]:
         """Training instances of each task, in order of name."""

@@ -19,7 +19,7 @@ from smart_assets.selection.objectives import OBJECTIVE_NAMES, FacilityLocation,
 
 
 class SubmodularBudgets(Section):
-    """Tasks share by the Taylor softmax of their gains in the greedy ordering (paper, section 3)."""
+    """Tasks share by the Taylor softmax of their gains in the greedy ordering (paper, stage 1)."""
 
     kind: Literal["submodular"] = Field("submodular", description="The name of this way to share.")
     objective: Objective = Field(default_factory=GraphCut, description="f1, maximized over the task vectors.")
@@ -50,7 +50,7 @@ class PooledBudgets(Section):
 
 
 class GreedyInstances(Section):
-    """A task's first instances in the greedy ordering of each template, the same for every seed (paper, section 3)."""
+    """A task's first instances in the greedy ordering of each template, the same for every seed (paper, stage 2)."""
 
     kind: Literal["greedy"] = Field("greedy", description="The name of this way to choose.")
     objective: Objective = Field(default_factory=FacilityLocation, description="f2, maximized over the instances.")

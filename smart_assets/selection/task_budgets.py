@@ -18,7 +18,7 @@ Budgets = NDArray[np.int64]
 
 
 def taylor_softmax(gains: ArrayLike, temperature: float = 1.0) -> Weights:
-    """Weights (1 + g + g^2/2) / sum_k(1 + g_k + g_k^2/2) with g = gain / temperature (paper, section 3).
+    """Weights (1 + g + g^2/2) / sum_k(1 + g_k + g_k^2/2) with g = gain / temperature (paper, stage 1).
 
     Every weight is positive, and below g = -1 it rises again: see `negative_gain_warning`.
 

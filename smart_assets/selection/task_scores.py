@@ -1,4 +1,4 @@
-"""Stage 1: how much each task adds to the collection (paper, section 3).
+"""Stage 1: how much each task adds to the collection (paper, stage 1).
 
 A task's vector is the mean of its prompts' vectors; a greedy ordering of the tasks gives the gains that become task
 budgets.

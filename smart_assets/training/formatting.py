@@ -50,7 +50,7 @@ def load_instances(path: Path) -> list[Instance]:
             other than text (only `messages` may be null).
     """
     try:
-        table = pq.read_table(path, columns=list(INSTANCE_COLUMNS))
+        table = pq.ParquetFile(path).read(columns=list(INSTANCE_COLUMNS))
     except FileNotFoundError as error:
         raise TrainingError(f"{path}: there is no such file; name the Parquet file that holds the instances") from error
     except (pa.ArrowInvalid, OSError) as error:

@@ -1,0 +1,28 @@
+"""The evaluation program: `python -m smart_assets.evaluation JOB.json`."""
+
+import os
+import sys
+from pathlib import Path
+
+from smart_assets.evaluation.evaluate import evaluate
+from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.training.devices import claim_device
+from smart_assets.training.program import Log, run_program
+
+
+def _work(job: EvaluationJob, log: Log) -> None:
+    os.environ["TQDM_DISABLE"] = "1"  # progress goes to `log`
+    if _needs_no_hub(job):  # nor does any library then ask it on its own account
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    evaluate(job.model_copy(update={"device": claim_device(job.device)}), log)
+
+
+def _needs_no_hub(job: EvaluationJob) -> bool:
+    """A local model and no lm-eval task: these may name datasets on the hub, even those of a local folder."""
+    base = job.base_model
+    local = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
+    return local and not job.evaluate.tasks
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(sys.argv[1:], EvaluationJob.read, _work))

@@ -1,0 +1,124 @@
+"""Named lm-eval tasks: where they are found, and their results as metrics.
+
+lm-eval's own index takes 12 to 16 s to read, a folder of a few YAMLs no time: the former is read only when a name is
+not in the latter. Most of lm-eval's tasks fetch their rows from the Hugging Face hub; a copy of their YAML that names
+local files (`dataset_path: json`, `dataset_kwargs: {data_files: ...}`) needs no network.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.evaluation.language_model import LanguageModel
+from smart_assets.evaluation.metrics import Metric
+from smart_assets.evaluation.settings import Evaluate
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks.manager import TaskDict
+
+# What the YAML of a task, its Python, its dataset and lm-eval's own rules fail with, beside their own exceptions.
+_TASK_ERRORS = (OSError, ValueError, TypeError, LookupError, ImportError, AssertionError)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkResult:
+    """What lm-eval found on one task or group."""
+
+    metrics: tuple[Metric, ...]
+    tasks: dict[str, dict[str, Any]]  # of each lm-eval task: version, num_fewshot, rows
+
+
+def find_benchmarks(evaluate: Evaluate) -> "TaskManager":
+    """The index that knows all of `evaluate.tasks`.
+
+    Raises:
+        EvaluationError: `include_path` is no folder, or a name is unknown; the message lists names like it.
+    """
+    from lm_eval.tasks import TaskManager
+
+    folder = evaluate.include_path
+    if folder is not None and not Path(folder).is_dir():
+        raise EvaluationError(f"evaluate.include_path {folder}: no such folder; name one that holds lm-eval task YAMLs")
+    index = TaskManager(include_path=folder, include_defaults=False)
+    if not set(evaluate.tasks) <= set(index.all_tasks):
+        index = TaskManager(include_path=folder)
+    for name in evaluate.tasks:
+        if name not in index.all_tasks:
+            near = ", ".join(get_close_matches(name, index.all_tasks)) or "none"
+            raise EvaluationError(
+                f"evaluate.tasks {name!r}: lm-eval has no task, group or tag of this name; names like it: {near}"
+            )
+    return index
+
+
+def run_benchmark(name: str, index: "TaskManager", model: LanguageModel, job: EvaluationJob) -> BenchmarkResult:
+    """Evaluate on one lm-eval task, group or tag; a group also has figures of its own, named as a task of its name.
+
+    Raises:
+        EvaluationError: its rows cannot be fetched or read, or lm-eval refuses to run it.
+    """
+    from datasets.exceptions import DatasetsError
+    from jinja2 import TemplateError
+    from lm_eval.evaluator import evaluate
+
+    try:
+        loaded = index.load([name])
+        _prepare_fewshot(loaded, job.evaluate.num_fewshot, job.seed)
+        results: Any = evaluate(
+            lm=model.lm,
+            task_dict=loaded,
+            limit=job.evaluate.limit,
+            log_samples=False,
+            apply_chat_template=model.prompt_format == "chat",
+            fewshot_as_multiturn=model.prompt_format == "chat",
+        )
+    except (*_TASK_ERRORS, DatasetsError, TemplateError) as error:
+        reason = " ".join(str(error).split())[:500] or type(error).__name__
+        raise EvaluationError(f"evaluate.tasks {name!r}: lm-eval cannot run it: {reason}") from error
+    return _benchmark_result(name, results)
+
+
+def _prepare_fewshot(loaded: "TaskDict", num_fewshot: int | None, seed: int) -> None:
+    """Set the number of worked examples as `lm_eval.simple_evaluate` does: a task that fixes 0 keeps it.
+
+    That function is not used: it spends 2.4 s on a report of the machine and asks the hub for the model.
+    """
+    for task in loaded["tasks"].values():
+        own = task.get_config("num_fewshot")
+        if own is None or (own != 0 and num_fewshot is not None):
+            task.set_config("num_fewshot", num_fewshot or 0)
+        task.set_fewshot_seed(seed)
+
+
+def _benchmark_result(name: str, results: Mapping[str, Any]) -> BenchmarkResult:
+    metrics = [metric for task, figures in results["results"].items() for metric in _metrics(name, task, figures)]
+    tasks = {
+        task: {"version": results["versions"][task], "num_fewshot": results["n-shot"][task], "rows": count["effective"]}
+        for task, count in results["n-samples"].items()
+    }
+    return BenchmarkResult(tuple(metrics), tasks)
+
+
+def _metrics(benchmark: str, task: str, figures: Mapping[str, Any]) -> Sequence[Metric]:
+    """lm-eval keeps `exact_match,FILTER` beside `exact_match_stderr,FILTER`; the filter `none` goes without saying."""
+    metrics: list[Metric] = []
+    for key, value in figures.items():
+        name, comma, filtered = key.partition(",")
+        if comma and not name.endswith("_stderr") and isinstance(value, int | float):
+            stderr = figures.get(f"{name}_stderr,{filtered}")
+            metrics.append(
+                Metric(
+                    task=task,
+                    benchmark=benchmark,
+                    metric=name if filtered == "none" else key,
+                    value=float(value),
+                    stderr=float(stderr) if isinstance(stderr, int | float) else None,
+                    rows=int(figures["sample_len"]),
+                )
+            )
+    return metrics

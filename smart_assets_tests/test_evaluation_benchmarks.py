@@ -1,0 +1,170 @@
+"""Named lm-eval tasks, from YAMLs in a folder of the user's."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.benchmarks import find_benchmarks, run_benchmark
+from smart_assets.evaluation.evaluate import evaluate
+from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.evaluation.language_model import load_language_model
+from smart_assets.evaluation.progress import Progress
+from smart_assets.evaluation.settings import Evaluate
+from smart_assets.training.formatting import Instance, format_example
+from smart_assets_tests.tiny_model import make_tiny_model
+
+BIG_BENCH_HARD = Path(__file__).parents[2] / "shared" / "data" / "bbh"
+
+
+CHOICE = {"output_type": "multiple_choice", "doc_to_choice": ["no", "yes"], "doc_to_target": "answer"}
+WRITTEN = {
+    "output_type": "generate_until",
+    "doc_to_target": "answer",
+    "generation_kwargs": {"until": ["\n"], "max_gen_toks": 4},
+    "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+    "num_fewshot": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and a folder of tasks: two in groups, one whose rows are missing, one that asks for a missing field."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    make_tiny_model(folder / "model", chat=True)
+    rows = [{"question": f"Is {number} even?", "answer": ["yes", "no"][number % 2]} for number in range(8)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "tasks").mkdir()
+    group = {"group": "even", "task": ["even_choice", "even_written"]}
+    mean = {"metric": "exact_match", "weight_by_size": True}
+    write_yaml(folder / "tasks" / "even.yaml", group)
+    write_yaml(folder / "tasks" / "even_mean.yaml", {**group, "group": "even_mean", "aggregate_metric_list": [mean]})
+    write_task(folder / "tasks", "even_choice", folder / "rows.jsonl", CHOICE)
+    write_task(folder / "tasks", "even_written", folder / "rows.jsonl", WRITTEN)
+    write_task(folder / "tasks", "lost_rows", folder / "nowhere.jsonl", CHOICE)
+    write_task(folder / "tasks", "lost_field", folder / "rows.jsonl", {**CHOICE, "doc_to_target": "{{nothing.at.all}}"})
+    return folder
+
+
+def write_task(folder: Path, name: str, rows: Path, fields: dict[str, Any]) -> None:
+    place = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(rows)}}, "test_split": "test"}
+    write_yaml(folder / f"{name}.yaml", {"task": name, **place, "doc_to_text": "{{question}}", **fields})
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content))
+
+
+def make_job(folder: Path, out: Path, **settings: Any) -> EvaluationJob:
+    return EvaluationJob.model_validate(
+        {
+            "model": folder / "model",
+            "model_cache": folder / "cache",
+            "out": out,
+            "precision": "float32",
+            "evaluate": {"held_out": False, "include_path": str(folder / "tasks"), **settings},
+        }
+    )
+
+
+def run(job: EvaluationJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    evaluate(job, print)
+    return pq.read_table(job.out / "metrics.parquet").to_pylist(), json.loads((job.out / "result.json").read_text())
+
+
+def test_tasks_and_groups_by_name(folder: Path, tmp_path: Path) -> None:
+    names = ["even_choice", "even_mean"]
+    metrics, result = run(make_job(folder, tmp_path / "out", tasks=names, limit=6))
+    found = {(one["benchmark"], one["task"], one["metric"]): one for one in metrics}
+    assert found.keys() == {
+        ("even_choice", "even_choice", "acc"),
+        ("even_choice", "even_choice", "acc_norm"),
+        ("even_mean", "even_choice", "acc"),
+        ("even_mean", "even_choice", "acc_norm"),
+        ("even_mean", "even_written", "exact_match"),
+        ("even_mean", "even_mean", "exact_match"),
+    }
+    assert [one["rows"] for one in metrics] == [6, 6, 6, 6, 6, 12]
+    assert 0 < found["even_choice", "even_choice", "acc"]["value"] < 1
+    assert found["even_choice", "even_choice", "acc"]["stderr"] > 0
+    assert result["benchmarks"]["even_mean"].keys() == {"even_choice", "even_written"}
+    assert result["macro_means"] == {}
+
+
+def test_worked_examples_where_the_task_does_not_rule_them_out(folder: Path, tmp_path: Path) -> None:
+    _, result = run(make_job(folder, tmp_path / "out", tasks=["even"], num_fewshot=2, limit=2))
+    shots = {task: of["num_fewshot"] for task, of in result["benchmarks"]["even"].items()}
+    assert shots == {"even_choice": 2, "even_written": 0}
+
+
+@pytest.mark.parametrize("prompt_format", ["chat", "plain"])
+def test_prompts_are_written_as_in_the_fine_tune(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, prompt_format: str
+) -> None:
+    job = make_job(folder, folder, tasks=["even_choice"], limit=1).model_copy(update={"prompt_format": prompt_format})
+    model = load_language_model(job, Progress(print), print)
+    asked: list[Any] = []
+    ask = model.lm.loglikelihood
+    monkeypatch.setattr(model.lm, "loglikelihood", lambda requests: asked.extend(requests) or ask(requests))
+    run_benchmark("even_choice", find_benchmarks(job.evaluate), model, job)
+    instance = Instance("", "", "Is 0 even?", "yes", None)
+    expected = format_example(model.tokenizer, instance, model.prompt_format)
+    assert {request.args[0] for request in asked} == {expected.context.removesuffix("\n" * (prompt_format == "plain"))}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param("lost_rows", "nowhere.jsonl", id="no rows"),
+        pytest.param("lost_field", "nothing", id="no field"),
+    ],
+)
+def test_a_task_that_cannot_be_run(folder: Path, tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(EvaluationError, match=f"evaluate.tasks '{name}': lm-eval cannot run it: .*{reason}"):
+        evaluate(make_job(folder, tmp_path / "out", tasks=[name]), print)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow  # reads lm-eval's own index
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [pytest.param("even_choise", "even_choice", id="own"), pytest.param("bbh_zeroshoot", "bbh_zeroshot", id="stock")],
+)
+def test_an_unknown_name_lists_names_like_it(folder: Path, name: str, near: str) -> None:
+    with pytest.raises(EvaluationError, match=rf"evaluate.tasks '{name}': .* names like it: .*\b{near}\b"):
+        find_benchmarks(Evaluate(tasks=["even_choice", name], include_path=str(folder / "tasks")))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BIG_BENCH_HARD.is_dir(), reason="needs ../shared/data/bbh")
+def test_big_bench_hard_without_the_hub(folder: Path, tmp_path: Path) -> None:
+    """lm-eval's own YAMLs, with the place of their rows changed."""
+    stock = Path(lm_eval_folder()) / "tasks" / "bbh" / "zeroshot"
+    copy = tmp_path / "bbh"
+    shutil.copytree(stock, copy)
+    for path in copy.glob("[!_]*.yaml"):
+        rows = BIG_BENCH_HARD / f"{path.stem}.jsonl"
+        place = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {rows}}}}}\n"
+        lines = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith('"dataset_name"')]
+        path.write_text(place + "".join(lines))
+    names = ["bbh_zeroshot_navigate", "bbh_zeroshot_word_sorting"]
+    metrics, result = run(make_job(folder, tmp_path / "out", tasks=names, limit=3, include_path=str(copy)))
+    assert {one["task"] for one in metrics} == set(names)
+    assert {"exact_match,strict-match", "exact_match,flexible-extract"} <= {one["metric"] for one in metrics}
+    assert {one["rows"] for one in metrics} == {3}
+    assert result["benchmarks"]["bbh_zeroshot_navigate"] == {
+        "bbh_zeroshot_navigate": {"version": 3.0, "num_fewshot": 0, "rows": 3}
+    }
+
+
+def lm_eval_folder() -> str:
+    found = importlib.util.find_spec("lm_eval")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return found.submodule_search_locations[0]

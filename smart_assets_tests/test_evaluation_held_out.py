@@ -1,0 +1,166 @@
+"""Held-out scoring against the plainest computation of the same thing: one row, one forward pass, one sum."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.held_out import HeldOutRow, RowResult, prepare_rows, score_rows
+from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.evaluation.language_model import LanguageModel, load_language_model
+from smart_assets.evaluation.progress import Progress
+from smart_assets.training.formatting import Instance, encode_example, format_example
+from smart_assets_tests.tiny_model import make_tiny_model
+
+HOSTILE = ["../../etc/passwd", "a|b", "<script>alert(1)</script>", "\x1b[31mred", "x" * 300, "held_out_0001"]
+INSTANCES = [
+    Instance(f"{number:02d}", task, f"What is {number} + {len(task)}?", f"The answer is {number + len(task)}.", None)
+    for number, task in enumerate(HOSTILE * 3)
+] + [
+    Instance("90", "é", "Traduis : bonjour 🙂 ", " Guten Tag, größer\n", None),
+    Instance(
+        "91", "é", "ignored", "Bonjour.", '[{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}]'
+    ),
+    Instance("92", "é", "What is 0 + 16?", "The answer is 16.", None),  # the very row of another task
+]
+
+
+def load(folder: Path, prompt_format: str = "auto") -> LanguageModel:
+    job = EvaluationJob.model_validate(
+        {
+            "model": folder,
+            "model_cache": folder,
+            "rows": folder,
+            "out": folder,
+            "prompt_format": prompt_format,
+            "precision": "float32",
+            "evaluate": {"batch_size": 4},
+        }
+    )
+    return load_language_model(job, Progress(print), print)
+
+
+@pytest.fixture(scope="module", params=["chat", "plain", "plain on a chat model"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"), chat=request.param != "plain")
+    return load(folder, "plain" if request.param.startswith("plain") else "auto")
+
+
+def tokens_of(model: LanguageModel, row: HeldOutRow) -> tuple[list[int], list[int]]:
+    return encode_example(model.tokenizer, format_example(model.tokenizer, row.instance, model.prompt_format))
+
+
+def naive_result(model: LanguageModel, row: HeldOutRow) -> RowResult:
+    context, continuation = tokens_of(model, row)
+    with torch.no_grad():
+        logits = model.lm.model(torch.tensor([context + continuation])).logits[0]
+    losses = [
+        torch.nn.functional.cross_entropy(logits[len(context) + place - 1], torch.tensor(token)).item()
+        for place, token in enumerate(continuation)
+    ]
+    written = model.lm.model.generate(torch.tensor([context]), max_new_tokens=len(continuation), do_sample=False)
+    instance = row.instance
+    return RowResult(
+        id=instance.id,
+        task=instance.task,
+        loss_sum=sum(losses),
+        tokens=len(continuation),
+        bytes=len(instance.response.encode()),
+        exact_match=written[0].tolist() == context + continuation,
+    )
+
+
+def assert_equal_results(found: list[RowResult], expected: list[RowResult]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert one.loss_sum == pytest.approx(other.loss_sum, rel=1e-5, abs=1e-4)
+        assert (one.id, one.task, one.tokens, one.bytes, one.exact_match) == (
+            other.id,
+            other.task,
+            other.tokens,
+            other.bytes,
+            other.exact_match,
+        )
+
+
+def test_scores_are_those_of_a_direct_computation(model: LanguageModel) -> None:
+    rows = prepare_rows(model, INSTANCES, None)
+    assert len(rows.scored) == len(INSTANCES)
+    assert_equal_results(score_rows(model.lm, rows.scored), [naive_result(model, row) for row in rows.scored])
+
+
+def test_lm_eval_splits_tokens_as_training_does(model: LanguageModel) -> None:
+    for row in prepare_rows(model, INSTANCES, None).scored:
+        assert model.lm._encode_pair(row.example.context, row.example.continuation) == tokens_of(model, row)
+
+
+def test_a_tokenizer_that_begins_texts_itself_is_asked_to_do_so_once(tmp_path: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    make_tiny_model(tmp_path, chat=False)
+    model = load(tmp_path)
+    begin = "<|im_start|>"
+    model.tokenizer.bos_token = begin
+    number = model.tokenizer.convert_tokens_to_ids(begin)
+    processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, number)])
+    model.tokenizer.backend_tokenizer.post_processor = processor
+    for row in prepare_rows(model, INSTANCES[:2], None).scored:
+        context, continuation = model.lm._encode_pair(row.example.context, row.example.continuation)
+        assert (context, continuation) == tokens_of(model, row)
+        assert context[0] == number
+        assert (context + continuation).count(number) == 1
+
+
+def test_exact_match_is_what_greedy_decoding_writes(tmp_path: Path) -> None:
+    model = load(make_tiny_model(tmp_path, chat=True))
+    rows = prepare_rows(model, [*INSTANCES[:6], INSTANCES[-2]], None).scored
+    learn(model, rows[:4])
+    results = score_rows(model.lm, rows)
+    assert [result.exact_match for result in results[:4]] == [True] * 4
+    assert not all(result.exact_match for result in results)
+    assert_equal_results(results, [naive_result(model, row) for row in rows])
+
+
+def learn(model: LanguageModel, rows: tuple[HeldOutRow, ...]) -> None:
+    network = model.lm.model.train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    pairs = [tokens_of(model, row) for row in rows]
+    for _ in range(60):
+        optimizer.zero_grad()
+        for context, continuation in pairs:
+            labels = torch.tensor([[-100] * len(context) + continuation])
+            network(torch.tensor([context + continuation]), labels=labels).loss.backward()
+        optimizer.step()
+    network.eval()
+
+
+def test_the_first_rows_of_each_task_by_id_whatever_their_order(model: LanguageModel) -> None:
+    rows = prepare_rows(model, INSTANCES[::-1], 2).scored
+    expected = sorted((instance.task, instance.id) for instance in INSTANCES)
+    firsts = [pair for place, pair in enumerate(expected) if place < 2 or expected[place - 2][0] != pair[0]]
+    assert [(row.instance.task, row.instance.id) for row in rows] == firsts
+
+
+def test_what_the_window_does_not_hold_is_named(model: LanguageModel) -> None:
+    window = model.lm.max_length
+    long_prompt = Instance("0", "t", "good morning " * window, "Bonjour.", None)
+    long_response = Instance("1", "t", "good morning", "Bonjour " * window, None)
+    rows = prepare_rows(model, [long_prompt, long_response], None)
+    assert [row.instance for row in rows.scored] == [long_prompt]
+    assert [row.instance for row in rows.truncated] == [long_prompt]
+    assert [row.instance for row in rows.not_scored] == [long_response]
+    [result] = score_rows(model.lm, rows.scored)
+    assert result.loss_sum > 0
+    with pytest.raises(EvaluationError, match=r"none of the 1 held-out rows can be scored: the model reads 512 tokens"):
+        prepare_rows(model, [long_response], None)
+
+
+def test_no_rows_give_no_results(model: LanguageModel) -> None:
+    assert score_rows(model.lm, prepare_rows(model, [], None).scored) == []
+
+
+def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
+    model = load(make_tiny_model(tmp_path, chat=True))
+    torch.nn.init.constant_(model.lm.model.lm_head.weight, float("nan"))
+    with pytest.raises(EvaluationError, match=r"row '00' of task '\.\./\.\./etc/passwd': the model's loss is nan"):
+        score_rows(model.lm, prepare_rows(model, INSTANCES[:1], None).scored)
