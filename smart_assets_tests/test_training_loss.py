@@ -4,8 +4,8 @@ import pytest
 
 from smart_assets.training.formatting import Instance
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
-from smart_assets.training.loss import batch_rows, response_loss, takes_logits_to_keep
-from smart_assets.training.rows import IGNORED, TokenRow, encode_rows
+from smart_assets.training.loss import IGNORED, batch_rows, response_loss, takes_logits_to_keep
+from smart_assets.training.rows import TokenRow, encode_rows
 from smart_assets_tests.tiny_model import SENTENCES, make_tiny_model
 
 
@@ -23,11 +23,11 @@ def naive_loss(model: Any, row: TokenRow) -> Any:
     """The sum over the response tokens, one row at a time and with all logits; written to be read."""
     import torch
 
-    logits = model(torch.tensor([row.input_ids])).logits[0]
+    tokens = torch.tensor(row.tokens.tolist())
+    logits = model(tokens[None]).logits[0]
     total = torch.tensor(0.0)
-    for position, label in enumerate(row.labels):
-        if label != IGNORED:
-            total = total - torch.log_softmax(logits[position - 1], dim=0)[label]
+    for position in range(row.response_start, len(tokens)):
+        total = total - torch.log_softmax(logits[position - 1], dim=0)[tokens[position]]
     return total
 
 
@@ -70,13 +70,14 @@ def test_loss_over_a_batch_alone_is_its_mean(model_and_rows: Any) -> None:
 def test_a_batch_is_padded_right_and_padding_is_never_seen(model_and_rows: Any) -> None:
     _, rows = model_and_rows
     batch = batch_rows(pad_id=2, keep_logits=True)(rows)
-    longest = max(len(row.input_ids) for row in rows)
+    longest = max(len(row.tokens) for row in rows)
     for index, row in enumerate(rows):
-        empty = longest - len(row.input_ids)
-        assert batch["input_ids"][index].tolist() == row.input_ids + [2] * empty
-        assert batch["attention_mask"][index].tolist() == [1] * len(row.input_ids) + [0] * empty
-        assert batch["labels"][index].tolist() == row.labels + [IGNORED] * empty
-        predicts = [label != IGNORED for label in row.labels[1:]] + [False] * (empty + 1)
+        tokens, context = row.tokens.tolist(), row.response_start
+        read, empty = len(tokens), longest - len(tokens)
+        assert batch["input_ids"][index].tolist() == tokens + [2] * empty
+        assert batch["attention_mask"][index].tolist() == [1] * read + [0] * empty
+        assert batch["labels"][index].tolist() == [IGNORED] * context + tokens[context:] + [IGNORED] * empty
+        predicts = [context - 1 <= position < read - 1 for position in range(longest)]
         assert batch["logits_to_keep"][index].tolist() == predicts
 
 

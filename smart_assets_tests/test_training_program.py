@@ -69,9 +69,9 @@ def test_started_by_dagster_its_progress_reaches_the_run(tmp_path: Path) -> None
     job = write_job(tmp_path, rows=16)
 
     @dg.asset
-    def trained(context: dg.AssetExecutionContext) -> None:
+    def trained(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         client = dg.PipesSubprocessClient(env={"OMP_NUM_THREADS": "1"}, cwd=str(ROOT))
-        client.run(command=[*PROGRAM, str(job)], context=context)
+        return client.run(command=[*PROGRAM, str(job)], context=context).get_materialize_result()
 
     with dg.DagsterInstance.ephemeral() as instance:
         run = dg.materialize([trained], instance=instance)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from smart_assets.training.formatting import Instance, encode_example, format_example
 from smart_assets.training.loading import load_tokenizer
-from smart_assets.training.rows import IGNORED, DroppedRow, encode_rows, training_order
+from smart_assets.training.rows import DroppedRow, encode_rows, training_order
 from smart_assets_tests.tiny_model import make_tiny_model
 
 LONG_PROMPT = "The Seine flows through Paris. " * 10
@@ -29,21 +29,18 @@ def test_only_the_response_is_learnt_token_by_token(tokenizer: Any, prompt_forma
     context, response = encode_example(tokenizer, format_example(tokenizer, asked, prompt_format))
     assert not dropped
     assert not row.truncated
-    for position, (token, label) in enumerate(zip(row.input_ids, row.labels, strict=True)):
-        if position < len(context):
-            assert (token, label) == (context[position], IGNORED)
-        else:
-            assert token == label == response[position - len(context)]
-    assert tokenizer.decode([label for label in row.labels if label != IGNORED]) == "\nThe answer is 12.<|im_end|>"
+    assert row.tokens.tolist() == context + response
+    assert row.response_start == len(context)
+    assert tokenizer.decode(row.tokens[row.response_start :]) == "\nThe answer is 12.<|im_end|>"
 
 
 def test_a_long_context_loses_its_start_and_a_response_nothing(tokenizer: Any) -> None:
-    rows, _ = encode_rows(tokenizer, [instance("long", LONG_PROMPT, "No.")], "plain", 512)
+    (whole,), _ = encode_rows(tokenizer, [instance("long", LONG_PROMPT, "No.")], "plain", 512)
     (short,), dropped = encode_rows(tokenizer, [instance("long", LONG_PROMPT, "No.")], "plain", 16)
     assert short.truncated
     assert not dropped
-    assert short.input_ids == rows[0].input_ids[-16:]
-    assert short.labels == rows[0].labels[-16:]
+    assert short.tokens.tolist() == whole.tokens[-16:].tolist()
+    assert 16 - short.response_start == len(whole.tokens) - whole.response_start
 
 
 def test_a_response_without_room_drops_the_row_by_name_and_reason(tokenizer: Any) -> None:
@@ -54,12 +51,12 @@ def test_a_response_without_room_drops_the_row_by_name_and_reason(tokenizer: Any
     assert [row.instance.id for row in rows] == ["kept"]
     assert dropped == [DroppedRow("lost", f"the response has {length} tokens, max_length is {length}")]
     rows, dropped = encode_rows(tokenizer, [lost], "plain", length + 1)
-    assert [row.labels.count(IGNORED) for row in rows] == [1]
+    assert [row.response_start for row in rows] == [1]
 
 
 def test_a_row_without_context_learns_all_but_its_first_token(tokenizer: Any) -> None:
     (row,), _ = encode_rows(tokenizer, [instance("empty", "", "No.")], "plain", 512)
-    assert row.labels == [IGNORED, *row.input_ids[1:]]
+    assert row.response_start == 1
 
 
 @given(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError
 
 from smart_assets.errors import ProgramError
 from smart_assets.pipeline.step import RunContext
@@ -44,7 +45,7 @@ def run_context(context: dg.AssetExecutionContext, device: str, pipes: dg.PipesS
     def launch(arguments: Sequence[str]) -> None:
         try:
             pipes.run(context=context, command=[sys.executable, *arguments])
-        except dg.DagsterPipesExecutionError as error:
+        except DagsterPipesExecutionError as error:
             raise ProgramError(str(error)) from error
 
     return RunContext(context.log.info, launch, device, context.run_id)

@@ -61,6 +61,8 @@ def run_plan(project: Project, only: frozenset[AssetPartition], display: Display
                     raise_on_error=False,
                 )
                 _take_down(steps, _errors(result), summary, display)
+                if _interrupted(result):
+                    raise KeyboardInterrupt
     return summary
 
 
@@ -108,11 +110,23 @@ def _errors(result: dg.ExecuteInProcessResult) -> dict[str, str]:
         if event.is_step_failure and event.step_key is not None:
             failure = event.step_failure_data
             told = failure.user_failure_data.description if failure.user_failure_data else None
-            errors[event.step_key] = told or failure.error_display_string
+            errors[event.step_key] = told or failure.error.message.strip() if failure.error else "no reason given"
     for check in result.get_asset_check_evaluations():
         if not check.passed:
             errors[check.asset_key.to_user_string()] = f"the check {check.check_name} failed: {check.description}"
     return errors
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether somebody stopped the run: then what comes after it is not begun."""
+    failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    while failures:
+        error = failures.pop()
+        if error is not None:
+            if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                return True
+            failures += [error.cause, error.context]
+    return False
 
 
 class _ToDisplay(logging.Handler):

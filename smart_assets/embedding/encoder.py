@@ -27,7 +27,7 @@ class PromptEncoder(Protocol):
 
     @property
     def version(self) -> str:
-        """Identity of the vectors; equal versions give equal vectors."""
+        """Identity of the vectors; those of different versions are never mixed."""
         ...
 
     @property

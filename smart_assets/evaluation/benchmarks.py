@@ -8,6 +8,7 @@ local files (`dataset_path: json`, `dataset_kwargs: {data_files: ...}`) needs no
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks.manager import TaskDict
 
+# For standard errors without a formula, such as that of F1; lm-eval's 100,000 take a minute and tell no more.
+_BOOTSTRAP_DRAWS = 1000
 # What the YAML of a task, its Python, its dataset and lm-eval's own rules fail with, beside their own exceptions.
 _TASK_ERRORS = (OSError, ValueError, TypeError, LookupError, ImportError, AssertionError)
 
@@ -30,7 +33,7 @@ class BenchmarkResult:
     """What lm-eval found on one task or group."""
 
     metrics: tuple[Metric, ...]
-    tasks: dict[str, dict[str, Any]]  # of each lm-eval task: version, num_fewshot, rows
+    tasks: dict[str, dict[str, Any]]  # of each lm-eval task: version, num_fewshot, higher_is_better by metric, rows
 
 
 def find_benchmarks(evaluate: Evaluate) -> "TaskManager":
@@ -73,6 +76,7 @@ def run_benchmark(name: str, index: "TaskManager", model: LanguageModel, job: Ev
             lm=model.lm,
             task_dict=loaded,
             limit=job.evaluate.limit,
+            bootstrap_iters=_BOOTSTRAP_DRAWS,
             log_samples=False,
             apply_chat_template=model.prompt_format == "chat",
             fewshot_as_multiturn=model.prompt_format == "chat",
@@ -98,7 +102,12 @@ def _prepare_fewshot(loaded: "TaskDict", num_fewshot: int | None, seed: int) -> 
 def _benchmark_result(name: str, results: Mapping[str, Any]) -> BenchmarkResult:
     metrics = [metric for task, figures in results["results"].items() for metric in _metrics(name, task, figures)]
     tasks = {
-        task: {"version": results["versions"][task], "num_fewshot": results["n-shot"][task], "rows": count["effective"]}
+        task: {
+            "version": results["versions"][task],
+            "num_fewshot": results["n-shot"][task],
+            "higher_is_better": results["higher_is_better"][task],
+            "rows": count["effective"],
+        }
         for task, count in results["n-samples"].items()
     }
     return BenchmarkResult(tuple(metrics), tasks)
@@ -109,7 +118,7 @@ def _metrics(benchmark: str, task: str, figures: Mapping[str, Any]) -> Sequence[
     metrics: list[Metric] = []
     for key, value in figures.items():
         name, comma, filtered = key.partition(",")
-        if comma and not name.endswith("_stderr") and isinstance(value, int | float):
+        if comma and not name.endswith("_stderr") and isinstance(value, Real):
             stderr = figures.get(f"{name}_stderr,{filtered}")
             metrics.append(
                 Metric(
@@ -117,7 +126,7 @@ def _metrics(benchmark: str, task: str, figures: Mapping[str, Any]) -> Sequence[
                     benchmark=benchmark,
                     metric=name if filtered == "none" else key,
                     value=float(value),
-                    stderr=float(stderr) if isinstance(stderr, int | float) else None,
+                    stderr=float(stderr) if isinstance(stderr, Real) else None,
                     rows=int(figures["sample_len"]),
                 )
             )

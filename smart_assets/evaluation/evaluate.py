@@ -34,24 +34,33 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
         raise EvaluationError(f"{job.out}: exists already; name a folder that does not, or remove it first")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     started = time.monotonic()
-    progress = Progress(log)
     instances = load_instances(job.rows) if job.evaluate.held_out and job.rows else []
     index = find_benchmarks(job.evaluate)  # before the model is loaded: a misspelt name shows at once
     set_seed(job.seed)
     with written_beside(job.out) as draft, _memory_advice(job):
+        progress = Progress(log)
         model = load_language_model(job, progress, log)
+        log(f"model loaded: {model.precision} on {job.device}, prompts written as {model.prompt_format}")
         ready = time.monotonic()
-        rows = prepare_rows(model, instances, job.evaluate.max_rows_per_task)
-        log(f"{len(rows.scored)} held-out rows, {len(rows.not_scored)} left out; {model.precision} on {job.device}")
-        progress.benchmark = "held-out rows"
-        results = score_rows(model.lm, rows.scored)
+        progress.benchmark = HELD_OUT
+        held_out = _score(model, instances, job, log) if instances else HeldOut.nothing()
         scored = time.monotonic()
-        benchmarks = {}
+        benchmarks: dict[str, BenchmarkResult] = {}
         for name in job.evaluate.tasks:
-            progress.benchmark = f"benchmark {name}"
+            progress.benchmark = name
             benchmarks[name] = run_benchmark(name, index, model, job)
         seconds = {"load": ready - started, "held_out": scored - ready, "benchmarks": time.monotonic() - scored}
-        write_record(draft, job, model, Outcome(rows, results, benchmarks, seconds))
+        write_record(draft, job, model, Outcome(held_out, benchmarks, seconds))
+
+
+def _score(model: LanguageModel, instances: Sequence[Instance], job: EvaluationJob, log: Log) -> HeldOut:
+    rows = prepare_rows(model, instances, job.evaluate.max_rows_per_task)
+    log(f"{len(rows.scored)} held-out rows to score, {len(rows.not_scored)} do not fit the model")
+    results = score_rows(model.lm, rows.scored)
+    metrics = held_out_metrics(results)
+    means = ", ".join(f"{name} {value:.4f}" for name, value in macro_means(metrics).items())
+    log(f"held out, mean over tasks: {means}")
+    return HeldOut(rows, results, metrics)
 
 
 @contextmanager

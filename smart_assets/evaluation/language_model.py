@@ -90,6 +90,10 @@ def _reporting_lm(progress: Progress) -> Any:
             progress.begin(len(requests))
             return super().loglikelihood(requests, disable_tqdm=True)
 
+        def loglikelihood_rolling(self, requests: Any, **_: Any) -> Any:
+            progress.begin(len(requests))
+            return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
         def generate_until(self, requests: Any, **_: Any) -> Any:
             progress.begin(len(requests))
             return super().generate_until(requests, disable_tqdm=True)

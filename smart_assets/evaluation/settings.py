@@ -1,8 +1,8 @@
 """What an evaluation measures: the `evaluate` section of `smart.yaml`."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from smart_assets.section import Section
 
@@ -34,3 +34,10 @@ class Evaluate(Section):
         ge=0,
         description="Worked examples before each row of an lm-eval task, where its YAML does not fix none.",
     )
+
+    @model_validator(mode="after")
+    def _tasks_differ(self) -> Self:
+        twice = sorted({name for name in self.tasks if self.tasks.count(name) > 1})
+        if twice:
+            raise ValueError(f"tasks must differ; named more than once: {', '.join(twice)}")
+        return self

@@ -78,6 +78,8 @@ class Store:
             raise StoreError(f"nothing was written for {asset}: an artifact needs at least one file")
         version = content_version({file.path: file.sha256 for file in files})
         target = self._artifact(asset, version)
+        if target.exists() and not _is_whole(target, files):
+            target.rename(self._drafts / uuid.uuid4().hex)  # damaged since it was made: the new one takes its place
         _rename_in(folder, target)
         if self._remote is not None:
             for file in files:
@@ -166,6 +168,10 @@ def _rename_in(folder: Path, target: Path) -> None:
     except OSError as error:
         if not target.exists():  # another run may have renamed the same content in between
             raise StoreError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _is_whole(folder: Path, files: tuple[ArtifactFile, ...]) -> bool:
+    return all((folder / file.path).exists() and (folder / file.path).stat().st_size == file.size for file in files)
 
 
 def _files_of(folder: Path) -> Iterator[ArtifactFile]:

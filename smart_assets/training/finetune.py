@@ -47,7 +47,7 @@ def finetune(job: TrainingJob, log: Log) -> None:
     _check_mixture(mixture, model, job.rows)
     log(_summary(mixture, run))
     order = training_order(
-        [len(row.input_ids) for row in mixture.rows], settings.epochs, settings.effective_batch, job.seed
+        [len(row.tokens) for row in mixture.rows], settings.epochs, settings.effective_batch, job.seed
     )
     with written_beside(job.out) as draft:
         ready = time.monotonic()
@@ -92,7 +92,7 @@ def _check_mixture(mixture: Mixture, model: Any, path: Path) -> None:
             f"{path}: none of the {len(mixture.dropped)} rows can be trained on (first, {first.id!r}: {first.reason}); "
             "raise finetune.max_length"
         )
-    largest = max(max(row.input_ids) for row in mixture.rows)
+    largest = int(max(row.tokens.max() for row in mixture.rows))
     known = model.get_input_embeddings().num_embeddings
     if largest >= known:
         raise TrainingError(

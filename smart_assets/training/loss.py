@@ -9,12 +9,16 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from smart_assets.training.rows import IGNORED, TokenRow
+import numpy as np
+
+from smart_assets.training.rows import TokenRow
 
 if TYPE_CHECKING:
     import torch
 
 Batch = dict[str, "torch.Tensor"]
+
+IGNORED = -100  # the label of a token that is not to be learnt
 
 
 def batch_rows(pad_id: int, keep_logits: bool) -> Callable[[Sequence[TokenRow]], Batch]:
@@ -26,12 +30,16 @@ def batch_rows(pad_id: int, keep_logits: bool) -> Callable[[Sequence[TokenRow]],
     def collate(rows: Sequence[TokenRow]) -> Batch:
         import torch
 
-        length = max(len(row.input_ids) for row in rows)
-        batch = {
-            "input_ids": torch.tensor([_padded(row.input_ids, length, pad_id) for row in rows]),
-            "attention_mask": torch.tensor([_padded([1] * len(row.input_ids), length, 0) for row in rows]),
-            "labels": torch.tensor([_padded(row.labels, length, IGNORED) for row in rows]),
-        }
+        shape = (len(rows), max(len(row.tokens) for row in rows))
+        tokens, labels = np.full(shape, pad_id), np.full(shape, IGNORED)
+        attended = np.zeros(shape, np.int64)
+        for place, row in enumerate(rows):
+            end = len(row.tokens)
+            tokens[place, :end] = row.tokens
+            attended[place, :end] = 1
+            labels[place, row.response_start : end] = row.tokens[row.response_start :]
+        arrays = {"input_ids": tokens, "attention_mask": attended, "labels": labels}
+        batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return batch | {"logits_to_keep": _predicts_response(batch["labels"])} if keep_logits else batch
 
     return collate
@@ -65,7 +73,3 @@ def _predicts_response(labels: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     return torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1), value=False)
-
-
-def _padded(values: list[int], length: int, filler: int) -> list[int]:
-    return values + [filler] * (length - len(values))

@@ -9,7 +9,7 @@ from typing import Any
 from smart_assets.training.base_model import BaseModel
 from smart_assets.training.devices import hardware_name, peak_memory_bytes
 from smart_assets.training.progress import StepRecord
-from smart_assets.training.rows import IGNORED, DroppedRow, TokenRow
+from smart_assets.training.rows import DroppedRow, TokenRow
 from smart_assets.training.trainer import MAX_GRADIENT_NORM, Run
 
 _LAST_LOSSES = 10
@@ -43,7 +43,7 @@ def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[S
         "tasks": dict(Counter(row.instance.task for row in rows)),
         "dropped": [asdict(row) for row in mixture.dropped],
         "truncated": [row.instance.id for row in rows if row.truncated],
-        "response_tokens": sum(len(row.labels) - row.labels.count(IGNORED) for row in rows),
+        "response_tokens": sum(len(row.tokens) - row.response_start for row in rows),
         "steps": len(curve),
         "final_loss": curve[-1].loss,
         "mean_last_losses": fmean(step.loss for step in curve[-_LAST_LOSSES:]),

@@ -13,16 +13,14 @@ from smart_assets.training.settings import PromptFormat
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IGNORED = -100  # the label that torch's cross-entropy leaves out
-
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
     """One row to train on: n tokens, of which the last ones are the response."""
 
     instance: Instance
-    input_ids: list[int]  # (n,)
-    labels: list[int]  # (n,): IGNORED on the context, the token itself on the response
+    tokens: NDArray[np.int32]  # (n,)
+    response_start: int  # in [1, n): the tokens from here on are learnt, those before it are only read
     truncated: bool  # the start of the context was cut off
 
 
@@ -69,7 +67,7 @@ def _encode_row(
     if room < 1:
         return DroppedRow(instance.id, f"the response has {len(response)} tokens, max_length is {max_length}")
     kept = context[-room:]
-    return TokenRow(instance, kept + response, [IGNORED] * len(kept) + response, len(kept) < len(context))
+    return TokenRow(instance, np.array(kept + response, np.int32), len(kept), len(kept) < len(context))
 
 
 def training_order(lengths: Sequence[int], epochs: float, effective_batch: int, seed: int) -> NDArray[np.int64]:

@@ -1,0 +1,310 @@
+"""The Dagster side: every asset's spec, checks that can fail, sensors, executors and their tags, stale settings."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from smart_assets.defs.build import build_definitions
+from smart_assets.defs.run import run_plan
+from smart_assets.lineage.graph import STEPS, closure, find_partitions
+from smart_assets.lineage.plan import PlanStep
+from smart_assets.settings import Project, load_project
+from smart_assets.store import Store
+from smart_assets_tests.projects import write_project
+
+GPU_ASSETS = {"prompt_embeddings", "similarity_index", "finetuned_checkpoint", "base_model_results", "eval_results"}
+
+
+class Lines:
+    """A display that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.logged: list[str] = []
+        self.errors: dict[str, str | None] = {}
+
+    def begin(self, step: PlanStep) -> None:
+        self.begun.append(str(step.key))
+
+    def log(self, line: str) -> None:
+        self.logged.append(line)
+
+    def end(self, step: PlanStep, error: str | None) -> None:
+        self.errors[str(step.key)] = error
+
+
+@pytest.fixture(scope="module")
+def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose subsets were made through Dagster."""
+    folder = tmp_path_factory.mktemp("made")
+    project = write_project(folder)
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    only = closure(project, find_partitions(project, ["selected_subset", "similarity_index"]))
+    summary = run_plan(project, only, Lines())
+    assert not summary.failed
+    assert len(summary.made) == 9
+    return folder
+
+
+@pytest.fixture
+def project(made_folder: Path, tmp_path: Path) -> Project:
+    shutil.copytree(made_folder, tmp_path / "project")
+    return load_project(tmp_path / "project")
+
+
+def specs(project: Project) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in build_definitions(project).resolve_all_asset_specs()}
+
+
+def test_every_asset_tells_what_it_is(tmp_path: Path) -> None:
+    found = specs(write_project(tmp_path))
+    assert set(found) == set(STEPS)
+    snapshot = {
+        name: {
+            "group": spec.group_name,
+            "kinds": sorted(spec.kinds),
+            "upstream": sorted(dependency.asset_key.to_user_string() for dependency in spec.deps),
+            "partitions": len(spec.partitions_def.get_partition_keys()) if spec.partitions_def else None,
+        }
+        for name, spec in found.items()
+    }
+    expected = json.loads((Path(__file__).parent / "asset_specs.json").read_text())
+    assert snapshot == expected
+    for spec in found.values():
+        assert len(spec.description or "") > 40
+        assert list(spec.owners) == ["team:smart-assets"]
+        assert spec.code_version is not None
+
+
+def test_gpu_assets_declare_pool_and_tags(tmp_path: Path) -> None:
+    project = write_project(tmp_path, changes={"device": "auto", "gpu": {"count": 2}})
+    for asset in build_definitions(project).resolve_asset_graph().assets_defs:
+        name = asset.node_def.name
+        if name not in GPU_ASSETS:
+            assert not asset.node_def.pools, name
+            continue
+        assert asset.node_def.pools == {"gpu"}
+        assert asset.node_def.tags["dagster-ray/config"] == json.dumps({"num_gpus": 2})
+
+
+@pytest.mark.parametrize(("device", "limits"), [("cuda:0", {"nvidia.com/gpu": "1"}), ("cpu", None)])
+def test_kubernetes_gets_the_gpu_that_an_asset_asks_for(tmp_path: Path, device: str, limits: Any) -> None:
+    from dagster_k8s import DagsterK8sJobConfig
+    from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_config
+
+    project = write_project(tmp_path, changes={"device": device})
+    [asset] = [
+        asset
+        for asset in build_definitions(project).resolve_asset_graph().assets_defs
+        if asset.node_def.name == "finetuned_checkpoint"
+    ]
+    config = DagsterK8sJobConfig(
+        job_image="image", dagster_home="/home", instance_config_map="map", postgres_password_secret=None
+    )
+    job = construct_dagster_k8s_job(
+        config, ["dagster"], "step", user_defined_k8s_config=get_user_defined_k8s_config(asset.node_def.tags)
+    ).to_dict()
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert (container["resources"] or {}).get("limits") == limits
+
+
+@pytest.mark.parametrize(
+    ("executor", "name"),
+    [("in_process", "in_process"), ("multiprocess", "multiprocess"), ("k8s", "k8s"), ("ray", "ray")],
+)
+def test_the_executor_is_the_one_that_is_set(tmp_path: Path, executor: str, name: str) -> None:
+    definitions = build_definitions(write_project(tmp_path, changes={"executor": executor}))
+    assert definitions.executor is not None
+    assert definitions.executor.name == name
+
+
+def test_nothing_is_to_do_afterwards(project: Project) -> None:
+    only = closure(project, find_partitions(project, ["selected_subset", "similarity_index"]))
+    assert run_plan(project, only, Lines()).made == []
+
+
+def test_a_failure_holds_up_only_what_is_made_from_it(project: Project) -> None:
+    text = yaml.safe_load(project.config.read_text())
+    text["sources"]["gone"] = {"kind": "folder", "path": "nowhere"}
+    text["budgets"] = [10, 9999]
+    project.config.write_text(yaml.safe_dump(text))
+    project = load_project(project.config)
+    only = closure(project, find_partitions(project, ["selected_subset"]))
+    summary = run_plan(project, only, Lines())
+    assert not summary.made
+    assert "nowhere does not exist" in summary.held_up[next(iter(summary.held_up))]
+    del text["sources"]["gone"]
+    project.config.write_text(yaml.safe_dump(text))
+    project = load_project(project.config)
+    display = Lines()
+    summary = run_plan(project, only, display)
+    assert {str(key) for key in summary.failed} == {"selected_subset[9999|smart]", "selected_subset[9999|random]"}
+    assert "got 9999" in str(display.errors["selected_subset[9999|smart]"])
+
+
+def run_check(project: Project, name: str, asset: str, partition: str) -> dg.AssetCheckEvaluation:
+    """Materialize an asset that is current, so that nothing is made, and see what its check says of the store."""
+    definitions = build_definitions(project)
+    result = dg.materialize(
+        [*definitions.assets, *definitions.asset_checks],  # type: ignore[misc]
+        selection=[asset],
+        partition_key=partition,
+        instance=dg.DagsterInstance.ephemeral(),
+        resources=dict(definitions.resources or {}),
+        raise_on_error=False,
+    )
+    [evaluation] = [one for one in result.get_asset_check_evaluations() if one.check_name == name]
+    assert result.success == all(one.passed for one in result.get_asset_check_evaluations())
+    return evaluation
+
+
+def tamper_table(store: Store, asset: str, partition: str, file: str, change: Any) -> None:
+    manifest = store.current(asset, partition)
+    assert manifest is not None
+    path = store.artifact(manifest) / file
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def replace_first(table: pa.Table, column: str, value: Any) -> pa.Table:
+    values = [value, *table[column].to_pylist()[1:]]
+    return table.set_column(table.schema.get_field_index(column), column, pa.array(values, table[column].type))
+
+
+def held_out_id(project: Project) -> str:
+    manifest = project.store.current("raw_tasks", "small")
+    assert manifest is not None
+    rows = pq.read_table(project.store.artifact(manifest) / "instances.parquet").to_pylist()
+    return next(row["id"] for row in rows if row["split"] == "validation")
+
+
+SUBSET = ("selected_subset", "10|smart", "subset.parquet")
+ORDERING = ("instance_orderings", "small", "orderings.parquet")
+
+
+@pytest.mark.parametrize(
+    ("check", "target", "change"),
+    [
+        pytest.param("budgets_hold", SUBSET, lambda table, _: table.slice(1), id="a-row-less"),
+        pytest.param("rows_are_distinct", SUBSET, lambda table, _: pa.concat_tables([table, table[:1]]), id="twice"),
+        pytest.param(
+            "no_held_out_rows",
+            SUBSET,
+            lambda table, project: replace_first(table, "id", held_out_id(project)),
+            id="held-out",
+        ),
+        pytest.param("orderings_reproduce", ORDERING, lambda table, _: table.slice(1), id="a-pick-less"),
+        pytest.param("orderings_reproduce", ORDERING, lambda table, _: replace_first(table, "gain", 0.5), id="gain"),
+    ],
+)
+def test_a_check_fails_on_what_it_is_there_for(
+    project: Project, check: str, target: tuple[str, str, str], change: Any
+) -> None:
+    asset, partition, file = target
+    assert run_check(project, check, asset, partition).passed
+    tamper_table(project.store, asset, partition, file, lambda table: change(table, project))
+    evaluation = run_check(project, check, asset, partition)
+    assert not evaluation.passed
+    assert evaluation.blocking
+    assert evaluation.description
+
+
+def test_vectors_that_are_not_unit_fail_their_check(project: Project) -> None:
+    manifest = project.store.current("prompt_embeddings", "small")
+    assert manifest is not None
+    path = project.store.artifact(manifest) / "vectors.npy"
+    vectors = np.load(path)
+    assert run_check(project, "vectors_are_unit", "prompt_embeddings", "small").passed
+    vectors[0, 0] = np.nan
+    np.save(path, vectors)
+    assert run_check(project, "vectors_are_unit", "prompt_embeddings", "small").description == "1 vectors are not of length 1"
+
+
+def test_the_sensor_asks_for_what_is_stale_and_is_quiet_else(project: Project) -> None:
+    definitions = build_definitions(project)
+    sensor = next(one for one in definitions.sensors or [] if one.name == "task_sources")
+    instance = dg.DagsterInstance.ephemeral()
+
+    def requests() -> Any:
+        context = dg.build_sensor_context(instance=instance, definitions=definitions)
+        return sensor(context)
+
+    quiet = requests()
+    assert isinstance(quiet, dg.SkipReason)
+    assert quiet.skip_message == "everything is up to date"
+    path = project.root / "tasks" / "alpha.jsonl"
+    path.write_text(path.read_text() + json.dumps({"prompt": "something else entirely", "response": "x"}) + "\n")
+    [first] = requests()
+    assert first.partition_key == "small"
+    assert "raw_tasks" in {key.to_user_string() for key in first.asset_selection}
+    assert "1 file changed: alpha.jsonl" in first.tags["smart/reason"]
+    [again] = requests()
+    assert again.run_key == first.run_key
+    shutil.rmtree(project.root / "tasks")
+    assert "does not exist" in requests().skip_message
+
+
+def test_the_schedule_asks_for_training_of_changed_subsets(project: Project) -> None:
+    text = yaml.safe_load(project.config.read_text())
+    project.config.write_text(yaml.safe_dump({**text, "automation": {"retrain": "0 3 * * *"}}))
+    definitions = build_definitions(load_project(project.config))
+    [schedule] = definitions.schedules or []
+    with dg.instance_for_test() as instance:
+        moment = datetime(2030, 1, 1, 3, tzinfo=UTC)
+        requests = schedule(dg.build_schedule_context(instance, scheduled_execution_time=moment))  # type: ignore[operator]
+    assert sorted(request.partition_key for request in requests if request.partition_key) == [
+        "10|random",
+        "10|smart",
+        "20|random",
+        "20|smart",
+    ]
+
+
+def test_a_run_under_changed_settings_is_refused(project: Project) -> None:
+    definitions = build_definitions(project)
+    with project.config.open("a") as stream:
+        stream.write("# a change\n")
+    result = dg.materialize(
+        definitions.assets,  # type: ignore[arg-type]
+        selection=["selected_subset"],
+        partition_key="10|smart",
+        instance=dg.DagsterInstance.ephemeral(),
+        resources=dict(definitions.resources or {}),
+        raise_on_error=False,
+    )
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert "reload the code location" in failure.step_failure_data.user_failure_data.description
+    sensor = next(one for one in definitions.sensors or [] if one.name == "settings_unchanged")
+    with pytest.raises(Exception, match="reload the code location"):
+        sensor(dg.build_sensor_context(instance=dg.DagsterInstance.ephemeral()))
+
+
+def test_a_run_worker_knows_which_settings_the_code_location_was_loaded_from(project: Project) -> None:
+    program = "import smart_assets.definitions as d; print(d._project.settings_version == d._loaded)"
+    environment = {**os.environ, "SMART_CONFIG": str(project.config)}
+    stale = {**environment, "SMART_LOADED_SETTINGS": "of an earlier load"}
+    for env, expected in ((environment, "True"), (stale, "False")):
+        done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+
+
+def test_definitions_load_without_heavy_imports(project: Project) -> None:
+    program = (
+        "import sys, smart_assets.definitions\n"
+        "print([name for name in ('torch', 'transformers', 'ray', 'lm_eval', 'faiss', 'submodlib', 'matplotlib', "
+        "'datasets', 'sentence_transformers') if name in sys.modules])"
+    )
+    environment = {**os.environ, "SMART_CONFIG": str(project.config)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
