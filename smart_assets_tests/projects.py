@@ -17,10 +17,33 @@ def write_tasks(folder: Path, tasks: Mapping[str, Sequence[Mapping[str, Any]]]) 
         (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-WORDS = (
-    "river stone copper lantern meadow orbit violin harbor pepper glacier ribbon tunnel saddle comet basket marble "
-    "anchor velvet cactus pillow thunder garden ladder mirror falcon"
-).split()
+WORDS = [
+    "river",
+    "stone",
+    "copper",
+    "lantern",
+    "meadow",
+    "orbit",
+    "violin",
+    "harbor",
+    "pepper",
+    "glacier",
+    "ribbon",
+    "tunnel",
+    "saddle",
+    "comet",
+    "basket",
+    "marble",
+    "anchor",
+    "velvet",
+    "cactus",
+    "pillow",
+    "thunder",
+    "garden",
+    "ladder",
+    "mirror",
+    "falcon",
+]
 
 
 def rows(task: int, count: int, templates: int = 1) -> list[dict[str, str]]:

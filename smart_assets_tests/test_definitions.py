@@ -228,7 +228,10 @@ def test_vectors_that_are_not_unit_fail_their_check(project: Project) -> None:
     assert run_check(project, "vectors_are_unit", "prompt_embeddings", "small").passed
     vectors[0, 0] = np.nan
     np.save(path, vectors)
-    assert run_check(project, "vectors_are_unit", "prompt_embeddings", "small").description == "1 vectors are not of length 1"
+    assert (
+        run_check(project, "vectors_are_unit", "prompt_embeddings", "small").description
+        == "1 vectors are not of length 1"
+    )
 
 
 def test_the_sensor_asks_for_what_is_stale_and_is_quiet_else(project: Project) -> None:

@@ -9,7 +9,7 @@ from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.held_out import HeldOutRow, RowResult, prepare_rows, score_rows
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel, load_language_model
-from smart_assets.evaluation.progress import Progress
+from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.training.formatting import Instance, encode_example, format_example
 from smart_assets_tests.tiny_model import make_tiny_model
 
@@ -38,7 +38,7 @@ def load(folder: Path, prompt_format: str = "auto") -> LanguageModel:
             "evaluate": {"batch_size": 4},
         }
     )
-    return load_language_model(job, Progress(print), print)
+    return load_language_model(job, RequestProgress(print), print)
 
 
 @pytest.fixture(scope="module", params=["chat", "plain", "plain on a chat model"])

@@ -191,9 +191,7 @@ def _prompts(project: Project, ids: set[str]) -> set[str]:
 
 def test_hostile_task_names_reach_the_subset_and_no_path(tmp_path: Path) -> None:
     names = ["../../escape", "a|b", "<script>alert(1)</script>", "x" * 300, "[red]markup[/red]", "'; DROP TABLE"]
-    lines = [
-        json.dumps({"t": name, **row}) for index, name in enumerate(names) for row in rows(index, 12)
-    ]
+    lines = [json.dumps({"t": name, **row}) for index, name in enumerate(names) for row in rows(index, 12)]
     project = write_project(
         tmp_path,
         changes={"sources": {"hostile": {"kind": "folder", "path": "one", "columns": {"task": "t"}}}},

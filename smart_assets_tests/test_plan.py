@@ -71,9 +71,7 @@ def test_everything_is_missing_at_first() -> None:
     [
         pytest.param(Wanted(RAW, (), {}, "2", {"a.jsonl": "x"}), "code version 1 -> 2", id="code"),
         pytest.param(Wanted(RAW, (), {}, "1", {"a.jsonl": "y"}), "1 file changed: a.jsonl", id="file-changed"),
-        pytest.param(
-            Wanted(RAW, (), {}, "1", {"a.jsonl": "x", "b.jsonl": "y"}), "1 file new: b.jsonl", id="file-new"
-        ),
+        pytest.param(Wanted(RAW, (), {}, "1", {"a.jsonl": "x", "b.jsonl": "y"}), "1 file new: b.jsonl", id="file-new"),
         pytest.param(Wanted(RAW, (), {}, "1", {}), "1 file gone: a.jsonl", id="file-gone"),
         pytest.param(
             Wanted(RAW, (), {"split": {"fraction": 0.1}}, "1", {"a.jsonl": "x"}),

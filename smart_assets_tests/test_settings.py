@@ -87,16 +87,14 @@ def test_the_template_is_valid_and_is_the_repositorys_own(tmp_path: Path) -> Non
     assert (root / "smart.yaml").read_text() == template("smart.yaml")
     for name in ("dagster.yaml", "workspace.yaml"):
         assert (root / INSTANCE_FILES[name]).read_text() == template(name)
-    assert read_settings(root / "smart.yaml").budgets == (400,)
+    assert read_settings(root / "smart.yaml").budgets == (200,)
 
 
 def test_every_field_is_described() -> None:
     from smart_assets.settings import Settings
 
     def undescribed(schema: dict[str, Any], path: str) -> list[str]:
-        return [
-            f"{path}.{name}" for name, field in schema.get("properties", {}).items() if "description" not in field
-        ]
+        return [f"{path}.{name}" for name, field in schema.get("properties", {}).items() if "description" not in field]
 
     schema = Settings.model_json_schema()
     found = undescribed(schema, "smart.yaml")

@@ -115,7 +115,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
 
 def test_an_unwritable_store_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="cannot be written .*set another `store:`"):
+    with pytest.raises(StoreError, match=r"cannot be written .*set another `store:`"):
         Store("file/store", tmp_path)
 
 

@@ -1,5 +1,6 @@
 """All definitions of a project."""
 
+import os
 from collections.abc import Mapping
 
 import dagster as dg
@@ -12,10 +13,10 @@ from smart_assets.defs.resources import ComputeDevice
 from smart_assets.settings import Project
 
 
-def build_definitions(
-    project: Project, loggers: Mapping[str, dg.LoggerDefinition] | None = None
-) -> dg.Definitions:
+def build_definitions(project: Project, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
     """Assets, checks, sensors, the schedule, resources and the executor that `smart.yaml` asks for."""
+    # Idle threads of torch that spin starve the program beside them; it reads this when it is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return dg.Definitions(
         assets=build_assets(project),
         asset_checks=build_checks(project),

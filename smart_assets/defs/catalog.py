@@ -1,4 +1,4 @@
-"""What Dagster and its users are told of each asset: description, group, kinds, upstreams, and whether it wants a GPU."""
+"""What Dagster and its users are told of each asset: description, group, kinds, upstreams, whether it uses a GPU."""
 
 from dataclasses import dataclass
 

@@ -141,7 +141,8 @@ def loss_curves(checkpoint: Path) -> list[LossCurve]:
 def _results(inputs: Inputs, manifest: Manifest) -> Metadata:
     folder = inputs.store.artifact(manifest)
     return {
-        f"metrics of {path.parent.name}": table(pq.read_table(path)) for path in sorted(folder.glob("*/metrics.parquet"))
+        f"metrics of {path.parent.name}": table(pq.read_table(path))
+        for path in sorted(folder.glob("*/metrics.parquet"))
     }
 
 

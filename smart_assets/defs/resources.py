@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def run_context(context: dg.AssetExecutionContext, device: str, pipes: dg.PipesS
 
     def launch(arguments: Sequence[str]) -> None:
         try:
-            pipes.run(context=context, command=[sys.executable, *arguments])
+            with warnings.catch_warnings():  # what Dagster calls a preview of its own, a user can do nothing about
+                warnings.simplefilter("ignore", dg.PreviewWarning)
+                pipes.run(context=context, command=[sys.executable, *arguments])
         except DagsterPipesExecutionError as error:
             raise ProgramError(str(error)) from error
 

@@ -86,9 +86,7 @@ def _held_up(want: Wanted, summary: RunSummary) -> str | None:
     return f"{stopped[0]} is not up to date" if stopped else None
 
 
-def _take_down(
-    steps: Sequence[PlanStep], errors: dict[str, str], summary: RunSummary, display: Display
-) -> None:
+def _take_down(steps: Sequence[PlanStep], errors: dict[str, str], summary: RunSummary, display: Display) -> None:
     stopped = False
     for step in steps:
         error = errors.get(step.key.asset)
@@ -139,8 +137,9 @@ class _ToDisplay(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass on one record."""
         meta = getattr(record, "dagster_meta", {})
-        if meta.get("dagster_event") is None:
-            self._display.log(str(meta.get("orig_message", record.getMessage())))
+        line = str(meta.get("orig_message", record.getMessage()))
+        if meta.get("dagster_event") is None and not line.startswith("[pipes]"):
+            self._display.log(line)
 
 
 def _logger(display: Display) -> dg.LoggerDefinition:

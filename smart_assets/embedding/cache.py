@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.embedding.progress import Log
 from smart_assets.errors import StoreError
+from smart_assets.progress import Log
 
 _SUFFIX = ".npy"
 _PARTIAL = ".partial"

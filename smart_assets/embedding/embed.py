@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.encoder import PromptEncoder
-from smart_assets.embedding.progress import PAUSE, Log, Progress
 from smart_assets.embedding.vectors import normalized, unit_rows
 from smart_assets.errors import EmbeddingError
+from smart_assets.progress import PAUSE, Log, Progress
 
 _SEGMENT_PROMPTS = 1024
 # A batch of the full `batch_size` holds prompts of this many characters (some 64 tokens); one with longer prompts
@@ -94,7 +94,8 @@ def _embed_missing(prompts: Mapping[str, str], encoder: PromptEncoder, known: Ve
     """Embed `prompts`, sorted longest first, and put them into `known` segment by segment."""
     hashes, texts = list(prompts), list(prompts.values())
     cost = np.minimum([len(text) for text in texts], _CHARACTERS_A_TOKEN * encoder.max_length) + 1
-    progress = Progress("embedding prompts", len(texts), float(cost.sum()), log)
+    done = np.cumsum(cost) / cost.sum()
+    progress = Progress("embedding prompts", log)
     segment: list[NDArray[np.float32]] = []
     first, written_at = 0, time.monotonic()
     for batch in _batches(cost, encoder.batch_size):
@@ -104,7 +105,7 @@ def _embed_missing(prompts: Mapping[str, str], encoder: PromptEncoder, known: Ve
             known.put(hashes[first : batch.stop], np.concatenate(segment))
             segment.clear()
             first, written_at = batch.stop, time.monotonic()
-        progress.advance(batch.stop - batch.start, float(cost[batch].sum()))
+        progress.at(batch.stop, float(done[batch.stop - 1]))
 
 
 def _batches(cost: NDArray[np.int64], batch_size: int) -> Sequence[slice]:

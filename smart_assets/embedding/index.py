@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.embedding.progress import Log, Progress
 from smart_assets.embedding.settings import Index
 from smart_assets.errors import EmbeddingError, StoreError
+from smart_assets.progress import Log, Progress
 
 if TYPE_CHECKING:
     import faiss
@@ -132,7 +132,7 @@ def near_duplicates(index: "faiss.Index", vectors: NDArray[np.float32], settings
             f"the similarity index holds ({index.ntotal}, {index.d}) vectors, but {vectors.shape} are given; "
             "build it again from these vectors"
         )
-    progress = Progress("searching near duplicates", len(vectors), len(vectors), log)
+    progress = Progress("searching near duplicates", log)
     nearest = np.full(len(vectors), np.nan)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     saturated = 0
@@ -144,7 +144,7 @@ def near_duplicates(index: "faiss.Index", vectors: NDArray[np.float32], settings
         saturated += int((alike.sum(axis=1) == settings.neighbours).sum())
         here = rows[np.nonzero(alike)[0]]
         found.append((np.minimum(here, others[alike]), np.maximum(here, others[alike]), cosines[alike]))
-        progress.advance(len(rows), len(rows))
+        progress.at(int(rows[-1]) + 1, (int(rows[-1]) + 1) / len(vectors))
     first, second, cosine = (np.concatenate(column) for column in zip(*found, strict=True))
     _, unique = np.unique(first * len(vectors) + second, return_index=True)
     order = unique[np.lexsort((second[unique], first[unique], -cosine[unique]))]

@@ -10,11 +10,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from smart_assets.errors import EvaluationError
-from smart_assets.evaluation.benchmarks import find_benchmarks, run_benchmark
-from smart_assets.evaluation.held_out import prepare_rows, score_rows
+from smart_assets.evaluation.benchmarks import BenchmarkResult, find_benchmarks, run_benchmark
+from smart_assets.evaluation.held_out import HeldOutRows, prepare_rows, score_rows
 from smart_assets.evaluation.job import EvaluationJob
-from smart_assets.evaluation.language_model import load_language_model
-from smart_assets.evaluation.progress import Progress
+from smart_assets.evaluation.language_model import LanguageModel, load_language_model
+from smart_assets.evaluation.metrics import HELD_OUT, held_out_metrics, macro_means
+from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.record import Outcome, write_record
 from smart_assets.training.formatting import load_instances
 from smart_assets.training.program import Log, written_beside
@@ -38,29 +39,30 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
     index = find_benchmarks(job.evaluate)  # before the model is loaded: a misspelt name shows at once
     set_seed(job.seed)
     with written_beside(job.out) as draft, _memory_advice(job):
-        progress = Progress(log)
+        progress = RequestProgress(log)
         model = load_language_model(job, progress, log)
-        log(f"model loaded: {model.precision} on {job.device}, prompts written as {model.prompt_format}")
         ready = time.monotonic()
+        rows = prepare_rows(model, instances, job.evaluate.max_rows_per_task)
+        log(_summary(rows, model, job))
         progress.benchmark = HELD_OUT
-        held_out = _score(model, instances, job, log) if instances else HeldOut.nothing()
+        results = score_rows(model.lm, rows.scored)
+        metrics = held_out_metrics(results)
+        for name, mean in macro_means(metrics).items():
+            log(f"{HELD_OUT}: {name} {mean:.4f}, the mean over tasks")
         scored = time.monotonic()
         benchmarks: dict[str, BenchmarkResult] = {}
         for name in job.evaluate.tasks:
             progress.benchmark = name
             benchmarks[name] = run_benchmark(name, index, model, job)
         seconds = {"load": ready - started, "held_out": scored - ready, "benchmarks": time.monotonic() - scored}
-        write_record(draft, job, model, Outcome(held_out, benchmarks, seconds))
+        write_record(draft, job, model, Outcome(rows, results, metrics, benchmarks, seconds))
 
 
-def _score(model: LanguageModel, instances: Sequence[Instance], job: EvaluationJob, log: Log) -> HeldOut:
-    rows = prepare_rows(model, instances, job.evaluate.max_rows_per_task)
-    log(f"{len(rows.scored)} held-out rows to score, {len(rows.not_scored)} do not fit the model")
-    results = score_rows(model.lm, rows.scored)
-    metrics = held_out_metrics(results)
-    means = ", ".join(f"{name} {value:.4f}" for name, value in macro_means(metrics).items())
-    log(f"held out, mean over tasks: {means}")
-    return HeldOut(rows, results, metrics)
+def _summary(rows: HeldOutRows, model: LanguageModel, job: EvaluationJob) -> str:
+    return (
+        f"{len(rows.scored)} held-out rows ({len(rows.truncated)} of them with the start of the context cut off), "
+        f"{len(rows.not_scored)} do not fit the model; {model.prompt_format} prompts, {model.precision} on {job.device}"
+    )
 
 
 @contextmanager

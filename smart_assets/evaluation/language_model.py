@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob
-from smart_assets.evaluation.progress import Progress
+from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.store.hashing import file_sha256
 from smart_assets.training.base_model import resolve_base_model
 from smart_assets.training.devices import ComputePrecision, compute_precision
@@ -34,7 +34,7 @@ class LanguageModel:
     record: dict[str, str | None]  # reference and revision of the base model, sha256 of weights and adapter
 
 
-def load_language_model(job: EvaluationJob, progress: Progress, log: Log) -> LanguageModel:
+def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log) -> LanguageModel:
     """Load the checkpoint, or the base model and its adapter, onto the job's device.
 
     Raises:
@@ -79,7 +79,7 @@ def _with_adapter(model: Any, folder: Path) -> tuple[Any, str]:
         raise EvaluationError(f"adapter {folder}: does not fit its base model: {reason}") from error
 
 
-def _reporting_lm(progress: Progress) -> Any:
+def _reporting_lm(progress: RequestProgress) -> Any:
     """lm-eval's class for transformers models, telling its progress in lines instead of bars."""
     from lm_eval.models.huggingface import HFLM
 

@@ -1,13 +1,9 @@
-"""How far an evaluation is: a line every few seconds, with the rate and the time left."""
+"""How far an evaluation is: lm-eval asks benchmark by benchmark, and the model tells of each batch."""
 
-import time
-
-from smart_assets.training.program import Log
-
-_SECONDS_BETWEEN_LINES = 5.0
+from smart_assets.progress import Log, Progress
 
 
-class Progress:
+class RequestProgress:
     """Counts the requests that a model has answered, benchmark by benchmark."""
 
     def __init__(self, log: Log) -> None:
@@ -18,15 +14,9 @@ class Progress:
     def begin(self, total: int) -> None:
         """Start to count towards `total` requests."""
         self._total, self._answered = total, 0
-        self._started = self._told = time.monotonic()
+        self._progress = Progress(self.benchmark, self._log, "requests")
 
     def advance(self, requests: int) -> None:
         """Count so many more as answered. The longest come first, so the time left is told too high, if anything."""
         self._answered += requests
-        now = time.monotonic()
-        if now - self._told < _SECONDS_BETWEEN_LINES:
-            return
-        self._told = now
-        rate = self._answered / (now - self._started)
-        left = max(0, self._total - self._answered) / rate
-        self._log(f"{self.benchmark}: {self._answered}/{self._total} requests  {rate:.1f}/s  {left:.0f} s left")
+        self._progress.at(self._answered, min(1.0, self._answered / max(1, self._total)))

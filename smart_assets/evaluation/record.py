@@ -14,7 +14,7 @@ from smart_assets.evaluation.benchmarks import BenchmarkResult
 from smart_assets.evaluation.held_out import HeldOutRow, HeldOutRows, RowResult
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.evaluation.metrics import held_out_metrics, macro_means
+from smart_assets.evaluation.metrics import Metric, macro_means
 from smart_assets.training.devices import hardware_name, peak_memory_bytes
 
 METRICS_SCHEMA = pa.schema(
@@ -45,22 +45,22 @@ class Outcome:
 
     rows: HeldOutRows
     results: list[RowResult]
+    metrics: list[Metric]  # of the held-out rows
     benchmarks: dict[str, BenchmarkResult]
     seconds: dict[str, float]
 
 
 def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome: Outcome) -> None:
     """Write `metrics.parquet`, `rows.parquet`, `result.json` and `timing.json` into an existing folder."""
-    metrics = held_out_metrics(outcome.results)
     result = _settings_record(job, model) | {
-        "macro_means": macro_means(metrics),
+        "macro_means": macro_means(outcome.metrics),
         "tasks": dict(Counter(row.task for row in outcome.results)),
         "not_scored": _names(outcome.rows.not_scored),
         "truncated": _names(outcome.rows.truncated),
         "benchmarks": {name: benchmark.tasks for name, benchmark in outcome.benchmarks.items()},
     }
-    metrics += [metric for benchmark in outcome.benchmarks.values() for metric in benchmark.metrics]
-    _write_table(folder / "metrics.parquet", metrics, METRICS_SCHEMA)
+    of_benchmarks = [metric for benchmark in outcome.benchmarks.values() for metric in benchmark.metrics]
+    _write_table(folder / "metrics.parquet", outcome.metrics + of_benchmarks, METRICS_SCHEMA)
     _write_table(folder / "rows.parquet", outcome.results, ROWS_SCHEMA)
     _write_json(folder / "result.json", result)
     _write_json(folder / "timing.json", _timing_record(job, outcome))

@@ -106,7 +106,8 @@ def _inputs(project: Project, plan: Wanted) -> Inputs:
     if missing:
         raise UpstreamMissingError(
             f"{plan.key} is made from {', '.join(missing)}, which {'was' if len(missing) == 1 else 'were'} never made: "
-            f"materialize {'it' if len(missing) == 1 else 'them'} first, or let `smart run --select {plan.key.asset}` do it"
+            f"materialize {'it' if len(missing) == 1 else 'them'} first, or let `smart run --select {plan.key.asset}` "
+            "do it"
         )
     return Inputs(project.store, manifests)
 

@@ -13,6 +13,7 @@ from smart_assets.store import Manifest
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+
 def connect(project: Project) -> "DuckDBPyConnection":
     """An in-memory DuckDB with a view for everything that was made.
 
@@ -24,7 +25,7 @@ def connect(project: Project) -> "DuckDBPyConnection":
     connection = duckdb.connect()
     for view, (asset, file, attachment) in VIEWS.items():
         parts = [
-            f"SELECT {_columns(manifest, path)} FROM read_parquet({_quoted(str(path))})"
+            f"SELECT {_columns(manifest, path)} FROM read_parquet({_quoted(str(path))})"  # noqa: S608  (quoted)
             for manifest in _current(project, asset)
             for path in _paths(project, manifest, file, attachment)
         ]
@@ -32,6 +33,7 @@ def connect(project: Project) -> "DuckDBPyConnection":
             connection.execute(f"CREATE VIEW {view} AS {' UNION ALL BY NAME '.join(parts)}")
     _load_manifests(connection, project)
     return connection
+
 
 # view -> asset, file in it (a pattern over the folders of seeds), attachment that holds the file
 VIEWS: dict[str, tuple[str, str, str | None]] = {
@@ -50,15 +52,18 @@ VIEWS: dict[str, tuple[str, str, str | None]] = {
     "base_model_evals": ("base_model_results", "*/metrics.parquet", None),
 }
 
+
 def _current(project: Project, asset: str) -> Iterator[Manifest]:
     for key in partitions(project, asset):
         manifest = project.store.current(key.asset, key.partition)
         if manifest is not None:
             yield manifest
 
+
 def _paths(project: Project, manifest: Manifest, pattern: str, attachment: str | None) -> Iterator[Path]:
     artifact = manifest.artifact if attachment is None else manifest.attachments[attachment]
     yield from sorted(project.store.folder(artifact).glob(pattern))
+
 
 def _columns(manifest: Manifest, path: Path) -> str:
     """The columns that the partition and the seed's folder stand for, and the file's own."""
@@ -72,6 +77,7 @@ def _columns(manifest: Manifest, path: Path) -> str:
     if path.parent.name.startswith("seed-"):
         added += [f"{int(path.parent.name.removeprefix('seed-'))} AS seed"]
     return ", ".join([*added, "*"])
+
 
 def _load_manifests(connection: "DuckDBPyConnection", project: Project) -> None:
     """The table `materializations`: a row for every manifest, newest first in each partition."""
@@ -100,6 +106,7 @@ def _load_manifests(connection: "DuckDBPyConnection", project: Project) -> None:
                         json.dumps(manifest.summary),
                     ],
                 )
+
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -5,7 +5,6 @@ materialization of the source is copied, so one changed row reorders one group.
 """
 
 import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.progress import Progress
 from smart_assets.selection.greedy import ENGINE_VERSION, greedy_ordering
 from smart_assets.selection.objectives import Objective
 from smart_assets.settings import Project, Settings
@@ -104,7 +104,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     groups = list(groups_of(pq.read_table(folder / "rows.parquet"), vectors))
     earlier = _earlier_orderings(project, partition)
     objectives = objectives_in_use(project.settings)
-    progress = _Progress(run, total=sum(len(group.ids) for group in groups) * len(objectives))
+    total = sum(len(group.ids) for group in groups) * len(objectives)
+    progress, done = Progress("ordering", run.log), 0
     orderings: list[pa.Table] = []
     summary: list[dict[str, Any]] = []
     reused = 0
@@ -116,7 +117,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             table = table if table is not None else _order(group, objective)
             orderings.append(table)
             summary.append(_group_row(group, objective, key, table))
-            progress.advance(len(group.ids))
+            done += len(group.ids)
+            progress.at(done, done / total)
     write_table(
         pa.concat_tables(orderings) if orderings else ORDERINGS.empty_table(), out.content / "orderings.parquet"
     )
@@ -172,21 +174,3 @@ def _earlier_orderings(project: Project, partition: str | None) -> dict[str, pa.
         found[group["key"]] = orderings.slice(start, group["rows"])
         start += group["rows"]
     return found
-
-
-class _Progress:
-    """A log line every few seconds: rows ordered, rate, time left."""
-
-    def __init__(self, run: RunContext, total: int) -> None:
-        self._run, self._total, self._done = run, total, 0
-        self._started = self._told = time.monotonic()
-
-    def advance(self, rows: int) -> None:
-        """Count rows whose ordering is there."""
-        self._done += rows
-        now = time.monotonic()
-        if now - self._told >= 5:
-            self._told = now
-            rate = self._done / (now - self._started)
-            left = (self._total - self._done) / rate
-            self._run.log(f"ordered {self._done:,} of {self._total:,} rows, {rate:,.0f}/s, {left:,.0f} s left")

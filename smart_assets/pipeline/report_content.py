@@ -72,9 +72,7 @@ def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
     for label in pc.unique(scores["objective"]).to_pylist():
         rows = scores.filter(pc.equal(scores["objective"], label)).sort_by("rank")
         found.append(
-            ObjectiveGains(
-                label, tuple(rows["task"].to_pylist()), rows["gain"].to_numpy(), rows["weight"].to_numpy()
-            )
+            ObjectiveGains(label, tuple(rows["task"].to_pylist()), rows["gain"].to_numpy(), rows["weight"].to_numpy())
         )
     return tuple(found)
 
@@ -124,9 +122,7 @@ def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
     return found
 
 
-def _measurements(
-    project: Project, inputs: Inputs, mixtures: dict[tuple[int, str], Any]
-) -> tuple[Measurement, ...]:
+def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, str], Any]) -> tuple[Measurement, ...]:
     found: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
         rows = pq.read_table(inputs.folder("base_model_results") / "base" / "metrics.parquet").to_pylist()

@@ -68,7 +68,7 @@ def _summary(mixture: Mixture, budget: int, leaking: int) -> dict[str, object]:
 
 
 def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, int]:
-    """The training rows of all sources, less those alike to a held-out row of another source; and how many those are."""
+    """The training rows of all sources, less those alike to a held-out row of another source; how many those are."""
     tables: dict[str, pa.Table] = {}
     train: dict[str, NDArray[np.uint32]] = {}
     held_out: dict[str, NDArray[np.uint32]] = {}

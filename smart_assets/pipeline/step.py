@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
 
@@ -73,7 +74,7 @@ class Inputs:
 class RunContext:
     """What a step is given by whoever runs it."""
 
-    log: Callable[[str], None]
+    log: Log
     launch: Callable[[Sequence[str]], None]  # runs `python ARGS` as its own process; raises where it fails
     device: str  # "cpu" or "cuda:N"
     run_id: str | None = None
@@ -115,7 +116,7 @@ class Step(Protocol):
     """A module of this package: one asset."""
 
     @property
-    def CODE_VERSION(self) -> str:
+    def CODE_VERSION(self) -> str:  # noqa: N802  (a constant of the module)
         """Raised with any change of code that changes content; everything made by the old code is then out of date."""
         ...
 

@@ -11,6 +11,7 @@ from typing import cast
 import pyarrow as pa
 
 from smart_assets.errors import SourceError
+from smart_assets.progress import Log
 from smart_assets.tasks import reasons
 from smart_assets.tasks.collection import INSTANCES, ORIGINS, REJECTED, TASKS, Collection, SourceFile
 from smart_assets.tasks.raw_rows import BadRow, RawRow, excerpt_of
@@ -29,7 +30,7 @@ class Reading:
     label: str  # names the source in messages
     names: FieldNames
     task_prefix: str
-    log: Callable[[str], None]
+    log: Log
 
 
 class Collector:

@@ -1,20 +1,19 @@
 """Reads a source into a collection, and tells cheaply whether it would have to be read again."""
 
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from smart_assets.errors import SourceError
+from smart_assets.progress import Log, Progress
 from smart_assets.tasks.collection import Collection
 from smart_assets.tasks.collector import Collector, Reading
 from smart_assets.tasks.files import FoundFile, find_files, folder_state
 from smart_assets.tasks.formats import READERS, read_file
 from smart_assets.tasks.hub import dataset_rows, load, local_folder, resolve_revision
-from smart_assets.tasks.progress import Progress
 from smart_assets.tasks.rows import FieldNames
 from smart_assets.tasks.sources import FolderSource, HuggingFaceSource, Source
 
 
-def collect(source: Source, root: Path, log: Callable[[str], None]) -> Collection:
+def collect(source: Source, root: Path, log: Log) -> Collection:
     """Read a source: every row is accepted or rejected with a reason, and no bad row or file stops the rest.
 
     Paths of the source are relative to `root`. Files are hashed before they are read: one that changes meanwhile
@@ -49,7 +48,7 @@ def _collect_folder(source: FolderSource, root: Path, reading: Reading) -> Colle
         reading.log(f"source {source.path}: {len(others)} files of other formats left out: {', '.join(others)}")
     files = tuple(file.hashed() for file in found)
     total = max(1, sum(file.bytes for file in files))
-    progress, collector, read = Progress(reading.log, f"reading {source.path}"), Collector(reading), 0
+    progress, collector, read = Progress(f"reading {source.path}", reading.log), Collector(reading), 0
     for file, hashed in zip(found, files, strict=True):
 
         def advance(done: float, before: int = read, size: int = hashed.bytes) -> None:
@@ -66,7 +65,7 @@ def _collect_dataset(source: HuggingFaceSource, root: Path, reading: Reading) ->
     revision = None if folder else resolve_revision(source)
     files = tuple(file.hashed() for file in find_files(folder)) if folder else ()
     dataset = load(source, str(folder or source.path), revision)
-    progress, collector = Progress(reading.log, f"reading {source.path}"), Collector(reading)
+    progress, collector = Progress(f"reading {source.path}", reading.log), Collector(reading)
     collector.add_file(
         f"{source.path}@{revision}" if revision else source.path,
         dataset_rows(dataset, reading.names),

@@ -8,13 +8,13 @@ no such pair is ever missed: signatures that differ in at most d places are equa
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from smart_assets.tasks.progress import Progress
+from smart_assets.progress import Log, Progress
 from smart_assets.tasks.word_shingles import Shingler
 
 WIDTH = 64  # values of a signature
@@ -28,14 +28,14 @@ _BATCH_ROWS = 1024
 _BATCH_PAIRS = 1 << 18
 
 
-def signatures_of(prompts: pa.ChunkedArray, log: Callable[[str], None]) -> Signatures:
+def signatures_of(prompts: pa.ChunkedArray, log: Log) -> Signatures:
     """Return the MinHash signature of each prompt, row by row: equal normalised prompts have equal signatures.
 
     Permutations, seed and hashes are fixed, so that signatures made at different times can be compared.
     """
     from datasketch import MinHash
 
-    shingler, progress = Shingler(), Progress(log, "comparing prompts")
+    shingler, progress = Shingler(), Progress("comparing prompts", log)
     empty = MinHash(num_perm=WIDTH, seed=_SEED, hashfunc=int, scheme="affine32")
     signatures = np.empty((len(prompts), WIDTH), dtype=np.uint32)
     for start in range(0, len(prompts), _BATCH_ROWS):
@@ -48,7 +48,7 @@ def signatures_of(prompts: pa.ChunkedArray, log: Callable[[str], None]) -> Signa
     return signatures
 
 
-def clusters_of(signatures: Signatures, similarity: float, log: Callable[[str], None]) -> NDArray[np.int64]:
+def clusters_of(signatures: Signatures, similarity: float, log: Log) -> NDArray[np.int64]:
     """Return a cluster's number for each row: near duplicates, and near duplicates of those, are one cluster.
 
     Args:
@@ -62,7 +62,7 @@ def clusters_of(signatures: Signatures, similarity: float, log: Callable[[str], 
     distinct, place = np.unique(signatures, axis=0, return_inverse=True)
     labels = np.arange(len(distinct))
     equal = _equal_values(similarity)
-    progress = Progress(log, "joining near duplicates")
+    progress = Progress("joining near duplicates", log)
     for band, keys in enumerate(_band_keys(distinct, equal), 1):
         pairs = [pair for rows in _open_buckets(keys, labels) for pair in _spanning_pairs(distinct, rows, equal)]
         labels = _merged(labels, pairs)

@@ -9,19 +9,17 @@ task loses all its training rows, and no chain of near duplicates that holds mos
 # pyarrow has no types.
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from smart_assets.progress import Log
 from smart_assets.tasks.near_duplicates import Signatures, clusters_of, signatures_of
 from smart_assets.tasks.sources import Validation
 
 _HASH_BYTES = 8
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from smart_assets.errors import SmartError
-
-Log = Callable[[str], None]
+from smart_assets.progress import Log
 
 _PR_SET_PDEATHSIG = 1
 

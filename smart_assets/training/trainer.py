@@ -52,7 +52,7 @@ def train(model: Any, rows: Sequence[TokenRow], run: Run, scratch: Path, log: Lo
     steps = -(-len(rows) // run.settings.effective_batch)
     progress = Progress(steps, log)
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    caches = base.config.use_cache
+    caches = getattr(base.config, "use_cache", True)
     trainer = Trainer(
         model=model,
         args=_arguments(run, steps, scratch),
