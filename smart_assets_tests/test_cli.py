@@ -1,0 +1,155 @@
+"""The `smart` command as a user runs it: in a process of its own, its output and exit status read back."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from smart_assets_tests.projects import rows, write_project, write_tasks
+
+SMART = Path(sys.executable).with_name("smart")
+
+
+def smart(*arguments: object, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [str(SMART), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, check=False, env=os.environ)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cli")
+    hostile = [{"t": "[red]red[/red]", **row} for row in rows(7, 10)]
+    plain = [{"t": "plain", **row} for row in rows(8, 30, templates=2)]
+    escape = {"t": "plain", "prompt": "\x1b]0;title\x07 \x1b[31m", "response": "\x1b[0m"}
+    write_project(
+        root,
+        {"all": [*hostile, *plain, escape]},
+        {"sources": {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}}},
+    )
+    done = smart("run", "--select", "selected_subset", cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    shown = smart("--help", cwd=tmp_path).stdout
+    for command in ("init", "run", "status", "export", "tasks", "sql", "dev", "sample"):
+        assert command in shown
+    program = "import sys, smart_assets.cli.main; print(len(sys.modules), [n for n in ('dagster', 'pydantic', 'torch', "
+    program += "'numpy', 'pyarrow') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+
+
+def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
+    done = smart("init", "new", "--sample", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "smart.yaml",
+        "dagster.yaml",
+        "workspace.yaml",
+        ".gitignore",
+        "tasks",
+    }
+    ran = smart("run", "--config", "new", "--select", "raw_tasks", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "raw_tasks[sample]" in ran.stdout
+    again = smart("init", "new", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+
+
+def test_a_second_run_says_that_there_is_nothing_to_do(project: Path) -> None:
+    done = smart("run", "--select", "selected_subset", cwd=project)
+    assert done.returncode == 0
+    assert "nothing to do: everything is up to date" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["run", "--select", "nothing"], "there is no asset 'nothing'", id="asset"),
+        pytest.param(["run", "--select", "raw_tasks[other]"], "raw_tasks has no partition 'other'", id="partition"),
+        pytest.param(["run", "--config", "missing.yaml"], "missing.yaml is not there: `smart init", id="config"),
+        pytest.param(["export", 11, "smart", "x.jsonl"], "no partition '11|smart'", id="budget"),
+        pytest.param(["export", 10, "smart", "x.doc"], "ending must be .jsonl or .parquet", id="ending"),
+        pytest.param(["export", 10, "random", "x.jsonl", "--seed", 9], "no row set of seed 9", id="seed"),
+        pytest.param(["sql", "SELECT * FROM nothing"], "views: ", id="sql"),
+    ],
+)
+def test_an_error_is_one_message_without_a_traceback(project: Path, arguments: list[object], message: str) -> None:
+    done = smart(*arguments, cwd=project)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(project.glob("x.*"))
+
+
+def test_exports_hold_the_same_rows(project: Path) -> None:
+    for out in ("a.jsonl", "a.parquet", "folder"):
+        done = smart("export", 20, "smart", out, cwd=project)
+        assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (project / "a.jsonl").read_text().splitlines()]
+    assert len(lines) == 20
+    assert set(lines[0]) == {"prompt", "response", "task", "template", "id", "source", "rank", "gain"}
+    assert pq.read_table(project / "a.parquet").to_pylist() == lines
+
+    import datasets
+
+    dataset = datasets.load_dataset(str(project / "folder"), split="train", cache_dir=str(project / "cache"))
+    assert dataset.to_list() == lines
+    again = smart("export", 20, "smart", "folder", cwd=project)
+    assert "is a folder with files in it" in again.stderr
+
+
+def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
+    for arguments in (["tasks"], ["sql", "SELECT * FROM instances"], ["status", "--all"]):
+        shown = smart(*arguments, cwd=project).stdout
+        assert "\x1b" not in shown
+        assert "\x07" not in shown
+    assert "[red]" in smart("tasks", cwd=project).stdout
+
+
+def test_status_says_what_is_out_of_date_and_why(project: Path) -> None:
+    assert "finetuned_checkpoint[10|smart]" in smart("status", cwd=project).stdout
+    write_tasks(project / "tasks", {"more": [{"t": "new", **row} for row in rows(4, 5)]})
+    shown = smart("status", cwd=project).stdout
+    assert "1 file new: more.jsonl" in shown
+    assert "waiting" in shown
+
+
+def test_queries_can_be_piped_in(project: Path) -> None:
+    done = smart("sql", cwd=project, text="SELECT count(*) AS n FROM subsets WHERE budget = 20\n\nnonsense\n")
+    assert done.returncode == 0
+    assert "40" in done.stdout, "two recipes of 20 rows"
+    assert "error:" in done.stdout
+
+
+def test_the_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    write_project(tmp_path, changes={"store": "smart.yaml/store"})
+    done = smart("run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_encoder_and_an_unknown_base_model_are_named(tmp_path: Path) -> None:
+    write_project(tmp_path, changes={"embedding": {"model": "package:no_such_package"}})
+    done = smart("run", "--select", "prompt_embeddings", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no_such_package" in done.stdout
+    write_project(tmp_path, changes={"finetune": {"base_model": "./no-such-model"}})
+    done = smart("run", "--select", "base_model_results", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no-such-model" in done.stdout

@@ -1,0 +1,143 @@
+"""Every asset for real on a small project and a tiny model: training and evaluation run as programs under Dagster."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from smart_assets.defs.run import RunSummary, run_plan
+from smart_assets.lineage.graph import STEPS, closure, find_partitions
+from smart_assets.lineage.sql import connect
+from smart_assets.pipeline.rows import raw_task_inputs
+from smart_assets.settings import Project, load_project
+from smart_assets.store import Manifest
+from smart_assets_tests.projects import rows, write_project
+from smart_assets_tests.test_definitions import Lines
+from smart_assets_tests.tiny_model import make_tiny_model
+
+TASKS = {
+    "plain": rows(1, 30, templates=2),
+    "[bold]hostile[/bold] <script>alert(1)</script>": rows(2, 20),
+    "chat": [
+        {
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": row["prompt"]},
+                {"role": "assistant", "content": row["response"]},
+            ]
+        }
+        for row in rows(3, 15)
+    ],
+    "empty": [{"prompt": "a question without an answer", "response": " "}],
+}
+
+
+def run_all(project: Project) -> tuple[RunSummary, Lines]:
+    display = Lines()
+    return run_plan(project, closure(project, find_partitions(project, list(STEPS))), display), display
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = tmp_path_factory.mktemp("whole")
+    make_tiny_model(root / "model", chat=True)
+    finetune = {
+        "base_model": "model",
+        "effective_batch": 4,
+        "micro_batch": 2,
+        "learning_rate": 1e-3,
+        "precision": "float32",
+        "seeds": [0, 1],
+    }
+    # A file's name holds no slash, so the hostile task comes by a column.
+    tasks: dict[str, Any] = {"all": [{"t": name, **row} for name, found in TASKS.items() for row in found]}
+    changes = {
+        "sources": {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}},
+        "budgets": [12],
+        "finetune": finetune,
+        "validation": {"fraction": 0.2},
+    }
+    project = write_project(root, tasks, changes)
+    summary, display = run_all(project)
+    assert not summary.failed, summary.failed
+    assert not summary.held_up
+    assert any("step 3/3" in line for line in display.logged), "the program's progress reaches the run"
+    return project
+
+
+def current(project: Project, asset: str, partition: str | None = None) -> Manifest:
+    manifest = project.store.current(asset, partition)
+    assert manifest is not None
+    return manifest
+
+
+def test_checkpoints_are_of_their_rows(made: Project) -> None:
+    for recipe in ("smart", "random"):
+        checkpoint = current(made, "finetuned_checkpoint", f"12|{recipe}")
+        folder = made.store.artifact(checkpoint)
+        subset = pq.read_table(made.store.artifact(current(made, "selected_subset", f"12|{recipe}")) / "subset.parquet")
+        for seed in (0, 1):
+            result = json.loads((folder / f"seed-{seed}" / "result.json").read_text())
+            own = [row["task"] for row in subset.to_pylist() if row["seed"] in (None, seed)]
+            assert result["rows"] == len(own) == 12
+            assert result["tasks"] == {task: own.count(task) for task in sorted(set(own))}
+            assert (folder / f"seed-{seed}" / "model" / "model.safetensors").exists()
+        assert not list(folder.rglob("*.bin")), "weights are safetensors alone"
+        assert checkpoint.summary["seeds"]["0"]["base_model"]["weights_sha256"]
+        assert "timing.json" not in [Path(file.path).name for file in checkpoint.files]
+
+
+def test_results_stand_beside_the_base_models(made: Project) -> None:
+    connection = connect(made)
+    tasks = connection.execute("SELECT count(DISTINCT task) FROM evals WHERE recipe = 'smart' AND seed = 1").fetchone()
+    assert tasks == (3,)
+    metrics = connection.execute("SELECT DISTINCT metric FROM base_model_evals ORDER BY 1").fetchall()
+    assert metrics == [("exact_match",), ("response_loss",), ("response_loss_per_byte",)]
+
+
+def test_the_report_holds_no_markup_of_a_task(made: Project) -> None:
+    page = (made.store.artifact(current(made, "mixture_report")) / "report.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "base model" in page
+    assert "empty" in page, "a task left without rows is named"
+
+
+def test_a_second_run_does_nothing(made: Project) -> None:
+    summary, _ = run_all(made)
+    assert summary.made == []
+
+
+def test_a_changed_training_row_leaves_the_base_models_results_current(made: Project, tmp_path: Path) -> None:
+    shutil.copytree(made.root, tmp_path / "copy")
+    project = load_project(tmp_path / "copy")
+    path = project.root / "tasks" / "all.jsonl"
+    source = raw_task_inputs(project)[0].source
+    table = pq.read_table(project.store.artifact(current(project, source.asset, source.partition)) / "instances.parquet")
+    train = next(row for row in table.to_pylist() if row["split"] == "train" and row["task"] == "plain")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line.get("prompt") == train["prompt"]:
+            line["response"] = "an entirely new answer"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    display = Lines()
+    targets = find_partitions(project, ["base_model_results"])
+    run_plan(project, closure(project, targets), display)
+    assert "raw_tasks[small]" in display.begun
+    assert "base_model_results" not in display.begun
+
+
+def test_a_program_that_fails_says_why_and_leaves_the_old_checkpoint(made: Project, tmp_path: Path) -> None:
+    shutil.copytree(made.root, tmp_path / "copy")
+    (tmp_path / "copy" / "model" / "model.safetensors").write_bytes(b"not weights")
+    project = load_project(tmp_path / "copy")
+    before = current(project, "finetuned_checkpoint", "12|smart")
+    display = Lines()
+    summary = run_plan(project, find_partitions(project, ["finetuned_checkpoint[12|smart]"]), display)
+    [error] = summary.failed.values()
+    assert "model" in error
+    assert "Traceback" not in error
+    assert current(project, "finetuned_checkpoint", "12|smart") == before
