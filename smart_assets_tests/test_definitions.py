@@ -302,6 +302,14 @@ def test_a_run_worker_knows_which_settings_the_code_location_was_loaded_from(pro
         assert done.stdout.strip() == expected
 
 
+@pytest.mark.parametrize("schedule", [None, "0 3 * * *"])
+def test_the_code_location_loads_whole(tmp_path: Path, schedule: str | None) -> None:
+    """Dagster resolves jobs, sensors and schedules only when it loads a repository."""
+    project = write_project(tmp_path, changes={"automation": {"retrain": schedule}})
+    dg.Definitions.validate_loadable(build_definitions(project))
+    build_definitions(project).get_repository_def().load_all_definitions()
+
+
 def test_definitions_load_without_heavy_imports(project: Project) -> None:
     program = (
         "import sys, smart_assets.definitions\n"

@@ -116,7 +116,9 @@ def test_a_changed_training_row_leaves_the_base_models_results_current(made: Pro
     project = load_project(tmp_path / "copy")
     path = project.root / "tasks" / "all.jsonl"
     source = raw_task_inputs(project)[0].source
-    table = pq.read_table(project.store.artifact(current(project, source.asset, source.partition)) / "instances.parquet")
+    table = pq.read_table(
+        project.store.artifact(current(project, source.asset, source.partition)) / "instances.parquet"
+    )
     train = next(row for row in table.to_pylist() if row["split"] == "train" and row["task"] == "plain")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:

@@ -99,33 +99,55 @@ def finished_run(address: str, but: str | None) -> dict[str, str] | None:
     return run if done else None
 
 
-def materialize(page: Any, address: str, partition: str) -> None:
-    """Materialize one partition of `selected_subset` as a person does it: by the button of the asset's page."""
-    page.goto(f"{address}/assets/selected_subset?view=partitions&partition={partition.replace('|', '%7C')}")
-    page.get_by_role("button", name="Materialize", exact=False).first.click(timeout=60_000)
-    dialog = page.get_by_role("dialog")
-    dialog.wait_for(timeout=60_000)
-    launch = dialog.get_by_role("button", name="Launch", exact=False).first
-    launch.click(timeout=60_000)
-
-
-def test_a_partition_is_materialized_from_the_graph(chromium: str, dagster: tuple[str, Path], tmp_path: Path) -> None:
+def run_by_hand(chromium: str, address: str, tmp_path: Path) -> dict[str, str]:
+    """Open the graph, then materialize one partition of `selected_subset` by the buttons that a person uses."""
     from playwright.sync_api import sync_playwright
 
-    address, root = dagster
     before = newest_run(address)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(60_000)
         page.goto(f"{address}/asset-groups")
+        page.get_by_text("selection", exact=True).first.wait_for()
+        page.keyboard.press("Alt+KeyE")  # expands all groups
         for asset in ("raw_tasks", "selected_subset", "mixture_report"):
-            page.get_by_text(asset, exact=True).first.wait_for(timeout=60_000)
+            page.get_by_text(asset, exact=True).first.wait_for()
         page.screenshot(path=tmp_path / "graph.png")
-        materialize(page, address, PARTITION)
-        run = wait_until(lambda: finished_run(address, before["runId"] if before else None), 120)
-        assert run["status"] == "SUCCESS"
         page.goto(f"{address}/assets/selected_subset?view=partitions&partition={PARTITION.replace('|', '%7C')}")
-        page.get_by_text("content version").first.wait_for(timeout=60_000)
+        page.get_by_role("button", name="Materialize").first.click()
+        page.get_by_role("button", name="Launch 1 run").click()
+        run = wait_until(lambda: finished_run(address, before["runId"] if before else None), 120)
+        page.goto(f"{address}/runs/{run['runId']}")
+        page.get_by_text("RUN_SUCCESS" if run["status"] == "SUCCESS" else "RUN_FAILURE").first.wait_for()
+        page.screenshot(path=tmp_path / "run.png")
         browser.close()
-    manifests = list((root / ".smart" / "manifests" / "selected_subset" / "10%7Csmart").glob("*.json"))
-    assert len(manifests) == 1
+    return run
+
+
+def test_a_partition_is_materialized_by_hand(chromium: str, dagster: tuple[str, Path], tmp_path: Path) -> None:
+    address, root = dagster
+    assert run_by_hand(chromium, address, tmp_path)["status"] == "SUCCESS"
+    folder = root / ".smart" / "manifests" / "selected_subset" / "10%7Csmart"
+    assert len(list(folder.glob("*.json"))) == 1
+
+
+EVENTS = """query($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
+    ... on ExecutionStepFailureEvent { failureMetadata { description } } } } } }"""
+
+
+def test_a_run_under_changed_settings_is_refused(chromium: str, dagster: tuple[str, Path], tmp_path: Path) -> None:
+    address, root = dagster
+    with (root / "smart.yaml").open("a") as stream:
+        stream.write("# changed while the UI runs\n")
+    run = run_by_hand(chromium, address, tmp_path)
+    assert run["status"] == "FAILURE"
+    events = graphql(address, EVENTS, {"run": run["runId"]})["logsForRun"]["events"]
+    [told] = [event["failureMetadata"]["description"] for event in events if event.get("failureMetadata")]
+    assert "changed after it was loaded" in told
+    assert "reload the code location" in told
+    assert graphql(
+        address,
+        'mutation { reloadRepositoryLocation(repositoryLocationName: "smart_assets.definitions") { __typename } }',
+    )
+    assert run_by_hand(chromium, address, tmp_path)["status"] == "SUCCESS"

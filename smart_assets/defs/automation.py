@@ -1,29 +1,39 @@
 """Sensors and the schedule: each looks at the plan and asks for runs of what is out of date. No state of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from smart_assets.lineage.graph import batches, current_manifests, wanted_state
+from smart_assets.lineage.graph import BY_SOURCE, batches, current_manifests, wanted_state
 from smart_assets.lineage.plan import PlanStep, make_plan
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
 
-TO_SUBSETS = (
-    "raw_tasks",
-    "prompt_embeddings",
-    "similarity_index",
-    "instance_orderings",
-    "task_scores",
-    "selected_subset",
-)
-TO_RESULTS = ("finetuned_checkpoint", "base_model_results", "eval_results", "mixture_report")
+Job = UnresolvedAssetJobDefinition
+
+# Assets of one job must have the same partitions, or none: hence three jobs and not one.
+JOBS = {
+    "update_sources": tuple(BY_SOURCE),
+    "update_subsets": ("task_scores", "selected_subset"),
+    "update_results": ("base_model_results", "finetuned_checkpoint", "eval_results", "mixture_report"),
+}
+TO_SUBSETS = JOBS["update_sources"] + JOBS["update_subsets"]
+TO_RESULTS = JOBS["update_results"]
 
 
-def build_sensors(project: Project) -> list[dg.SensorDefinition]:
+def build_jobs() -> dict[str, Job]:
+    """The jobs that sensors and the schedule start, by name; a person may start them too."""
+    return {
+        name: dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=f"Makes {', '.join(assets)}.")
+        for name, assets in JOBS.items()
+    }
+
+
+def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDefinition]:
     """`task_sources` keeps subsets up to date with their sources; `settings_unchanged` fails while `smart.yaml` is not
     what was loaded."""
     automation = project.settings.automation
@@ -31,7 +41,7 @@ def build_sensors(project: Project) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name="task_sources",
-        target=dg.AssetSelection.assets(*TO_SUBSETS),
+        jobs=[jobs["update_sources"], jobs["update_subsets"]],
         description="Looks at the sources, and asks for what is out of date up to the selected subsets.",
         minimum_interval_seconds=automation.watch_seconds,
         default_status=running if automation.watch else dg.DefaultSensorStatus.STOPPED,
@@ -44,7 +54,7 @@ def build_sensors(project: Project) -> list[dg.SensorDefinition]:
         description="Fails while smart.yaml is not what the code location was loaded from: reload it then.",
         minimum_interval_seconds=30,
         default_status=running,
-        target=dg.AssetSelection.assets("raw_tasks"),
+        job=jobs["update_sources"],
     )
     def settings_unchanged() -> dg.SkipReason:
         project.require_unchanged()
@@ -53,7 +63,7 @@ def build_sensors(project: Project) -> list[dg.SensorDefinition]:
     return [task_sources, settings_unchanged]
 
 
-def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
+def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.ScheduleDefinition]:
     """`retrain`, where `automation.retrain` gives a cron expression."""
     automation = project.settings.automation
     if automation.retrain is None:
@@ -63,7 +73,7 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         name="retrain",
         cron_schedule=automation.retrain,
         execution_timezone=automation.timezone,
-        target=dg.AssetSelection.assets(*TO_RESULTS),
+        job=jobs["update_results"],
         description="Asks for training and evaluation of every subset that changed since its last training.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
@@ -100,11 +110,13 @@ def _requests(
 
 def _request(steps: Sequence[PlanStep], moment: str) -> dg.RunRequest:
     reasons = "; ".join(f"{step.key}: {', '.join(step.reasons)}" for step in steps if step.status != "waiting")
+    first = steps[0].key
     return dg.RunRequest(
+        job_name=next(name for name, assets in JOBS.items() if first.asset in assets),
         # The same state asks once a moment: what failed is not started over and over until something changes.
         run_key=json_version([[str(step.key), step.state] for step in steps] + [moment]),
         asset_selection=[dg.AssetKey(step.key.asset) for step in steps],
-        partition_key=steps[0].key.partition,
+        partition_key=first.partition,
         tags={"smart/reason": reasons[:250]},
     )
 

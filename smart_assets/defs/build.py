@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from smart_assets.defs.assets import build_assets
-from smart_assets.defs.automation import build_schedules, build_sensors
+from smart_assets.defs.automation import build_jobs, build_schedules, build_sensors
 from smart_assets.defs.checks import build_checks
 from smart_assets.defs.executors import build_executor
 from smart_assets.defs.resources import ComputeDevice
@@ -17,11 +17,13 @@ def build_definitions(project: Project, loggers: Mapping[str, dg.LoggerDefinitio
     """Assets, checks, sensors, the schedule, resources and the executor that `smart.yaml` asks for."""
     # Idle threads of torch that spin starve the program beside them; it reads this when it is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    jobs = build_jobs()
     return dg.Definitions(
         assets=build_assets(project),
         asset_checks=build_checks(project),
-        sensors=build_sensors(project),
-        schedules=build_schedules(project),
+        jobs=list(jobs.values()),
+        sensors=build_sensors(project, jobs),
+        schedules=build_schedules(project, jobs),
         resources={
             "device": ComputeDevice(setting=project.settings.device),
             "pipes": dg.PipesSubprocessClient(),

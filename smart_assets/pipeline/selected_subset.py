@@ -63,7 +63,7 @@ def _summary(mixture: Mixture, budget: int, leaking: int) -> dict[str, object]:
         "tasks": len(counts),
         "effective tasks": round(effective_tasks(counts / counts.sum()), 2),
         "largest task budget": int(counts.max()),
-        "left out as alike to held-out rows of another source": leaking,
+        "rows left out for a held-out row of another source": leaking,
     }
 
 
