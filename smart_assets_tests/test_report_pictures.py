@@ -43,7 +43,7 @@ def kernel(content: ReportContent) -> TaskKernel:
 
 DRAWN: dict[str, Callable[[ReportContent], bytes]] = {
     "task map": lambda content: pictures.task_map(plane(content), content.tasks, "smart"),
-    "task map without rings": lambda content: pictures.task_map(plane(content), content.tasks),
+    "task map without weights": lambda content: pictures.task_map(plane(content), content.tasks),
     "task kernel": lambda content: pictures.task_kernel(kernel(content)),
     "gain curve": lambda content: pictures.gain_curve(content.objectives[0]),
     "task budget bars": lambda content: pictures.task_budget_bars(content.mixtures[:2], content.recipes),

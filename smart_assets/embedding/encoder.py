@@ -105,7 +105,9 @@ def _load(settings: Embedding, device: str) -> "SentenceTransformer":
     import torch
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of the loading of weights, which is no progress of the work
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EmbeddingError(f"device {device!r}: torch sees no GPU; set the device to cpu, or install a CUDA build")
     folder = local_model(settings)

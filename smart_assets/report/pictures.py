@@ -33,43 +33,48 @@ _BASE_REACH = 4
 
 
 def task_map(plane: TaskPlane, tasks: Sequence[TaskSummary], recipe: str | None = None) -> bytes:
-    """Tasks where their prompts lie. A disc's area is the share of training rows, the ring's the share of the mixture.
+    """Tasks where their prompts lie. A mark's area is the share of training rows, its colour the mixture weight.
 
     Args:
         plane: positions of the tasks.
         tasks: their rows, sources and mixture weights; those without a position are not drawn.
-        recipe: whose mixture weights the rings show; None draws no rings.
+        recipe: whose mixture weights the colours show; with None the colours tell the sources apart, as marks do.
     """
     figure, [axes] = canvas.draw(7)
     where = dict(zip(plane.tasks, plane.positions, strict=True))
     drawn = [task for task in tasks if task.task in where]
     total = sum(task.train_rows for task in drawn) or 1
     shares = {task.task: task.train_rows / total for task in drawn}
-    rings = {task.task: task.mixture_weights.get(recipe, 0.0) for task in drawn} if recipe is not None else {}
-    largest = max([*shares.values(), *rings.values()], default=0) or 1
+    weights = {task.task: 100 * task.mixture_weights.get(recipe, 0.0) for task in drawn} if recipe is not None else {}
+    largest = max(shares.values(), default=0) or 1
     area = _DISC_AREA * min(1, _ROOMY_MAP / max(1, len(drawn)))
     for index, source in enumerate(dict.fromkeys(task.source for task in drawn)):
         names = [task.task for task in drawn if task.source == source]
         points = np.array([where[name] for name in names])
-        areas = [area * shares[name] / largest for name in names]
-        axes.scatter(*points.T, s=areas, c=canvas.colour(index), alpha=0.4, linewidths=0)
-        axes.scatter([], [], s=80, c=canvas.colour(index), alpha=0.5, label=canvas.label(source))
-        if rings:
-            areas = [area * rings[name] / largest for name in names]
-            axes.scatter(*points.T, s=areas, facecolors="none", edgecolors=canvas.INK, linewidths=sqrt(area) / 30)
+        marks = axes.scatter(
+            *points.T,
+            s=[max(20.0, area * shares[name] / largest) for name in names],
+            c=[weights[name] for name in names] if weights else canvas.colour(index),
+            cmap="cividis", vmin=0, vmax=max(weights.values(), default=1) or 1,
+            marker=canvas.marker(index), alpha=0.75, linewidths=0,
+        )  # fmt: skip
+        shade = canvas.QUIET if weights else canvas.colour(index)
+        axes.scatter([], [], s=80, c=shade, marker=canvas.marker(index), label=canvas.label(source))
+        if weights and index == 0:
+            figure.colorbar(marks, ax=axes, shrink=0.8).set_label(f"mixture weight in {canvas.label(recipe or '')} (%)")
     axes.margins(0.12)
     first, second = plane.explained
     axes.set_xlabel(f"first principal component ({first:.0%} of the variance)")
     axes.set_ylabel(f"second principal component ({second:.0%})")
-    ring = f", ring: share in {canvas.label(recipe)}" if recipe is not None else ""
-    canvas.title(axes, f"Tasks by their mean prompt. Disc: share of training rows{ring}")
+    colour = ", colour: mixture weight" if weights else ""
+    canvas.title(axes, f"Tasks by their mean prompt. Area: share of training rows{colour}")
     if drawn:
         canvas.legend(figure, "source")
     discs = [
         canvas.NamedDisc(
             name=canvas.label(task.task, 26),
             position=(float(where[task.task][0]), float(where[task.task][1])),
-            radius=sqrt(area * max(shares[task.task], rings.get(task.task, 0)) / largest / pi),
+            radius=sqrt(max(20.0, area * shares[task.task] / largest) / pi),
         )
         for task in sorted(drawn, key=lambda task: -task.train_rows)
     ]

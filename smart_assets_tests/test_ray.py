@@ -1,0 +1,54 @@
+"""One step on a local Ray cluster: `executor: ray` hands it over, with the tags of its asset."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from smart_assets_tests.projects import write_project
+
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def ray_address(tmp_path: Path) -> Generator[str]:
+    """A Ray head of one node; gives the address that takes jobs."""
+    port, dashboard = free_port(), free_port()
+    environment = {**os.environ, "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [BIN / "ray", "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=true"]
+    command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--temp-dir={tmp_path / 'ray'}"]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    try:
+        yield f"http://127.0.0.1:{dashboard}"
+    finally:
+        subprocess.run([BIN / "ray", "stop", "--force"], check=True, capture_output=True, timeout=60)
+
+
+def test_a_step_runs_on_ray(tmp_path: Path, ray_address: str) -> None:
+    project = write_project(tmp_path / "project", changes={"executor": "ray"})
+    environment = {
+        **os.environ,
+        "SMART_CONFIG": str(project.config),
+        "DAGSTER_HOME": str(project.root),
+        "RAY_ADDRESS": ray_address,
+    }
+    (project.root / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    command = [BIN / "dagster", "asset", "materialize", "--select", "raw_tasks", "--partition", "small"]
+    done = subprocess.run(
+        [*command, "-m", "smart_assets.definitions"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Ray job" in done.stderr
+    [manifest] = (project.root / ".smart" / "manifests" / "raw_tasks" / "small").glob("*.json")
+    assert json.loads(manifest.read_text())["summary"]["rows"] == 77
