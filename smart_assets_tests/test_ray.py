@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -22,17 +24,20 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def ray_address(tmp_path: Path) -> Generator[str]:
+def ray_address() -> Generator[str]:
     """A Ray head of one node; gives the address that takes jobs."""
+    folder = tempfile.mkdtemp(prefix="ray")  # pytest's own folders are too long for the sockets in it
     port, dashboard = free_port(), free_port()
     environment = {**os.environ, "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"  # workers start `dagster` by name
     command = [BIN / "ray", "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=true"]
-    command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--temp-dir={tmp_path / 'ray'}"]
+    command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--temp-dir={folder}"]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
     try:
         yield f"http://127.0.0.1:{dashboard}"
     finally:
         subprocess.run([BIN / "ray", "stop", "--force"], check=True, capture_output=True, timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_step_runs_on_ray(tmp_path: Path, ray_address: str) -> None:

@@ -29,5 +29,5 @@ def build_definitions(project: Project, loggers: Mapping[str, dg.LoggerDefinitio
             "pipes": dg.PipesSubprocessClient(),
         },
         loggers=loggers,
-        executor=build_executor(project.settings),
+        executor=build_executor(project),
     )

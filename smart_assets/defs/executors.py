@@ -4,16 +4,17 @@ from typing import Any
 
 import dagster as dg
 
-from smart_assets.settings import Settings
+from smart_assets.settings import Project, Settings
+from smart_assets.settings.project import CONFIG_VARIABLE
 
 
-def build_executor(settings: Settings) -> dg.ExecutorDefinition:
+def build_executor(project: Project) -> dg.ExecutorDefinition:
     """The Dagster executor that `executor:` names. Cluster executors are imported only where they are used.
 
     `in_process` and `multiprocess` run on this machine and ignore GPU resource tags; the pool `gpu` still bounds how
     many such steps run at once. `k8s` and `ray` hand the tags of each step to the cluster.
     """
-    match settings.executor:
+    match project.settings.executor:
         case "in_process":
             return dg.in_process_executor
         case "multiprocess":
@@ -25,7 +26,10 @@ def build_executor(settings: Settings) -> dg.ExecutorDefinition:
         case "ray":
             from dagster_ray import ray_executor
 
-            return ray_executor
+            # A Ray worker starts with an environment of its own: it is told which project it works on, and must see
+            # that folder. The cluster's address is in RAY_ADDRESS.
+            known = [f"{CONFIG_VARIABLE}={project.config}", f"DAGSTER_HOME={project.root}"]
+            return ray_executor.configured({"ray": {"env_vars": known}}, name="ray")
 
 
 def gpu_tags(settings: Settings) -> dict[str, Any]:
