@@ -181,7 +181,7 @@ def test_a_job_that_breaks_a_rule(tmp_path: Path, changes: dict[str, Any], messa
     fields = {"model": "m", "model_cache": "c", "rows": "r", "out": "o"}
     path = tmp_path / "job.json"
     path.write_text(json.dumps({**fields, **changes}))
-    with pytest.raises(EvaluationError, match=rf"job\.json: not an evaluation job: .*{message}"):
+    with pytest.raises(EvaluationError, match=rf"job\.json: breaks the rules of EvaluationJob: .*{message}"):
         EvaluationJob.read(path)
 
 

@@ -92,7 +92,7 @@ def test_an_error_is_one_line_here_and_beside_the_result(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("{", "not a training job: job: Invalid JSON", id="not JSON"),
+        pytest.param("{", "breaks the rules of TrainingJob: job: Invalid JSON", id="not JSON"),
         pytest.param('{"device": "tpu"}', "device: String should match pattern", id="bad field"),
         pytest.param(None, "the job cannot be read", id="missing"),
     ],

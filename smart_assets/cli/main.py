@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from smart_assets.cli.printable import printable
 from smart_assets.errors import SmartError
 
 app = typer.Typer(
@@ -131,10 +132,3 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-
-
-def printable(text: str) -> str:
-    """Text without control characters: names and rows come from files, and a terminal would obey them."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

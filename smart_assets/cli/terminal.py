@@ -8,7 +8,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from smart_assets.cli.main import printable
+from smart_assets.cli.printable import printable
 from smart_assets.lineage.plan import PlanStep
 
 console = Console(highlight=False)

@@ -125,7 +125,19 @@ def _selected_subset(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
     folder = inputs.store.artifact(manifest)
-    return {"loss": picture(pictures.loss_curve(loss_curves(folder)))}
+    seeds = [
+        {
+            "seed": int(seed),
+            "rows": result["rows"],
+            "dropped": len(result["dropped"]),
+            "steps": result["steps"],
+            "mean of the last losses": result["mean_last_losses"],
+            "tokens/s": manifest.made[f"seed {seed}"]["tokens_per_second"],
+            "peak memory (MB)": round(manifest.made[f"seed {seed}"]["peak_memory_bytes"] / 1e6),
+        }
+        for seed, result in manifest.summary["seeds"].items()
+    ]
+    return {"loss": picture(pictures.loss_curve(loss_curves(folder))), "fine-tunes": table(pa.Table.from_pylist(seeds))}
 
 
 def loss_curves(checkpoint: Path) -> list[LossCurve]:

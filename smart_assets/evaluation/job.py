@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.settings import Evaluate
-from smart_assets.section import Section
+from smart_assets.training.job_file import JobFile
 from smart_assets.training.settings import Precision, PromptFormat
 
 
-class EvaluationJob(Section):
+class EvaluationJob(JobFile):
     """Everything that an evaluation needs to know: a checkpoint, or a base model with or without an adapter."""
+
+    refusal = EvaluationError
 
     model: Path | None = Field(default=None, description="Folder of a checkpoint with all its weights.")
     base_model: str | None = Field(
@@ -25,7 +27,6 @@ class EvaluationJob(Section):
     rows: Path | None = Field(
         default=None, description="Parquet file of held-out instances: id, task, prompt, response, messages (or null)."
     )
-    out: Path = Field(description="Folder to be made; it must not exist yet, and exists only when all is done.")
     evaluate: Evaluate = Field(default_factory=Evaluate, description="What to measure.")
     prompt_format: PromptFormat = Field(default="auto", description="As in the fine-tune.")
     precision: Precision = Field(
@@ -50,22 +51,3 @@ class EvaluationJob(Section):
     def reference(self) -> str:
         """What the weights come from: the base model as it was named, or the checkpoint's folder."""
         return self.base_model or str(self.model)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a job.
-
-        Raises:
-            EvaluationError: the file cannot be read, or breaks a rule; the message lists each field.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise EvaluationError(f"{path}: the job cannot be read ({error.strerror})") from error
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'job'}: {one['msg']}" for one in error.errors())
-            raise EvaluationError(f"{path}: not an evaluation job: {faults}") from error
-
-    def write(self, path: Path) -> None:
-        """Write the job as JSON."""
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
