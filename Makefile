@@ -44,4 +44,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .smart tasks history schedules storage logs
+	rm -rf $(VENV) tasks/sample

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from smart_assets.defs.build import build_definitions
 from smart_assets.settings import load_project
-
-LOADED_VARIABLE = "SMART_LOADED_SETTINGS"
+from smart_assets.settings.project import LOADED_VARIABLE
 
 _project = load_project()
 _loaded = os.environ.setdefault(LOADED_VARIABLE, _project.settings_version)

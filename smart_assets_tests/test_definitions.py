@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from smart_assets.defs.build import build_definitions
-from smart_assets.defs.run import run_plan
+from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.lineage.graph import STEPS, closure, find_partitions
 from smart_assets.lineage.plan import PlanStep
 from smart_assets.settings import Project, load_project
@@ -154,6 +154,57 @@ def test_a_failure_holds_up_only_what_is_made_from_it(project: Project) -> None:
     assert "got 9999" in str(display.errors["selected_subset[9999|smart]"])
 
 
+def made_by(project: Project, *targets: str) -> tuple[list[str], RunSummary]:
+    summary = run_plan(project, closure(project, find_partitions(project, list(targets))), Lines())
+    return [str(key) for key in summary.made], summary
+
+
+@pytest.mark.parametrize(
+    ("asset", "file"),
+    [
+        ("raw_tasks", "instances.parquet"),
+        ("prompt_embeddings", "vectors.npy"),
+        ("instance_orderings", "groups.parquet"),
+        ("similarity_index", "index.faiss"),
+    ],
+)
+def test_a_damaged_artifact_is_made_again(project: Project, asset: str, file: str) -> None:
+    manifest = project.store.current(asset, "small")
+    assert manifest is not None
+    path = project.store.artifact(manifest) / file
+    path.write_bytes(path.read_bytes()[:10])
+    made, summary = made_by(project, "selected_subset", "similarity_index")
+    assert not summary.failed
+    assert made == [f"{asset}[small]"]
+    assert project.store.is_whole(manifest)
+    assert made_by(project, "selected_subset", "similarity_index")[0] == []
+
+
+def test_a_source_that_cannot_be_read_leaves_what_is_there_usable(project: Project) -> None:
+    shutil.rmtree(project.root / "tasks")
+    text = project.config.read_text().replace("- 20\n", "- 20\n- 30\n")
+    project.config.write_text(text)
+    made, summary = made_by(load_project(project.config), "selected_subset")
+    assert made == ["selected_subset[30|smart]", "selected_subset[30|random]"]
+    assert [str(key) for key in summary.held_up] == ["raw_tasks[small]"]
+
+
+def test_runs_of_dead_processes_are_ended(project: Project) -> None:
+    from smart_assets.defs.orphans import WORKER_TAG, claim_run, end_orphans
+
+    with dg.instance_for_test() as instance:
+        job = build_definitions(project).resolve_implicit_global_asset_job_def()
+        runs = [instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(3)]
+        claim_run(instance, runs[0].run_id)
+        alive = instance.get_run_by_id(runs[0].run_id)
+        assert alive is not None
+        node, pid, _ = alive.tags[WORKER_TAG].split(" ")
+        instance.add_run_tags(runs[1].run_id, {WORKER_TAG: f"{node} {pid} 1"})  # the id came again
+        assert end_orphans(instance) == [runs[1].run_id]
+        statuses = [found.status for run in runs if (found := instance.get_run_by_id(run.run_id)) is not None]
+        assert statuses == [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED]
+
+
 def run_check(project: Project, name: str, asset: str, partition: str) -> dg.AssetCheckEvaluation:
     """Materialize an asset that is current, so that nothing is made, and see what its check says of the store."""
     definitions = build_definitions(project)
@@ -175,6 +226,9 @@ def tamper_table(store: Store, asset: str, partition: str, file: str, change: An
     assert manifest is not None
     path = store.artifact(manifest) / file
     pq.write_table(change(pq.read_table(path)), path)
+    # The manifest is forged too: a file of another size would be noticed and made again.
+    files = [one.model_copy(update={"size": (path.parent / one.path).stat().st_size}) for one in manifest.files]
+    store.record(manifest.model_copy(update={"files": tuple(files)}))
 
 
 def replace_first(table: pa.Table, column: str, value: Any) -> pa.Table:

@@ -91,7 +91,7 @@ def test_checkpoints_are_of_their_rows(made: Project) -> None:
 
 
 def test_results_stand_beside_the_base_models(made: Project) -> None:
-    connection = connect(made)
+    connection = connect(made, print)
     tasks = connection.execute("SELECT count(DISTINCT task) FROM evals WHERE recipe = 'smart' AND seed = 1").fetchone()
     assert tasks == (3,)
     metrics = connection.execute("SELECT DISTINCT metric FROM base_model_evals ORDER BY 1").fetchall()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from smart_assets.errors import EvaluationError
+from smart_assets.evaluation import language_model
 from smart_assets.evaluation.held_out import HeldOutRow, RowResult, prepare_rows, score_rows
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel, load_language_model
@@ -164,3 +165,32 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     torch.nn.init.constant_(model.lm.model.lm_head.weight, float("nan"))
     with pytest.raises(EvaluationError, match=r"row '00' of task '\.\./\.\./etc/passwd': the model's loss is nan"):
         score_rows(model.lm, prepare_rows(model, INSTANCES[:1], None).scored)
+
+
+def test_long_rows_go_in_smaller_batches_with_the_same_results(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = prepare_rows(model, INSTANCES, None).scored
+    at_once = score_rows(model.lm, rows)
+    sizes: list[int] = []
+    call = model.lm._model_call
+    monkeypatch.setattr(
+        model.lm, "_model_call", lambda inps, *rest, **named: sizes.append(len(inps)) or call(inps, *rest, **named)
+    )
+    median = sorted(row.context_tokens + row.tokens for row in rows)[len(rows) // 2]
+    monkeypatch.setattr(language_model, "MOST_LOGITS", 2 * median * model.lm.vocab_size)
+    in_parts = score_rows(model.lm, rows)
+    assert min(sizes) == 1
+    assert max(sizes) > 1
+    assert [result.id for result in in_parts] == [result.id for result in at_once]
+    for part, whole in zip(in_parts, at_once, strict=True):
+        assert part.loss_sum == pytest.approx(whole.loss_sum, abs=1e-4)
+        assert part.exact_match == whole.exact_match
+
+
+def test_a_batch_holds_a_bounded_number_of_logits() -> None:
+    lengths = [8192, 10, 500, 8192, 3]
+    groups = language_model.batches_by_length(lengths, 16, 49_152)
+    assert sorted(place for _, places in groups for place in places) == [0, 1, 2, 3, 4]
+    for size, places in groups:
+        assert size == 1 or all(size * lengths[place] * 49_152 <= language_model.MOST_LOGITS for place in places)

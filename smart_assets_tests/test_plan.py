@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_assets.lineage.plan import PlanStep, fingerprint, input_versions, make_plan
+from smart_assets.lineage.plan import PlanStep, Present, fingerprint, input_versions, make_plan
 from smart_assets.pipeline.step import AssetPartition, Input, Wanted
 from smart_assets.store import Manifest
 
@@ -48,7 +48,12 @@ def all_made() -> Made:
 
 
 def plan(wanted: tuple[Wanted, ...], made: Made, only: set[AssetPartition] | None = None) -> dict[str, PlanStep]:
-    steps = make_plan(wanted, made.get, frozenset(only or {item.key for item in wanted}))
+    present = Present(made.get, lambda manifest: manifest.content_version != "cut short")
+    steps = make_plan(
+        wanted,
+        present,
+        frozenset(only or {item.key for item in wanted}),
+    )
     return {str(step.key): step for step in steps}
 
 
@@ -101,6 +106,12 @@ def test_a_nested_parameter_is_named_by_its_path() -> None:
     made = all_made()
     made[VECTORS] = manifest(before, made, "v")
     assert plan((CHAIN[0], after), made)["vectors"].reasons == ("recipe.objective.redundancy_weight: 0.4 -> 0.3",)
+
+
+def test_missing_files_are_stale() -> None:
+    made = all_made()
+    made[SCORES] = manifest(CHAIN[2], made, "cut short", {})
+    assert plan(CHAIN, made)["scores"].reasons == ("its files are missing or cut short",)
 
 
 def test_an_optional_input_is_not_waited_for_and_its_coming_is_noticed() -> None:

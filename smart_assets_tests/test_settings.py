@@ -26,6 +26,8 @@ GOOD: dict[str, Any] = {
         pytest.param({"budgets": [0]}, r"budgets\.0: got 0; .*greater than or equal to 1", id="budget-zero"),
         pytest.param({"budgets": [-5]}, r"budgets\.0: got -5", id="budget-negative"),
         pytest.param({"budgets": [10, 10]}, r"names a budget twice", id="budget-twice"),
+        pytest.param({"recipes": ["smart", "smart"]}, "names of presets, each once", id="recipe-twice"),
+        pytest.param({"recipes": ["smart", {"name": "x"}]}, "names of presets, each once", id="recipe-in-a-list"),
         pytest.param({"budgets": []}, r"budgets: got \[\]", id="no-budget"),
         pytest.param({"budget": [10]}, r"budget: this key is not known here", id="unknown-key"),
         pytest.param({"recipes": ["smarter"]}, r"recipes\.smarter.*smarter.*smart, proportional", id="unknown-preset"),
@@ -59,6 +61,8 @@ def test_a_wrong_value_is_named(tmp_path: Path, changes: dict[str, Any], message
     [
         pytest.param("a: [", "cannot be read as YAML", id="not-yaml"),
         pytest.param("- 1\n", "must hold keys such as `sources:`", id="a-list"),
+        pytest.param("store: 2024-13-45\n", "cannot be read as YAML", id="a-date-that-is-none"),
+        pytest.param("? [a]\n: 1\n", "cannot be read as YAML", id="a-list-as-key"),
         pytest.param("", "must hold keys such as `sources:`", id="empty"),
         pytest.param("budgets: [1]\nbudgets: [2]\n", "the key 'budgets' stands twice", id="key-twice"),
         pytest.param("store: !!python/object/apply:os.system ['true']\n", "cannot be read as YAML", id="code"),

@@ -14,7 +14,8 @@ def export_subset(config: Path | None, mixture: tuple[int, str], out: Path, seed
     """Bring one subset up to date and write it; nothing is trained."""
     project = load_project(config)
     budget, recipe = mixture
-    make_current(project, find_partitions(project, [f"selected_subset[{grid_key(budget, recipe)}]"]))
+    subset = find_partitions(project, [f"selected_subset[{grid_key(budget, recipe)}]"])
+    make_current(project, subset, counted=subset)
     rows = subset_rows(project, budget, recipe, seed)
     write_rows(rows, out)
     console.print(plain(f"{rows.num_rows} rows are in {out}"))

@@ -1,6 +1,5 @@
 """The commands of `smart`: what each takes. Their work is imported when they run, so that `--help` is instant."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -126,9 +125,6 @@ def run() -> None:
     except SmartError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; what was made stays, and the next run goes on", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        sys.exit(1)

@@ -23,13 +23,19 @@ def run_selected(config: Path | None, names: list[str]) -> None:
     console.print(plain(f"UI:     smart dev --config {project.config}"))
 
 
-def make_current(project: Project, targets: frozenset[AssetPartition]) -> None:
-    """Run the plan for the targets; exit with 1 where something failed or could not be made."""
+def make_current(
+    project: Project, targets: frozenset[AssetPartition], counted: frozenset[AssetPartition] | None = None
+) -> None:
+    """Run the plan for the targets; exit with 1 where something of `counted` (all by default) could not be made."""
     from smart_assets.defs.run import run_plan
 
     require_instance(project)
     started = time.monotonic()
-    summary = run_plan(project, closure(project, targets), TerminalDisplay())
+    try:
+        summary = run_plan(project, closure(project, targets), TerminalDisplay())
+    except KeyboardInterrupt:
+        console.print(plain("interrupted: what was made stays, and the next run goes on", "yellow"))
+        raise typer.Exit(130) from None
     for key, reason in summary.held_up.items():
         console.print(plain(f"- {key} was not made: {reason}", "yellow"))
     seconds = time.monotonic() - started
@@ -37,5 +43,6 @@ def make_current(project: Project, targets: frozenset[AssetPartition]) -> None:
         console.print(plain(f"nothing to do: everything is up to date ({seconds:.1f} s)"))
     elif summary.made:
         console.print(plain(f"{len(summary.made)} partitions made in {seconds:.0f} s"))
-    if summary.failed or summary.held_up:
+    stopped = summary.failed.keys() | summary.held_up.keys()
+    if stopped if counted is None else stopped & counted:
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from smart_assets.cli.terminal import console, plain, print_table
 from smart_assets.errors import UpstreamMissingError
-from smart_assets.lineage.graph import current_manifests, wanted_state
+from smart_assets.lineage.graph import wanted_state, what_is_present
 from smart_assets.lineage.plan import make_plan
 from smart_assets.pipeline.report_content import gather_tasks
 from smart_assets.pipeline.step import Inputs
@@ -15,8 +15,9 @@ def show_status(config: Path | None, everything: bool) -> None:
     """Print the plan, a line for each partition that is not current, and how many are."""
     project = load_project(config)
     wanted = wanted_state(project)
-    current = current_manifests(project)
-    plan = make_plan(wanted, current, frozenset(item.key for item in wanted))
+    present = what_is_present(project)
+    current = present.current
+    plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
     rows: list[list[object]] = []
     for step in plan:
         if everything or step.status != "current":
@@ -54,6 +55,6 @@ def show_tasks(config: Path | None) -> None:
 
 def everything_made(project: Project) -> Inputs:
     """The current manifests of all partitions that were ever made."""
-    current = current_manifests(project)
+    current = what_is_present(project).current
     found = {item.key: current(item.key) for item in wanted_state(project)}
     return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})

@@ -18,7 +18,7 @@ MOST_ROWS = 1_000
 
 def run_sql(config: Path | None, query: str | None) -> None:
     """Answer one query, or those that are typed or piped in, one a line."""
-    connection = connect(load_project(config))
+    connection = connect(load_project(config), lambda line: console.print(plain(line, "yellow")))
     if query is not None:
         _answer(connection, query)
         return

@@ -28,8 +28,8 @@ def init_project(folder: Path, sample: bool) -> None:
         raise SettingsError(f"{config} is there already: edit it, or name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        config.write_text(template("smart.yaml"), encoding="utf-8")
         write_instance_files(folder)
+        config.write_text(template("smart.yaml"), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{folder} cannot be written: {error.strerror}") from error
     console.print(plain(f"{config} is written."))

@@ -6,8 +6,10 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._utils.schedules import is_valid_cron_schedule
 
-from smart_assets.lineage.graph import BY_SOURCE, batches, current_manifests, wanted_state
+from smart_assets.errors import SettingsError
+from smart_assets.lineage.graph import BY_SOURCE, batches, wanted_state, what_is_present
 from smart_assets.lineage.plan import PlanStep, make_plan
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
@@ -22,7 +24,7 @@ JOBS = {
     "update_results": ("base_model_results", "finetuned_checkpoint", "eval_results", "mixture_report"),
 }
 TO_SUBSETS = JOBS["update_sources"] + JOBS["update_subsets"]
-TO_RESULTS = JOBS["update_results"]
+TO_RESULTS = ("base_model_results", "finetuned_checkpoint", "eval_results")
 
 
 def build_jobs() -> dict[str, Job]:
@@ -60,7 +62,17 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         project.require_unchanged()
         return dg.SkipReason("smart.yaml is what this code location was loaded from")
 
-    return [task_sources, settings_unchanged]
+    @dg.sensor(
+        name="report",
+        description="Makes the report again when something that it shows has changed.",
+        minimum_interval_seconds=automation.watch_seconds,
+        job=jobs["update_results"],
+        default_status=running if automation.watch or automation.retrain else dg.DefaultSensorStatus.STOPPED,
+    )
+    def report(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        return _requests(project, context.instance, ("mixture_report",))
+
+    return [task_sources, report, settings_unchanged]
 
 
 def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.ScheduleDefinition]:
@@ -68,6 +80,8 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
     automation = project.settings.automation
     if automation.retrain is None:
         return []
+    if not is_valid_cron_schedule(automation.retrain):
+        raise SettingsError(f"automation.retrain: {automation.retrain!r} is no cron expression of five fields")
 
     @dg.schedule(
         name="retrain",
@@ -90,7 +104,7 @@ def _requests(
     project.require_unchanged()
     wanted = wanted_state(project)
     only = frozenset(item.key for item in wanted if item.key.asset in assets)
-    plan = {step.key: step for step in make_plan(wanted, current_manifests(project), only)}
+    plan = {step.key: step for step in make_plan(wanted, what_is_present(project), only)}
     busy = _under_way(instance)
     requests: list[dg.RunRequest] = []
     waiting: list[str] = []

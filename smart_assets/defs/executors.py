@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from smart_assets.settings import Project, Settings
-from smart_assets.settings.project import CONFIG_VARIABLE
+from smart_assets.settings.project import CONFIG_VARIABLE, LOADED_VARIABLE
 
 
 def build_executor(project: Project) -> dg.ExecutorDefinition:
@@ -22,14 +22,19 @@ def build_executor(project: Project) -> dg.ExecutorDefinition:
         case "k8s":
             from dagster_k8s import k8s_job_executor
 
-            return k8s_job_executor
+            return k8s_job_executor.configured({"env_vars": _environment(project)}, name="k8s")
         case "ray":
             from dagster_ray import ray_executor
 
-            # A Ray worker starts with an environment of its own: it is told which project it works on, and must see
-            # that folder. The cluster's address is in RAY_ADDRESS.
-            known = [f"{CONFIG_VARIABLE}={project.config}", f"DAGSTER_HOME={project.root}"]
-            return ray_executor.configured({"ray": {"env_vars": known}}, name="ray")
+            # The cluster's address is in RAY_ADDRESS.
+            environment = [*_environment(project), f"DAGSTER_HOME={project.root}"]
+            return ray_executor.configured({"ray": {"env_vars": environment}}, name="ray")
+
+
+def _environment(project: Project) -> list[str]:
+    """What a worker on a cluster is told, as NAME=VALUE: its project, which it must see at the same path, and the
+    settings that the code location was loaded from."""
+    return [f"{CONFIG_VARIABLE}={project.config}", f"{LOADED_VARIABLE}={project.settings_version}"]
 
 
 def gpu_tags(settings: Settings) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import dagster as dg
 
 from smart_assets.defs.build import build_definitions
-from smart_assets.lineage.graph import batches, current_manifests, wanted
+from smart_assets.defs.orphans import end_orphans
+from smart_assets.lineage.graph import BY_SOURCE, batches, wanted, what_is_present
 from smart_assets.lineage.plan import PlanStep, make_plan
-from smart_assets.pipeline.step import AssetPartition, Wanted
+from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
 
 
@@ -33,11 +34,15 @@ class Display(Protocol):
 
 @dataclass(slots=True)
 class RunSummary:
-    """What a run of the plan came to: every out-of-date partition is in one of the three."""
+    """What a run of the plan came to. What waited for an input that did not change is in none of the three."""
 
     made: list[AssetPartition] = field(default_factory=list[AssetPartition])
     failed: dict[AssetPartition, str] = field(default_factory=dict[AssetPartition, str])
     held_up: dict[AssetPartition, str] = field(default_factory=dict[AssetPartition, str])
+
+    def stopped(self, inputs: Iterable[AssetPartition]) -> AssetPartition | None:
+        """The first input that this run was to bring up to date and could not."""
+        return next((key for key in inputs if key in self.failed or key in self.held_up), None)
 
 
 def run_plan(project: Project, only: frozenset[AssetPartition], display: Display) -> RunSummary:
@@ -49,69 +54,88 @@ def run_plan(project: Project, only: frozenset[AssetPartition], display: Display
     job = build_definitions(project, {"console": _logger(display)}).resolve_implicit_global_asset_job_def()
     summary = RunSummary()
     with dg.DagsterInstance.get() as instance:
+        end_orphans(instance)
         for batch in batches(project):
-            for steps in _runs(project, [key for key in batch if key in only], summary):
-                for step in steps:
-                    display.begin(step)
-                result = job.execute_in_process(
-                    instance=instance,
-                    asset_selection=[dg.AssetKey(step.key.asset) for step in steps],
-                    partition_key=steps[0].key.partition,
-                    run_config={"loggers": {"console": {}}},
-                    raise_on_error=False,
-                )
-                _take_down(steps, _errors(result), summary, display)
-                if _interrupted(result):
-                    raise KeyboardInterrupt
+            steps = _out_of_date(project, [key for key in batch if key in only], summary)
+            if not steps:
+                continue
+            for step in steps:
+                display.begin(step)
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey(step.key.asset) for step in steps],
+                partition_key=steps[0].key.partition,
+                run_config={"loggers": {"console": {}}},
+                raise_on_error=False,
+            )
+            _take_down(steps, result, summary, display)
+            if _interrupted(result):
+                raise KeyboardInterrupt
     return summary
 
 
-def _runs(project: Project, batch: Sequence[AssetPartition], summary: RunSummary) -> list[list[PlanStep]]:
-    """The out-of-date steps of a batch, as at most one run; what a failure holds up is noted instead."""
+def _out_of_date(project: Project, batch: Sequence[AssetPartition], summary: RunSummary) -> list[PlanStep]:
+    """The steps of a batch that are to be made; what cannot be made is noted instead."""
     wants = [wanted(project, key) for key in batch]
     # Planned now, not before the run: what was made in the meantime may have changed nothing.
-    plan = make_plan(wants, current_manifests(project), frozenset(batch))
+    present = what_is_present(project)
+    plan = make_plan(wants, present, frozenset(batch))
     steps: list[PlanStep] = []
     for step, want in zip(plan, wants, strict=True):
-        reason = step.reasons[0] if step.status == "blocked" else _held_up(want, summary)
-        if reason is not None:
-            summary.held_up[step.key] = reason
+        if step.status == "blocked":
+            summary.held_up[step.key] = step.reasons[0]
         elif step.to_do:
-            steps.append(step)
-    return [steps] if steps else []
+            # A source that cannot be read now still has its last rows: what is made from them goes on.
+            usable = {key for key in summary.held_up if key.asset in BY_SOURCE and present.current(key) is not None}
+            inputs = [item.source for item in want.inputs if not item.optional and item.source not in usable]
+            stopped = summary.stopped(inputs)
+            if stopped is None:
+                steps.append(step)
+            else:
+                summary.held_up[step.key] = f"{stopped} is not up to date"
+    return steps
 
 
-def _held_up(want: Wanted, summary: RunSummary) -> str | None:
-    stopped = [item.source for item in want.inputs if item.source in summary.failed.keys() | summary.held_up.keys()]
-    return f"{stopped[0]} is not up to date" if stopped else None
-
-
-def _take_down(steps: Sequence[PlanStep], errors: dict[str, str], summary: RunSummary, display: Display) -> None:
-    stopped = False
+def _take_down(
+    steps: Sequence[PlanStep], result: dg.ExecuteInProcessResult, summary: RunSummary, display: Display
+) -> None:
+    """Note what became of each step: an asset is made when Dagster recorded it and none of its checks failed."""
+    recorded = {
+        event.asset_key: event.materialization.metadata["unchanged"].value
+        for event in result.all_events
+        if event.is_step_materialization
+    }
+    errors = _errors(result, [step.key.asset for step in steps])
     for step in steps:
         error = errors.get(step.key.asset)
+        stopped = summary.stopped(step.after)
+        if error is None and dg.AssetKey(step.key.asset) not in recorded:
+            if stopped is not None:
+                summary.held_up[step.key] = f"{stopped} is not up to date"
+                continue
+            error = "the run ended before it"
         if error is not None:
             summary.failed[step.key] = error
-        elif stopped and step.after:
-            summary.held_up[step.key] = f"{step.after[0]} is not up to date"
-            continue
-        else:
+        elif not recorded[dg.AssetKey(step.key.asset)]:
             summary.made.append(step.key)
-        stopped = stopped or error is not None
         display.end(step, error)
 
 
-def _errors(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """Asset -> why it failed: its own error, or the check that it did not pass."""
+def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[str, str]:
+    """Asset -> why it failed: its own error, that of a check, or the check that it did not pass."""
     errors: dict[str, str] = {}
     for event in result.all_events:
         if event.is_step_failure and event.step_key is not None:
             failure = event.step_failure_data
             told = failure.user_failure_data.description if failure.user_failure_data else None
-            errors[event.step_key] = told or failure.error.message.strip() if failure.error else "no reason given"
+            reason = told or (failure.error.message.strip() if failure.error else "no reason was given")
+            # The step of a check is called by its asset and its own name.
+            owners = [asset for asset in assets if event.step_key == asset or event.step_key.startswith(f"{asset}_")]
+            errors.setdefault(max(owners, key=len, default=event.step_key), reason)
     for check in result.get_asset_check_evaluations():
         if not check.passed:
-            errors[check.asset_key.to_user_string()] = f"the check {check.check_name} failed: {check.description}"
+            asset = check.asset_key.to_user_string()
+            errors.setdefault(asset, f"the check {check.check_name} failed: {check.description}")
     return errors
 
 

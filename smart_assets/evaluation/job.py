@@ -33,6 +33,11 @@ class EvaluationJob(JobFile):
         default="auto", description="Precision of the weights; auto: bfloat16 where the device computes in it."
     )
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description='"cpu", or a GPU such as "cuda:0".')
+    max_length: int | None = Field(
+        default=None,
+        ge=16,
+        description="Tokens of a row at most, as in the fine-tune; what the model reads when absent.",
+    )
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of few-shot examples and of sampling tasks.")
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ moved the mean response loss by 0.004 nats, autocast over float32 weights took a
 probabilities are float32 either way.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,10 @@ from smart_assets.training.program import Log
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+MOST_LOGITS = 2**28
+"""Logits of one batch: 1 GiB in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,26 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
         pretrained=model.to(job.device),
         tokenizer=tokenizer,
         batch_size=job.evaluate.batch_size,
+        max_length=job.max_length,
         softmax_dtype="float32",
         # A chat template writes every special token itself; a plain prompt begins as the tokenizer begins any text.
         add_bos_token=False if chat else None,
     )
     return LanguageModel(lm, tokenizer, "chat" if chat else "plain", precision, record)
+
+
+def batches_by_length(lengths: Sequence[int], most: int, vocabulary: int) -> list[tuple[int, list[int]]]:
+    """Group rows of those token counts by how many of them go at once, the longest first.
+
+    lm-eval keeps the logits of all tokens of a batch: 16 rows of 8,192 tokens are 13 GB of them in bfloat16, and as
+    much again twice over in the softmax. So a batch holds at most `MOST_LOGITS`, and one row at least; sizes are powers
+    of two or `most`, so that there are few groups.
+    """
+    groups: dict[int, list[int]] = {}
+    for place, length in enumerate(lengths):
+        fits = max(1, MOST_LOGITS // (max(1, length) * vocabulary))
+        groups.setdefault(most if fits >= most else 1 << (fits.bit_length() - 1), []).append(place)
+    return sorted(groups.items())
 
 
 def _with_adapter(model: Any, folder: Path) -> tuple[Any, str]:
@@ -97,6 +117,16 @@ def _reporting_lm(progress: RequestProgress) -> Any:
         def generate_until(self, requests: Any, **_: Any) -> Any:
             progress.begin(len(requests))
             return super().generate_until(requests, disable_tqdm=True)
+
+        def _loglikelihood_tokens(self, requests: Any, *arguments: Any, **options: Any) -> Any:
+            lengths = [min(len(context) + len(response), self.max_length) for _, context, response in requests]
+            answers: dict[int, Any] = {}
+            for size, places in batches_by_length(lengths, int(self.batch_size_per_gpu), int(self.vocab_size)):
+                most, self.batch_size_per_gpu = self.batch_size_per_gpu, size
+                found = super()._loglikelihood_tokens([requests[place] for place in places], *arguments, **options)
+                self.batch_size_per_gpu = most
+                answers.update(zip(places, found, strict=True))
+            return [answers[place] for place in range(len(requests))]
 
         def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
             logits = super()._model_call(inps, attn_mask, labels)

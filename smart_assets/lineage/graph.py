@@ -1,9 +1,10 @@
 """The asset graph below Dagster: every asset's module, its partitions, and the order in which they are made."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 
 from smart_assets.errors import SmartError
+from smart_assets.lineage.plan import Present
 from smart_assets.pipeline import (
     base_model_results,
     eval_results,
@@ -77,14 +78,14 @@ def wanted_state(project: Project) -> list[Wanted]:
     return [wanted(project, key) for batch in batches(project) for key in batch]
 
 
-def current_manifests(project: Project) -> Callable[[AssetPartition], Manifest | None]:
-    """The newest manifest of a partition, each read once."""
+def what_is_present(project: Project) -> Present:
+    """What the store holds; each manifest is read once."""
 
     @cache
     def current(key: AssetPartition) -> Manifest | None:
         return project.store.current(key.asset, key.partition)
 
-    return current
+    return Present(current, project.store.is_whole)
 
 
 def closure(project: Project, targets: frozenset[AssetPartition]) -> frozenset[AssetPartition]:

@@ -11,13 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from smart_assets.errors import SmartError, StoreError, UpstreamMissingError
+from smart_assets.errors import SmartError, UpstreamMissingError
 from smart_assets.lineage.graph import STEPS, partitions, wanted
 from smart_assets.lineage.plan import fingerprint, input_versions
-from smart_assets.pipeline.step import AssetPartition, Draft, Inputs, RunContext, Wanted
+from smart_assets.pipeline.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
-from smart_assets.store.manifest import Artifact
 
 PACKAGES = (
     "smart-assets", "dagster", "torch", "transformers", "sentence-transformers", "datasets", "faiss-cpu", "faiss-gpu",
@@ -50,17 +49,20 @@ def materialize(project: Project, key: AssetPartition, run: RunContext) -> Outco
     versions = input_versions(plan, inputs.manifests.get)
     print_ = fingerprint(plan, versions)
     current = project.store.current(key.asset, key.partition)
-    if current is not None and current.fingerprint == print_ and _is_there(project, current):
+    if current is not None and current.fingerprint == print_ and project.store.is_whole(current):
         run.log(f"{key} is current ({current.content_version[:12]}): nothing to do")
         return Outcome(current, unchanged=True)
-    manifest = _make(project, plan, inputs, run, versions)
+    manifest, made = _make(project, plan, inputs, run, versions)
     project.store.record(manifest)
+    made.recorded()
     if current is not None and current.content_version == manifest.content_version:
         run.log(f"{key} was made again and its content is what it was: nothing that depends on it is out of date")
     return Outcome(manifest, unchanged=False)
 
 
-def _make(project: Project, plan: Wanted, inputs: Inputs, run: RunContext, versions: Mapping[str, str]) -> Manifest:
+def _make(
+    project: Project, plan: Wanted, inputs: Inputs, run: RunContext, versions: Mapping[str, str]
+) -> tuple[Manifest, Made]:
     key, store = plan.key, project.store
     with ExitStack() as stack, _measured() as measured:
         out = Draft(stack.enter_context(store.draft()))
@@ -70,7 +72,7 @@ def _make(project: Project, plan: Wanted, inputs: Inputs, run: RunContext, versi
         attachments = {
             folder.name: store.commit(f"{key.asset}.{folder.name}", folder) for folder in sorted(out.attached.glob("*"))
         }
-    return Manifest(
+    manifest = Manifest(
         asset=key.asset,
         partition=key.partition,
         content_version=artifact.version,
@@ -79,12 +81,14 @@ def _make(project: Project, plan: Wanted, inputs: Inputs, run: RunContext, versi
         outside=dict(plan.outside),
         parameters=dict(plan.parameters),
         code_version=plan.code_version,
-        facets=dict(made.facets),
+        # An attachment lies outside the data version; who does depend on it names it as a facet.
+        facets={name: attachment.version for name, attachment in attachments.items()} | dict(made.facets),
         files=artifact.files,
         attachments=attachments,
         summary=dict(made.summary),
         made=_circumstances(project, run) | measured | dict(made.cost),
     )
+    return manifest, made
 
 
 def _require_partition(project: Project, key: AssetPartition) -> None:
@@ -110,16 +114,6 @@ def _inputs(project: Project, plan: Wanted) -> Inputs:
             "do it"
         )
     return Inputs(project.store, manifests)
-
-
-def _is_there(project: Project, manifest: Manifest) -> bool:
-    artifacts = (manifest.artifact, *manifest.attachments.values())
-    try:
-        for artifact in artifacts:
-            project.store.folder(Artifact.model_validate(artifact))
-    except StoreError:
-        return False
-    return True
 
 
 def _circumstances(project: Project, run: RunContext) -> dict[str, Any]:
@@ -165,4 +159,5 @@ def _peak() -> int:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    peaks = [int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")]
+    return peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

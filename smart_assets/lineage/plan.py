@@ -49,28 +49,31 @@ def input_versions(wanted: Wanted, current: Callable[[AssetPartition], Manifest 
     return {str(item): item.version(manifest) for item, manifest in found if manifest is not None}
 
 
-def make_plan(
-    wanted: Sequence[Wanted], current: Callable[[AssetPartition], Manifest | None], only: frozenset[AssetPartition]
-) -> list[PlanStep]:
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What is there: the newest manifest of a partition, and whether a manifest's files still are."""
+
+    current: Callable[[AssetPartition], Manifest | None]
+    whole: Callable[[Manifest], bool]
+
+
+def make_plan(wanted: Sequence[Wanted], present: Present, only: frozenset[AssetPartition]) -> list[PlanStep]:
     """Compare what is there with what is wanted.
 
     Args:
         wanted: every partition of the project, inputs before what is made from them.
-        current: the newest manifest of a partition.
+        present: what is there.
         only: the partitions that the run may make; the others count as they stand.
     """
     steps: dict[AssetPartition, PlanStep] = {}
     for item in wanted:
         if item.key in only:
-            steps[item.key] = _step(item, current, steps)
+            steps[item.key] = _step(item, present, steps)
     return list(steps.values())
 
 
-def _step(
-    wanted: Wanted,
-    current: Callable[[AssetPartition], Manifest | None],
-    above: Mapping[AssetPartition, PlanStep],
-) -> PlanStep:
+def _step(wanted: Wanted, present: Present, above: Mapping[AssetPartition, PlanStep]) -> PlanStep:
+    current = present.current
     if wanted.problem is not None:
         return PlanStep(wanted.key, "blocked", (wanted.problem,))
     planned = {item: above[item.source] for item in wanted.inputs if item.source in above}
@@ -94,6 +97,8 @@ def _step(
     if manifest.fingerprint != print_:
         reasons = (*differences(manifest, wanted, current), *pending)
         return PlanStep(wanted.key, "stale", reasons, after, state)
+    if not present.whole(manifest):
+        return PlanStep(wanted.key, "stale", ("its files are missing or cut short", *pending), after, state)
     return PlanStep(wanted.key, "waiting" if pending else "current", pending, after, state)
 
 

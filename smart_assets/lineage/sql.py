@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smart_assets.errors import StoreError
 from smart_assets.lineage.graph import STEPS, partitions
 from smart_assets.pipeline.step import split_grid_key
+from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -14,25 +16,34 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def connect(project: Project) -> "DuckDBPyConnection":
+def connect(project: Project, log: Log) -> "DuckDBPyConnection":
     """An in-memory DuckDB with a view for everything that was made.
 
     Views of sources have a column `source`, views of the grid `budget` and `recipe`, results `seed` (null for the base
-    model). A view is missing while nothing of it was made.
+    model). A view is missing while nothing of it was made, and where its files are damaged, which `log` is
+    told.
     """
     import duckdb
 
     connection = duckdb.connect()
-    for view, (asset, file, attachment) in VIEWS.items():
-        parts = [
-            f"SELECT {_columns(manifest, path)} FROM read_parquet({_quoted(str(path))})"  # noqa: S608  (quoted)
-            for manifest in _current(project, asset)
-            for path in _paths(project, manifest, file, attachment)
-        ]
-        if parts:
-            connection.execute(f"CREATE VIEW {view} AS {' UNION ALL BY NAME '.join(parts)}")
+    for view in VIEWS:
+        try:
+            _create_view(connection, project, view)
+        except (StoreError, duckdb.Error) as error:
+            log(f"the view {view} cannot be opened: {error}")
     _load_manifests(connection, project)
     return connection
+
+
+def _create_view(connection: "DuckDBPyConnection", project: Project, view: str) -> None:
+    asset, file, attachment = VIEWS[view]
+    parts = [
+        f"SELECT {_columns(manifest, path)} FROM read_parquet({_quoted(str(path))})"  # noqa: S608  (quoted)
+        for manifest in _current(project, asset)
+        for path in _paths(project, manifest, file, attachment)
+    ]
+    if parts:
+        connection.execute(f"CREATE VIEW {view} AS {' UNION ALL BY NAME '.join(parts)}")
 
 
 # view -> asset, file in it (a pattern over the folders of seeds), attachment that holds the file

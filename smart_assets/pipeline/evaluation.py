@@ -27,6 +27,7 @@ def evaluation_parameters(project: Project) -> dict[str, Any]:
         "include": folder_state(Path(include)) if include else {},
         "prompt_format": project.settings.finetune.prompt_format,
         "precision": project.settings.finetune.precision,
+        "max_length": project.settings.finetune.max_length,
     }
 
 
@@ -56,6 +57,7 @@ def evaluate_model(
         evaluate=evaluate,
         prompt_format=finetune.prompt_format,
         precision=finetune.precision,
+        max_length=finetune.max_length,
         device=run.device,
     )
     run.log(f"evaluating {'the base model' if checkpoint is None else checkpoint.name} on {held_out.num_rows} rows")

@@ -17,16 +17,19 @@ from smart_assets.training.job import TrainingJob
 
 NAME = "finetuned_checkpoint"
 CODE_VERSION = "1"
+# The base model counts by its content.
+_NOT_CONTENT = {"base_model", "revision", "trust_remote_code"}
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
     """Made from the subset and the base model. The texts are in the subset's version: an id is a hash of its row."""
     finetune = project.settings.finetune
+    full = finetune.method == "full"
     return Wanted(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition("selected_subset", partition)), *raw_task_inputs(project, counts=False)),
         parameters={
-            "finetune": finetune.model_dump(mode="json", exclude={"base_model", "revision", "trust_remote_code"}),
+            "finetune": finetune.model_dump(mode="json", exclude=_NOT_CONTENT | ({"lora"} if full else set())),
             "base_model": base_model_version(finetune.base_model, finetune.revision),
         },
         code_version=CODE_VERSION,

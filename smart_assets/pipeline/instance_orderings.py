@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.errors import StoreError
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
 from smart_assets.progress import Progress
@@ -78,7 +79,9 @@ class Group:
     def key(self, objective: Objective) -> str:
         """What decides this group's ordering."""
         vectors = hashlib.sha256(np.ascontiguousarray(self.vectors).tobytes()).hexdigest()
-        return json_version([self.task, self.template, list(self.ids), vectors, objective.label, ENGINE_VERSION])
+        return json_version(
+            [self.task, self.template, list(self.ids), vectors, objective.label, ENGINE_VERSION, CODE_VERSION]
+        )
 
 
 def groups_of(rows: pa.Table, vectors: NDArray[np.float32]) -> Iterator[Group]:
@@ -102,7 +105,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     folder = inputs.folder("prompt_embeddings", partition)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
     groups = list(groups_of(pq.read_table(folder / "rows.parquet"), vectors))
-    earlier = _earlier_orderings(project, partition)
+    earlier = _earlier_orderings(project, partition, run)
     objectives = objectives_in_use(project.settings)
     total = sum(len(group.ids) for group in groups) * len(objectives)
     progress, done = Progress("ordering", run.log), 0
@@ -161,16 +164,21 @@ def _group_row(group: Group, objective: Objective, key: str, table: pa.Table) ->
     }
 
 
-def _earlier_orderings(project: Project, partition: str | None) -> dict[str, pa.Table]:
-    """The groups of the source's last materialization by key."""
+def _earlier_orderings(project: Project, partition: str | None, run: RunContext) -> dict[str, pa.Table]:
+    """The groups of the source's last materialization by key; none where it cannot be read."""
     manifest = project.store.current(NAME, partition)
     if manifest is None:
         return {}
-    folder = project.store.artifact(manifest)
-    orderings = pq.read_table(folder / "orderings.parquet").cast(ORDERINGS)
+    try:
+        folder = project.store.artifact(manifest)
+        orderings = pq.read_table(folder / "orderings.parquet").cast(ORDERINGS)
+        groups = pq.read_table(folder / "groups.parquet", columns=["key", "rows"]).to_pylist()
+    except (StoreError, pa.ArrowException, OSError) as error:
+        run.log(f"the earlier orderings cannot be used, all groups are ordered again: {error}")
+        return {}
     found: dict[str, pa.Table] = {}
     start = 0
-    for group in pq.read_table(folder / "groups.parquet", columns=["key", "rows"]).to_pylist():
+    for group in groups:
         found[group["key"]] = orderings.slice(start, group["rows"])
         start += group["rows"]
     return found

@@ -17,13 +17,17 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     inputs = [Input(AssetPartition("task_scores"))]
     for source in settings.sources:
         inputs.append(Input(AssetPartition("raw_tasks", source)))
+        inputs.append(Input(AssetPartition("raw_tasks", source), facet="origins"))  # rejected rows
         inputs.append(Input(AssetPartition("similarity_index", source), optional=True))
     for partition_key in grid:
         inputs.append(Input(AssetPartition("selected_subset", partition_key), optional=True))
         inputs.append(Input(AssetPartition("eval_results", partition_key), optional=True))
     inputs.append(Input(AssetPartition("base_model_results"), optional=True))
     return Wanted(
-        AssetPartition(NAME, partition), tuple(inputs), {"title": project.root.name, "grid": grid}, CODE_VERSION
+        AssetPartition(NAME, partition),
+        tuple(inputs),
+        {"title": project.root.name, "grid": grid, "near_duplicate": settings.index.near_duplicate},
+        CODE_VERSION,
     )
 
 

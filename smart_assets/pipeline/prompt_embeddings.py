@@ -12,6 +12,7 @@ from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.embed import embed_prompts, task_means
 from smart_assets.embedding.encoder import load_encoder
 from smart_assets.embedding.identity import encoder_version, resolve_precision
+from smart_assets.errors import StoreError
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
 from smart_assets.settings import Project
@@ -53,7 +54,6 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     np.save(out.content / "vectors.npy", vectors, allow_pickle=False)
     write_table(tasks, out.content / "tasks.parquet")
     np.save(out.content / "task_means.npy", means, allow_pickle=False)
-    known.drop_segments()
     return Made(
         summary={
             "rows": rows.num_rows,
@@ -65,6 +65,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         },
         facets={"tasks": json_version([tasks.to_pylist(), hashlib.sha256(means.tobytes()).hexdigest()])},
         cost={"prompts embedded": unseen, "prompts reused": len(prompts) - unseen},
+        recorded=known.drop_segments,
     )
 
 
@@ -74,10 +75,14 @@ def _known_vectors(project: Project, source: str, encoder: str, run: RunContext)
     for name in project.settings.sources:
         made = (one for one in project.store.history(NAME, name) if one.parameters["encoder"] == encoder)
         newest = next(made, None)
-        if newest is not None:
+        if newest is None:
+            continue
+        try:
             folder = project.store.artifact(newest)
             hashes = pq.read_table(folder / "rows.parquet", columns=["prompt_hash"])["prompt_hash"].to_pylist()
             known.add_artifact(hashes, folder / "vectors.npy")
+        except (StoreError, pa.ArrowException, OSError) as error:
+            run.log(f"the earlier vectors of {name} cannot be used, their prompts are embedded again: {error}")
     return known
 
 

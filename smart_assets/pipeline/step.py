@@ -35,7 +35,7 @@ class Input:
 
     def version(self, manifest: Manifest) -> str:
         """The version that counts, of the input's current manifest."""
-        return manifest.content_version if self.facet is None else manifest.facets[self.facet]
+        return manifest.content_version if self.facet is None else manifest.facets.get(self.facet, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,7 @@ class Made:
     summary: Mapping[str, Any]
     facets: Mapping[str, str] = field(default_factory=dict[str, str])
     cost: Mapping[str, Any] = field(default_factory=dict[str, Any])  # figures of the making, outside the data version
+    recorded: Callable[[], None] = lambda: None  # called once the manifest is written
 
 
 class Step(Protocol):

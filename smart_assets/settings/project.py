@@ -11,6 +11,7 @@ from smart_assets.store import Store
 from smart_assets.store.hashing import file_sha256
 
 CONFIG_VARIABLE = "SMART_CONFIG"
+LOADED_VARIABLE = "SMART_LOADED_SETTINGS"
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ def load_project(config: Path | None = None) -> Project:
     path = (config or Path(os.environ.get(CONFIG_VARIABLE, "smart.yaml"))).expanduser().resolve()
     if path.is_dir():
         path = path / "smart.yaml"
+    before = file_sha256(path) if path.exists() else ""
     settings = read_settings(path)
-    return Project(path, _anchored(settings, path.parent), file_sha256(path))
+    # An edit between the two readings gives a version that is not the file's: then runs refuse, as they should.
+    return Project(path, _anchored(settings, path.parent), before)
 
 
 def _anchored(settings: Settings, root: Path) -> Settings:

@@ -46,7 +46,9 @@ class Automation(Section):
     watch: bool = Field(default=False, description="Start with the sensor `task_sources` switched on.")
     watch_seconds: int = Field(default=60, ge=10, description="Least seconds between two looks at the sources.")
     retrain: Cron | None = Field(
-        default=None, description="Cron expression (five fields) of the schedule `retrain`; null for no schedule."
+        default=None,
+        description="Cron expression (five fields) of the schedule `retrain`; null for no schedule. It trains on the "
+        "subsets as they are: `watch` keeps those up to date.",
     )
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         default="UTC", description="Time zone of the cron expression, such as `Europe/Berlin`."
@@ -90,9 +92,12 @@ class Settings(Section):
     @classmethod
     def _recipes_by_preset(cls, value: Any) -> Any:
         """A list of preset names stands for recipes of the same names."""
-        if isinstance(value, dict) and isinstance(value.get("recipes"), list):  # pyright: ignore[reportUnknownMemberType]
-            return {**value, "recipes": {name: name for name in value["recipes"]}}
-        return value
+        if not (isinstance(value, dict) and isinstance(value.get("recipes"), list)):  # pyright: ignore[reportUnknownMemberType]
+            return value
+        names: list[Any] = value["recipes"]
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise ValueError(f"a list of `recipes` holds names of presets, each once; got {names}")
+        return {**value, "recipes": {name: name for name in names}}
 
     @model_validator(mode="after")
     def _distinct_budgets(self) -> Self:
@@ -108,6 +113,8 @@ class _NoDuplicateKeys(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
@@ -127,7 +134,7 @@ def read_settings(path: Path) -> Settings:
         raise SettingsError(
             f"{path} is not there: `smart init DIR` writes one, `--config` or SMART_CONFIG names another"
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise SettingsError(f"{path} must hold keys such as `sources:`; it holds {type(content).__name__}")

@@ -74,12 +74,14 @@ class Store:
             StoreError: the folder is empty, or it cannot be renamed in.
         """
         files = tuple(_files_of(folder))
+        for file in files:
+            _sync(folder / file.path)  # a manifest must not outlive the files it names
         if not files:
             raise StoreError(f"nothing was written for {asset}: an artifact needs at least one file")
         version = content_version({file.path: file.sha256 for file in files})
         target = self._artifact(asset, version)
-        if target.exists() and not _is_whole(target, files):
-            target.rename(self._drafts / uuid.uuid4().hex)  # damaged since it was made: the new one takes its place
+        if target.exists() and tuple(_files_of(target)) != files:
+            self._move_away(target)  # damaged since it was made: the new one takes its place
         _rename_in(folder, target)
         if self._remote is not None:
             for file in files:
@@ -93,17 +95,33 @@ class Store:
             StoreError: a file of it is missing.
         """
         target = self._artifact(artifact.asset, artifact.version)
-        if self._remote is not None and not target.exists():
+        damaged = _first_damaged(target, artifact)
+        if damaged is not None and self._remote is not None:
             with self.draft() as fresh:
                 for file in artifact.files:
                     self._remote.pull(target / file.path, fresh / file.path)
+                if target.exists():
+                    self._move_away(target)
                 _rename_in(fresh, target)
-        missing = next((file.path for file in artifact.files if not (target / file.path).exists()), None)
-        if missing is not None:
+            damaged = _first_damaged(target, artifact)
+        if damaged is not None:
             raise StoreError(
-                f"{target / missing} is missing though a manifest names it: materialize {artifact.asset} again"
+                f"{target / damaged} is missing or cut short though a manifest names it: "
+                f"materialize {artifact.asset} again"
             )
         return target
+
+    def is_whole(self, manifest: Manifest) -> bool:
+        """Whether all files of a manifest are there with their sizes, or can still be fetched from the remote store."""
+        for artifact in (manifest.artifact, *manifest.attachments.values()):
+            folder = self._artifact(artifact.asset, artifact.version)
+            fetchable = self._remote is not None and not folder.exists()
+            if not fetchable and _first_damaged(folder, artifact) is not None:
+                return False
+        return True
+
+    def _move_away(self, folder: Path) -> None:
+        folder.rename(self._drafts / uuid.uuid4().hex)
 
     def artifact(self, manifest: Manifest) -> Path:
         """The local folder of a manifest's artifact."""
@@ -170,8 +188,18 @@ def _rename_in(folder: Path, target: Path) -> None:
             raise StoreError(f"{target} cannot be written: {error.strerror}") from error
 
 
-def _is_whole(folder: Path, files: tuple[ArtifactFile, ...]) -> bool:
-    return all((folder / file.path).exists() and (folder / file.path).stat().st_size == file.size for file in files)
+def _sync(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _first_damaged(folder: Path, artifact: Artifact) -> str | None:
+    """The first file that is missing or of another size than when it was written."""
+    for file in artifact.files:
+        path = folder / file.path
+        if not path.exists() or path.stat().st_size != file.size:
+            return file.path
+    return None
 
 
 def _files_of(folder: Path) -> Iterator[ArtifactFile]:

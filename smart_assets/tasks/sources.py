@@ -36,7 +36,7 @@ class FolderSource(Section):
     path: str = Field(min_length=1, description="The folder, relative to the project's root or absolute.")
     columns: Columns = Field(default=Columns(), description="Names of the columns.")
     task_prefix: str = Field(default="", description="Put before each task name, to keep sources apart.")
-    license: str | None = Field(default=None, description="Licence of the rows, shown in reports.")
+    license: str | None = Field(default=None, description="Licence of the rows, recorded with them.")
     max_line_bytes: int = Field(
         default=20_000_000, ge=1, le=2**31 - 1, description="A longer line of a JSONL or CSV file is rejected, unread."
     )
@@ -54,7 +54,7 @@ class HuggingFaceSource(Section):
     )
     columns: Columns = Field(default=Columns(), description="Names of the columns.")
     task_prefix: str = Field(default="", description="Put before each task name, to keep sources apart.")
-    license: str | None = Field(default=None, description="Licence of the rows, shown in reports.")
+    license: str | None = Field(default=None, description="Licence of the rows, recorded with them.")
 
 
 Source = Annotated[FolderSource | HuggingFaceSource, Field(discriminator="kind")]
