@@ -51,17 +51,20 @@ def task_map(plane: TaskPlane, tasks: Sequence[TaskSummary], recipe: str | None 
     for index, source in enumerate(dict.fromkeys(task.source for task in drawn)):
         names = [task.task for task in drawn if task.source == source]
         points = np.array([where[name] for name in names])
-        marks = axes.scatter(
-            *points.T,
-            s=[max(20.0, area * shares[name] / largest) for name in names],
-            c=[weights[name] for name in names] if weights else canvas.colour(index),
-            cmap="cividis", vmin=0, vmax=max(weights.values(), default=1) or 1,
-            marker=canvas.marker(index), alpha=0.75, linewidths=0,
-        )  # fmt: skip
+        sizes = [max(20.0, area * shares[name] / largest) for name in names]
+        shape = canvas.marker(index)
+        if weights:
+            shades, top = [weights[name] for name in names], max(weights.values()) or 1
+            marks = axes.scatter(
+                *points.T, s=sizes, c=shades, cmap="cividis", vmin=0, vmax=top, marker=shape, alpha=0.75, linewidths=0
+            )
+            if index == 0:
+                bar = figure.colorbar(marks, ax=axes, shrink=0.8)
+                bar.set_label(f"mixture weight in {canvas.label(recipe or '')} (%)")
+        else:
+            axes.scatter(*points.T, s=sizes, color=canvas.colour(index), marker=shape, alpha=0.75, linewidths=0)
         shade = canvas.QUIET if weights else canvas.colour(index)
         axes.scatter([], [], s=80, c=shade, marker=canvas.marker(index), label=canvas.label(source))
-        if weights and index == 0:
-            figure.colorbar(marks, ax=axes, shrink=0.8).set_label(f"mixture weight in {canvas.label(recipe or '')} (%)")
     axes.margins(0.12)
     first, second = plane.explained
     axes.set_xlabel(f"first principal component ({first:.0%} of the variance)")
