@@ -15,6 +15,8 @@ from smart_assets.lineage.plan import PlanStep, make_plan
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
 
+_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+
 
 class Display(Protocol):
     """Where a run of the plan tells what it does."""
@@ -129,6 +131,7 @@ def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[st
             failure = event.step_failure_data
             told = failure.user_failure_data.description if failure.user_failure_data else None
             reason = told or (failure.error.message.strip() if failure.error else "no reason was given")
+            reason = "interrupted" if _INTERRUPTED in reason else reason
             # The step of a check is called by its asset and its own name.
             owners = [asset for asset in assets if event.step_key == asset or event.step_key.startswith(f"{asset}_")]
             errors.setdefault(max(owners, key=len, default=event.step_key), reason)
@@ -145,7 +148,7 @@ def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
     while failures:
         error = failures.pop()
         if error is not None:
-            if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+            if error.cls_name == _INTERRUPTED:
                 return True
             failures += [error.cause, error.context]
     return False
