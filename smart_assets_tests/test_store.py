@@ -132,6 +132,18 @@ def test_a_remote_store_is_seen_from_another_machine(tmp_path: Path) -> None:
     assert current is not None
     assert (there.artifact(current) / "sub" / "b.txt").read_bytes() == b"y"
     assert there.current("raw_tasks", "other") is None
+    (there.artifact(current) / "a.txt").unlink()
+    assert (there.artifact(current) / "a.txt").read_bytes() == b"x", "what the mirror lost is fetched again"
+
+
+def test_a_remote_store_that_lost_a_file_names_it(tmp_path: Path) -> None:
+    import fsspec
+
+    here, there = Store("memory://lost/p", tmp_path / "one"), Store("memory://lost/p", tmp_path / "two")
+    artifact = write_and_commit(here, {"a.txt": b"x"})
+    fsspec.filesystem("memory").rm("/lost/p/artifacts", recursive=True)
+    with pytest.raises(StoreError, match=r"a\.txt cannot be read in the remote store"):
+        there.folder(artifact)
 
 
 @pytest.mark.parametrize("stage", ["draft", "artifact"])

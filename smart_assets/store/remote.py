@@ -25,21 +25,27 @@ class Remote:
     def push(self, path: Path) -> None:
         """Copy one file of the mirror to the remote."""
         there = self._there(path)
-        self._files.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
-        self._files.put_file(str(path), there)
+        try:
+            self._files.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
+            self._files.put_file(str(path), there)
+        except OSError as error:
+            raise StoreError(f"{there} cannot be written in the remote store: {error}") from error
 
     def pull(self, path: Path, into: Path) -> None:
         """Copy the remote's counterpart of `path` into the local file `into`."""
         into.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._files.get_file(self._there(path), str(into))
-        except FileNotFoundError as error:
-            raise StoreError(f"{self._there(path)} is missing in the remote store") from error
+        except OSError as error:  # a missing file among them
+            raise StoreError(f"{self._there(path)} cannot be read in the remote store: {error}") from error
 
     def names(self, folder: Path) -> list[str]:
         """The names of the files in the remote's counterpart of a folder; none where it is not there."""
         there = self._there(folder)
         self._files.invalidate_cache(there)
-        if not self._files.exists(there):
+        try:
+            return [name.rsplit("/", 1)[-1] for name in self._files.ls(there, detail=False)]
+        except FileNotFoundError:
             return []
-        return [name.rsplit("/", 1)[-1] for name in self._files.ls(there, detail=False)]
+        except OSError as error:
+            raise StoreError(f"{there} cannot be listed in the remote store: {error}") from error

@@ -132,7 +132,7 @@ class Store:
         folder = self._manifest_folder(manifest.asset, manifest.partition)
         folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        newest = max((path.name for path in folder.glob("*.json")), default="")
+        newest = max((path.name for path in self._manifest_paths(manifest.asset, manifest.partition)), default="")
         if newest >= now:  # a clock that went back must not make the new manifest an old one
             now = newest.split("-")[0] + "~"
         path = folder / f"{now}-{manifest.content_version}.json"
