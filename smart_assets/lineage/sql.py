@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def connect(project: Project, log: Log) -> "DuckDBPyConnection":
     """An in-memory DuckDB with a view for everything that was made.
 
-    Views of sources have a column `source`, views of the grid `budget` and `recipe`, results `seed` (null for the base
-    model). A view is missing while nothing of it was made, and where its files are damaged, which `log` is
-    told.
+    Views of sources have a column `source`, views of the grid `budget` (`budget_total` in `task_budgets`, which has a
+    `budget` of each task) and `recipe`, results of checkpoints `seed`. A view is missing while nothing of it was made,
+    and where its files are damaged, which `log` is told.
     """
     import duckdb
 

@@ -5,9 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.pipeline.parquet import write_table
@@ -74,13 +71,3 @@ def summary_of(content: Path) -> dict[str, Any]:
     return {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(content.glob("*/result.json"))
     }
-
-
-def held_out_metrics(folder: Path) -> dict[str, dict[str, float]]:
-    """Metric -> task -> value on the held-out rows of one evaluated model."""
-    table = pq.read_table(folder / "metrics.parquet")
-    held_out = table.filter(pc.equal(table["benchmark"], "held_out"))
-    metrics: dict[str, dict[str, float]] = {}
-    for row in held_out.to_pylist():
-        metrics.setdefault(row["metric"], {})[row["task"]] = row["value"]
-    return metrics

@@ -43,7 +43,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     prompts = dict(zip(hashes, instances["prompt"].to_pylist(), strict=True))
     encoder = load_encoder(project.settings.embedding, run.device)
     known = _known_vectors(project, str(partition), encoder.version, run)
-    unseen = sum(prompt_hash not in known for prompt_hash in prompts)
+    unseen = known.count_unseen(prompts)
     unique = embed_prompts(prompts, encoder, known, run.log)
     place = {prompt_hash: index for index, prompt_hash in enumerate(prompts)}
     vectors = unique[[place[prompt_hash] for prompt_hash in hashes]]
