@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -118,7 +119,9 @@ def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
         shown = smart(*arguments, cwd=project).stdout
         assert "\x1b" not in shown
         assert "\x07" not in shown
-    assert "[red]" in smart("tasks", cwd=project).stdout
+    shown = smart("tasks", cwd=project).stdout
+    assert "[red]" in shown
+    assert re.search(r"graph_cut\(.*\): at temperature 1 .* equal tasks of 2; `max_tasks: auto` takes 2\n", shown)
 
 
 def test_status_says_what_is_out_of_date_and_why(project: Path) -> None:

@@ -104,6 +104,25 @@ def test_a_new_budget_selects_only_itself(project: Project) -> None:
     assert made_again(outcomes) == ["selected_subset[30|smart]", "selected_subset[30|random]"]
 
 
+def test_max_tasks_auto_says_what_it_came_to(project: Project) -> None:
+    automatic = {"preset": "smart", "task_budgets": {"kind": "submodular", "max_tasks": "auto"}}
+    text = project.config.read_text().replace(
+        "recipes:\n- smart\n- random\n", f"recipes: {json.dumps({'smart': 'smart', 'auto': automatic})}\n"
+    )
+    project.config.write_text(text)
+    outcomes = make(load_project(project.config), "selected_subset")
+    assert made_again(outcomes) == ["selected_subset[10|auto]", "selected_subset[20|auto]"]
+    scores = project.store.current("task_scores", None)
+    assert scores is not None
+    [figures] = scores.summary["objectives"].values()
+    summary = outcomes["selected_subset[10|auto]"].manifest.summary
+    assert summary["max tasks (auto)"] == figures["proposed max tasks"] < 3
+    assert "max tasks (auto)" not in outcomes["selected_subset[10|smart]"].manifest.summary
+    tempered = pq.read_table(project.store.artifact(scores) / "temperatures.parquet").to_pylist()
+    [at_one] = [row for row in tempered if row["temperature"] == 1]
+    assert round(at_one["effective_tasks"], 2) == figures["effective tasks"]
+
+
 def test_smaller_budgets_are_prefixes(project: Project) -> None:
     for recipe in ("smart", "random"):
         ids = []

@@ -10,6 +10,7 @@ import pytest
 
 from smart_assets.report.content import NearDuplicates, ReportContent
 from smart_assets.report.page import render_page
+from smart_assets.selection.task_scores import propose_max_tasks
 from smart_assets_tests.test_report_content import TASKS, example_content
 from smart_assets_tests.test_report_pictures import HOSTILE, size_of
 
@@ -73,7 +74,7 @@ def test_page_needs_nothing_else(html: str, page: Page) -> None:
 
 def test_pictures_are_png_with_words(page: Page) -> None:
     images = page.all("img")
-    assert len(images) == 9
+    assert len(images) == 10
     for image in images:
         assert size_of(b64decode((image["src"] or "").split(",")[1]))[0] == 1600
         assert len(image["alt"] or "") > 30
@@ -104,6 +105,11 @@ def test_numbers_equal_the_content(page: Page) -> None:
     assert ["sample", "empty response", "21"] in page.rows
     assert ["raw_tasks", "sample", "b0c7d1e2f3", "2026-01-02T03:04:05Z"] in page.rows
     assert "123 pairs of prompts have a cosine of 0.95 or more." in page.text
+    told = next(text for text in page.text if "Under graph_cut" in text)
+    assert (
+        f"worth {gains.effective_tasks:.1f} equal tasks of 20; the largest task takes {max(gains.weights):.1%}" in told
+    )
+    assert told.endswith(f"The value bends after {propose_max_tasks(gains.gains)} tasks.")
 
 
 def test_best_value_of_each_budget_is_marked(page: Page) -> None:
@@ -154,7 +160,7 @@ def test_missing_part_says_so(title: str) -> None:
 @pytest.mark.parametrize(
     ("part", "pictures"),
     [
-        ("tasks", 1), ("plane", 0), ("kernel", 1), ("objectives", 1), ("mixtures", 2), ("measurements", 2),
+        ("tasks", 1), ("plane", 0), ("kernel", 1), ("objectives", 2), ("mixtures", 2), ("measurements", 2),
         ("rejections", 0), ("near_duplicates", 1), ("provenance", 0),
     ],
 )  # fmt: skip

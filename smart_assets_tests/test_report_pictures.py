@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smart_assets.report import canvas, pictures
+from smart_assets.report import canvas, gain_pictures, pictures
 from smart_assets.report.comparison import compare
 from smart_assets.report.content import LossCurve, ObjectiveGains, ReportContent, TaskKernel
 from smart_assets.report.task_geometry import TaskPlane, task_plane
@@ -19,6 +19,9 @@ HOSTILE = (
     "<script>alert(1)</script>", "a|b", "\x1b[31mred\x1b[0m\x07", "n" * 300, "$x^2$", "$\\frac{", "\\$5", "_hidden",
     "日本語", "  ", "a\u202egnp.exe", "{{ 7 * 7 }}", "../../etc/passwd",
 )  # fmt: skip
+
+
+NO_GAINS = ObjectiveGains("graph_cut", (), np.empty(0), np.empty(0))
 
 
 def curves() -> list[LossCurve]:
@@ -45,7 +48,8 @@ DRAWN: dict[str, Callable[[ReportContent], bytes]] = {
     "task map": lambda content: pictures.task_map(plane(content), content.tasks, "smart"),
     "task map without weights": lambda content: pictures.task_map(plane(content), content.tasks),
     "task kernel": lambda content: pictures.task_kernel(kernel(content)),
-    "gain curve": lambda content: pictures.gain_curve(content.objectives[0]),
+    "gain curve": lambda content: gain_pictures.gain_curve(content.objectives[0]),
+    "temperature effect": lambda content: gain_pictures.temperature_effect(content.objectives[0]),
     "task budget bars": lambda content: pictures.task_budget_bars(content.mixtures[:2], content.recipes),
     "metric against budget": lambda content: pictures.metric_against_budget(compare(content.measurements)[0], RECIPES),
     "row counts": lambda content: pictures.row_counts(content.tasks),
@@ -86,7 +90,9 @@ def test_hostile_names_are_only_odd_text(name: str) -> None:
         size_of(DRAWN[name](example_content(HOSTILE)))
 
 
-@pytest.mark.parametrize("name", ["task map", "task kernel", "task budget bars", "row counts"])
+@pytest.mark.parametrize(
+    "name", ["task map", "task kernel", "gain curve", "temperature effect", "task budget bars", "row counts"]
+)
 @pytest.mark.parametrize("tasks", [300, pytest.param(2000, marks=pytest.mark.slow)], ids=str)
 def test_many_tasks_stay_one_readable_picture(name: str, tasks: int) -> None:
     png = DRAWN[name](example_content(tuple(f"task_{at:04d}" for at in range(tasks))))
@@ -98,18 +104,32 @@ def test_many_tasks_stay_one_readable_picture(name: str, tasks: int) -> None:
     "draw",
     [
         lambda: pictures.task_map(task_plane((), np.empty((0, 4))), ()),
-        lambda: pictures.gain_curve(ObjectiveGains("graph_cut", (), np.empty(0), np.empty(0))),
+        lambda: gain_pictures.gain_curve(NO_GAINS),
+        lambda: gain_pictures.temperature_effect(NO_GAINS),
         lambda: pictures.task_budget_bars((), ()),
         lambda: pictures.row_counts(()),
         lambda: pictures.loss_curve(()),
         lambda: pictures.similarity_histogram(np.full(2, np.nan, np.float32), 0.95),
     ],
-    ids=["task map", "gain curve", "task budget bars", "row counts", "loss curve", "histogram"],
+    ids=["task map", "gain curve", "temperatures", "task budget bars", "row counts", "loss curve", "histogram"],
 )
 def test_nothing_to_show_is_an_empty_picture(draw: Callable[[], bytes]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         size_of(draw())
+
+
+@pytest.mark.parametrize(
+    "gains",
+    [[0.6], [1.1, 0.7], [3.0, 0.5, 0.1, -4.0], [-1.0, -2.0], [0.0, 0.0, 0.0]],
+    ids=["one task", "two tasks", "a value that falls", "nothing gained", "gains of zero"],
+)
+@pytest.mark.parametrize("draw", [gain_pictures.gain_curve, gain_pictures.temperature_effect])
+def test_pictures_of_odd_gains(draw: Callable[[ObjectiveGains], bytes], gains: list[float]) -> None:
+    names = tuple(f"task {at}" for at in range(len(gains)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        size_of(draw(ObjectiveGains("graph_cut", names, np.array(gains), np.full(len(gains), 1 / len(gains)))))
 
 
 @pytest.mark.parametrize(

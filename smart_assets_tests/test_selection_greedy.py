@@ -2,47 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from smart_assets.errors import BudgetError, SelectionError
-from smart_assets.selection import submodlib_engine
-from smart_assets.selection.greedy import GreedyOrdering, greedy_ordering, unit_rows
+from smart_assets.selection.engines.submodlib import submodlib_picks
+from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
 from smart_assets.selection.task_scores import effective_tasks, score_tasks, task_kernel
 from smart_assets_tests.test_selection_oracle import (
     OBJECTIVES,
     Matrix,
-    definition,
-    gain_of,
     naive_greedy,
-    unit_vectors,
 )
-
-TOLERANCE = 1e-5  # of the best gain, at least of 1: submodlib's kernel has 32 bits
-
-
-def assert_greedy(ordering: GreedyOrdering, vectors: Matrix, objective: Objective) -> None:
-    """Every pick gains as much as the best that was left."""
-    for k, pick in enumerate(ordering.indices):
-        gains = objective.marginal_gains(vectors, ordering.indices[:k])
-        best = np.delete(gains, ordering.indices[:k]).max()
-        assert gains[pick] >= best - TOLERANCE * max(1, abs(best)), f"pick {k}"
-
-
-@settings(deadline=None, max_examples=200)
-@given(vectors=unit_vectors(), objective=st.sampled_from(OBJECTIVES))
-def test_every_pick_is_the_best_left(vectors: Matrix, objective: Objective) -> None:
-    ordering = greedy_ordering(vectors, objective)
-    function, kernel = definition(objective), vectors @ vectors.T
-
-    assert sorted(ordering.indices.tolist()) == list(range(len(vectors)))
-    for k, (pick, gain) in enumerate(zip(ordering.indices.tolist(), ordering.gains, strict=True)):
-        before = ordering.indices[:k].tolist()
-        left = [gain_of(function, kernel, before, j) for j in range(len(vectors)) if j not in before]
-        assert gain == pytest.approx(gain_of(function, kernel, before, pick), abs=1e-8)
-        assert gain >= max(left) - TOLERANCE * max(1, abs(max(left)))
-    assert ordering.gains.sum() == pytest.approx(objective.value(vectors, ordering.indices), abs=1e-8)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.label)
@@ -50,13 +20,6 @@ def test_without_ties_the_order_is_the_naive_one(objective: Objective) -> None:
     vectors = unit_rows(np.random.default_rng(3).normal(size=(20, 5)))
     first = slice(None, 10)  # later, mutual nearest neighbours tie in facility location
     assert greedy_ordering(vectors, objective).indices[first].tolist() == naive_greedy(objective, vectors)[first]
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.label)
-@pytest.mark.parametrize("centre", [0.0, 0.3], ids=["negative similarities", "mostly positive"])
-def test_large_ground_sets_are_ordered_greedily(objective: Objective, centre: float) -> None:
-    vectors = unit_rows(np.random.default_rng(1).normal(loc=centre, size=(250, 16)))
-    assert_greedy(greedy_ordering(vectors, objective), vectors, objective)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.label)
@@ -126,12 +89,12 @@ def test_a_budget_below_one_is_refused(budget: int) -> None:
 def test_a_kernel_beyond_memory_is_refused_before_it_is_made() -> None:
     vectors = np.ones((8193, 1))
     with pytest.raises(SelectionError, match=r"8193 vectors needs 4296015936 bytes.*\(8192 vectors\)"):
-        greedy_ordering(vectors, FacilityLocation())
+        greedy_ordering(vectors, FacilityLocation(), engine="submodlib")
 
 
 def test_a_regularization_below_the_kernels_rounding_is_refused() -> None:
     with pytest.raises(SelectionError, match=r"at least 1.2e-06 for 10 vectors.*got 1e-07"):
-        submodlib_engine.submodlib_picks(unit_rows(np.ones((10, 2))), LogDeterminant(1e-7), 5)
+        submodlib_picks(unit_rows(np.ones((10, 2))), LogDeterminant(1e-7), 5)
 
 
 def test_tasks_are_scored_by_their_directions() -> None:

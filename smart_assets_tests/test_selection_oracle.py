@@ -39,12 +39,12 @@ def gain_of(function: SetFunction, kernel: Matrix, subset: list[int], element: i
 
 
 def naive_greedy(objective: Objective, vectors: Matrix) -> list[int]:
-    """All elements, each the first of those with the largest gain."""
+    """All elements, each the first of those with the largest gain but for rounding."""
     function, kernel = definition(objective), vectors @ vectors.T
     order: list[int] = []
     for _ in range(len(vectors)):
         left = [j for j in range(len(vectors)) if j not in order]
-        order.append(max(left, key=lambda j: gain_of(function, kernel, order, j)))
+        order.append(max(left, key=lambda j: round(gain_of(function, kernel, order, j), 12)))
     return order
 
 

@@ -53,6 +53,11 @@ SMART = Recipe(
             ),
             id="spelled out",
         ),
+        pytest.param(
+            {"preset": "smart", "task_budgets": {"kind": "submodular", "max_tasks": "auto"}},
+            Recipe(task_budgets=SubmodularBudgets(max_tasks="auto"), instances=GreedyInstances()),
+            id="as many tasks as the curve bends after",
+        ),
     ],
 )
 def test_spellings(spelled: object, recipe: Recipe) -> None:
@@ -103,6 +108,16 @@ def test_objectives_that_a_recipe_needs() -> None:
             {"preset": "smart", "task_budgets": {"kind": "submodular", "max_tasks": 0}},
             "max_tasks\n.*greater than or equal to 1",
             id="no tasks",
+        ),
+        pytest.param(
+            {"preset": "smart", "task_budgets": {"kind": "submodular", "max_tasks": "Auto"}},
+            r"1 validation error.*\n.*max_tasks\n.*an integer .*`auto` \(where the gain curve bends\), and null",
+            id="a word that is not auto",
+        ),
+        pytest.param(
+            {"preset": "smart", "task_budgets": {"kind": "submodular", "max_tasks": True}},
+            "max_tasks\n.*allowed are an integer",
+            id="tasks yes",
         ),
         pytest.param(
             {"preset": "smart", "task_budgets": {"kind": "submodular", "temperature": 0}},

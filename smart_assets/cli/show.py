@@ -51,6 +51,18 @@ def show_tasks(config: Path | None) -> None:
         for task in sorted(tasks, key=lambda task: (-task.train_rows, task.task))
     ]
     print_table(["source", "task", "training", "held out", "rejected", *recipes], rows)
+    _show_proposals(inputs)
+
+
+def _show_proposals(inputs: Inputs) -> None:
+    """A line for each objective: how uneven its weights are, and what M' it proposes."""
+    scores = inputs.find("task_scores")
+    summary = scores.summary if scores is not None else {"objectives": {}}
+    for objective, figures in summary["objectives"].items():
+        if "proposed max tasks" in figures:  # scores of an older version lack it until they are made again
+            worth, proposed = figures["effective tasks"], figures["proposed max tasks"]
+            line = f"at temperature 1 the weights are worth {worth:g} equal tasks of {summary['tasks']:,}"
+            console.print(plain(f"{objective}: {line}; `max_tasks: auto` takes {proposed:,}"))
 
 
 def everything_made(project: Project) -> Inputs:

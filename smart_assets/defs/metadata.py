@@ -15,7 +15,7 @@ from smart_assets.lineage.materialize import Outcome
 from smart_assets.pipeline.mixture_report import PAGE
 from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
 from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
-from smart_assets.report import pictures
+from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import LossCurve, MixtureBudgets
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -108,9 +108,13 @@ def _instance_orderings(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 
 def _task_scores(inputs: Inputs, manifest: Manifest) -> Metadata:
-    scores = pq.read_table(inputs.store.artifact(manifest) / "scores.parquet")
-    curves = {f"gains by {gains.objective}": picture(pictures.gain_curve(gains)) for gains in objective_gains(scores)}
-    return {"scores": table(scores), **curves}
+    folder = inputs.store.artifact(manifest)
+    scores = pq.read_table(folder / "scores.parquet")
+    shown: Metadata = {"scores": table(scores), "temperatures": table(pq.read_table(folder / "temperatures.parquet"))}
+    for gains in objective_gains(scores):
+        shown[f"gains by {gains.objective}"] = picture(gain_pictures.gain_curve(gains))
+        shown[f"temperatures by {gains.objective}"] = picture(gain_pictures.temperature_effect(gains))
+    return shown
 
 
 def _selected_subset(inputs: Inputs, manifest: Manifest) -> Metadata:

@@ -15,6 +15,7 @@ from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Mad
 from smart_assets.pipeline.task_scores import SCORES
 from smart_assets.selection.mixture import Mixture, select_mixture
 from smart_assets.selection.pool import Pool
+from smart_assets.selection.recipes import Recipe, SubmodularBudgets
 from smart_assets.selection.task_scores import effective_tasks
 from smart_assets.settings import Project
 from smart_assets.tasks.near_duplicates import leaking_rows
@@ -49,10 +50,11 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     if leaking:
         run.log(f"{leaking} training rows have the prompt of a held-out row of another source: left out")
     pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
-    mixture = select_mixture(project.settings.recipes[name], budget, pool, project.settings.finetune.seeds)
+    recipe = project.settings.recipes[name]
+    mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
-    return Made(summary=_summary(mixture, budget, leaking))
+    return Made(summary={**_summary(mixture, budget, leaking), **_proposed(recipe, mixture)})
 
 
 def _summary(mixture: Mixture, budget: int, leaking: int) -> dict[str, object]:
@@ -65,6 +67,13 @@ def _summary(mixture: Mixture, budget: int, leaking: int) -> dict[str, object]:
         "largest task budget": int(counts.max()),
         "rows left out for a held-out row of another source": leaking,
     }
+
+
+def _proposed(recipe: Recipe, mixture: Mixture) -> dict[str, int]:
+    """What `max_tasks: auto` came to; tasks whose budget is 0 count."""
+    rule = recipe.task_budgets
+    automatic = isinstance(rule, SubmodularBudgets) and rule.max_tasks == "auto"
+    return {"max tasks (auto)": mixture.tasks.num_rows} if automatic else {}
 
 
 def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, int]:

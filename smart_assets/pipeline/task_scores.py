@@ -1,5 +1,7 @@
 """`task_scores`: all tasks of all sources in greedy order by every objective in use, with their gains."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,14 +10,14 @@ from numpy.typing import NDArray
 from smart_assets.errors import SelectionError
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
-from smart_assets.selection.greedy import ENGINE_VERSION
+from smart_assets.selection.greedy import ENGINE_VERSION, GreedyOrdering
 from smart_assets.selection.objectives import Objective
 from smart_assets.selection.task_budgets import negative_gain_warning, taylor_softmax
-from smart_assets.selection.task_scores import effective_tasks, score_tasks, task_kernel
+from smart_assets.selection.task_scores import propose_max_tasks, score_tasks, task_kernel, weights_by_temperature
 from smart_assets.settings import Project, Settings
 
 NAME = "task_scores"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 SCORES = pa.schema(
     [
         ("objective", pa.string()),
@@ -24,6 +26,16 @@ SCORES = pa.schema(
         ("task", pa.string()),
         ("gain", pa.float64()),
         ("weight", pa.float64()),
+    ]
+)
+TEMPERED = pa.schema(
+    [
+        ("objective", pa.string()),
+        ("temperature", pa.float64()),
+        ("effective_tasks", pa.float64()),
+        ("largest_weight", pa.float64()),
+        ("smallest_weight", pa.float64()),
+        ("largest_over_equal", pa.float64()),
     ]
 )
 
@@ -50,49 +62,61 @@ def wanted(project: Project, partition: str | None) -> Wanted:
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
-    """Write `tasks.parquet`, `task_vectors.npy` (T, d), `kernel.npy` (T, T) and `scores.parquet`.
+    """Write `tasks.parquet`, `task_vectors.npy` (T, d), `kernel.npy` (T, T), `scores.parquet`, `temperatures.parquet`.
 
-    The weights are those at temperature 1 over all tasks; a recipe's own temperature and M' apply in its subset.
+    The weights of `scores.parquet` are those at temperature 1 over all tasks; a recipe's own temperature and M'
+    apply in its subset.
 
     Raises:
         SelectionError: two sources hold tasks of the same name.
     """
     tasks, vectors = _all_tasks(project, inputs)
-    names = tasks["task"].to_pylist()
     _require_distinct(tasks)
-    scores: list[pa.Table] = []
-    figures: dict[str, object] = {}
-    for objective in objectives_in_use(project.settings):
-        ordering = score_tasks(vectors, objective)
-        weights = taylor_softmax(ordering.gains)
-        picked = tasks.take(pa.array(ordering.indices))
-        scores.append(
-            pa.table(
-                {
-                    "objective": [objective.label] * len(names),
-                    "rank": np.arange(len(names)),
-                    "source": picked["source"],
-                    "task": picked["task"],
-                    "gain": ordering.gains,
-                    "weight": weights,
-                },
-                SCORES,
-            )
-        )
+    orderings = {objective.label: score_tasks(vectors, objective) for objective in objectives_in_use(project.settings)}
+    for label, ordering in orderings.items():
         warning = negative_gain_warning(ordering.gains)
         if warning is not None:
-            run.log(f"{objective.label}: {warning}")
-        figures[objective.label] = {
-            "effective tasks": round(effective_tasks(weights), 2),
-            "largest weight": round(float(weights.max()), 4),
-            "smallest weight": round(float(weights.min()), 4),
-            "negative gains": int((ordering.gains < 0).sum()),
-        }
+            run.log(f"{label}: {warning}")
+    scores = [_scores(label, tasks, ordering) for label, ordering in orderings.items()]
+    tempered = [_tempered(label, ordering.gains) for label, ordering in orderings.items()]
     write_table(tasks, out.content / "tasks.parquet")
     np.save(out.content / "task_vectors.npy", vectors, allow_pickle=False)
     np.save(out.content / "kernel.npy", task_kernel(vectors), allow_pickle=False)
-    write_table(pa.concat_tables(scores) if scores else SCORES.empty_table(), out.content / "scores.parquet")
-    return Made(summary={"tasks": len(names), "objectives": figures})
+    write_table(pa.concat_tables([SCORES.empty_table(), *scores]), out.content / "scores.parquet")
+    write_table(pa.concat_tables([TEMPERED.empty_table(), *tempered]), out.content / "temperatures.parquet")
+    figures = {label: _figures(ordering.gains) for label, ordering in orderings.items()}
+    return Made(summary={"tasks": tasks.num_rows, "objectives": figures})
+
+
+def _scores(label: str, tasks: pa.Table, ordering: GreedyOrdering) -> pa.Table:
+    picked = tasks.take(pa.array(ordering.indices))
+    return pa.table(
+        {
+            "objective": [label] * picked.num_rows,
+            "rank": np.arange(picked.num_rows),
+            "source": picked["source"],
+            "task": picked["task"],
+            "gain": ordering.gains,
+            "weight": taylor_softmax(ordering.gains),
+        },
+        SCORES,
+    )
+
+
+def _tempered(label: str, gains: NDArray[np.float64]) -> pa.Table:
+    rows = [{"objective": label, **asdict(weights)} for weights in weights_by_temperature(gains)]
+    return pa.Table.from_pylist(rows, TEMPERED)
+
+
+def _figures(gains: NDArray[np.float64]) -> dict[str, object]:
+    [weights] = weights_by_temperature(gains, [1.0])
+    return {
+        "effective tasks": round(weights.effective_tasks, 2),
+        "largest weight": round(weights.largest_weight, 4),
+        "smallest weight": round(weights.smallest_weight, 4),
+        "negative gains": int((gains < 0).sum()),
+        "proposed max tasks": propose_max_tasks(gains),
+    }
 
 
 def _all_tasks(project: Project, inputs: Inputs) -> tuple[pa.Table, NDArray[np.float32]]:

@@ -55,23 +55,43 @@ def marker(index: int) -> str:
 
 def draw(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
     """A white figure of the common width with that many panels one below the other, sharing the x axis."""
+    figure = _blank(height)
+    grid: Any = figure.subplots(panels, 1, sharex=True, squeeze=False)
+    return figure, _styled(list(np.ravel(grid)))
+
+
+def draw_beside(height: float, widths: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """A white figure of the common width with panels side by side, of those relative widths, each with its own axes."""
+    figure = _blank(height)
+    grid: Any = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
+    return figure, _styled(list(np.ravel(grid)))
+
+
+def _blank(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
-    grid: Any = figure.subplots(panels, 1, sharex=True, squeeze=False)
-    axes: list[Axes] = list(np.ravel(grid))
+    return figure
+
+
+def _styled(axes: list[Axes]) -> list[Axes]:
     for panel in axes:
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=10, colors=INK)
         panel.set_axisbelow(True)
         panel.grid(color="#EEEEEE")
-    return figure, axes
+    return axes
 
 
 def title(axes: Axes, text: str) -> None:
     """What is seen, above the panel, on the left; text from outside must have passed `label`."""
     axes.set_title(text, loc="left", fontsize=12, color=INK, fontweight="bold", wrap=True)
+
+
+def heading(figure: Figure, text: str) -> None:
+    """What is seen, above panels that stand side by side; text from outside must have passed `label`."""
+    figure.suptitle(text, x=0.01, horizontalalignment="left", fontsize=12, color=INK, fontweight="bold")
 
 
 def legend(figure: Figure, heading: str | None = None) -> None:

@@ -5,7 +5,7 @@ Each function turns one part of the content into a chapter, and a missing part i
 
 import numpy as np
 
-from smart_assets.report import pictures
+from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import (
     MixtureBudgets,
     NearDuplicatePair,
@@ -16,10 +16,12 @@ from smart_assets.report.content import (
 )
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, share_cell, table, value_cell, words
 from smart_assets.report.wording import count, listing, shorten
+from smart_assets.selection.task_scores import weights_by_temperature
 
 _PICTURED_BUDGETS = 4
 _CLOSEST_PAIRS = 20
 _EXAMPLES = 50
+_NEARLY_EVEN = 0.9  # effective tasks of all tasks, from which a temperature counts as evening the weights
 
 
 def task_chapter(content: ReportContent) -> Chapter:
@@ -68,11 +70,9 @@ def gain_chapter(content: ReportContent) -> Chapter:
     if not content.objectives:
         return Chapter(*heading, ("No recipe in use weighs its tasks by an objective, or none has been computed yet.",))
     sentences = ["A task's weight is the Taylor softmax 1 + g + g²/2 of its gain g, divided by the sum over the tasks."]
+    sentences += [_evenness(gains) for gains in content.objectives if gains.tasks]
     sentences += [_negative_gains(gains) for gains in content.objectives if (gains.gains < 0).any()]
-    drawn = [
-        Picture(pictures.gain_curve(gains), f"Gains and weights of tasks under {shorten(gains.objective, 60)}.")
-        for gains in content.objectives
-    ]
+    drawn = [picture for gains in content.objectives for picture in _gain_pictures(gains)]
     return Chapter(*heading, tuple(sentences), tuple(drawn), tuple(_gain_table(gains) for gains in content.objectives))
 
 
@@ -201,6 +201,32 @@ def _gain_table(gains: ObjectiveGains) -> Table:
     ]
     caption = f"Greedy order under {shorten(gains.objective, 80)}."
     return table(caption, ("Pick", "Task", "Marginal gain", "Weight"), rows, folded=True)
+
+
+def _gain_pictures(gains: ObjectiveGains) -> list[Picture]:
+    name = shorten(gains.objective, 60)
+    curve = f"Value, gains and weights of tasks in greedy order under {name}, with the bend of the value."
+    effect = f"Effective tasks against the temperature, and weights at some temperatures, under {name}."
+    return [
+        Picture(gain_pictures.gain_curve(gains), curve),
+        Picture(gain_pictures.temperature_effect(gains), effect),
+    ]
+
+
+def _evenness(gains: ObjectiveGains) -> str:
+    """How uneven the weights are, the first temperature that nearly evens them, and where the value bends."""
+    tempered = [weights for weights in weights_by_temperature(gains.gains) if weights.temperature >= 1]
+    proposed, tasks = gains.proposed_max_tasks, len(gains.tasks)
+    nearly_even = [weights for weights in tempered if weights.effective_tasks >= _NEARLY_EVEN * tasks]
+    plain, even = tempered[0], [*nearly_even, tempered[-1]][0]
+    sentences = [
+        f"Under {shorten(gains.objective, 60)}, at temperature {plain.temperature:g} the weights are worth "
+        f"{plain.effective_tasks:,.1f} equal tasks of {tasks:,}; the largest task takes {plain.largest_weight:.1%} of "
+        f"the mixture, {plain.largest_over_equal:,.1f} times an equal share.",
+        f"Temperature {even.temperature:,g} gives {even.effective_tasks:,.1f}." if even is not plain else "",
+        f"The value bends after {count(proposed, 'task')}." if proposed < tasks else "The value does not bend.",
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _negative_gains(gains: ObjectiveGains) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smart_assets.errors import SelectionError
 from smart_assets.report.task_geometry import TaskPlane
+from smart_assets.selection.task_scores import propose_max_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class ObjectiveGains:
         """Effective number of tasks, 1 / sum(w^2): k for equal weights, 1 where one task takes all; 0 for no task."""
         concentration = float(np.square(self.weights).sum())
         return 1 / concentration if concentration else 0.0
+
+    @property
+    def proposed_max_tasks(self) -> int:
+        """M' where the value of the first picks bends; 0 for no task."""
+        return propose_max_tasks(self.gains) if self.tasks else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from smart_assets.report import canvas
 from smart_assets.report.comparison import Comparison
-from smart_assets.report.content import LossCurve, MixtureBudgets, ObjectiveGains, TaskKernel, TaskSummary
+from smart_assets.report.content import LossCurve, MixtureBudgets, TaskKernel, TaskSummary
 from smart_assets.report.task_geometry import TaskPlane, kernel_order
 from smart_assets.report.wording import count, number
 
@@ -105,27 +105,6 @@ def task_kernel(kernel: TaskKernel) -> bytes:
         blocks = "; a cell is the mean of a block" if len(matrix) < len(names) else ""
         axes.set_xlabel(f"{count(len(names))} tasks, similar ones side by side{blocks}")
     canvas.title(axes, "Cosine similarity of every two tasks")
-    return canvas.png(figure)
-
-
-def gain_curve(gains: ObjectiveGains) -> bytes:
-    """Stage 1 of one objective: the gain of each greedy pick, and below it the weight it became."""
-    figure, [above, below] = canvas.draw(7.5, panels=2)
-    picks = np.arange(1, len(gains.tasks) + 1)
-    above.plot(picks, gains.gains, color=canvas.PALETTE[0], marker="o" if len(picks) <= canvas.SHOWN_TASKS else None)
-    above.set_ylabel("marginal gain")
-    below.vlines(picks, 0, gains.weights * 100, color=canvas.PALETTE[0], linewidth=min(30, 500 / max(1, len(picks))))
-    below.set_ylabel("mixture weight (%)")
-    below.set_ylim(bottom=0)
-    if len(picks):
-        equal = 100 / len(picks)
-        below.axhline(equal, color=canvas.QUIET, linestyle="--", label=f"equal weights ({equal:.2g}%)")
-        below.legend(fontsize=9, frameon=False)
-    below.set_xlabel("tasks in greedy order")
-    if len(picks) <= canvas.SHOWN_TASKS:
-        below.set_xticks(picks, [canvas.label(task, 26) for task in gains.tasks], rotation=90, fontsize=8)
-    effective = f"{gains.effective_tasks:,.1f} effective tasks of {count(len(picks))}"
-    canvas.title(above, f"Gains and weights under {canvas.label(gains.objective, 50)}, {effective}")
     return canvas.png(figure)
 
 

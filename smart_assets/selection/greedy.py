@@ -1,25 +1,34 @@
 """Greedy orderings: a ground set's elements, best first, with what each one added.
 
-An ordering is computed once for the whole group and every budget is a prefix of it (paper, stage 2). An engine only
-picks; the gains are computed here from the objective's definition in float64, so that they mean the same whatever
-engine picked, and always sum to the objective's value.
+An ordering is computed once for the whole group and every budget is a prefix of it (paper, stage 2). Every pick gains
+as much as the best that was left, in float64, and ties go to the lowest index; submodlib alone sums in 32 bits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.errors import BudgetError, SelectionError
-from smart_assets.selection.objectives import Gains, Indices, Objective, Vectors
-from smart_assets.selection.submodlib_engine import submodlib_picks
+from smart_assets.selection.objectives import FacilityLocation, Gains, GraphCut, Indices, LogDeterminant, Objective
 
-ENGINE_VERSION = "submodlib-1"
-"""Keys stored orderings: change it with anything that can change a pick or a gain."""
+if TYPE_CHECKING:
+    from smart_assets.selection.engines.ground_set import GroundSet
+    from smart_assets.selection.engines.products import Products
 
-EngineName = Literal["submodlib"]
+EngineName = Literal["auto", "cpu", "cuda", "submodlib"]
+"""`auto` is the GPU where torch finds one and the ground set is large enough to be worth it, else the CPU."""
+
+ENGINE_VERSION = "exact-1"
+"""Keys stored orderings: change it with anything that can change a pick or a gain. A CPU and a GPU pick alike."""
+
+GPU_WORTH_PAIRS = 10_000**2
+"""Pairs of a ground set from which on `auto` looks for a GPU: below, a CPU needs a second or two."""
+
+Tell = Callable[[int, int], None]
+"""Is told now and then of the picks made so far, and of how many there will be. What it raises ends the ordering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,57 +37,143 @@ class GreedyOrdering:
 
     indices: Indices  # (k,)
     gains: Gains  # (k,)
+    engine: str = "cpu"  # what picked
+    exact: bool = True  # each pick was the best that was left
+
+    @property
+    def value(self) -> float:
+        """The objective's value of all that was picked."""
+        return float(self.gains.sum())
 
 
-class Engine(Protocol):
-    """What picks greedily, and nothing else."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an ordering may take.
 
-    def __call__(self, vectors: Vectors, objective: Objective, count: int) -> Indices:
-        """Pick `count` (1 <= count < n) of unit `vectors` (n, d), best first (count,)."""
-        ...
+    Raises:
+        SelectionError: The threads are below 1, or the memory below 16 MiB.
+    """
 
+    threads: int | None = None  # None: one for each core that this process may use
+    memory_bytes: int = 3 * 2**30  # beside the vectors; more makes facility location faster
 
-_ENGINES: Mapping[EngineName, Engine] = {"submodlib": submodlib_picks}
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise SelectionError(f"an ordering needs at least 1 thread; got {self.threads}")
+        if self.memory_bytes < 2**24:
+            raise SelectionError(f"an ordering needs at least {2**24} bytes (16 MiB); got {self.memory_bytes}")
 
 
 def greedy_ordering(
-    vectors: NDArray[np.floating], objective: Objective, budget: int | None = None, engine: EngineName = "submodlib"
+    vectors: NDArray[np.floating],
+    objective: Objective,
+    budget: int | None = None,
+    engine: EngineName = "auto",
+    limits: Limits | None = None,
+    tell: Tell | None = None,
 ) -> GreedyOrdering:
     """Order the rows of `vectors` (n, d) greedily by `objective`: k = min(budget, n) of them, all where it is None.
 
-    Rows are renormalized first. The same input gives the same ordering on one machine.
+    Rows are renormalized as they are read, in float64 whatever their own precision. The same input gives the same
+    ordering, whatever the number of threads.
 
     Raises:
-        SelectionError: The vectors are not (n, d) with n, d >= 1, not finite, or zero; or the engine cannot hold them.
+        SelectionError: The vectors are not (n, d) with n, d >= 1, not finite, or zero; or the engine cannot hold them,
+            or is not there.
         BudgetError: The budget is below 1.
     """
-    unit = unit_rows(vectors)
-    size = len(unit)
-    count = size if budget is None else min(budget, size)
+    from smart_assets.selection.engines.ground_set import GroundSet
+
+    ground = GroundSet.of(vectors)
+    count = len(ground) if budget is None else min(budget, len(ground))
     if count < 1:
         raise BudgetError(f"the budget of an ordering must be at least 1; got {budget}")
-    indices = np.empty(0, dtype=np.int64)
-    if size > 1:
-        indices = _ENGINES[engine](unit, objective, min(count, size - 1))
-    if count == size:  # an engine is never asked for the last one: nothing is left to choose
-        indices = np.append(indices, np.setdiff1d(np.arange(size), indices))
-    return GreedyOrdering(indices, objective.ordered_gains(unit, indices))
+    found = _resolve(engine, len(ground), objective)
+    inform = tell or (lambda *_: None)
+    picks = _ENGINES[found](ground, objective, count, limits or Limits(), lambda done: inform(done, count))
+    inform(count, count)
+    return GreedyOrdering(*picks, found)
 
 
-def unit_rows(vectors: NDArray[np.floating]) -> Vectors:
+def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """`vectors` (n, d) as float64 with every row divided by its length, so that inner products are cosines.
 
     Raises:
         SelectionError: The shape is not (n, d) with n, d >= 1, or a row is zero or not finite.
     """
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise SelectionError(f"vectors must have the shape (n, d) with n and d at least 1; got {vectors.shape}")
-    exact = vectors.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
-    if bad.size:
-        raise SelectionError(
-            f"a vector must be finite and not zero to have a direction; row {bad[0]} has the length "
-            f"{lengths[bad[0], 0]}: embed it again, or remove the row"
-        )
-    return exact / lengths
+    from smart_assets.selection.engines.ground_set import GroundSet
+
+    return GroundSet.of(vectors).unit(slice(None))
+
+
+def _resolve(engine: EngineName, size: int, objective: Objective) -> Literal["cpu", "cuda", "submodlib"]:
+    """What stands for `auto`; a CPU orders by graph cut as fast as it could send a GPU the rows."""
+    if engine == "cuda":
+        _require_cuda()
+    if engine != "auto":
+        return engine
+    if isinstance(objective, GraphCut) or size**2 < GPU_WORTH_PAIRS:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _require_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SelectionError("the engine 'cuda' needs a GPU that torch can use, and there is none: use 'auto' or 'cpu'")
+
+
+Picks = tuple[Indices, Gains]
+Inform = Callable[[int], None]
+
+
+def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Inform) -> Picks:
+    from smart_assets.selection.engines.cpu_products import CpuProducts
+    from smart_assets.selection.engines.threads import threads, usable_cores
+
+    with threads(limits.threads or usable_cores()) as shared:
+        return pick(ground, CpuProducts(ground, shared), objective, count, limits, inform)
+
+
+def _on_cuda(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Inform) -> Picks:
+    from smart_assets.selection.engines.torch_products import TorchProducts
+
+    products = TorchProducts(ground, "cuda", limits.memory_bytes)
+    return pick(ground, products, objective, count, limits, inform)
+
+
+def _by_submodlib(ground: "GroundSet", objective: Objective, count: int, *_: object) -> Picks:
+    from smart_assets.selection.engines.submodlib import submodlib_picks
+
+    unit = ground.unit(slice(None))
+    picks = submodlib_picks(unit, objective, min(count, len(unit) - 1)) if len(unit) > 1 else np.empty(0, np.int64)
+    if count == len(unit):  # submodlib is never asked for the last one: nothing is left to choose
+        picks = np.append(picks, np.setdiff1d(np.arange(len(unit)), picks))
+    return picks, objective.ordered_gains(unit, picks)
+
+
+_ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, Inform], Picks]] = {
+    "cpu": _on_cpu,
+    "cuda": _on_cuda,
+    "submodlib": _by_submodlib,
+}
+
+
+def pick(
+    ground: "GroundSet", products: "Products", objective: Objective, count: int, limits: Limits, inform: Inform
+) -> Picks:
+    """Picks and gains (count,) by the engine of the objective, with products on any device."""
+    from smart_assets.selection.engines.facility_location import facility_location_picks
+    from smart_assets.selection.engines.graph_cut import graph_cut_picks
+    from smart_assets.selection.engines.log_determinant import log_determinant_picks
+
+    match objective:
+        case FacilityLocation():
+            return facility_location_picks(ground, products, count, limits.memory_bytes, inform)
+        case GraphCut(weight):
+            return graph_cut_picks(ground, products, weight, count, inform)
+        case LogDeterminant(weight):
+            return log_determinant_picks(ground, products, weight, count, inform)

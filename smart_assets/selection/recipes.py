@@ -12,10 +12,31 @@ kind, or the bare name of an objective:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from smart_assets.section import Section
 from smart_assets.selection.objectives import OBJECTIVE_NAMES, FacilityLocation, GraphCut, Objective
+
+
+def _in_one_sentence(value: object, parse: ValidatorFunctionWrapHandler) -> object:
+    """Refuse once: a union would refuse a value as a number, and again as each word."""
+    try:
+        return parse(value)
+    except ValidationError as error:
+        raise ValueError(
+            "allowed are an integer greater than or equal to 1, `auto` (where the gain curve bends), and null (all)"
+        ) from error
+
+
+MaxTasks = Annotated[Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] | None, WrapValidator(_in_one_sentence)]
+"""M': a number of tasks, `auto` for what `propose_max_tasks` says of the recipe's objective, or all tasks."""
 
 
 class SubmodularBudgets(Section):
@@ -23,8 +44,8 @@ class SubmodularBudgets(Section):
 
     kind: Literal["submodular"] = Field("submodular", description="The name of this way to share.")
     objective: Objective = Field(default_factory=GraphCut, description="f1, maximized over the task vectors.")
-    max_tasks: int | None = Field(
-        None, ge=1, description="M': take only the first tasks of the ordering; all if unset."
+    max_tasks: MaxTasks = Field(
+        None, description="M': only the first tasks of the ordering; `auto`: up to the gain curve's bend; all if unset."
     )
     temperature: float = Field(1.0, ge=1e-6, le=1e6, description="Divides the gains; large ones near equal weights.")
 

@@ -6,7 +6,7 @@ from typing import assert_never
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smart_assets.errors import SelectionError
+from smart_assets.errors import BudgetError, SelectionError
 from smart_assets.selection.pool import Pool
 from smart_assets.selection.recipes import EqualBudgets, PooledBudgets, ProportionalBudgets, SubmodularBudgets
 from smart_assets.selection.task_budgets import (
@@ -17,6 +17,7 @@ from smart_assets.selection.task_budgets import (
     task_budgets,
     taylor_softmax,
 )
+from smart_assets.selection.task_scores import propose_max_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ def share_budget(
         case SubmodularBudgets():
             tasks, gains = _picked(rule, pool, all_sizes)
             sizes = [all_sizes.get(task, 0) for task in tasks]
+            if rule.max_tasks == "auto" and total > sum(sizes):
+                raise BudgetError(_beyond_auto(total, sizes, all_sizes))
             weights = taylor_softmax(gains, rule.temperature)
         case ProportionalBudgets():
             weights = proportional_weights(sizes, rule.size_cap, rule.temperature)
@@ -73,7 +76,7 @@ def share_budget(
 
 
 def _picked(rule: SubmodularBudgets, pool: Pool, sizes: dict[str, int]) -> tuple[list[str], list[float]]:
-    """The first tasks of the ordering and their gains."""
+    """The first tasks of the ordering and their gains; one without instances is picked all the same, and counts."""
     label = rule.objective.label
     picks = pool.task_gains.filter(pc.field("objective") == label).sort_by("rank")
     tasks = picks["task"].to_pylist()
@@ -82,7 +85,18 @@ def _picked(rule: SubmodularBudgets, pool: Pool, sizes: dict[str, int]) -> tuple
         raise SelectionError(
             f"task {min(missing)!r} has instances but no gain under {label}: materialize task_scores again"
         )
-    return tasks[: rule.max_tasks], picks["gain"].to_pylist()[: rule.max_tasks]
+    gains = picks["gain"].to_pylist()
+    taken = propose_max_tasks(gains) if rule.max_tasks == "auto" else rule.max_tasks
+    return tasks[:taken], gains[:taken]
+
+
+def _beyond_auto(total: int, sizes: list[int], all_sizes: dict[str, int]) -> str:
+    return (
+        f"budget must lie in [1, {sum(sizes)}], the training instances of the {len(sizes)} tasks that "
+        f"`max_tasks: auto` chose, where the gain curve bends (all {len(all_sizes)} tasks have "
+        f"{sum(all_sizes.values())}); got {total}: choose a smaller budget, set max_tasks to a number or null, or add "
+        f"instances"
+    )
 
 
 def _column(values: list[float] | Budgets | None, size: int, kind: pa.DataType) -> pa.Array:

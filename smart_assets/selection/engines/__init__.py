@@ -1,0 +1,1 @@
+"""Engines: what picks greedily. Imported when an ordering is made, since they bring numba or torch along."""

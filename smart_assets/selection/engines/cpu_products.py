@@ -1,0 +1,217 @@
+"""Products on the CPU: NumPy's matrix product in blocks over threads, and compiled loops over what it gives."""
+
+from functools import cached_property
+from threading import Lock
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from smart_assets.selection.engines.dots import dots
+from smart_assets.selection.engines.ground_set import GroundSet, row_blocks
+from smart_assets.selection.engines.products import Ids, Pairs, Values
+from smart_assets.selection.engines.threads import Threads
+
+_TALL, _WIDE = 256, 1024  # a block of similarities stays in a core's cache
+_STEP = 4096
+Product = NDArray[np.float32]
+Least = NDArray[np.float32]
+_GATHER_BYTES = 32 * 2**20  # of a thread's block of pairs
+
+
+class CpuProducts:
+    """See `products.Products`; the threads may be shared with other work."""
+
+    def __init__(self, ground: GroundSet, shared: Threads) -> None:
+        self._ground, self._shared = ground, shared
+        # Any order of summation misses an inner product of unit vectors by at most about d 2^-24 (Higham 2002, 3.1);
+        # twice that, and some for the rounding of the vectors themselves.
+        self.slack = (ground.width + 8) * 2.0**-23
+
+    @cached_property
+    def _unit(self) -> NDArray[np.float32]:
+        """The unit vectors (n, d) in 32 bits."""
+        unit = np.empty((len(self._ground), self._ground.width), dtype=np.float32)
+
+        def work(block: slice) -> None:
+            unit[block] = self._ground.rows[block] * self._ground.scales[block, None]
+
+        self._shared.over_blocks(work, len(unit), _STEP)
+        return unit
+
+    def project(self, ids: Ids | None, direction: Values) -> Values:
+        """See `products.Products`."""
+        ground = self._ground
+        chosen = np.arange(len(ground)) if ids is None else ids
+        found = np.empty(len(chosen))
+
+        def work(block: slice) -> None:
+            dots(ground.rows, chosen[block], direction, found[block])
+            found[block] *= ground.scales[chosen[block]]
+
+        self._shared.over_blocks(work, len(chosen), _STEP)
+        return found
+
+    def energies(self, ids: Ids, steps: NDArray[np.float64]) -> Values:
+        """See `products.Products`."""
+        found = np.empty(len(ids))
+
+        def work(block: slice) -> None:
+            parts = self._rows(ids[block]) @ steps.T
+            found[block] = np.einsum("ij,ij->i", parts, parts)
+
+        self._shared.over_blocks(work, len(ids), _WIDE)
+        return found
+
+    def forms(self, ids: Ids, matrix: NDArray[np.float64]) -> Values:
+        """See `products.Products`."""
+        found = np.empty(len(ids))
+
+        def work(block: slice) -> None:
+            rows = self._rows(ids[block])
+            found[block] = np.einsum("ij,ij->i", rows @ matrix, rows)
+
+        self._shared.over_blocks(work, len(ids), _WIDE)
+        return found
+
+    def _rows(self, ids: Ids) -> NDArray[np.float64]:
+        rows = self._shared.scratch("unit rows", (len(ids), self._ground.width), np.float64)
+        self._ground.read(ids, rows)
+        return rows
+
+    def bounds(self, cover: Values, candidates: Ids | None = None) -> Values:
+        """See `products.Products`."""
+        least = (cover - self.slack).astype(np.float32)
+        return self._bounds_of_all(least) if candidates is None else self._bounds_of(least, candidates)
+
+    def _bounds_of_all(self, least: NDArray[np.float32]) -> Values:
+        """Every product serves both of its sides."""
+        size, total, lock = len(self._unit), np.zeros(len(self._unit)), Lock()
+
+        def work(block: slice) -> None:
+            sums = np.zeros(size)
+            for other in row_blocks(size, _WIDE):
+                if other.stop > block.start:
+                    start = max(other.start, block.start)
+                    across = slice(start, other.stop)
+                    part = self._product(self._unit[block], self._unit[across])
+                    starts = (block.start, start)
+                    _add_both(part, (least[block], least[across]), (sums[block], sums[across]), starts)
+            with lock:
+                np.add(total, sums, out=total)
+
+        self._shared.over_blocks(work, size, _TALL)
+        return total * (1 + 2.0**-20 * _WIDE / 16)
+
+    def _bounds_of(self, least: NDArray[np.float32], candidates: Ids) -> Values:
+        chosen, total, lock = self._unit[candidates], np.zeros(len(candidates)), Lock()
+
+        def work(block: slice) -> None:
+            sums = np.zeros(len(candidates))
+            _add_columns(self._product(self._unit[block], chosen), least[block], sums)
+            with lock:
+                np.add(total, sums, out=total)
+
+        self._shared.over_blocks(work, len(self._unit), _WIDE)
+        return total * (1 + 2.0**-20 * _WIDE / 16)
+
+    def _product(self, rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.matmul(rows, others.T, out=self._shared.scratch("product", (len(rows), len(others)), np.float32))
+
+    def count(self, cover: Values, candidates: Ids) -> int:
+        """See `products.Products`."""
+        least = (cover - self.slack).astype(np.float32)
+        return sum(
+            int((self._product(self._unit[candidates], self._unit[block]) > least[block]).sum())
+            for block in row_blocks(len(self._unit))
+        )
+
+    def pairs(self, cover: Values, capacity: int) -> Pairs | None:
+        """See `products.Products`."""
+        size = len(self._unit)
+        least = (cover - self.slack).astype(np.float32)
+        pairs = Pairs(
+            starts=np.zeros(size, np.int64),
+            lengths=np.zeros(size, np.int64),
+            rows=np.empty(capacity, np.int32),
+            similarities=np.empty(capacity, np.float32),
+        )
+        taken, lock = [0], Lock()
+        step = min(_TALL, max(8, _GATHER_BYTES // (8 * size)))
+
+        def work(block: slice) -> None:
+            if taken[0] > capacity:
+                return
+            shape = (block.stop - block.start, size + 1)  # one more, to be written and not kept
+            rows = self._shared.scratch("rows", shape, np.int32)
+            found = self._shared.scratch("found", shape, np.float32)
+            lengths = pairs.lengths[block]
+            for across in row_blocks(size):
+                part = self._product(self._unit[block], self._unit[across])
+                _append(part, least[across], across.start, rows, found, lengths)
+            with lock:
+                start = taken[0]
+                taken[0] += int(lengths.sum())
+            if start + int(lengths.sum()) > capacity:
+                return
+            pairs.starts[block] = start + np.cumsum(lengths) - lengths
+            _copy(rows, found, pairs.starts[block], lengths, pairs.rows, pairs.similarities)
+
+        self._shared.over_blocks(work, size, step)
+        return pairs if taken[0] <= capacity else None
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
+def _add_both(
+    part: Product, least: tuple[Least, Least], sums_of: tuple[Values, Values], starts: tuple[int, int]
+) -> None:
+    """Add what every row gains by the columns, and every column by the rows; a pair on both sides counts once."""
+    row_start, column_start = starts
+    least_rows, least_columns = least
+    sums_rows, sums_columns = sums_of
+    sums = np.zeros(part.shape[1], dtype=np.float32)
+    nothing = np.float32(0)
+    for i in range(part.shape[0]):
+        first = max(row_start + i - column_start, 0)  # the diagonal
+        least_row = least_rows[i]
+        row_sum = nothing
+        for j in range(first, part.shape[1]):
+            row_sum += max(part[i, j] - least_columns[j], nothing)
+        for j in range(max(row_start + i + 1 - column_start, 0), part.shape[1]):
+            sums[j] += max(part[i, j] - least_row, nothing)
+        sums_rows[i] += row_sum
+    for j in range(part.shape[1]):
+        sums_columns[j] += sums[j]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
+def _add_columns(part: Product, least: Least, out: Values) -> None:
+    sums = np.zeros(part.shape[1], dtype=np.float32)
+    nothing = np.float32(0)
+    for i in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            sums[j] += max(part[i, j] - least[i], nothing)
+    for j in range(part.shape[1]):
+        out[j] += sums[j]
+
+
+@njit(cache=True, nogil=True)
+def _append(part: Product, least: Least, start: int, rows: NDArray[np.int32], found: Product, lengths: Ids) -> None:
+    for j in range(part.shape[0]):
+        at = lengths[j]
+        for i in range(part.shape[1]):
+            similarity = part[j, i]
+            rows[j, at] = start + i
+            found[j, at] = similarity
+            at += similarity > least[i]
+        lengths[j] = at
+
+
+@njit(cache=True, nogil=True)
+def _copy(
+    rows: NDArray[np.int32], found: Product, starts: Ids, lengths: Ids, all_rows: NDArray[np.int32], all_found: Least
+) -> None:
+    for j in range(starts.shape[0]):
+        for at in range(lengths[j]):
+            all_rows[starts[j] + at] = rows[j, at]
+            all_found[starts[j] + at] = found[j, at]

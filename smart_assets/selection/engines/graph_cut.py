@@ -1,0 +1,150 @@
+"""Greedy graph cut without a kernel, exact for similarities of any sign.
+
+With T the sum of all unit vectors and P the sum of the picked ones, j gains x_j.w - lambda where w = T - 2 lambda P:
+O(d) for each element. A pick p changes the gain of j by -2 lambda x_j.x_p, so gains can grow where similarities are
+negative. Over some picks with the sum D they grow by at most 2 lambda max(-x.D), which is little: D points where T
+does, and so do the elements of large gain. With the cosine of x and T at least a, -x.D is at most sqrt(1 - a^2) times
+the part of D across T, less a times the part along it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from smart_assets.selection.engines.dots import dots
+from smart_assets.selection.engines.ground_set import GroundSet
+from smart_assets.selection.engines.products import Ids, Products, Values
+from smart_assets.selection.engines.windows import pick_by_windows
+
+KINDS = 8
+_NOTHING = 1e-300  # a length, where vectors cancel
+
+
+class GraphCutGains:
+    """The gains of all elements under the picks so far; see `windows.Gains`."""
+
+    def __init__(self, ground: GroundSet, products: Products, redundancy_weight: float, count: int) -> None:
+        self._ground, self._weight, self._products = ground, redundancy_weight, products
+        self._picks = np.empty(count, dtype=np.int64)
+        self._gains = np.empty(count)
+        self._done = 0
+        self._direction = ground.total()  # w
+        self._centre = self._direction / max(float(np.linalg.norm(self._direction)), _NOTHING)
+        self.kinds, self._least = _kinds(products.project(None, self._centre))
+        self._sums: dict[int, NDArray[np.float64]] = {}  # pick number -> w at that time
+        # ids, values, rows, scales
+        self._window = (self._picks[:0], self._gains[:0], ground.rows[:0], ground.scales[:0])
+
+    @property
+    def picked(self) -> Ids:
+        """The picks so far (t,)."""
+        return self._picks[: self._done]
+
+    @property
+    def gains(self) -> Values:
+        """What each pick gained (t,)."""
+        return self._gains[: self._done]
+
+    def renew(self, ids: Ids, values: Values, since: int) -> Values:
+        """The gains (m,) now."""
+        return self._products.project(ids, self._direction) - self._weight
+
+    def open(self, ids: Ids, values: Values) -> None:
+        """Keep the window's rows side by side."""
+        self._window = (ids, values.copy(), self._ground.rows[ids], self._ground.scales[ids])
+        self._sums[self._done] = self._direction.copy()
+
+    def pick(self, limit: int, bounds: Values, since: Ids) -> int:
+        """Pick from the window; see `windows.Gains`."""
+        self._sums = {time: self._sums[time] for time in {0, self._done, *since.tolist()} if time in self._sums}
+        then = np.stack([self._sums[time] for time in since.tolist()])
+        self._done, failed = _pick(
+            self._window,
+            (self._direction, self._weight),
+            (bounds, since, then),
+            (self._centre, self._least),
+            (self._picks, self._gains),
+            self._done,
+            limit,
+        )
+        return failed
+
+
+def _kinds(cosines: Values) -> tuple[NDArray[np.uint8], Values]:
+    """Elements of about the same cosine with the total (n,), and the least cosine of each kind (k,)."""
+    edges = np.unique(np.quantile(cosines, np.arange(1, KINDS) / KINDS))
+    kinds = np.searchsorted(edges, cosines, side="right").astype(np.uint8)
+    found, kinds = np.unique(kinds, return_inverse=True)
+    return kinds.astype(np.uint8), np.array([cosines[kinds == kind].min() for kind in range(len(found))])
+
+
+def graph_cut_picks(
+    ground: GroundSet, products: Products, redundancy_weight: float, count: int, tell: Callable[[int], None]
+) -> tuple[Ids, Values]:
+    """Picks and gains (count,) of the whole ground set."""
+    state = GraphCutGains(ground, products, redundancy_weight, count)
+    everything = np.arange(len(ground))
+    pick_by_windows(state, state.renew(everything, np.empty(0), 0), count, tell)
+    return state.picked, state.gains
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _moved(direction: Values, then: Values, centre: Values) -> tuple[float, float]:
+    """How far w moved against the centre, and across it: 2 lambda times the sum of the picks since, in two parts."""
+    along = 0.0
+    square = 0.0
+    for k in range(direction.shape[0]):
+        step = then[k] - direction[k]
+        along += step * centre[k]
+        square += step * step
+    return along, np.sqrt(max(square - along * along, 0.0))
+
+
+@njit(cache=True, nogil=True)
+def _growth(along: float, across: float, least: float) -> float:
+    """The most that -x.(moved) can be for a unit x whose cosine with the centre is at least `least`."""
+    length = np.sqrt(along * along + across * across)
+    if -along >= least * length:
+        return length
+    return across * np.sqrt(max(1 - least * least, 0.0)) - along * least
+
+
+@njit(cache=True, nogil=True)
+def _pick(
+    window: tuple[Ids, Values, NDArray[np.floating], Values],
+    course: tuple[Values, float],
+    held: tuple[NDArray[np.float64], Ids, NDArray[np.float64]],
+    centred: tuple[Values, Values],
+    record: tuple[Ids, Values],
+    done: int,
+    limit: int,
+) -> tuple[int, int]:
+    ids, values, rows, scales = window
+    direction, weight = course
+    bounds, since, then = held
+    centre, least = centred
+    picks, gains = record
+    last = np.empty(direction.shape[0])
+    everything, steps = np.arange(ids.shape[0]), np.empty(ids.shape[0])
+    while done < limit:
+        best = np.argmax(values)
+        for w in range(bounds.shape[0]):
+            if done == since[w] or np.max(bounds[w]) == -np.inf:
+                continue
+            along, across = _moved(direction, then[w], centre)
+            for kind in range(least.shape[0]):
+                if values[best] <= bounds[w, kind] + _growth(along, across, least[kind]):
+                    return done, w
+        picks[done], gains[done] = ids[best], values[best]
+        done += 1
+        scale = 2 * weight * scales[best]
+        for k in range(direction.shape[0]):
+            last[k] = scale * rows[best, k]
+            direction[k] -= last[k]
+        values[best] = -np.inf
+        dots(rows, everything, last, steps)
+        for at in range(ids.shape[0]):
+            values[at] -= scales[at] * steps[at]
+    return done, bounds.shape[0]
