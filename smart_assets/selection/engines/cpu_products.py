@@ -4,18 +4,15 @@ from functools import cached_property
 from threading import Lock
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from smart_assets.selection.engines.dots import dots
+from smart_assets.selection.engines import kernels
 from smart_assets.selection.engines.ground_set import GroundSet, row_blocks
 from smart_assets.selection.engines.products import Ids, Pairs, Values
 from smart_assets.selection.engines.threads import Threads
 
 _TALL, _WIDE = 256, 1024  # a block of similarities stays in a core's cache
 _STEP = 4096
-Product = NDArray[np.float32]
-Least = NDArray[np.float32]
 _GATHER_BYTES = 32 * 2**20  # of a thread's block of pairs
 
 
@@ -46,7 +43,7 @@ class CpuProducts:
         found = np.empty(len(chosen))
 
         def work(block: slice) -> None:
-            dots(ground.rows, chosen[block], direction, found[block])
+            kernels.dots(ground.rows, chosen[block], direction, found[block])
             found[block] *= ground.scales[chosen[block]]
 
         self._shared.over_blocks(work, len(chosen), _STEP)
@@ -95,8 +92,8 @@ class CpuProducts:
                     start = max(other.start, block.start)
                     across = slice(start, other.stop)
                     part = self._product(self._unit[block], self._unit[across])
-                    starts = (block.start, start)
-                    _add_both(part, (least[block], least[across]), (sums[block], sums[across]), starts)
+                    sides = (least[block], least[across], sums[block], sums[across])
+                    kernels.add_both(part, *sides, block.start, start)
             with lock:
                 np.add(total, sums, out=total)
 
@@ -108,7 +105,7 @@ class CpuProducts:
 
         def work(block: slice) -> None:
             sums = np.zeros(len(candidates))
-            _add_columns(self._product(self._unit[block], chosen), least[block], sums)
+            kernels.add_columns(self._product(self._unit[block], chosen), least[block], sums)
             with lock:
                 np.add(total, sums, out=total)
 
@@ -148,70 +145,14 @@ class CpuProducts:
             lengths = pairs.lengths[block]
             for across in row_blocks(size):
                 part = self._product(self._unit[block], self._unit[across])
-                _append(part, least[across], across.start, rows, found, lengths)
+                kernels.append_pairs(part, least[across], across.start, rows, found, lengths)
             with lock:
                 start = taken[0]
                 taken[0] += int(lengths.sum())
             if start + int(lengths.sum()) > capacity:
                 return
             pairs.starts[block] = start + np.cumsum(lengths) - lengths
-            _copy(rows, found, pairs.starts[block], lengths, pairs.rows, pairs.similarities)
+            kernels.copy_pairs(rows, found, pairs.starts[block], lengths, pairs.rows, pairs.similarities)
 
         self._shared.over_blocks(work, size, step)
         return pairs if taken[0] <= capacity else None
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
-def _add_both(
-    part: Product, least: tuple[Least, Least], sums_of: tuple[Values, Values], starts: tuple[int, int]
-) -> None:
-    """Add what every row gains by the columns, and every column by the rows; a pair on both sides counts once."""
-    row_start, column_start = starts
-    least_rows, least_columns = least
-    sums_rows, sums_columns = sums_of
-    sums = np.zeros(part.shape[1], dtype=np.float32)
-    nothing = np.float32(0)
-    for i in range(part.shape[0]):
-        first = max(row_start + i - column_start, 0)  # the diagonal
-        least_row = least_rows[i]
-        row_sum = nothing
-        for j in range(first, part.shape[1]):
-            row_sum += max(part[i, j] - least_columns[j], nothing)
-        for j in range(max(row_start + i + 1 - column_start, 0), part.shape[1]):
-            sums[j] += max(part[i, j] - least_row, nothing)
-        sums_rows[i] += row_sum
-    for j in range(part.shape[1]):
-        sums_columns[j] += sums[j]
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
-def _add_columns(part: Product, least: Least, out: Values) -> None:
-    sums = np.zeros(part.shape[1], dtype=np.float32)
-    nothing = np.float32(0)
-    for i in range(part.shape[0]):
-        for j in range(part.shape[1]):
-            sums[j] += max(part[i, j] - least[i], nothing)
-    for j in range(part.shape[1]):
-        out[j] += sums[j]
-
-
-@njit(cache=True, nogil=True)
-def _append(part: Product, least: Least, start: int, rows: NDArray[np.int32], found: Product, lengths: Ids) -> None:
-    for j in range(part.shape[0]):
-        at = lengths[j]
-        for i in range(part.shape[1]):
-            similarity = part[j, i]
-            rows[j, at] = start + i
-            found[j, at] = similarity
-            at += similarity > least[i]
-        lengths[j] = at
-
-
-@njit(cache=True, nogil=True)
-def _copy(
-    rows: NDArray[np.int32], found: Product, starts: Ids, lengths: Ids, all_rows: NDArray[np.int32], all_found: Least
-) -> None:
-    for j in range(starts.shape[0]):
-        for at in range(lengths[j]):
-            all_rows[starts[j] + at] = rows[j, at]
-            all_found[starts[j] + at] = found[j, at]

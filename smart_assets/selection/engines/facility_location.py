@@ -11,11 +11,10 @@ float64, once no other bound reaches it.
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from smart_assets.selection.engines import kernels
 from smart_assets.selection.engines.ground_set import GroundSet
-from smart_assets.selection.engines.heap import sink
 from smart_assets.selection.engines.products import Ids, Pairs, Products, Values
 from smart_assets.selection.engines.windows import TELL_EVERY
 
@@ -23,9 +22,6 @@ BYTES_PER_PAIR = 8
 _BATCH = 256  # candidates bounded by one product
 _ROUNDING = 1e-9  # more than two sums of one inner product in float64 can differ
 _SAMPLE = 256  # rows by which the pairs are estimated
-
-_Vectors = tuple[NDArray[np.floating], Values]
-_Pairs = tuple[Ids, Ids, NDArray[np.int32], NDArray[np.float32]]
 
 
 def facility_location_picks(
@@ -70,11 +66,11 @@ def _pick_by_products(
             bounds[stale], fresh[stale] = np.minimum(bounds[stale], products.bounds(cover, stale)), True
             continue
         near = _near(products.project(None, ground.unit(np.array([top]))[0]), cover)
-        gain, kept = _gain(vectors, top, near, cover, False)
+        gain, kept = kernels.gain_by_pairs(*vectors, top, *near, cover, False)
         bounds[top], exact[top] = gain, True
         if gain > best_gain or (gain == best_gain and top < best):
             best, best_gain, best_near = top, gain, (near[0][:kept], near[1][:kept])
-    _gain(vectors, best, best_near, cover, True)
+    kernels.gain_by_pairs(*vectors, best, *best_near, cover, True)
     bounds[best], left[best] = -np.inf, False
     return best, best_gain
 
@@ -105,105 +101,18 @@ def _pick_by_pairs(
     picks, gains, done = record
     held = (pairs.starts, pairs.lengths, pairs.rows, pairs.similarities)
     keys = np.empty(len(cover))
-    _bound_all(held, cover, slack, keys)
+    kernels.bound_all_by_pairs(*held, cover, slack, keys)
     order = np.flatnonzero(left)
     order = order[np.argsort(-keys[order], kind="stable")]
-    heap, size = (keys[order], order), len(order)
+    keys, size = keys[order], len(order)
     stamps = np.full(len(cover), 2 * done)
     while done < len(picks):
-        counts = (done, min(len(picks), done + TELL_EVERY), size)
-        done, size = _pick_lazily(
-            (ground.rows, ground.scales), held, (cover, slack, stamps), heap, (picks, gains), counts
+        limit = min(len(picks), done + TELL_EVERY)
+        done, size = kernels.pick_by_pairs(
+            *(ground.rows, ground.scales),
+            *held,
+            *(cover, slack, stamps),
+            *(keys, order, size),
+            *(picks, gains, done, limit),
         )
         tell(done)
-
-
-@njit(cache=True, nogil=True)
-def _bound(pairs: _Pairs, cover: Values, slack: float, j: int) -> float:
-    """An upper bound of the gain of j; its pairs that cannot matter any more are dropped."""
-    starts, lengths, rows, similarities = pairs
-    total, kept = 0.0, starts[j]
-    for at in range(starts[j], starts[j] + lengths[j]):
-        row, similarity = rows[at], similarities[at]
-        most = similarity + slack - cover[row]
-        rows[kept] = row
-        similarities[kept] = similarity
-        if most > 0:
-            total += most
-            kept += 1
-    lengths[j] = kept - starts[j]
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _bound_all(pairs: _Pairs, cover: Values, slack: float, out: Values) -> None:
-    for j in range(out.shape[0]):
-        out[j] = _bound(pairs, cover, slack, j)
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _inner(row: NDArray[np.floating], other: Values) -> float:
-    total = 0.0
-    for k in range(other.shape[0]):
-        total += row[k] * other[k]
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _gain(
-    vectors: _Vectors, j: int, near: tuple[NDArray[np.int32], NDArray[np.float32]], cover: Values, take: bool
-) -> tuple[float, int]:
-    """The gain of j in float64 from the rows near it, of which only those that it covers better are kept; their number.
-
-    With `take` they are covered by it.
-    """
-    vector, scales = vectors
-    rows, similarities = near
-    unit = np.empty(vector.shape[1])
-    for k in range(unit.shape[0]):
-        unit[k] = vector[j, k] * scales[j]
-    total, kept = 0.0, 0
-    for at in range(rows.shape[0]):
-        row = rows[at]
-        similarity = scales[row] * _inner(vector[row], unit)
-        if similarity > cover[row]:
-            total += similarity - cover[row]
-            rows[kept], similarities[kept] = row, similarities[at]
-            kept += 1
-            if take:
-                cover[row] = similarity
-    return float(total), kept
-
-
-@njit(cache=True, nogil=True)
-def _pick_lazily(
-    vectors: _Vectors,
-    pairs: _Pairs,
-    state: tuple[Values, float, Ids],
-    heap: tuple[Values, Ids],
-    record: tuple[Ids, Values],
-    counts: tuple[int, int, int],
-) -> tuple[int, int]:
-    cover, slack, stamps = state
-    keys, ids = heap
-    picks, gains = record
-    done, limit, size = counts
-    starts, lengths, rows, similarities = pairs
-    while done < limit:
-        j = ids[0]
-        near = (rows[starts[j] : starts[j] + lengths[j]], similarities[starts[j] : starts[j] + lengths[j]])
-        if stamps[j] == 2 * done + 1:  # its gain is exact, and reached by no bound
-            picks[done], gains[done] = j, keys[0]
-            _gain(vectors, j, near, cover, True)
-            done += 1
-            size -= 1
-            keys[0], ids[0] = keys[size], ids[size]
-        elif stamps[j] == 2 * done:
-            gain, lengths[j] = _gain(vectors, j, near, cover, False)
-            keys[0] = min(keys[0], gain)
-            stamps[j] = 2 * done + 1
-        else:
-            keys[0] = min(keys[0], _bound(pairs, cover, slack, j))
-            stamps[j] = 2 * done
-        sink(keys, ids, size)
-    return done, size

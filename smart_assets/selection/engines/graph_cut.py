@@ -10,10 +10,9 @@ the part of D across T, less a times the part along it.
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from smart_assets.selection.engines.dots import dots
+from smart_assets.selection.engines import kernels
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.products import Ids, Products, Values
 from smart_assets.selection.engines.windows import pick_by_windows
@@ -60,14 +59,11 @@ class GraphCutGains:
         """Pick from the window; see `windows.Gains`."""
         self._sums = {time: self._sums[time] for time in {0, self._done, *since.tolist()} if time in self._sums}
         then = np.stack([self._sums[time] for time in since.tolist()])
-        self._done, failed = _pick(
-            self._window,
-            (self._direction, self._weight),
-            (bounds, since, then),
-            (self._centre, self._least),
-            (self._picks, self._gains),
-            self._done,
-            limit,
+        self._done, failed = kernels.pick_by_graph_cut(
+            *self._window,
+            *(self._direction, self._weight),
+            *(bounds, since, then, self._centre, self._least),
+            *(self._picks, self._gains, self._done, limit),
         )
         return failed
 
@@ -88,63 +84,3 @@ def graph_cut_picks(
     everything = np.arange(len(ground))
     pick_by_windows(state, state.renew(everything, np.empty(0), 0), count, tell)
     return state.picked, state.gains
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _moved(direction: Values, then: Values, centre: Values) -> tuple[float, float]:
-    """How far w moved against the centre, and across it: 2 lambda times the sum of the picks since, in two parts."""
-    along = 0.0
-    square = 0.0
-    for k in range(direction.shape[0]):
-        step = then[k] - direction[k]
-        along += step * centre[k]
-        square += step * step
-    return along, np.sqrt(max(square - along * along, 0.0))
-
-
-@njit(cache=True, nogil=True)
-def _growth(along: float, across: float, least: float) -> float:
-    """The most that -x.(moved) can be for a unit x whose cosine with the centre is at least `least`."""
-    length = np.sqrt(along * along + across * across)
-    if -along >= least * length:
-        return length
-    return across * np.sqrt(max(1 - least * least, 0.0)) - along * least
-
-
-@njit(cache=True, nogil=True)
-def _pick(
-    window: tuple[Ids, Values, NDArray[np.floating], Values],
-    course: tuple[Values, float],
-    held: tuple[NDArray[np.float64], Ids, NDArray[np.float64]],
-    centred: tuple[Values, Values],
-    record: tuple[Ids, Values],
-    done: int,
-    limit: int,
-) -> tuple[int, int]:
-    ids, values, rows, scales = window
-    direction, weight = course
-    bounds, since, then = held
-    centre, least = centred
-    picks, gains = record
-    last = np.empty(direction.shape[0])
-    everything, steps = np.arange(ids.shape[0]), np.empty(ids.shape[0])
-    while done < limit:
-        best = np.argmax(values)
-        for w in range(bounds.shape[0]):
-            if done == since[w] or np.max(bounds[w]) == -np.inf:
-                continue
-            along, across = _moved(direction, then[w], centre)
-            for kind in range(least.shape[0]):
-                if values[best] <= bounds[w, kind] + _growth(along, across, least[kind]):
-                    return done, w
-        picks[done], gains[done] = ids[best], values[best]
-        done += 1
-        scale = 2 * weight * scales[best]
-        for k in range(direction.shape[0]):
-            last[k] = scale * rows[best, k]
-            direction[k] -= last[k]
-        values[best] = -np.inf
-        dots(rows, everything, last, steps)
-        for at in range(ids.shape[0]):
-            values[at] -= scales[at] * steps[at]
-    return done, bounds.shape[0]

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from smart_assets.errors import SelectionError
+from smart_assets.selection.engines import kernels
 
 BLOCK_ROWS = 2048
 
@@ -34,7 +34,7 @@ class GroundSet:
             raise SelectionError(f"vectors must have the shape (n, d) with n and d at least 1; got {vectors.shape}")
         kind = np.float64 if vectors.dtype == np.float64 else np.float32
         rows = np.ascontiguousarray(vectors, dtype=kind)
-        lengths = _lengths(rows)
+        lengths = kernels.lengths(rows)
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if bad.size:
             raise SelectionError(
@@ -60,43 +60,13 @@ class GroundSet:
 
     def read(self, ids: NDArray[np.int64], out: NDArray[np.float64]) -> None:
         """Write the unit vectors of some elements into `out` (k, d)."""
-        _read(self.rows, self.scales, ids, out)
+        kernels.read(self.rows, self.scales, ids, out)
 
     def total(self) -> NDArray[np.float64]:
         """The sum of all unit vectors (d,)."""
-        return _weighted_sum(self.rows, self.scales)
+        return kernels.weighted_sum(self.rows, self.scales)
 
 
 def row_blocks(size: int, step: int = BLOCK_ROWS) -> Iterator[slice]:
     """Slices that cut `size` rows into blocks of `step`, the last one shorter."""
     return (slice(start, min(start + step, size)) for start in range(0, size, step))
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    lengths = np.empty(rows.shape[0])
-    for i in range(rows.shape[0]):
-        row, square = rows[i], 0.0
-        for k in range(row.shape[0]):
-            square += np.float64(row[k]) * row[k]
-        lengths[i] = np.sqrt(square)
-    return lengths
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _weighted_sum(rows: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    total = np.zeros(rows.shape[1])
-    for i in range(rows.shape[0]):
-        for k in range(rows.shape[1]):
-            total[k] += weights[i] * rows[i, k]
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _read(
-    rows: NDArray[np.floating], scales: NDArray[np.float64], ids: NDArray[np.int64], out: NDArray[np.float64]
-) -> None:
-    for at in range(ids.shape[0]):
-        row, scale = rows[ids[at]], scales[ids[at]]
-        for k in range(row.shape[0]):
-            out[at, k] = row[k] * scale

@@ -8,10 +8,9 @@ element and pick, many picks at a time in one product, and never more than the O
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from smart_assets.selection.engines.dots import dots
+from smart_assets.selection.engines import kernels
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.products import Ids, Products, Values
 from smart_assets.selection.engines.windows import pick_by_windows
@@ -56,17 +55,15 @@ class LogDeterminantGains:
 
     def pick(self, limit: int, bounds: NDArray[np.float64], since: Ids) -> int:
         """Pick from the window; see `windows.Gains`."""
-        failed = len(bounds)
+        failed, single = len(bounds), np.ascontiguousarray(bounds[:, 0])
         while self._done < limit and failed == len(bounds):
             if self._done == self._applied + _PENDING:
                 self._apply()
-            self._done, failed = _pick(
-                self._window,
-                (self._inverse, self._recent, self._applied, self._regularization),
-                (bounds[:, 0], since),
-                (self._picks, self._gains),
-                self._done,
-                min(limit, self._applied + _PENDING),
+            self._done, failed = kernels.pick_by_log_determinant(
+                *self._window,
+                *(self._inverse, self._recent, self._applied, self._regularization),
+                *(single, since),
+                *(self._picks, self._gains, self._done, min(limit, self._applied + _PENDING)),
             )
         return failed
 
@@ -88,46 +85,3 @@ def log_determinant_picks(
     state = LogDeterminantGains(ground, products, regularization, count)
     pick_by_windows(state, np.ones(len(ground)), count, tell)
     return state.picked, state.gains
-
-
-@njit(cache=True, nogil=True)
-def _pick(
-    window: tuple[Ids, Values, NDArray[np.float64]],
-    form: tuple[NDArray[np.float64], NDArray[np.float64], int, float],
-    held: tuple[Values, Ids],
-    record: tuple[Ids, Values],
-    done: int,
-    limit: int,
-) -> tuple[int, int]:
-    ids, values, rows = window
-    inverse, recent, applied, regularization = form
-    bounds, since = held
-    picks, gains = record
-    width = rows.shape[1]
-    step, parts, everything = np.empty(width), np.empty(max(ids.shape[0], width)), np.arange(max(ids.shape[0], width))
-    while done < limit:
-        best = np.argmax(values)
-        for w in range(bounds.shape[0]):
-            if done != since[w] and values[best] <= bounds[w]:
-                return done, w
-        form_of_best = max(values[best], 0.0)
-        picks[done], gains[done] = ids[best], np.log(regularization + form_of_best)
-        row = rows[best]
-        dots(inverse, everything[:width], row, step)
-        for t in range(applied, done):
-            earlier = recent[t % recent.shape[0]]
-            part = 0.0
-            for k in range(width):
-                part += earlier[k] * row[k]
-            for k in range(width):
-                step[k] -= part * earlier[k]
-        scale = 1 / np.sqrt(regularization + form_of_best)
-        for k in range(width):
-            step[k] *= scale
-        recent[done % recent.shape[0]] = step
-        done += 1
-        values[best] = -np.inf
-        dots(rows, everything[: ids.shape[0]], step, parts)
-        for at in range(ids.shape[0]):
-            values[at] -= parts[at] * parts[at]
-    return done, bounds.shape[0]

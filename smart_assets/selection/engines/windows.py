@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from smart_assets.selection.engines import kernels
 from smart_assets.selection.engines.products import Ids, Values
 
 NARROWEST, FIRST = 32, 128
@@ -120,29 +120,5 @@ def _narrow(windows: list[_Window], level: int, width: int, gains: Gains, left: 
     for size in reversed(sizes):
         ids, values = windows[-1].ids, windows[-1].values
         least = np.partition(values, len(values) - size)[len(values) - size] if size < len(values) else -np.inf
-        best, bounds = _split(values, gains.kinds, ids, least, (min(size, len(values)), len(widest.bounds)))
+        best, bounds = kernels.split(values, gains.kinds, ids, least, min(size, len(values)), len(widest.bounds))
         windows.append(_Window(ids[best], values[best], done, bounds, done))
-
-
-@njit(cache=True, nogil=True)
-def _split(
-    values: Values, kinds: NDArray[np.uint8], ids: Ids, least: float, sizes: tuple[int, int]
-) -> tuple[Ids, Values]:
-    """The positions of the best, ascending: all above `least`, the first that equal it; and each kind's best other."""
-    size, kind_count = sizes
-    best = np.empty(size, dtype=np.int64)
-    bounds = np.full(kind_count, -np.inf)
-    spare = size
-    for value in values:
-        spare -= value > least
-    taken = 0
-    for at in range(values.shape[0]):
-        value = values[at]
-        if value > least or (value == least and spare > 0):
-            spare -= value == least
-            best[taken] = at
-            taken += 1
-        else:
-            kind = kinds[ids[at]]
-            bounds[kind] = max(bounds[kind], value)
-    return best, bounds
