@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from smart_assets import __version__
-from smart_assets.defs.catalog import CATALOG, AssetCard
+from smart_assets.defs.catalog import AssetCard, cards
 from smart_assets.defs.executors import gpu_tags
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.orphans import claim_run
@@ -23,7 +23,7 @@ GPU_POOL = "gpu"
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:
     """All assets of a project."""
-    return [_asset(project, card) for card in CATALOG]
+    return [_asset(project, card) for card in cards(project.settings)]
 
 
 def _asset(project: Project, card: AssetCard) -> dg.AssetsDefinition:

@@ -1,6 +1,8 @@
 """What Dagster and its users are told of each asset: description, group, kinds, upstreams, whether it uses a GPU."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from smart_assets.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +100,18 @@ CATALOG: tuple[AssetCard, ...] = (
         ("task_scores", "selected_subset", "eval_results", "base_model_results", "similarity_index", "raw_tasks"),
     ),
 )
+
+
+def cards(settings: Settings) -> tuple[AssetCard, ...]:
+    """The catalog as the settings make it: orderings may use a GPU, or the similarity index."""
+    selection = settings.selection
+    return tuple(
+        replace(
+            card,
+            upstream=(*card.upstream, *(("similarity_index",) if selection.searches_index else ())),
+            gpu=selection.engine == "cuda",
+        )
+        if card.name == "instance_orderings"
+        else card
+        for card in CATALOG
+    )

@@ -1,12 +1,14 @@
 """`instance_orderings`: a greedy ordering of every (task, template) group by every objective in use.
 
-A group is keyed by its ids, its vectors, the objective and the engine: a group whose key stood in an earlier
+A group is keyed by its ids, its vectors, the objective and what orders it: a group whose key stood in an earlier
 materialization of the source is copied, so one changed row reorders one group.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +17,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.embedding.index import nearest_rows, read_index
 from smart_assets.errors import StoreError
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
 from smart_assets.progress import Progress
-from smart_assets.selection.greedy import ENGINE_VERSION, greedy_ordering
+from smart_assets.selection.approximate import APPROXIMATION_VERSION, NearestNeighbours, approximate_ordering
+from smart_assets.selection.greedy import (
+    ENGINE_VERSION,
+    SUBMODLIB_VERSION,
+    GreedyOrdering,
+    Limits,
+    Tell,
+    greedy_ordering,
+)
+from smart_assets.selection.many import order_many
 from smart_assets.selection.objectives import Objective
+from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, Settings
 from smart_assets.store.hashing import json_version
 
 NAME = "instance_orderings"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 ORDERINGS = pa.schema(
     [
         ("objective", pa.string()),
@@ -44,8 +57,12 @@ GROUPS = pa.schema(
         ("template", pa.string()),
         ("rows", pa.int64()),
         ("value", pa.float64()),
+        ("engine", pa.string()),
+        ("exact", pa.bool_()),
     ]
 )
+NEIGHBOURS_SEARCHED = 2
+"""Times as many as are kept: some of them lie outside the group."""
 
 
 def objectives_in_use(settings: Settings) -> list[Objective]:
@@ -55,16 +72,18 @@ def objectives_in_use(settings: Settings) -> list[Objective]:
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
-    """Made from the source's vectors by the objectives in use."""
-    return Wanted(
-        AssetPartition(NAME, partition),
-        inputs=(Input(AssetPartition("prompt_embeddings", partition)),),
-        parameters={
-            "objectives": [objective.label for objective in objectives_in_use(project.settings)],
-            "engine": ENGINE_VERSION,
-        },
-        code_version=CODE_VERSION,
-    )
+    """Made from the source's vectors by the objectives in use, and its index where orderings may be approximate."""
+    selection = project.settings.selection
+    inputs = [Input(AssetPartition("prompt_embeddings", partition))]
+    if selection.searches_index:
+        inputs.append(Input(AssetPartition("similarity_index", partition)))
+    parameters: dict[str, Any] = {
+        "objectives": [objective.label for objective in objectives_in_use(project.settings)],
+        "engine": ENGINE_VERSION if selection.engine != "submodlib" else SUBMODLIB_VERSION,
+    }
+    if selection.approximate_above is not None:
+        parameters["approximate"] = [selection.approximate_above, selection.approximation.label, APPROXIMATION_VERSION]
+    return Wanted(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +93,14 @@ class Group:
     task: str
     template: str
     ids: tuple[str, ...]
+    rows: NDArray[np.int64]  # (n,) where they stand in the source
     vectors: NDArray[np.float32]  # (n, d)
 
-    def key(self, objective: Objective) -> str:
+    def key(self, objective: Objective, selection: Selection) -> str:
         """What decides this group's ordering."""
         vectors = hashlib.sha256(np.ascontiguousarray(self.vectors).tobytes()).hexdigest()
-        return json_version(
-            [self.task, self.template, list(self.ids), vectors, objective.label, ENGINE_VERSION, CODE_VERSION]
-        )
+        engine = selection.version_of(objective, len(self.ids))
+        return json_version([self.task, self.template, list(self.ids), vectors, objective.label, engine, CODE_VERSION])
 
 
 def groups_of(rows: pa.Table, vectors: NDArray[np.float32]) -> Iterator[Group]:
@@ -97,34 +116,41 @@ def groups_of(rows: pa.Table, vectors: NDArray[np.float32]) -> Iterator[Group]:
         if index == 0 or (tasks[index], templates[index]) != (tasks[index - 1], templates[index - 1])
     ]
     for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
-        yield Group(tasks[start], templates[start], tuple(ids[start:stop]), vectors[positions[start:stop]])
+        yield Group(
+            tasks[start],
+            templates[start],
+            tuple(ids[start:stop]),
+            positions[start:stop],
+            vectors[positions[start:stop]],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One group under one objective, and its ordering where it was made before."""
+
+    group: Group
+    objective: Objective
+    key: str
+    earlier: pa.Table | None
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
     """Write `orderings.parquet` (a row each pick) and `groups.parquet` (a row each group, with its key)."""
+    selection = project.settings.selection
     folder = inputs.folder("prompt_embeddings", partition)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
     groups = list(groups_of(pq.read_table(folder / "rows.parquet"), vectors))
     earlier = _earlier_orderings(project, partition, run)
     objectives = objectives_in_use(project.settings)
-    total = sum(len(group.ids) for group in groups) * len(objectives)
-    progress, done = Progress("ordering", run.log), 0
-    orderings: list[pa.Table] = []
-    summary: list[dict[str, Any]] = []
-    reused = 0
-    for objective in objectives:
-        for group in groups:
-            key = group.key(objective)
-            table = earlier.get(key)
-            reused += table is not None
-            table = table if table is not None else _order(group, objective)
-            orderings.append(table)
-            summary.append(_group_row(group, objective, key, table))
-            done += len(group.ids)
-            progress.at(done, done / total)
-    write_table(
-        pa.concat_tables(orderings) if orderings else ORDERINGS.empty_table(), out.content / "orderings.parquet"
-    )
+    keys = [(group, objective, group.key(objective, selection)) for objective in objectives for group in groups]
+    jobs = [_Job(*key, earlier.get(key[2])) for key in keys]
+    todo = [job for job in jobs if job.earlier is None]
+    index = inputs.folder("similarity_index", partition) / "index.faiss" if selection.searches_index else None
+    made = iter(_order(todo, selection, index, run))
+    tables = [job.earlier if job.earlier is not None else next(made) for job in jobs]
+    summary = [_group_row(job, table, selection) for job, table in zip(jobs, tables, strict=True)]
+    write_table(pa.concat_tables(tables) if tables else ORDERINGS.empty_table(), out.content / "orderings.parquet")
     write_table(pa.Table.from_pylist(summary, GROUPS), out.content / "groups.parquet")
     return Made(
         summary={
@@ -132,35 +158,84 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             "objectives": [objective.label for objective in objectives],
             "rows": sum(len(group.ids) for group in groups),
             "largest group": max((len(group.ids) for group in groups), default=0),
+            "approximate orderings": sum(not row["exact"] for row in summary),
         },
-        cost={"groups ordered": len(summary) - reused, "groups reused": reused},
+        cost={"groups ordered": len(todo), "groups reused": len(jobs) - len(todo)},
     )
 
 
-def _order(group: Group, objective: Objective) -> pa.Table:
-    ordering = greedy_ordering(group.vectors, objective)
+def _order(jobs: list[_Job], selection: Selection, index: Path | None, run: RunContext) -> list[pa.Table]:
+    """Order the groups over the cores, the biggest first."""
+    progress = Progress("ordering", run.log)
+
+    def order(position: int, limits: Limits, tell: Tell) -> GreedyOrdering:
+        job = jobs[position]
+        vectors = job.group.vectors
+        approximation = selection.approximation_of(job.objective, len(vectors))
+        if approximation is None:
+            return greedy_ordering(vectors, job.objective, None, selection.engine, limits, tell)
+        neighbours = None
+        if isinstance(approximation, NearestNeighbours):
+            neighbours = _neighbours(job.group, index, approximation.neighbours)
+        return approximate_ordering(vectors, job.objective, approximation, neighbours=neighbours, tell=tell)
+
+    sizes = [len(job.group.ids) for job in jobs]
+    with _on_device(run.device, selection):
+        orderings = order_many(sizes, order, int(selection.memory_gib * 2**30), progress.at)
+    return [_table(job, ordering) for job, ordering in zip(jobs, orderings, strict=True)]
+
+
+@contextmanager
+def _on_device(device: str, selection: Selection) -> Generator[None]:
+    """Let the engine `cuda` mean the run's own GPU."""
+    if selection.engine == "cuda" and device != "cpu":
+        import torch
+
+        with torch.cuda.device(device):
+            yield
+    else:
+        yield
+
+
+def _neighbours(group: Group, index: Path | None, count: int) -> NDArray[np.int64] | None:
+    """The group's rows nearest to each, by the source's index; None where most of the source lies outside the group."""
+    if index is None:
+        return None
+    source = read_index(index)
+    if 2 * len(group.rows) < source.ntotal:
+        return None
+    found = nearest_rows(source, group.vectors, NEIGHBOURS_SEARCHED * count)
+    place = np.full(source.ntotal + 1, -1)  # the last stands for no row
+    place[group.rows] = np.arange(len(group.rows))
+    return place[found]
+
+
+def _table(job: _Job, ordering: GreedyOrdering) -> pa.Table:
     count = len(ordering.indices)
     return pa.table(
         {
-            "objective": [objective.label] * count,
-            "task": [group.task] * count,
-            "template": [group.template] * count,
+            "objective": [job.objective.label] * count,
+            "task": [job.group.task] * count,
+            "template": [job.group.template] * count,
             "rank": np.arange(count),
-            "id": [group.ids[index] for index in ordering.indices],
+            "id": [job.group.ids[index] for index in ordering.indices],
             "gain": ordering.gains,
         },
         ORDERINGS,
     )
 
 
-def _group_row(group: Group, objective: Objective, key: str, table: pa.Table) -> dict[str, Any]:
+def _group_row(job: _Job, table: pa.Table, selection: Selection) -> dict[str, Any]:
+    rows = table.num_rows
     return {
-        "key": key,
-        "objective": objective.label,
-        "task": group.task,
-        "template": group.template,
-        "rows": table.num_rows,
+        "key": job.key,
+        "objective": job.objective.label,
+        "task": job.group.task,
+        "template": job.group.template,
+        "rows": rows,
         "value": float(np.sum(table["gain"].to_numpy())),
+        "engine": selection.version_of(job.objective, rows),
+        "exact": selection.approximation_of(job.objective, rows) is None,
     }
 
 

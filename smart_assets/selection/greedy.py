@@ -24,6 +24,9 @@ EngineName = Literal["auto", "cpu", "cuda", "submodlib"]
 ENGINE_VERSION = "exact-1"
 """Keys stored orderings: change it with anything that can change a pick or a gain. A CPU and a GPU pick alike."""
 
+SUBMODLIB_VERSION = "submodlib-1"
+"""The same for the orderings of submodlib, which sums in 32 bits."""
+
 GPU_WORTH_PAIRS = 10_000**2
 """Pairs of a ground set from which on `auto` looks for a GPU: below, a CPU needs a second or two."""
 

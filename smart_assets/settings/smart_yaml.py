@@ -14,6 +14,7 @@ from smart_assets.errors import SettingsError
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.section import Section
 from smart_assets.selection.recipes import Recipe
+from smart_assets.selection.settings import Selection
 from smart_assets.tasks.sources import Source, Validation
 from smart_assets.training.settings import Finetune
 
@@ -70,6 +71,7 @@ class Settings(Section):
     validation: Validation = Field(default_factory=Validation, description="Which rows are held out for evaluation.")
     embedding: Embedding = Field(default_factory=Embedding, description="The prompt encoder.")
     index: Index = Field(default_factory=Index, description="The similarity index and the near-duplicate threshold.")
+    selection: Selection = Field(default_factory=Selection, description="What orders instances, and what it may take.")
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         min_length=1, description="Total budgets N' in rows; one partition each."
     )

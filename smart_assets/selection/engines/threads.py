@@ -8,11 +8,12 @@ import os
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import local
+from threading import Lock, local
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from smart_assets.selection.engines.ground_set import row_blocks
 
@@ -56,14 +57,30 @@ class Threads:
             self._pool.shutdown(cancel_futures=True)
 
 
+_products_lock = Lock()
+_orderings = 0
+_limit: threadpool_limits | None = None
+
+
 @contextmanager
 def threads(count: int) -> Generator[Threads]:
-    """Threads for the time of one ordering, with products kept to one thread each."""
-    from threadpoolctl import threadpool_limits
-
+    """Threads for the time of one ordering. While there is any, NumPy's products are kept to one thread each."""
+    _hold_products(1)
     shared = Threads(count)
     try:
-        with threadpool_limits(1, user_api="blas"):
-            yield shared
+        yield shared
     finally:
         shared.close()
+        _hold_products(-1)
+
+
+def _hold_products(change: int) -> None:
+    """The limit holds for the whole process: the first of several orderings sets it, and the last lifts it."""
+    global _orderings, _limit  # noqa: PLW0603
+    with _products_lock:
+        _orderings += change
+        if _orderings and _limit is None:
+            _limit = threadpool_limits(1, user_api="blas")
+        elif not _orderings and _limit is not None:
+            _limit.restore_original_limits()
+            _limit = None

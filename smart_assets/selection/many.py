@@ -1,0 +1,67 @@
+"""Many orderings on the cores of one machine: large groups one by one on all cores, small ones side by side."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from smart_assets.selection.greedy import GreedyOrdering, Limits, Tell
+
+LARGE = 4096
+"""Rows of a group from which on one ordering keeps all cores busy."""
+
+Order = Callable[[int, Limits, Tell], GreedyOrdering]
+"""Makes the ordering of one group, by its position."""
+
+
+def order_many(
+    sizes: Sequence[int], order: Order, memory_bytes: int, tell: Callable[[int, float], None]
+) -> list[GreedyOrdering]:
+    """Make the ordering of every group, the biggest first.
+
+    Args:
+        sizes: rows of each group.
+        order: makes one; the compiled loops and products in it let other threads run.
+        memory_bytes: that all orderings at a time may take together.
+        tell: is told, by one thread at a time, of the rows ordered and of the share of the work in [0, 1] that this is.
+
+    Returns:
+        The orderings, as the groups stand.
+    """
+    from smart_assets.selection.engines.threads import usable_cores
+
+    cores = usable_cores()
+    work = _Work(sizes, tell)
+    found: dict[int, GreedyOrdering] = {}
+    biggest_first = sorted(range(len(sizes)), key=lambda index: -sizes[index])
+    for index in (index for index in biggest_first if sizes[index] >= LARGE):
+        found[index] = order(index, Limits(memory_bytes=memory_bytes), work.teller(index))
+    alone = Limits(threads=1, memory_bytes=max(2**24, memory_bytes // cores))
+    pool = ThreadPoolExecutor(cores)
+    try:
+        small = [index for index in biggest_first if sizes[index] < LARGE]
+        found.update(zip(small, pool.map(lambda index: order(index, alone, work.teller(index)), small), strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [found[index] for index in range(len(sizes))]
+
+
+class _Work:
+    """How far all orderings are together; a group's share grows faster than its rows."""
+
+    def __init__(self, sizes: Sequence[int], tell: Callable[[int, float], None]) -> None:
+        self._sizes, self._tell, self._lock = sizes, tell, Lock()
+        self._picked = [0] * len(sizes)
+        self._rows, self._done = 0, 0.0
+        self._total = sum(size**1.5 for size in sizes)
+
+    def teller(self, index: int) -> Tell:
+        """What the ordering of one group tells."""
+
+        def tell(picked: int, total: int) -> None:
+            with self._lock:
+                self._rows += picked - self._picked[index]
+                self._done += (picked - self._picked[index]) * total**0.5
+                self._picked[index] = picked
+                self._tell(self._rows, min(1.0, self._done / self._total))
+
+        return tell
