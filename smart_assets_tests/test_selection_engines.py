@@ -27,7 +27,7 @@ def with_torch(vectors: Matrix, objective: Objective) -> GreedyOrdering:
     """The GPU's code on CPU tensors."""
     ground = GroundSet.of(vectors)
     products = TorchProducts(ground, "cpu", 2**24)
-    return GreedyOrdering(*pick(ground, products, objective, len(ground), Limits(), lambda done: None))
+    return GreedyOrdering(*pick(ground, products, objective, len(ground), Limits(), lambda *_: None))
 
 
 ENGINES = {"cpu": on_cpu, "torch": with_torch}
@@ -147,13 +147,13 @@ def test_vectors_that_cancel_have_no_centre_and_an_order() -> None:
 @pytest.mark.parametrize("objective", [GraphCut(), LogDeterminant(), FacilityLocation()], ids=lambda one: one.name)
 def test_progress_is_told_and_can_end_the_ordering(objective: Objective) -> None:
     vectors = np.random.default_rng(7).normal(size=(3000, 8))
-    told: list[tuple[int, int]] = []
-    greedy_ordering(vectors, objective, tell=lambda done, total: told.append((done, total)))
+    told: list[tuple[int, float]] = []
+    greedy_ordering(vectors, objective, tell=lambda done, share: told.append((done, share)))
     assert told == sorted(told)
-    assert told[-1] == (3000, 3000)
+    assert told[-1] == (3000, 1.0)
     assert len(told) > 2
 
-    def enough(done: int, total: int) -> None:
+    def enough(done: int, share: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

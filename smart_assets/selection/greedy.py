@@ -30,8 +30,9 @@ SUBMODLIB_VERSION = "submodlib-1"
 GPU_WORTH_PAIRS = 10_000**2
 """Pairs of a ground set from which on `auto` looks for a GPU: below, a CPU needs a second or two."""
 
-Tell = Callable[[int, int], None]
-"""Is told now and then of the picks made so far, and of how many there will be. What it raises ends the ordering."""
+Tell = Callable[[int, float], None]
+"""Is told now and then of the picks made so far, and of the share in [0, 1] of all work that is done, as far as can
+be foreseen. What it raises ends the ordering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ def greedy_ordering(
         raise BudgetError(f"the budget of an ordering must be at least 1; got {budget}")
     found = _resolve(engine, len(ground), objective)
     inform = tell or (lambda *_: None)
-    picks = _ENGINES[found](ground, objective, count, limits or Limits(), lambda done: inform(done, count))
-    inform(count, count)
+    picks = _ENGINES[found](ground, objective, count, limits or Limits(), inform)
+    inform(count, 1.0)
     return GreedyOrdering(*picks, found)
 
 
@@ -130,10 +131,9 @@ def _require_cuda() -> None:
 
 
 Picks = tuple[Indices, Gains]
-Inform = Callable[[int], None]
 
 
-def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Inform) -> Picks:
+def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Tell) -> Picks:
     from smart_assets.selection.engines.cpu_products import CpuProducts
     from smart_assets.selection.engines.threads import threads, usable_cores
 
@@ -141,7 +141,7 @@ def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limit
         return pick(ground, CpuProducts(ground, shared), objective, count, limits, inform)
 
 
-def _on_cuda(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Inform) -> Picks:
+def _on_cuda(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Tell) -> Picks:
     from smart_assets.selection.engines.torch_products import TorchProducts
 
     products = TorchProducts(ground, "cuda", limits.memory_bytes)
@@ -158,7 +158,7 @@ def _by_submodlib(ground: "GroundSet", objective: Objective, count: int, *_: obj
     return picks, objective.ordered_gains(unit, picks)
 
 
-_ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, Inform], Picks]] = {
+_ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, Tell], Picks]] = {
     "cpu": _on_cpu,
     "cuda": _on_cuda,
     "submodlib": _by_submodlib,
@@ -166,7 +166,7 @@ _ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, Inform], P
 
 
 def pick(
-    ground: "GroundSet", products: "Products", objective: Objective, count: int, limits: Limits, inform: Inform
+    ground: "GroundSet", products: "Products", objective: Objective, count: int, limits: Limits, inform: Tell
 ) -> Picks:
     """Picks and gains (count,) by the engine of the objective, with products on any device."""
     from smart_assets.selection.engines.facility_location import facility_location_picks

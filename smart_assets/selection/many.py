@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import mul
 from threading import Lock
 
 from smart_assets.selection.greedy import GreedyOrdering, Limits, Tell
@@ -27,7 +28,7 @@ def order_many(
     Returns:
         The orderings, as the groups stand.
     """
-    from smart_assets.selection.engines.threads import usable_cores
+    from smart_assets.selection.engines.threads import products_on_one_thread, usable_cores
 
     cores = usable_cores()
     work = _Work(sizes, tell)
@@ -38,8 +39,10 @@ def order_many(
     alone = Limits(threads=1, memory_bytes=max(2**24, memory_bytes // cores))
     pool = ThreadPoolExecutor(cores)
     try:
-        small = [index for index in biggest_first if sizes[index] < LARGE]
-        found.update(zip(small, pool.map(lambda index: order(index, alone, work.teller(index)), small), strict=True))
+        with products_on_one_thread():
+            small = [index for index in biggest_first if sizes[index] < LARGE]
+            made = pool.map(lambda index: order(index, alone, work.teller(index)), small)
+            found.update(zip(small, made, strict=True))
     finally:
         pool.shutdown(cancel_futures=True)
     return [found[index] for index in range(len(sizes))]
@@ -49,19 +52,17 @@ class _Work:
     """How far all orderings are together; a group's share grows faster than its rows."""
 
     def __init__(self, sizes: Sequence[int], tell: Callable[[int, float], None]) -> None:
-        self._sizes, self._tell, self._lock = sizes, tell, Lock()
-        self._picked = [0] * len(sizes)
-        self._rows, self._done = 0, 0.0
-        self._total = sum(size**1.5 for size in sizes)
+        self._tell, self._lock = tell, Lock()
+        self._picked, self._shares = [0] * len(sizes), [0.0] * len(sizes)
+        self._work = [size**1.5 for size in sizes]
+        self._total = sum(self._work)
 
     def teller(self, index: int) -> Tell:
         """What the ordering of one group tells."""
 
-        def tell(picked: int, total: int) -> None:
+        def tell(picked: int, share: float) -> None:
             with self._lock:
-                self._rows += picked - self._picked[index]
-                self._done += (picked - self._picked[index]) * total**0.5
-                self._picked[index] = picked
-                self._tell(self._rows, min(1.0, self._done / self._total))
+                self._picked[index], self._shares[index] = picked, share
+                self._tell(sum(self._picked), min(1.0, sum(map(mul, self._shares, self._work)) / self._total))
 
         return tell

@@ -20,37 +20,60 @@ from smart_assets.selection.engines.windows import TELL_EVERY
 
 BYTES_PER_PAIR = 8
 _BATCH = 256  # candidates bounded by one product
+_ALL_BOUNDS = 0.5  # passes: each product serves two rows
+_PICKING = 0.2  # passes that picking by pairs takes, about
 _ROUNDING = 1e-9  # more than two sums of one inner product in float64 can differ
 _SAMPLE = 256  # rows by which the pairs are estimated
 
 
 def facility_location_picks(
-    ground: GroundSet, products: Products, count: int, memory_bytes: int, tell: Callable[[int], None]
+    ground: GroundSet, products: Products, count: int, memory_bytes: int, tell: Callable[[int, float], None]
 ) -> tuple[Ids, Values]:
     """Picks and gains (count,) of the whole ground set; pairs may take two thirds of the memory."""
+    course = _Course(count, tell)
     picks, gains = np.empty(count, dtype=np.int64), np.empty(count)
     cover = np.zeros(len(ground))
+    course.at(0)
     bounds = products.bounds(cover)
+    course.at(0, passed=_ALL_BOUNDS)
     left = np.ones(len(ground), dtype=bool)
     pairs, attempt, done = None, 1, 0
     while done < count and pairs is None:
-        picks[done], gains[done] = _pick_by_products(ground, products, bounds, cover, left)
+        picks[done], gains[done], bounded = _pick_by_products(ground, products, bounds, cover, left)
         done += 1
-        tell(done)
+        course.at(done, passed=bounded / len(ground))
         if done == attempt:
             pairs = _pairs_if_they_fit(products, cover, memory_bytes * 2 // 3 // BYTES_PER_PAIR)
+            course.at(done, passed=0.0 if pairs is None else 1.0, paired=pairs is not None)
             attempt += max(1, attempt // 2)
             if done == 1 and pairs is None:
                 bounds = np.where(left, products.bounds(cover), -np.inf)
+                course.at(done, passed=_ALL_BOUNDS)
     if pairs is not None:
-        _pick_by_pairs(ground, pairs, (cover, left), products.slack, (picks, gains, done), tell)
+        _pick_by_pairs(ground, pairs, (cover, left), products.slack, (picks, gains, done), course)
     return picks, gains
+
+
+class _Course:
+    """How far the work is, in passes over all pairs of rows, which take most of the time."""
+
+    def __init__(self, count: int, tell: Callable[[int, float], None]) -> None:
+        self._count, self._tell = count, tell
+        self._passed, self._paired = 0.0, False
+
+    def at(self, done: int, passed: float = 0.0, paired: bool = False) -> None:
+        """Take note of the picks so far, of passes made since the last time, and that the pairs are there."""
+        self._passed += passed
+        self._paired |= paired
+        to_come = _PICKING * (1 - done / self._count) + (0.0 if self._paired else _ALL_BOUNDS + 1.0)
+        picked = _PICKING * done / self._count
+        self._tell(done, (self._passed + picked) / (self._passed + picked + to_come))
 
 
 def _pick_by_products(
     ground: GroundSet, products: Products, bounds: Values, cover: Values, left: NDArray[np.bool_]
-) -> tuple[int, float]:
-    """The next pick and its gain. Bounds are brought up to date where that was needed, and the cover after the pick."""
+) -> tuple[int, float, int]:
+    """The next pick, its gain, and how many candidates were bounded anew for it; the pick is covered."""
     vectors = (ground.rows, ground.scales)
     fresh = np.zeros(len(bounds), dtype=bool)
     exact = np.zeros(len(bounds), dtype=bool)
@@ -72,7 +95,7 @@ def _pick_by_products(
             best, best_gain, best_near = top, gain, (near[0][:kept], near[1][:kept])
     kernels.gain_by_pairs(*vectors, best, *best_near, cover, True)
     bounds[best], left[best] = -np.inf, False
-    return best, best_gain
+    return best, best_gain, int(fresh.sum())
 
 
 def _near(similarities: Values, cover: Values) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -94,7 +117,7 @@ def _pick_by_pairs(
     state: tuple[Values, NDArray[np.bool_]],
     slack: float,
     record: tuple[Ids, Values, int],
-    tell: Callable[[int], None],
+    course: _Course,
 ) -> None:
     """Lazy greedy for the picks that are left to make."""
     cover, left = state
@@ -115,4 +138,4 @@ def _pick_by_pairs(
             *(keys, order, size),
             *(picks, gains, done, limit),
         )
-        tell(done)
+        course.at(done)

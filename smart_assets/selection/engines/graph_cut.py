@@ -77,7 +77,7 @@ def _kinds(cosines: Values) -> tuple[NDArray[np.uint8], Values]:
 
 
 def graph_cut_picks(
-    ground: GroundSet, products: Products, redundancy_weight: float, count: int, tell: Callable[[int], None]
+    ground: GroundSet, products: Products, redundancy_weight: float, count: int, tell: Callable[[int, float], None]
 ) -> tuple[Ids, Values]:
     """Picks and gains (count,) of the whole ground set."""
     state = GraphCutGains(ground, products, redundancy_weight, count)

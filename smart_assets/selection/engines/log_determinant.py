@@ -79,7 +79,7 @@ class LogDeterminantGains:
 
 
 def log_determinant_picks(
-    ground: GroundSet, products: Products, regularization: float, count: int, tell: Callable[[int], None]
+    ground: GroundSet, products: Products, regularization: float, count: int, tell: Callable[[int, float], None]
 ) -> tuple[Ids, Values]:
     """Picks and gains (count,) of the whole ground set."""
     state = LogDeterminantGains(ground, products, regularization, count)

@@ -7,8 +7,8 @@ the blocks share the cores and not each block all of them.
 import os
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Lock, local
+from contextlib import AbstractContextManager, contextmanager
+from threading import local
 from typing import TypeVar
 
 import numpy as np
@@ -57,30 +57,21 @@ class Threads:
             self._pool.shutdown(cancel_futures=True)
 
 
-_products_lock = Lock()
-_orderings = 0
-_limit: threadpool_limits | None = None
-
-
 @contextmanager
 def threads(count: int) -> Generator[Threads]:
-    """Threads for the time of one ordering. While there is any, NumPy's products are kept to one thread each."""
-    _hold_products(1)
+    """Threads for the time of one ordering."""
     shared = Threads(count)
     try:
-        yield shared
+        with products_on_one_thread():
+            yield shared
     finally:
         shared.close()
-        _hold_products(-1)
 
 
-def _hold_products(change: int) -> None:
-    """The limit holds for the whole process: the first of several orderings sets it, and the last lifts it."""
-    global _orderings, _limit  # noqa: PLW0603
-    with _products_lock:
-        _orderings += change
-        if _orderings and _limit is None:
-            _limit = threadpool_limits(1, user_api="blas")
-        elif not _orderings and _limit is not None:
-            _limit.restore_original_limits()
-            _limit = None
+def products_on_one_thread() -> AbstractContextManager[object]:
+    """Keep NumPy's products to one thread each; the outermost of nested contexts decides.
+
+    Of several threads only the one that came first decides, so a caller that orders in threads of its own holds this
+    around all of them.
+    """
+    return threadpool_limits(1, user_api="blas")
