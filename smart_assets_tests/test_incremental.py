@@ -9,10 +9,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.embedding.index import nearest_rows
 from smart_assets.errors import BudgetError, SmartError, UpstreamMissingError
 from smart_assets.lineage.graph import batches, closure, find_partitions
 from smart_assets.lineage.materialize import Outcome, materialize
 from smart_assets.pipeline.step import AssetPartition, RunContext
+from smart_assets.pipeline.verdicts import orderings_reproduce
+from smart_assets.selection.approximate import NearestNeighbours
+from smart_assets.selection.objectives import FacilityLocation, GraphCut
+from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.projects import SMALL_TASKS, rows, write_project, write_tasks
 
@@ -221,3 +226,65 @@ def test_hostile_task_names_reach_the_subset_and_no_path(tmp_path: Path) -> None
     folder = project.store.artifact(outcomes["selected_subset[20|smart]"].manifest)
     assert set(pq.read_table(folder / "subset.parquet")["task"].to_pylist()) <= set(names)
     assert {path.name for path in tmp_path.iterdir()} == {"smart.yaml", "tasks", "one", ".smart"}
+
+
+def with_selection(project: Project, text: str) -> Project:
+    """The same project with a `selection` section."""
+    path = project.root / "smart.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+    return load_project(path)
+
+
+def groups_of(outcome: Outcome, project: Project) -> list[dict[str, Any]]:
+    return pq.read_table(project.store.artifact(outcome.manifest) / "groups.parquet").to_pylist()
+
+
+def test_large_groups_are_approximated_where_asked_for_and_say_so(project: Project) -> None:
+    changed = with_selection(project, "selection: {approximate_above: 15, approximation: nearest_neighbours}\n")
+    outcomes = make(changed, "selected_subset")
+    made = outcomes["instance_orderings[small]"].manifest
+    groups = groups_of(outcomes["instance_orderings[small]"], changed)
+    large = [group for group in groups if group["rows"] > 15]
+    assert large
+    assert [group["exact"] for group in groups] == [group["rows"] <= 15 for group in groups]
+    assert {group["engine"] for group in large} == {"approximate-1 nearest_neighbours(neighbours=64)"}
+    assert made.made["groups ordered"] == made.summary["approximate orderings"] == len(large)
+    assert "similarity_index[small]" in outcomes
+    assert orderings_reproduce(changed, "small").passed
+
+
+def test_a_group_that_is_most_of_its_source_finds_its_neighbours_in_the_index(tmp_path: Path) -> None:
+    settings = {
+        "selection": {"approximate_above": 10, "approximation": {"name": "nearest_neighbours", "neighbours": 5}}
+    }
+    project = write_project(tmp_path, {"alpha": rows(1, 60)}, settings)
+    searched: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "smart_assets.pipeline.instance_orderings.nearest_rows",
+            lambda index, vectors, count: searched.append(count) or nearest_rows(index, vectors, count),
+        )
+        outcomes = make(project, "instance_orderings")
+    assert searched == [10]
+    assert orderings_reproduce(project, "small").passed
+    [group] = groups_of(outcomes["instance_orderings[small]"], project)
+    assert not group["exact"]
+    assert 0 < group["value"] <= group["rows"]
+
+
+def test_other_objectives_stay_exact_under_nearest_neighbours() -> None:
+    selection = Selection(approximate_above=1)
+    assert selection.approximation_of(FacilityLocation(), 2) == NearestNeighbours()
+    assert selection.approximation_of(FacilityLocation(), 1) is None
+    assert selection.approximation_of(GraphCut(), 2) is None
+
+
+def test_the_other_engine_orders_again_and_a_larger_memory_does_not(project: Project) -> None:
+    roomy = with_selection(project, "selection: {memory_gib: 5}\n")
+    assert made_again(make(roomy, "selected_subset")) == []
+    path = project.root / "smart.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("memory_gib: 5", "engine: submodlib"), encoding="utf-8")
+    changed = load_project(path)
+    made = make(changed, "instance_orderings")["instance_orderings[small]"].manifest
+    assert made.made["groups reused"] == 0
+    assert {row["engine"] for row in groups_of(Outcome(made, False), changed)} == {"submodlib-1"}

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import types
+from numba.core.caching import _CacheImpl
 
 from smart_assets.errors import SelectionError
-from smart_assets.selection.engines import facility_location, windows
+from smart_assets.selection.engines import facility_location, kernels, windows
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.torch_products import TorchProducts, bytes_needed
 from smart_assets.selection.greedy import GreedyOrdering, Limits, greedy_ordering, pick, unit_rows
@@ -199,6 +201,15 @@ def test_a_device_too_small_is_refused_before_anything_is_sent() -> None:
     ):
         TorchProducts(ground, "cpu", needed - 1)
     TorchProducts(ground, "cpu", needed)
+
+
+def test_loops_compile_where_no_folder_can_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_CacheImpl, "_locator_classes", [])
+
+    def double(value: float) -> float:
+        return 2 * value
+
+    assert kernels._compiled(types.float64)(double)(1.5) == 3.0
 
 
 @pytest.mark.gpu

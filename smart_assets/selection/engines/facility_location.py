@@ -42,7 +42,7 @@ def facility_location_picks(
         picks[done], gains[done], bounded = _pick_by_products(ground, products, bounds, cover, left)
         done += 1
         course.at(done, passed=bounded / len(ground))
-        if done == attempt:
+        if done == attempt and done < count:
             pairs = _pairs_if_they_fit(products, cover, memory_bytes * 2 // 3 // BYTES_PER_PAIR)
             course.at(done, passed=0.0 if pairs is None else 1.0, paired=pairs is not None)
             attempt += max(1, attempt // 2)

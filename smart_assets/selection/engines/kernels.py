@@ -36,7 +36,15 @@ def _compiled(*arguments: Any, fast: tuple[str, ...] = ()) -> Callable[[_Functio
     """Compile for these arguments, rows in 32 and 64 bits, or take it from the disk."""
     widths = [types.Array(kind, 2, "C", readonly=True) for kind in (types.float32, types.float64)]
     each = [tuple(width if argument is _ROWS else argument for argument in arguments) for width in widths]
-    return njit(each if _ROWS in arguments else each[:1], cache=True, nogil=True, fastmath=set(fast))
+    signatures = each if _ROWS in arguments else each[:1]
+
+    def compiled(function: _Function) -> _Function:
+        try:
+            return njit(signatures, cache=True, nogil=True, fastmath=set(fast))(function)
+        except RuntimeError:  # no folder to keep it in: a read-only installation without a home
+            return njit(signatures, cache=False, nogil=True, fastmath=set(fast))(function)
+
+    return compiled
 
 
 @_compiled(_ROWS, fast=_SUMS)
