@@ -269,7 +269,7 @@ def test_a_group_that_is_most_of_its_source_finds_its_neighbours_in_the_index(tm
     assert orderings_reproduce(project, "small").passed
     [group] = groups_of(outcomes["instance_orderings[small]"], project)
     assert not group["exact"]
-    assert 0 < group["value"] <= group["rows"]
+    assert 0 < group["value of a tenth"] < group["value"] <= group["rows"]
 
 
 def test_other_objectives_stay_exact_under_nearest_neighbours() -> None:

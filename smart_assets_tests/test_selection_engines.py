@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import types
-from numba.core.caching import _CacheImpl
+from numba.core.caching import CacheImpl
 
 from smart_assets.errors import SelectionError
 from smart_assets.selection.engines import facility_location, kernels, windows
@@ -204,7 +204,7 @@ def test_a_device_too_small_is_refused_before_anything_is_sent() -> None:
 
 
 def test_loops_compile_where_no_folder_can_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_CacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
 
     def double(value: float) -> float:
         return 2 * value

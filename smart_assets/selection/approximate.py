@@ -22,7 +22,7 @@ APPROXIMATION_VERSION = "approximate-1"
 """Keys stored approximate orderings: change it with anything that can change a pick or a gain."""
 
 SAMPLED_ROWS = 2000
-"""Rows by which `sampled_values` estimates. One of its values misses by at most 1.1% of n, one standard error."""
+"""Rows by which `sampled_values` estimates: the standard error of a value is then at most 1.1% of n."""
 
 _SEED = 23
 
@@ -55,11 +55,11 @@ class NearestNeighbours:
 
 @dataclass(frozen=True, slots=True)
 class StochasticGreedy:
-    """Each pick is the best of ceil(n / k ln(1 / epsilon)) random ones of those left, by its true gain.
+    """Pick t is the best of ceil(n / t ln(1 / epsilon)) random ones of those left, by its true gain.
 
-    Mirzasoleiman et al. 2015, "Lazier than lazy greedy": of a monotone objective the k picks together reach at least
-    1 - 1/e - epsilon of the best value, in expectation. That holds for all k picks and for no prefix of them: order
-    by the budget that will be used.
+    Mirzasoleiman et al. 2015, "Lazier than lazy greedy": with samples of at least n / k ln(1 / epsilon) for k picks, a
+    monotone objective reaches at least 1 - 1/e - epsilon of its best value in expectation. They fix k; samples that
+    shrink as n / t give every prefix at least what it asks for, for ln(k) times the work.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -49,7 +49,7 @@ def sparse_facility_location_picks(
 ) -> tuple[Indices, Gains]:
     """Picks and gains (count,) by the `kept` nearest neighbours of each row, of which it is one itself.
 
-    Takes some 16 bytes for each of n times `kept` pairs, and three times that while they are sorted.
+    Takes some 12 bytes for each of n times `kept` pairs, and three times that while they are sorted.
 
     Raises:
         SelectionError: The neighbours are not (n, m) distinct rows.

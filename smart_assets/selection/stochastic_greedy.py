@@ -37,12 +37,12 @@ def stochastic_picks(
 ) -> tuple[Indices, Gains]:
     """Picks and gains (count,); ties of a sample go to the lowest index."""
     rng = np.random.default_rng(approximation.seed)
-    sampled = sample_size(len(ground), count, approximation.epsilon)
     left = np.arange(len(ground))
     picks, gains = np.empty(count, dtype=np.int64), np.empty(count)
     with threads(usable_cores()) as shared:
         marginal = _marginal(ground, objective, shared)
         for done in range(count):
+            sampled = sample_size(len(ground), done + 1, approximation.epsilon)
             places = rng.choice(len(left), min(sampled, len(left)), replace=False, shuffle=False)
             found = marginal.gains(left[places])
             best = np.lexsort((left[places], -found))[0]
@@ -55,9 +55,9 @@ def stochastic_picks(
     return picks, gains
 
 
-def sample_size(size: int, count: int, epsilon: float) -> int:
-    """How many of `size` elements each of `count` picks looks at; fewer where fewer are left."""
-    return math.ceil(size / count * -math.log(epsilon))
+def sample_size(size: int, pick: int, epsilon: float) -> int:
+    """How many of `size` elements a pick, counted from 1, looks at; fewer where fewer are left."""
+    return math.ceil(size / pick * -math.log(epsilon))
 
 
 def covered(ground: GroundSet, sample: Indices, order: Indices) -> Gains:
