@@ -10,7 +10,8 @@ from numba import types
 from numba.core.caching import CacheImpl
 
 from smart_assets.errors import SelectionError
-from smart_assets.selection.engines import facility_location, kernels, windows
+from smart_assets.selection.engines import facility_location, windows
+from smart_assets.selection.engines.compiled import compiled
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.torch_products import TorchProducts, bytes_needed
 from smart_assets.selection.greedy import GreedyOrdering, Limits, greedy_ordering, pick, unit_rows
@@ -209,7 +210,7 @@ def test_loops_compile_where_no_folder_can_keep_them(monkeypatch: pytest.MonkeyP
     def double(value: float) -> float:
         return 2 * value
 
-    assert kernels._compiled(types.float64)(double)(1.5) == 3.0
+    assert compiled(types.float64)(double)(1.5) == 3.0
 
 
 @pytest.mark.gpu

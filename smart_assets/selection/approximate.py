@@ -122,12 +122,12 @@ def approximate_ordering(
             from smart_assets.selection.sparse_facility_location import sparse_facility_location_picks
 
             picks = sparse_facility_location_picks(ground, kept, neighbours, count, inform)
-        case StochasticGreedy():
+        case StochasticGreedy(epsilon, seed):
             if neighbours is not None:
                 raise SelectionError("stochastic_greedy uses no neighbours: pass None, or use nearest_neighbours")
             from smart_assets.selection.stochastic_greedy import stochastic_picks
 
-            picks = stochastic_picks(ground, objective, approximation, count, inform)
+            picks = stochastic_picks(ground, objective, epsilon, seed, count, inform)
     inform(count, 1.0)
     return GreedyOrdering(*picks, approximation.label, exact=False)
 

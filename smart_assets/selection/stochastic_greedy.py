@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.selection.approximate import StochasticGreedy
 from smart_assets.selection.engines.ground_set import GroundSet, row_blocks
 from smart_assets.selection.engines.threads import Threads, threads, usable_cores
 from smart_assets.selection.greedy import Tell
@@ -33,16 +32,16 @@ class Marginal(Protocol):
 
 
 def stochastic_picks(
-    ground: GroundSet, objective: Objective, approximation: StochasticGreedy, count: int, tell: Tell
+    ground: GroundSet, objective: Objective, epsilon: float, seed: int, count: int, tell: Tell
 ) -> tuple[Indices, Gains]:
     """Picks and gains (count,); ties of a sample go to the lowest index."""
-    rng = np.random.default_rng(approximation.seed)
+    rng = np.random.default_rng(seed)
     left = np.arange(len(ground))
     picks, gains = np.empty(count, dtype=np.int64), np.empty(count)
     with threads(usable_cores()) as shared:
         marginal = _marginal(ground, objective, shared)
         for done in range(count):
-            sampled = sample_size(len(ground), done + 1, approximation.epsilon)
+            sampled = sample_size(len(ground), done + 1, epsilon)
             places = rng.choice(len(left), min(sampled, len(left)), replace=False, shuffle=False)
             found = marginal.gains(left[places])
             best = np.lexsort((left[places], -found))[0]

@@ -6,14 +6,14 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.selection.engines import kernels
+from smart_assets.selection.engines import kernels, pair_kernels
 from smart_assets.selection.engines.ground_set import GroundSet, row_blocks
 from smart_assets.selection.engines.products import Ids, Pairs, Values
 from smart_assets.selection.engines.threads import Threads
 
 _TALL, _WIDE = 256, 1024  # a block of similarities stays in a core's cache
 _STEP = 4096
-_GATHER_BYTES = 32 * 2**20  # of a thread's block of pairs
+_GATHERED = 2**26  # pairs that a thread gathers at most before it puts them in their places
 
 
 class CpuProducts:
@@ -93,7 +93,7 @@ class CpuProducts:
                     across = slice(start, other.stop)
                     part = self._product(self._unit[block], self._unit[across])
                     sides = (least[block], least[across], sums[block], sums[across])
-                    kernels.add_both(part, *sides, block.start, start)
+                    pair_kernels.add_both(part, *sides, block.start, start)
             with lock:
                 np.add(total, sums, out=total)
 
@@ -105,7 +105,7 @@ class CpuProducts:
 
         def work(block: slice) -> None:
             sums = np.zeros(len(candidates))
-            kernels.add_columns(self._product(self._unit[block], chosen), least[block], sums)
+            pair_kernels.add_columns(self._product(self._unit[block], chosen), least[block], sums)
             with lock:
                 np.add(total, sums, out=total)
 
@@ -134,25 +134,28 @@ class CpuProducts:
             similarities=np.empty(capacity, np.float32),
         )
         taken, lock = [0], Lock()
-        step = min(_TALL, max(8, _GATHER_BYTES // (8 * size)))
+        step = min(_TALL, max(8, _GATHERED // size))
 
         def work(block: slice) -> None:
             if taken[0] > capacity:
                 return
-            shape = (block.stop - block.start, size + 1)  # one more, to be written and not kept
-            rows = self._shared.scratch("rows", shape, np.int32)
-            found = self._shared.scratch("found", shape, np.float32)
-            lengths = pairs.lengths[block]
-            for across in row_blocks(size):
-                part = self._product(self._unit[block], self._unit[across])
-                kernels.append_pairs(part, least[across], across.start, rows, found, lengths)
+            across = list(row_blocks(size, _WIDE))
+            counts = np.empty((len(across), block.stop - block.start), np.int64)
+            most = (1, step * size + 1)  # one more, to be written and not kept; pages that are not written cost nothing
+            rows = self._shared.scratch("rows", most, np.int32)[0]
+            found = self._shared.scratch("found", most, np.float32)[0]
+            at = 0
+            for number, other in enumerate(across):
+                part = self._product(self._unit[block], self._unit[other])
+                at = pair_kernels.append_pairs(part, least[other], other.start, rows, found, at, counts[number])
             with lock:
                 start = taken[0]
-                taken[0] += int(lengths.sum())
-            if start + int(lengths.sum()) > capacity:
+                taken[0] += at
+            if start + at > capacity:
                 return
-            pairs.starts[block] = start + np.cumsum(lengths) - lengths
-            kernels.copy_pairs(rows, found, pairs.starts[block], lengths, pairs.rows, pairs.similarities)
+            pairs.lengths[block] = counts.sum(axis=0)
+            pairs.starts[block] = start + np.cumsum(pairs.lengths[block]) - pairs.lengths[block]
+            pair_kernels.copy_pairs(rows, found, counts, pairs.starts[block], pairs.rows, pairs.similarities)
 
         self._shared.over_blocks(work, size, step)
         return pairs if taken[0] <= capacity else None

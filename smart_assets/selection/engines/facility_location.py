@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.selection.engines import kernels
+from smart_assets.selection.engines import pair_kernels
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.products import Ids, Pairs, Products, Values
 from smart_assets.selection.engines.windows import TELL_EVERY
@@ -89,11 +89,11 @@ def _pick_by_products(
             bounds[stale], fresh[stale] = np.minimum(bounds[stale], products.bounds(cover, stale)), True
             continue
         near = _near(products.project(None, ground.unit(np.array([top]))[0]), cover)
-        gain, kept = kernels.gain_by_pairs(*vectors, top, *near, cover, False)
+        gain, kept = pair_kernels.gain_by_pairs(*vectors, top, *near, cover, False)
         bounds[top], exact[top] = gain, True
         if gain > best_gain or (gain == best_gain and top < best):
             best, best_gain, best_near = top, gain, (near[0][:kept], near[1][:kept])
-    kernels.gain_by_pairs(*vectors, best, *best_near, cover, True)
+    pair_kernels.gain_by_pairs(*vectors, best, *best_near, cover, True)
     bounds[best], left[best] = -np.inf, False
     return best, best_gain, int(fresh.sum())
 
@@ -124,14 +124,14 @@ def _pick_by_pairs(
     picks, gains, done = record
     held = (pairs.starts, pairs.lengths, pairs.rows, pairs.similarities)
     keys = np.empty(len(cover))
-    kernels.bound_all_by_pairs(*held, cover, slack, keys)
+    pair_kernels.bound_all_by_pairs(*held, cover, slack, keys)
     order = np.flatnonzero(left)
     order = order[np.argsort(-keys[order], kind="stable")]
     keys, size = keys[order], len(order)
     stamps = np.full(len(cover), 2 * done)
     while done < len(picks):
         limit = min(len(picks), done + TELL_EVERY)
-        done, size = kernels.pick_by_pairs(
+        done, size = pair_kernels.pick_by_pairs(
             *(ground.rows, ground.scales),
             *held,
             *(cover, slack, stamps),
