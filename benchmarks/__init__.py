@@ -1,0 +1,1 @@
+"""Programs that measure; run from the project's root with `python -m benchmarks.<name>`."""
