@@ -1,4 +1,4 @@
-"""Estimates of time and memory: what must grow, what is refused, and rates that survive JSON; and the benchmark's way."""
+"""Estimates of time and memory: what must grow, what is refused, rates that survive JSON; and the benchmark itself."""
 
 import json
 import subprocess
