@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.cases import CASES, Failed, Measured, Outcome, Results, Row
 from benchmarks.vectors import Vectors, variant
-from smart_assets.selection.estimate import Engine, Estimate, estimate
+from smart_assets.selection.estimate import Estimate, estimate
 from smart_assets.selection.rates import ROWS, Rates, measure_rates
 
 HEIGHT = 9.0
@@ -34,19 +34,16 @@ def markdown_table(results: Results) -> str:
 def estimates_table(results: Results, vectors: Vectors) -> str:
     """Estimated by measured seconds and bytes for every row, rates measured now on a sample of the row's vectors."""
     sampled: dict[tuple[bool, int], Rates] = {}
-    lines = ["| objective | vectors | engine | seconds: estimated / measured | memory: estimated / measured | |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = ["| objective | vectors | seconds: estimated / measured | memory: estimated / measured | |"]
+    lines.append("|---|---|---|---|---|")
     for row in _ordered(results):
         case = CASES[row.case]
         key = (case.nonnegative, row.size)
         if key not in sampled:
             sampled[key] = _rates_for(vectors, row.size, case.nonnegative)
-        engines: tuple[tuple[Engine, Outcome | None], ...] = (("cpu", row.ours), ("submodlib", row.submodlib))
-        for engine, outcome in engines:
-            if isinstance(outcome, Measured):
-                found = estimate((row.size, row.width), case.objective, engine, rates=sampled[key])
-                cells = (case.title, f"{row.size:,}", engine, *_compared(found, outcome))
-                lines.append(f"| {' | '.join(cells)} |")
+        if isinstance(row.ours, Measured):
+            found = estimate((row.size, row.width), case.objective, rates=sampled[key])
+            lines.append(f"| {' | '.join((case.title, f'{row.size:,}', *_compared(found, row.ours)))} |")
     return "\n".join(lines)
 
 

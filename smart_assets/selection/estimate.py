@@ -146,7 +146,7 @@ def _graph_cut(work: _Work) -> _Cost:
     return _Cost(
         alone=rates.call + work.picks * rates.graph_cut_pick * wider * grown + rates.read * work.size * work.width,
         together=0.0,
-        bytes=110 * work.size + 3000 * work.width,
+        bytes=110 * work.size + 4 * min(work.size, 750) * work.width,
     )
 
 
@@ -165,7 +165,7 @@ def _log_determinant(work: _Work) -> _Cost:
     return _Cost(
         alone=rates.call + picks * rates.log_determinant_pick * (width / rates.width) ** _WIDTH_POWER,
         together=size * width * (steps * _NARROW + anew * width) * work.products[1],
-        bytes=150 * size + 8 * (4 * width + 2048 * rates.threads) * width + 6e6,
+        bytes=150 * size + 8 * width * (4 * min(size, width) + 2 * rates.threads * min(size, 1536)),
     )
 
 

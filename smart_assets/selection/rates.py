@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from smart_assets.errors import SelectionError
-from smart_assets.selection.greedy import greedy_ordering
+from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
 
 if TYPE_CHECKING:
@@ -127,9 +127,11 @@ def cuda_rates() -> tuple[float, float]:
 @cache
 def submodlib_seconds(objective: Objective) -> tuple[int, float]:
     """A number of vectors, and the seconds that submodlib takes for them."""
-    vectors = clustered_vectors(_SUBMODLIB_ROWS, _WIDTH)
-    greedy_ordering(vectors[:_TINY_ROWS], objective, engine="submodlib")
-    return len(vectors), _fastest(lambda: greedy_ordering(vectors, objective, engine="submodlib"))
+    from smart_assets.selection.engines.submodlib import submodlib_picks
+
+    unit = unit_rows(clustered_vectors(_SUBMODLIB_ROWS, _WIDTH))
+    submodlib_picks(unit[:_TINY_ROWS], objective, 1)
+    return len(unit), _fastest(lambda: submodlib_picks(unit, objective, len(unit) - 1))
 
 
 @cache
