@@ -29,3 +29,15 @@ class Progress:
         self._told, spent = now, now - self._start
         left = spent * (1 - share) / share
         self._log(f"{self._what}: {rows:,} {self._unit}, {share:.0%}, {rows / spent:,.1f}/s, {left:,.0f} s left")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

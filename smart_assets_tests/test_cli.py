@@ -45,7 +45,7 @@ def project(made: Path, tmp_path: Path) -> Path:
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     shown = smart("--help", cwd=tmp_path).stdout
-    for command in ("init", "run", "status", "export", "tasks", "sql", "dev", "sample"):
+    for command in ("init", "run", "plan", "export", "tasks", "sql", "dev", "sample"):
         assert command in shown
     program = "import sys, smart_assets.cli.main; print(len(sys.modules), [n for n in ('dagster', 'pydantic', 'torch', "
     program += "'numpy', 'pyarrow') if n in sys.modules])"
@@ -124,11 +124,13 @@ def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
     assert re.search(r"graph_cut\(.*\): at temperature 1 .* equal tasks of 2; `max_tasks: auto` takes 2\n", shown)
 
 
-def test_status_says_what_is_out_of_date_and_why(project: Path) -> None:
-    assert "finetuned_checkpoint[10|smart]" in smart("status", cwd=project).stdout
+def test_the_plan_says_what_is_out_of_date_why_and_what_it_costs(project: Path) -> None:
+    assert "finetuned_checkpoint[10|smart]" in smart("plan", cwd=project).stdout
     write_tasks(project / "tasks", {"more": [{"t": "new", **row} for row in rows(4, 5)]})
-    shown = smart("status", cwd=project).stdout
+    shown = smart("plan", cwd=project).stdout
     assert "1 file new: more.jsonl" in shown
+    assert "task `new` is new (5 rows)" in shown
+    assert "5 rows to embed" in shown
     assert "waiting" in shown
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from smart_assets.embedding import embed
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.embed import embed_prompts, task_means
+from smart_assets.embedding.encoder import Batch
+from smart_assets.embedding.vectors import normalized
 from smart_assets.errors import EmbeddingError, StoreError
 
 WIDTH = 8
@@ -30,23 +33,35 @@ class HashEncoder:
 
     version: str = "v1"
     batch_size: int = 16
-    max_length: int = 64
     dies_after: int | None = None
     read: Counter[str] = field(default_factory=Counter)
-    batches: list[list[str]] = field(default_factory=list)
+    loaded: bool = False
 
-    def encode(self, prompts: Sequence[str]) -> NDArray[np.float32]:
-        self.read.update(prompts)
-        self.batches.append(list(prompts))
-        if self.dies_after is not None and self.read.total() > self.dies_after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return np.stack([vector_of(prompt) for prompt in prompts])
+    def load(self) -> None:
+        self.loaded = True
+
+    def batches(self, prompts: Sequence[str]) -> list[Batch]:
+        assert self.loaded
+        order = np.argsort([-len(prompt) for prompt in prompts], kind="stable")
+        rows = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
+        return [Batch(own, len(own), {"texts": [prompts[row] for row in own]}) for own in rows]
+
+    def encode_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
+        for batch in reversed(batches):  # in any order
+            texts = batch.features["texts"]
+            self.read.update(texts)
+            if self.dies_after is not None and self.read.total() > self.dies_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield batch, self.vectors(texts)
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return 3 * np.stack([vector_of(text) for text in texts])
 
 
 class ZeroEncoder(HashEncoder):
-    def encode(self, prompts: Sequence[str]) -> NDArray[np.float32]:
-        vectors = super().encode(prompts)
-        vectors[[prompt == "bad" for prompt in prompts]] = np.float32(prompts[0] == "nan") * np.nan
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = super().vectors(texts)
+        vectors[[text == "bad" for text in texts]] = np.float32(texts[0] == "nan") * np.nan
         return vectors
 
 
@@ -66,6 +81,26 @@ def numbered(count: int) -> dict[str, str]:
 
 def silent(line: str) -> None:
     """Take a line of the log."""
+
+
+def embedded(
+    prompts: dict[str, str], encoder: HashEncoder, known: VectorCache, log: Callable[[str], None] = silent
+) -> NDArray[np.float32]:
+    """Embed what is not known, and return all vectors."""
+    rows = known.rows_of(list(prompts))
+    missing = [pair for pair, row in zip(prompts.items(), rows.tolist(), strict=True) if row < 0]
+    embed_prompts(iter(missing), len(missing), encoder, known, log)
+    return taken(known, list(prompts))
+
+
+def taken(known: VectorCache, prompt_hashes: Sequence[str]) -> NDArray[np.float32]:
+    vectors = np.empty((len(prompt_hashes), known.width), np.float32)
+    known.fill(known.rows_of(prompt_hashes), vectors)
+    return vectors
+
+
+def unseen(known: VectorCache, prompts: dict[str, str]) -> int:
+    return int((known.rows_of(list(prompts)) < 0).sum())
 
 
 def check(prompts: dict[str, str], vectors: NDArray[np.float32]) -> None:
@@ -92,10 +127,10 @@ def test_any_sequence_of_prompt_sets_embeds_each_prompt_once(steps: list[set[str
             if isinstance(step, set):
                 prompts = by_hash(sorted(step))
                 seen |= prompts
-                check(prompts, embed_prompts(prompts, encoder, known, silent))
+                check(prompts, embedded(prompts, encoder, known))
                 continue
             if step == "A" and seen:
-                np.save(artifact, known.take(list(seen)))
+                np.save(artifact, taken(known, list(seen)))
                 committed = list(seen)
                 known.drop_segments()
                 assert not segments(folder / "v1")
@@ -111,33 +146,33 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from smart_assets_tests.test_embedding_embed import *\n"
         f"known = VectorCache(Path({str(tmp_path)!r}), 'v1', silent)\n"
-        "embed_prompts(numbered(3000), HashEncoder(dies_after=2500), known, silent)\n"
+        "embedded(numbered(3000), HashEncoder(dies_after=2500), known)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], check=False, cwd=Path(__file__).parent.parent)
     assert run.returncode == -signal.SIGKILL
     encoder = HashEncoder()
     known = VectorCache(tmp_path, "v1", silent)
-    assert known.count_unseen(prompts) == 3000 - 2 * 1024
-    check(prompts, embed_prompts(prompts, encoder, known, silent))
-    assert encoder.read.total() == 3000 - 2 * 1024
+    left = unseen(known, prompts)
+    assert 3000 - 2500 <= left <= 3000 - 2 * 1024
+    check(prompts, embedded(prompts, encoder, known))
+    assert encoder.read.total() == left
 
 
-def test_a_run_with_nothing_new_calls_no_encoder_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_run_with_nothing_new_loads_no_encoder_and_writes_nothing(tmp_path: Path) -> None:
     prompts = numbered(20)
-    embed_prompts(prompts, HashEncoder(), VectorCache(tmp_path, "v1", silent), silent)
+    embedded(prompts, HashEncoder(), VectorCache(tmp_path, "v1", silent))
     before = segments(tmp_path)
-    encoder, lines = HashEncoder(), list[str]()
+    encoder = HashEncoder()
     reverse = dict(reversed(prompts.items()))
-    check(reverse, embed_prompts(reverse, encoder, VectorCache(tmp_path, "v1", silent), lines.append))
-    assert not encoder.read
+    check(reverse, embedded(reverse, encoder, VectorCache(tmp_path, "v1", silent)))
+    assert not encoder.loaded
     assert segments(tmp_path) == before
-    assert lines == ["20 prompts, 0 of them to embed"]
 
 
 def test_another_encoder_version_sees_none_of_the_vectors(tmp_path: Path) -> None:
     prompts = numbered(5)
-    embed_prompts(prompts, HashEncoder(), VectorCache(tmp_path, "v1", silent), silent)
-    assert VectorCache(tmp_path, "v2", silent).count_unseen(prompts) == 5
+    embedded(prompts, HashEncoder(), VectorCache(tmp_path, "v1", silent))
+    assert unseen(VectorCache(tmp_path, "v2", silent), prompts) == 5
 
 
 def truncate(path: Path) -> None:
@@ -165,35 +200,51 @@ def test_a_damaged_segment_is_named_and_its_prompts_embedded_again(
 ) -> None:
     first, second = numbered(10), by_hash(["other", "another"])
     known = VectorCache(tmp_path, "v1", silent)
-    embed_prompts(first, HashEncoder(), known, silent)
+    embedded(first, HashEncoder(), known)
     damaged = segments(tmp_path)[0]
-    embed_prompts(second, HashEncoder(), known, silent)
+    embedded(second, HashEncoder(), known)
     damage(damaged)
 
     encoder, lines = HashEncoder(), list[str]()
     known = VectorCache(tmp_path, "v1", lines.append)
     assert len(lines) == 1
     assert damaged.name in lines[0]
-    check(first | second, embed_prompts(first | second, encoder, known, silent))
+    check(first | second, embedded(first | second, encoder, known))
     assert set(encoder.read) == set(first.values())
 
 
 def test_drop_segments_leaves_what_another_run_wrote(tmp_path: Path) -> None:
     mine, other = VectorCache(tmp_path, "v1", silent), VectorCache(tmp_path, "v1", silent)
-    embed_prompts(numbered(3), HashEncoder(), mine, silent)
-    embed_prompts(by_hash(["theirs"]), HashEncoder(), other, silent)
+    embedded(numbered(3), HashEncoder(), mine)
+    embedded(by_hash(["theirs"]), HashEncoder(), other)
     mine.drop_segments()
     assert len(segments(tmp_path)) == 1
     other.drop_segments()
     assert not (tmp_path / "v1").exists()
 
 
-def test_long_prompts_go_first_and_in_small_batches(tmp_path: Path) -> None:
-    texts = ["x" * length for length in (*range(40), *range(5000, 5010))]
-    encoder = HashEncoder(batch_size=16, max_length=1024)
-    embed_prompts(by_hash(texts), encoder, VectorCache(tmp_path, "v1", silent), silent)
-    assert [len(batch) for batch in encoder.batches] == [1] * 10 + [16, 16, 8]
-    assert [text for batch in encoder.batches for text in batch] == sorted(texts, key=len, reverse=True)
+def test_texts_are_read_a_chunk_ahead_and_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "_CHUNK_PROMPTS", 10)
+    monkeypatch.setattr(embed, "_CHUNK_CHARACTERS", 1000)
+    read, ahead = 0, list[int]()
+
+    def texts(prompts: dict[str, str]) -> Iterator[tuple[str, str]]:
+        nonlocal read
+        for pair in prompts.items():
+            read += 1
+            yield pair
+
+    class Watching(HashEncoder):
+        def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            ahead.append(read - self.read.total())
+            return super().vectors(texts)
+
+    prompts = numbered(95) | by_hash(["x" * 400 + str(number) for number in range(12)])
+    encoder, known = Watching(batch_size=4), VectorCache(tmp_path, "v1", silent)
+    embed_prompts(texts(prompts), len(prompts), encoder, known, silent)
+    check(prompts, taken(known, list(prompts)))
+    assert encoder.read == Counter(dict.fromkeys(prompts.values(), 1))
+    assert max(ahead) <= 2 * 10
 
 
 def test_progress_is_logged_and_segments_written_every_few_seconds(
@@ -202,10 +253,9 @@ def test_progress_is_logged_and_segments_written_every_few_seconds(
     clock = iter(range(0, 10_000, 2))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     lines: list[str] = []
-    embed_prompts(numbered(160), HashEncoder(), VectorCache(tmp_path, "v1", silent), lines.append)
-    assert lines[0] == "160 prompts, 160 of them to embed"
+    embedded(numbered(160), HashEncoder(), VectorCache(tmp_path, "v1", silent), lines.append)
     assert len(lines) > 2
-    assert all(" rows, " in line and "/s, " in line and line.endswith(" s left") for line in lines[1:])
+    assert all(" rows, " in line and "/s, " in line and line.endswith(" s left") for line in lines)
     assert len(segments(tmp_path)) > 2
 
 
@@ -214,15 +264,29 @@ def test_a_vector_without_direction_is_refused_and_its_prompt_named(first: str, 
     prompts = by_hash([first, "bad"])
     name = list(prompts)[1]
     with pytest.raises(EmbeddingError, match=f"1 prompts, the first with hash '{name}'"):
-        embed_prompts(prompts, ZeroEncoder(batch_size=2), VectorCache(tmp_path, "v1", silent), silent)
+        embedded(prompts, ZeroEncoder(batch_size=2), VectorCache(tmp_path, "v1", silent))
 
 
-def test_no_prompts_and_foreign_vectors_are_refused(tmp_path: Path) -> None:
+def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
     known = VectorCache(tmp_path, "v1", silent)
-    with pytest.raises(EmbeddingError, match="no prompts to embed"):
-        embed_prompts({}, HashEncoder(), known, silent)
     with pytest.raises(EmbeddingError, match="known vectors are of encoder version 'v1', the encoder of 'v2'"):
-        embed_prompts({"h": "text"}, HashEncoder(version="v2"), known, silent)
+        embedded({"h": "text"}, HashEncoder(version="v2"), known)
+
+
+def test_unknown_rows_are_not_filled(tmp_path: Path) -> None:
+    known = VectorCache(tmp_path, "v1", silent)
+    known.put(["known"], np.ones((1, WIDTH), np.float32))
+    assert known.rows_of(["other", "known"]).tolist() == [-1, 0]
+    with pytest.raises(ValueError, match="rows must be known"):
+        known.fill(np.array([0, -1]), np.empty((2, WIDTH), np.float32))
+
+
+def test_of_repeated_hashes_the_first_counts_over_artifacts_and_segments(tmp_path: Path) -> None:
+    known = VectorCache(tmp_path, "v1", silent)
+    np.save(tmp_path / "vectors.npy", np.arange(3 * WIDTH, dtype=np.float32).reshape(3, WIDTH))
+    known.add_artifact(["a", "b", "a"], tmp_path / "vectors.npy")
+    known.put(["b", "c"], np.full((2, WIDTH), 9, np.float32))
+    assert taken(known, ["c", "a", "b", "a"])[:, 0].tolist() == [9, 0, WIDTH, 0]
 
 
 @pytest.mark.parametrize(
@@ -258,7 +322,10 @@ def test_unreadable_artifacts_and_unwritable_folders_are_refused(tmp_path: Path)
 def test_task_means_are_the_plain_means_scaled_to_length_one(more: list[int], seed: int) -> None:
     codes = np.array([0, 1, 2, 3, *more])
     vectors = np.random.default_rng(seed).normal(size=(len(codes), WIDTH)).astype(np.float32)
-    means = task_means(vectors, codes, ["a", "b", "c", "d"])
+    rows = np.random.default_rng(seed).permutation(len(codes) + 5)[: len(codes)]
+    source = np.full((len(codes) + 5, WIDTH), np.nan, np.float32)
+    source[rows] = vectors
+    means = task_means(source, rows, codes, ["a", "b", "c", "d"])
     for code in range(4):
         mean = vectors[codes == code].astype(np.float64).sum(axis=0)
         np.testing.assert_allclose(means[code], mean / np.linalg.norm(mean), atol=1e-9)
@@ -283,4 +350,16 @@ def test_tasks_without_a_mean_are_refused(
     vectors: NDArray[np.float32], codes: list[int], names: list[str], message: str
 ) -> None:
     with pytest.raises(EmbeddingError, match=message):
-        task_means(vectors, np.array(codes, dtype=np.int64), names)
+        task_means(vectors, np.arange(len(vectors)), np.array(codes, dtype=np.int64), names)
+
+
+@given(st.integers(1, 60), st.integers(1, 7), st.integers(0, 2**32 - 1))
+def test_sums_are_to_the_bit_those_of_all_rows_at_once(count: int, at_once: int, seed: int) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(count, WIDTH)).astype(np.float32)
+    at_a_time = task_means(vectors, np.arange(count), np.zeros(count, np.int64), ["a"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embed, "_SUMMED_ROWS", at_once)
+        np.testing.assert_array_equal(
+            task_means(vectors, np.arange(count), np.zeros(count, np.int64), ["a"]), at_a_time
+        )
+    np.testing.assert_array_equal(at_a_time, normalized(vectors.mean(axis=0, dtype=np.float64)[None]))

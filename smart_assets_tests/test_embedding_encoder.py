@@ -1,6 +1,7 @@
 """The real sentence encoder, from its package: unit vectors, precision, prompt length, and broken models."""
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smart_assets.embedding.encoder import Encoder, load_encoder
+from smart_assets.embedding.encoder import Encoder, devices_of, load_encoder
 from smart_assets.embedding.identity import cpu_computes_bfloat16, local_model
 from smart_assets.embedding.settings import Embedding
 from smart_assets.errors import EmbeddingError
@@ -48,6 +49,77 @@ def test_bfloat16_gives_nearly_the_same_vectors(encoder: Encoder) -> None:
     assert (np.einsum("nd,nd->n", vectors, encoder.encode(PROMPTS)) >= 0.999).all()
     np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float64), axis=1), 1, atol=1e-7)
     assert rounded.version != encoder.version
+
+
+def by_sentence_transformers(prompts: list[str]) -> np.ndarray:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(local_model(Embedding())), device="cpu").encode(prompts)
+
+
+def test_vectors_are_those_of_sentence_transformers(encoder: Encoder) -> None:
+    prompts = [PROMPTS[number % 5][number:] + f" {number}" * (number % 40) for number in range(150)]
+    batches = encoder.batches(prompts)
+    assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(150))
+    assert all(len(batch.rows) == 1 or batch.tokens <= 32 * 64 for batch in batches)
+    read = sum(int(batch.features["attention_mask"].sum()) for batch in batches)
+    assert sum(batch.tokens for batch in batches) < 1.1 * read
+    np.testing.assert_allclose(encoder.encode(prompts), by_sentence_transformers(prompts), atol=1e-6)
+
+
+def test_two_devices_give_the_vectors_of_one(encoder: Encoder) -> None:
+    prompts = [f"{prompt} {number}" for number in range(60) for prompt in PROMPTS]
+    two = load_encoder(Embedding(precision="float32"), "cpu", "cpu")
+    np.testing.assert_array_equal(two.encode(prompts), encoder.encode(prompts))
+
+
+@pytest.mark.parametrize(
+    ("run", "setting", "devices"),
+    [
+        pytest.param("cpu", "auto", ("cpu",), id="no-gpu"),
+        pytest.param("cuda:0", "auto", ("cuda:0", "cuda:1", "cuda:2"), id="auto"),
+        pytest.param("cuda:0", "cuda", ("cuda:0", "cuda:1", "cuda:2"), id="any-gpu"),
+        pytest.param("cuda:1", "cuda:1", ("cuda:1",), id="one-gpu"),
+    ],
+)
+def test_all_gpus_are_used_unless_one_is_named(
+    run: str, setting: str, devices: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert devices_of(run, setting) == devices
+
+
+def test_a_prefix_of_the_encoders_own_is_read_with_every_prompt(tmp_path: Path, encoder: Encoder) -> None:
+    whole = local_model(Embedding())
+    assert whole is not None
+    folder = shutil.copytree(whole, tmp_path / "model")
+    settings_file = folder / "config_sentence_transformers.json"
+    own = json.loads(settings_file.read_text()) | {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    settings_file.write_text(json.dumps(own))
+    prefixed = load_encoder(Embedding(model=str(folder), precision="float32"), "cpu").encode(PROMPTS)
+    np.testing.assert_allclose(prefixed, encoder.encode([f"query: {prompt}" for prompt in PROMPTS]), atol=1e-6)
+
+
+def test_encoders_without_padding_or_with_it_in_front_are_read_right(encoder: Encoder, tmp_path: Path) -> None:
+    """Static word vectors have no mask; decoders pad in front, so that the last token is the last."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+
+    tokenizer = encoder._models[0].tokenizer.backend_tokenizer
+    static = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=16)], device="cpu")
+    static.save_pretrained(str(tmp_path / "static"))
+    prompts = [f"{prompt} {number}" for number in range(40) for prompt in PROMPTS]
+    found = load_encoder(Embedding(model=str(tmp_path / "static"), precision="float32", batch_size=7), "cpu")
+    assert max(len(batch.rows) for batch in found.batches(prompts)) == 7
+    expected = static.encode(prompts, normalize_embeddings=True)
+    np.testing.assert_allclose(found.encode(prompts), expected, atol=1e-6)
+
+    in_front = load_encoder(Embedding(precision="float32"), "cpu")
+    in_front._models[0].tokenizer.padding_side = "left"
+    for batch in in_front.batches(prompts):
+        mask = batch.features["attention_mask"]
+        assert bool(mask[:, -1].all())
+        assert bool(mask[0].all())
 
 
 def test_max_length_cuts_prompts(encoder: Encoder) -> None:

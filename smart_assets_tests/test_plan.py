@@ -68,7 +68,7 @@ def test_nothing_is_to_do_when_everything_is_as_wanted() -> None:
 def test_everything_is_missing_at_first() -> None:
     steps = plan(CHAIN, {})
     assert [step.status for step in steps.values()] == ["missing"] * 4
-    assert steps["vectors"].reasons == ("never made", "raw is made first")
+    assert steps["vectors"].why == ("never made", "after raw")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,8 @@ def test_a_nested_parameter_is_named_by_its_path() -> None:
     after = want(VECTORS, Input(RAW), recipe={"objective": {"redundancy_weight": 0.3}})
     made = all_made()
     made[VECTORS] = manifest(before, made, "v")
-    assert plan((CHAIN[0], after), made)["vectors"].reasons == ("recipe.objective.redundancy_weight: 0.4 -> 0.3",)
+    reasons = plan((CHAIN[0], after), made)["vectors"].reasons
+    assert reasons == ("recipe.objective.redundancy_weight (lambda): 0.4 -> 0.3",)
 
 
 def test_missing_files_are_stale() -> None:

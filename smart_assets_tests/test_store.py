@@ -109,7 +109,7 @@ def test_an_empty_draft_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     store = Store("store", tmp_path)
     store.record(manifest_of(write_and_commit(store, {"a": b"1"}))).write_text("{")
-    with pytest.raises(StoreError, match="cannot be read: move it away"):
+    with pytest.raises(StoreError, match="cannot be read: `smart verify --repair` moves it away"):
         store.current("raw_tasks", "sample")
 
 
@@ -142,7 +142,7 @@ def test_a_remote_store_that_lost_a_file_names_it(tmp_path: Path) -> None:
     here, there = Store("memory://lost/p", tmp_path / "one"), Store("memory://lost/p", tmp_path / "two")
     artifact = write_and_commit(here, {"a.txt": b"x"})
     fsspec.filesystem("memory").rm("/lost/p/artifacts", recursive=True)
-    with pytest.raises(StoreError, match=r"a\.txt cannot be read in the remote store"):
+    with pytest.raises(StoreError, match=r"a\.txt is not in the remote store any more: removed by `smart gc`, or lost"):
         there.folder(artifact)
 
 

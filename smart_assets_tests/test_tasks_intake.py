@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,10 @@ def read(folder: Path, **settings: Any) -> tuple[Collection, list[str]]:
     return collect(FolderSource(path=str(folder), **settings), Path("/nowhere"), log.append), log
 
 
+def rows_of(collection: Collection) -> pa.Table:
+    return pa.concat_tables(collection.instances(7))
+
+
 def test_files_are_found_in_folders_and_sorted_and_others_named(tmp_path: Path) -> None:
     write(tmp_path / "b.jsonl", pair("1"))
     write(tmp_path / "a" / "deep" / "c.jsonl", pair("2"))
@@ -52,27 +57,29 @@ def test_a_linked_folder_is_followed(tmp_path: Path) -> None:
 
 def test_a_path_is_relative_to_the_root(tmp_path: Path) -> None:
     write(tmp_path / "tasks" / "a.jsonl", pair("1"))
-    assert collect(FolderSource(path="tasks"), tmp_path, lambda _: None).instances.num_rows == 1
+    assert rows_of(collect(FolderSource(path="tasks"), tmp_path, lambda _: None)).num_rows == 1
 
 
 def test_tables_have_their_schemas_and_order(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *(pair(str(n)) for n in range(30)), pair("1"))
     collection, _ = read(tmp_path, task_prefix="flan/")
-    assert collection.instances.schema == INSTANCES
+    assert rows_of(collection).schema == INSTANCES
     assert collection.origins.schema == ORIGINS
     assert collection.rejected.schema == REJECTED
     assert collection.tasks.schema == TASKS
-    ids = collection.instances["id"].to_pylist()
+    ids = rows_of(collection)["id"].to_pylist()
     assert ids == sorted(set(ids)) == collection.origins["id"].to_pylist()
     line_of = dict(zip(ids, collection.origins["line"].to_pylist(), strict=True))
-    assert all(line_of[row["id"]] == int(row["prompt"]) + 1 for row in collection.instances.to_pylist())
+    assert all(line_of[row["id"]] == int(row["prompt"]) + 1 for row in rows_of(collection).to_pylist())
     assert collection.rejected.to_pylist() == [
         {
             "file": "a.jsonl",
             "line": 31,
             "task": "flan/a",
             "reason": reasons.DUPLICATE,
-            "excerpt": '{"prompt": "1", "response": "r"}',
+            "excerpt": None,
+            "id": next(row_id for row_id, line in line_of.items() if line == 2),
+            "template": "",
         }
     ]
     assert collection.tasks.to_pylist() == [{"task": "flan/a", "accepted": 30, "rejected": 1}]
@@ -200,7 +207,7 @@ def test_moving_lines_changes_nothing_but_origins(
     first, _ = read(tmp_path)
     write(tmp_path / "a.jsonl", *data.draw(st.permutations(rows)))
     second, _ = read(tmp_path)
-    assert first.instances.equals(second.instances)
+    assert rows_of(first).equals(rows_of(second))
     assert first.tasks.equals(second.tasks)
     assert sorted(first.rejected["reason"].to_pylist()) == sorted(second.rejected["reason"].to_pylist())
 
@@ -209,15 +216,15 @@ def test_moving_lines_changes_nothing_but_origins(
 @given(rows=ROWS, more=ROWS)
 def test_other_rows_never_change_an_id(rows: list[dict[str, str]], more: list[dict[str, str]], tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *rows, pair("always"))
-    ids = set(read(tmp_path)[0].instances["id"].to_pylist())
+    ids = set(rows_of(read(tmp_path)[0])["id"].to_pylist())
     write(tmp_path / "a.jsonl", *more, *rows, pair("always"))
-    assert ids <= set(read(tmp_path)[0].instances["id"].to_pylist())
+    assert ids <= set(rows_of(read(tmp_path)[0])["id"].to_pylist())
 
 
 def test_every_row_is_accepted_or_rejected_and_the_first_of_equal_rows_kept(tmp_path: Path) -> None:
     rows = [pair(str(n % 7), template=f"t{n}") if n % 3 else {"prompt": n} for n in range(100)]
     write(tmp_path / "a.jsonl", *rows)
     collection, _ = read(tmp_path)
-    assert collection.instances.num_rows + collection.rejected.num_rows == 100
+    assert rows_of(collection).num_rows + collection.rejected.num_rows == 100
     first = {row["prompt"]: row["template"] for row in reversed(rows) if "template" in row}
-    assert {row["prompt"]: row["template"] for row in collection.instances.to_pylist()} == first
+    assert {row["prompt"]: row["template"] for row in rows_of(collection).to_pylist()} == first

@@ -1,11 +1,11 @@
 import numpy as np
-import pyarrow as pa
 import pytest
+from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from smart_assets.tasks.near_duplicates import WIDTH, clusters_of, leaking_rows, signatures_of
+from smart_assets.tasks.near_duplicates import WIDTH, Sketcher, clusters_of, leaking_rows
 from smart_assets.tasks.word_shingles import Shingler, normalized
 
 SIMILARITY = st.sampled_from([0.05, 0.3, 0.5, 0.75, 0.8, 0.9, 1.0])
@@ -23,7 +23,7 @@ def quiet(_: str) -> None:
 
 
 def sign(*prompts: str) -> NDArray[np.uint32]:
-    return signatures_of(pa.chunked_array([list(prompts)], pa.large_string()), quiet)
+    return Sketcher().signatures(prompts)
 
 
 def near(one: NDArray[np.uint32], other: NDArray[np.uint32], similarity: float) -> bool:
@@ -88,6 +88,18 @@ def test_a_signature_estimates_the_jaccard_similarity_of_shingles(words: int) ->
     jaccard = len(sets[0] & sets[1]) / len(sets[0] | sets[1])
     signatures = sign(" ".join(one), " ".join(other))
     assert np.mean(signatures[0] == signatures[1]) == pytest.approx(jaccard, abs=0.2)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text("ab cé.", max_size=30), max_size=20), st.integers(0, 3))
+def test_signatures_are_those_of_datasketch(prompts: list[str], long: int) -> None:
+    prompts += [" ".join(f"w{n}" for n in range(3000 * (at + 1))) for at in range(long)]
+    expected = []
+    for prompt in prompts:
+        sketch = MinHash(num_perm=WIDTH, seed=1, hashfunc=int, scheme="affine32")
+        sketch.update_batch(Shingler().hashes(prompt).tolist())
+        expected.append(sketch.hashvalues.tolist())
+    assert sign(*prompts).tolist() == expected
 
 
 def test_long_prompts_are_compared_as_a_whole() -> None:

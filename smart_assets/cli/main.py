@@ -64,14 +64,15 @@ def run_command(
 
 
 @app.command()
-def status(
+def plan(
     config: Config = None,
     all_: Annotated[bool, typer.Option("--all", help="Also what is current.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON, everything.")] = False,
 ) -> None:
-    """What is out of date, and why."""
-    from smart_assets.cli.show import show_status
+    """What is out of date, why, and what making it will cost."""
+    from smart_assets.cli.show import show_plan
 
-    show_status(config, all_)
+    show_plan(config, all_, json_)
 
 
 @app.command()
@@ -105,6 +106,61 @@ def sql(
     from smart_assets.cli.sql import run_sql
 
     run_sql(config, query)
+
+
+@app.command()
+def promote(
+    budget: Annotated[int, typer.Argument(help="A budget of smart.yaml.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe of smart.yaml.")],
+    config: Config = None,
+    seed: Annotated[int | None, typer.Option(help="Which seed's weights.", show_default="the first")] = None,
+    because: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+) -> None:
+    """Make the newest checkpoint of a budget and recipe the project's production model."""
+    from smart_assets.cli.models import promote_model
+
+    promote_model(config, (budget, recipe), seed, because)
+
+
+@app.command()
+def rollback(
+    config: Config = None,
+    because: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+) -> None:
+    """Make production what it was before the last promotion."""
+    from smart_assets.cli.models import roll_back
+
+    roll_back(config, because)
+
+
+@app.command()
+def models(config: Config = None) -> None:
+    """The newest checkpoints, which one is production, and where its weights are."""
+    from smart_assets.cli.models import show_models
+
+    show_models(config)
+
+
+@app.command()
+def gc(
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove from the store what no manifest within the kept window names."""
+    from smart_assets.cli.care import collect_garbage
+
+    collect_garbage(config, dry_run)
+
+
+@app.command()
+def verify(
+    config: Config = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Move what is damaged away, to be made again.")] = False,
+) -> None:
+    """Recompute every hash in the store and name what is damaged."""
+    from smart_assets.cli.care import verify_store
+
+    verify_store(config, repair)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import typer
 from smart_assets.cli.start import require_instance
 from smart_assets.cli.terminal import TerminalDisplay, console, plain
 from smart_assets.lineage.graph import STEPS, closure, find_partitions
+from smart_assets.lineage.promotion_rule import consider
 from smart_assets.pipeline.mixture_report import PAGE
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project, load_project
@@ -17,6 +18,8 @@ def run_selected(config: Path | None, names: list[str]) -> None:
     """Make what is out of date of the named assets and all that they are made from."""
     project = load_project(config)
     make_current(project, find_partitions(project, names or list(STEPS)))
+    if project.settings.promotion is not None:
+        console.print(plain(consider(project).sentence))
     report = project.store.current("mixture_report", None)
     if report is not None:
         console.print(plain(f"report: {project.store.artifact(report) / PAGE}"))

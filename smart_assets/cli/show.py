@@ -1,34 +1,86 @@
-"""`smart status` and `smart tasks`."""
+"""`smart plan` and `smart tasks`."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from smart_assets.cli.terminal import console, plain, print_table
 from smart_assets.errors import UpstreamMissingError
+from smart_assets.lineage.forecast import Cost, ForecastStep, forecast, total
 from smart_assets.lineage.graph import wanted_state, what_is_present
 from smart_assets.lineage.plan import make_plan
 from smart_assets.pipeline.report_content import gather_tasks
 from smart_assets.pipeline.step import Inputs
+from smart_assets.progress import duration
 from smart_assets.settings import Project, load_project
+from smart_assets.store import Manifest
 
 
-def show_status(config: Path | None, everything: bool) -> None:
-    """Print the plan, a line for each partition that is not current, and how many are."""
+def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
+    """Print the plan: each partition that is not current, why, and what it will cost; then how many there are."""
     project = load_project(config)
     wanted = wanted_state(project)
     present = what_is_present(project)
-    current = present.current
     plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
-    rows: list[list[object]] = []
-    for step in plan:
-        if everything or step.status != "current":
-            manifest = current(step.key)
-            made = manifest.made["at"] if manifest else ""
-            version = manifest.content_version[:12] if manifest else ""
-            rows.append([step.key, step.status, version, made, "; ".join(step.reasons)])
+    steps = forecast(project, wanted, plan, present)
+    if as_json:
+        print(json.dumps(_as_json(steps), indent=1, ensure_ascii=False))
+        return
+    rows = [
+        _plan_row(one, present.current(one.step.key)) for one in steps if everything or one.step.status != "current"
+    ]
     if rows:
-        print_table(["asset", "status", "version", "made (UTC)", "why"], rows)
+        columns = ["asset", "status", "version", "why", "work", "time", "memory"]
+        shown = [index for index, _ in enumerate(columns) if any(row[index] for row in rows)]
+        print_table([columns[index] for index in shown], [[row[index] for index in shown] for row in rows])
     up_to_date = sum(step.status == "current" for step in plan)
     console.print(plain(f"{up_to_date} of {len(plan)} partitions are up to date"))
+    if any(one.cost is not None for one in steps):
+        console.print(plain(_total_in_words(steps)))
+
+
+def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
+    cost = one.cost or Cost()
+    return [
+        one.step.key,
+        one.step.status,
+        manifest.content_version[:12] if manifest else "",
+        "\n".join(one.step.why),
+        ", ".join(f"{amount:,} {what}" for what, amount in cost.work.items()),
+        "" if cost.seconds is None else duration(cost.seconds),
+        "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 1e9:.1f} GB",
+    ]
+
+
+def _total_in_words(steps: list[ForecastStep]) -> str:
+    """What all steps cost at most; waiting ones may turn out to have nothing to do."""
+    cost, to_do = total(steps), [one for one in steps if one.cost is not None]
+    untold = sum(one.cost is not None and one.cost.seconds is None for one in to_do)
+    words = [f"{amount:,} {what}" for what, amount in cost.work.items()]
+    if untold < len(to_do):
+        words.append(f"{duration(cost.seconds or 0)} by earlier runs")
+    if cost.peak_memory_bytes is not None:
+        words.append(f"{cost.peak_memory_bytes / 1e9:.1f} GB at the peak")
+    if untold:
+        words.append(f"no earlier run to tell the time of {untold} of {len(to_do)} partitions")
+    return f"to do, at most: {', '.join(words)}"
+
+
+def _as_json(steps: list[ForecastStep]) -> dict[str, object]:
+    return {
+        "partitions": [
+            {
+                "asset": one.step.key.asset,
+                "partition": one.step.key.partition,
+                "status": one.step.status,
+                "reasons": one.step.reasons,
+                "after": [str(key) for key in one.step.after],
+                "cost": one.cost and asdict(one.cost),
+            }
+            for one in steps
+        ],
+        "total": asdict(total(steps)),
+    }
 
 
 def show_tasks(config: Path | None) -> None:

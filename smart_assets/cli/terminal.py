@@ -48,8 +48,7 @@ class TerminalDisplay:
 
     def begin(self, step: PlanStep) -> None:
         """Say that a step begins, and why."""
-        reasons = [reason for reason in step.reasons if not reason.endswith("is made first")]
-        why = f" ({'; '.join(reasons)})" if reasons and reasons != ["never made"] else ""
+        why = f" ({'; '.join(step.reasons)})" if step.reasons and step.status != "missing" else ""
         console.print(plain(f"· {step.key}{why}", "dim"))
         self._started = time.monotonic()
 

@@ -1,21 +1,25 @@
 """Sensors and the schedule: each looks at the plan and asks for runs of what is out of date. No state of their own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._utils.schedules import is_valid_cron_schedule
 
+from smart_assets.defs.agreement import record_current
+from smart_assets.defs.orphans import end_orphans
+from smart_assets.defs.requests import Refusal, request_run, under_way
 from smart_assets.errors import SettingsError
 from smart_assets.lineage.graph import BY_SOURCE, batches, wanted_state, what_is_present
 from smart_assets.lineage.plan import PlanStep, make_plan
+from smart_assets.lineage.retraining import decide
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
-from smart_assets.store.hashing import json_version
+from smart_assets.tasks.intake import last_change
 
 Job = UnresolvedAssetJobDefinition
+Asked = list[dg.RunRequest] | dg.SkipReason
 
 # Assets of one job must have the same partitions, or none: hence three jobs and not one.
 JOBS = {
@@ -25,6 +29,7 @@ JOBS = {
 }
 TO_SUBSETS = JOBS["update_sources"] + JOBS["update_subsets"]
 TO_RESULTS = ("base_model_results", "finetuned_checkpoint", "eval_results")
+UP_TO_DATE = "everything is up to date"
 
 
 def build_jobs() -> dict[str, Job]:
@@ -36,8 +41,8 @@ def build_jobs() -> dict[str, Job]:
 
 
 def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDefinition]:
-    """`task_sources` keeps subsets up to date with their sources; `settings_unchanged` fails while `smart.yaml` is not
-    what was loaded."""
+    """`task_sources` keeps subsets up to date with their sources, `report` the report; `upkeep` looks after Dagster's
+    own records, and fails while `smart.yaml` is not what was loaded."""
     automation = project.settings.automation
     running = dg.DefaultSensorStatus.RUNNING
 
@@ -46,33 +51,39 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         jobs=[jobs["update_sources"], jobs["update_subsets"]],
         description="Looks at the sources, and asks for what is out of date up to the selected subsets.",
         minimum_interval_seconds=automation.watch_seconds,
-        default_status=running if automation.watch else dg.DefaultSensorStatus.STOPPED,
+        default_status=running if automation.watches else dg.DefaultSensorStatus.STOPPED,
     )
-    def task_sources(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        return _requests(project, context.instance, TO_SUBSETS)
-
-    @dg.sensor(
-        name="settings_unchanged",
-        description="Fails while smart.yaml is not what the code location was loaded from: reload it then.",
-        minimum_interval_seconds=30,
-        default_status=running,
-        job=jobs["update_sources"],
-    )
-    def settings_unchanged() -> dg.SkipReason:
-        project.require_unchanged()
-        return dg.SkipReason("smart.yaml is what this code location was loaded from")
+    def task_sources(context: dg.SensorEvaluationContext) -> Asked:
+        return _ask(project, context, TO_SUBSETS)
 
     @dg.sensor(
         name="report",
         description="Makes the report again when something that it shows has changed.",
         minimum_interval_seconds=automation.watch_seconds,
         job=jobs["update_results"],
-        default_status=running if automation.watch or automation.retrain else dg.DefaultSensorStatus.STOPPED,
+        default_status=running if automation.watches or automation.retrain else dg.DefaultSensorStatus.STOPPED,
     )
-    def report(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        return _requests(project, context.instance, ("mixture_report",))
+    def report(context: dg.SensorEvaluationContext) -> Asked:
+        return _ask(project, context, ("mixture_report",))
 
-    return [task_sources, report, settings_unchanged]
+    @dg.sensor(
+        name="upkeep",
+        description="Fails while smart.yaml is not what the code location was loaded from: reload it then. Ends runs "
+        "whose process died, and records here what the store holds already.",
+        minimum_interval_seconds=60,
+        default_status=running,
+        job=jobs["update_sources"],
+    )
+    def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        project.require_unchanged()
+        done = [f"ended the dead run {run_id}" for run_id in end_orphans(context.instance)]
+        wanted = wanted_state(project)
+        plan = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+        recorded = record_current(project, context.instance, plan)
+        done += [f"recorded {key} as the store holds it" for key in recorded]
+        return dg.SkipReason("; ".join(done) or "smart.yaml is what was loaded, and Dagster shows what the store holds")
+
+    return [task_sources, report, upkeep]
 
 
 def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.ScheduleDefinition]:
@@ -91,55 +102,85 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
         description="Asks for training and evaluation of every subset that changed since its last training.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    def retrain(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        return _requests(project, context.instance, TO_RESULTS, context.scheduled_execution_time.isoformat())
+    def retrain(context: dg.ScheduleEvaluationContext) -> Asked:
+        return _retrain(project, context.instance)
 
     return [retrain]
 
 
-def _requests(
-    project: Project, instance: dg.DagsterInstance, assets: Sequence[str], moment: str = ""
-) -> list[dg.RunRequest] | dg.SkipReason:
+def _ask(project: Project, context: dg.SensorEvaluationContext, assets: Sequence[str]) -> Asked:
     """Runs for every batch that is out of date and whose inputs are not out of date themselves."""
     project.require_unchanged()
-    wanted = wanted_state(project)
-    only = frozenset(item.key for item in wanted if item.key.asset in assets)
-    plan = {step.key: step for step in make_plan(wanted, what_is_present(project), only)}
-    busy = _under_way(instance)
+    wanted, present = wanted_state(project), what_is_present(project)
+    plan = make_plan(wanted, present, frozenset(item.key for item in wanted if item.key.asset in assets))
+    steps = {step.key: step for step in plan}
+    told = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
+    busy = under_way(context.instance)
     requests: list[dg.RunRequest] = []
-    waiting: list[str] = []
     for batch in batches(project):
-        steps = [plan[key] for key in batch if key in plan and plan[key].to_do]
-        outside = {source for step in steps for source in step.after} - set(batch)
-        if outside or busy & {step.key for step in steps}:
-            waiting.append(str(steps[0].key))
-        elif steps:
-            requests.append(_request(steps, moment))
-    if requests:
-        return requests
-    told = [f"under way, or waiting for inputs: {', '.join(waiting)}"] if waiting else []
-    told += [f"{step.key}: {step.reasons[0]}" for step in plan.values() if step.status == "blocked"]
-    return dg.SkipReason("; ".join(told) or "everything is up to date")
+        due = [steps[key] for key in batch if key in steps and steps[key].to_do]
+        if not due:
+            continue
+        restless = _restless(project, due)
+        if restless is not None:
+            told.append(restless)
+        elif busy & {step.key for step in due}:
+            told.append(f"{due[0].key} is under way")
+        elif before := {source for step in due for source in step.after} - set(batch):
+            told.append(f"{due[0].key} waits for {min(before)}")
+        else:
+            found = request_run(
+                context.instance, _job_of(due[0].key), due, _reasons(due), project.settings.automation.attempts
+            )
+            if isinstance(found, Refusal):
+                told.append(found.why)
+            else:
+                requests.append(found)
+    for line in told:
+        context.log.info(line)
+    return requests or dg.SkipReason("; ".join(told) or UP_TO_DATE)
 
 
-def _request(steps: Sequence[PlanStep], moment: str) -> dg.RunRequest:
-    reasons = "; ".join(f"{step.key}: {', '.join(step.reasons)}" for step in steps if step.status != "waiting")
-    first = steps[0].key
-    return dg.RunRequest(
-        job_name=next(name for name, assets in JOBS.items() if first.asset in assets),
-        # The same state asks once a moment: what failed is not started over and over until something changes.
-        run_key=json_version([[str(step.key), step.state] for step in steps] + [moment]),
-        asset_selection=[dg.AssetKey(step.key.asset) for step in steps],
-        partition_key=first.partition,
-        tags={"smart/reason": reasons[:250]},
-    )
+def _retrain(project: Project, instance: dg.DagsterInstance) -> Asked:
+    """Runs for the checkpoints and results that are due, and in words why the others are not."""
+    project.require_unchanged()
+    wanted, present = wanted_state(project), what_is_present(project)
+    keys = frozenset(item.key for item in wanted)
+    results = frozenset(key for key in keys if key.asset in TO_RESULTS)
+    plans = [{step.key: step for step in make_plan(wanted, present, only)} for only in (keys, results)]
+    decision = decide(project, plans[0], plans[1], present)
+    busy = under_way(instance)
+    told = [f"{key}: {why}" for key, why in decision.left.items()]
+    requests: list[dg.RunRequest] = []
+    for due in decision.due:
+        if busy & {step.key for step in due.steps}:
+            told.append(f"{due.steps[0].key} is under way")
+            continue
+        first = due.steps[0].key
+        found = request_run(
+            instance, _job_of(first), due.steps, f"{first}: {due.reason}", project.settings.automation.attempts
+        )
+        if isinstance(found, Refusal):
+            told.append(found.why)
+        else:
+            requests.append(found)
+    return requests or dg.SkipReason("; ".join(told) or UP_TO_DATE)
 
 
-def _under_way(instance: dg.DagsterInstance) -> set[AssetPartition]:
-    """The partitions that a queued or running run is about to make."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES)))
-    return {
-        AssetPartition(key.to_user_string(), run.tags.get(PARTITION_NAME_TAG))
-        for run in runs
-        for key in run.asset_selection or ()
-    }
+def _restless(project: Project, steps: Iterable[PlanStep]) -> str | None:
+    """Why a source is left alone: its files changed a moment ago, and may be written still."""
+    quiet = project.settings.automation.quiet_seconds
+    for key in (step.key for step in steps if step.key.asset == "raw_tasks"):
+        touched = last_change(project.settings.sources[str(key.partition)], project.root)
+        age = (datetime.now(UTC) - touched).total_seconds() if touched is not None else quiet
+        if age < quiet:
+            return f"{key}: files changed {max(0, age):.0f} s ago: waits until they are quiet for {quiet} s"
+    return None
+
+
+def _reasons(steps: Iterable[PlanStep]) -> str:
+    return "; ".join(f"{step.key}: {', '.join(step.reasons)}" for step in steps if step.status != "waiting")
+
+
+def _job_of(key: AssetPartition) -> str:
+    return next(name for name, assets in JOBS.items() if key.asset in assets)

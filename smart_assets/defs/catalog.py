@@ -72,7 +72,7 @@ CATALOG: tuple[AssetCard, ...] = (
         "each seed.",
         "models",
         frozenset({"pytorch", "huggingface"}),
-        ("selected_subset", "raw_tasks"),
+        ("selected_subset",),  # the texts are in the subset's version: raw_tasks is only looked up in
         gpu=True,
     ),
     AssetCard(

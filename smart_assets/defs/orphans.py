@@ -34,8 +34,10 @@ def end_orphans(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty where there is no such process."""
+    """When a process started, in clock ticks since boot; empty where there is none, or one that only waits to be
+    reaped: in a container that may take for ever."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
     except OSError:
         return ""
+    return "" if state == "Z" else fields[18]

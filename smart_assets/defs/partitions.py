@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from smart_assets.lineage.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE
+from smart_assets.lineage.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, partitions
+from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
 
 
@@ -26,6 +27,13 @@ def dependency(upstream: str, asset: str) -> dg.AssetDep:
     if same or upstream not in BY_SOURCE | BY_BUDGET_AND_RECIPE:
         return dg.AssetDep(upstream)
     return dg.AssetDep(upstream, partition_mapping=dg.AllPartitionMapping())
+
+
+def upstream_partitions(project: Project, upstream: str, key: AssetPartition) -> list[AssetPartition]:
+    """The partitions of an upstream asset that `dependency` maps a partition to."""
+    if any({upstream, key.asset} <= family.keys() for family in (BY_SOURCE, BY_BUDGET_AND_RECIPE)):
+        return [AssetPartition(upstream, key.partition)]
+    return partitions(project, upstream)
 
 
 def partition_key(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str | None:

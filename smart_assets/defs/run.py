@@ -8,9 +8,10 @@ from typing import Protocol
 
 import dagster as dg
 
+from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.orphans import end_orphans
-from smart_assets.lineage.graph import BY_SOURCE, batches, wanted, what_is_present
+from smart_assets.lineage.graph import BY_SOURCE, batches, wanted, wanted_state, what_is_present
 from smart_assets.lineage.plan import PlanStep, make_plan
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
@@ -73,6 +74,7 @@ def run_plan(project: Project, only: frozenset[AssetPartition], display: Display
             _take_down(steps, result, summary, display)
             if _interrupted(result):
                 raise KeyboardInterrupt
+        record_current(project, instance, make_plan(wanted_state(project), what_is_present(project), only))
     return summary
 
 

@@ -2,23 +2,48 @@
 
 A segment is one `.npy` file of (prompt hash, vector) records, named by the SHA-256 of its bytes and renamed into place.
 So a killed run loses only what it had not yet written, and a segment that is cut or damaged shows by its name.
+
+Hashes are held in memory (some 40 bytes each), vectors are not: they stay in their files until they are asked for.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smart_assets.errors import StoreError
 from smart_assets.progress import Log
+from smart_assets.store.hashing import file_sha256
 
 _SUFFIX = ".npy"
 _PARTIAL = ".partial"
+_ROWS_AT_ONCE = 16_384
+
+Hashes = Sequence[str] | pa.Array
+"""Prompt hashes; as Arrow strings where there are many."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One file of vectors: an artifact's, or a segment with hashes beside them."""
+
+    path: Path
+    start: int  # its first row, counted through all blocks
+    shape: tuple[int, int]
+
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, d), as a memory map; one that is not kept, since each holds a file open."""
+        content = _open(self.path)
+        return content["vector"] if content.dtype.names else content
 
 
 class VectorCache:
@@ -34,23 +59,28 @@ class VectorCache:
         """
         self.encoder_version = encoder_version
         self._folder = folder / encoder_version
-        self._rows: dict[str, int] = {}  # prompt hash to row, rows counted through all blocks
-        self._blocks: list[NDArray[np.float32]] = []
-        self._starts: list[int] = []  # first row of each block
+        self._blocks: list[_Block] = []
+        self._hashes: list[pa.Array] = []  # of the blocks, row by row
         self._files = sorted(path for path in self._folder.glob("*") if path.suffix in (_SUFFIX, _PARTIAL))
         for path in self._files:
             if path.suffix == _SUFFIX:
                 self._read_segment(path, log)
 
-    def __contains__(self, prompt_hash: object) -> bool:
-        return prompt_hash in self._rows
+    @property
+    def width(self) -> int:
+        """Dimensions of the vectors; 0 while none is known."""
+        return self._blocks[0].shape[1] if self._blocks else 0
 
-    def count_unseen(self, prompt_hashes: Iterable[str]) -> int:
-        """Return how many of `prompt_hashes` have no vector yet."""
-        return sum(prompt_hash not in self._rows for prompt_hash in prompt_hashes)
+    def rows_of(self, prompt_hashes: Hashes) -> NDArray[np.int64]:
+        """Return the row (n,) at which each hash's vector is known here, -1 where it is not.
 
-    def add_artifact(self, prompt_hashes: Sequence[str], vectors_file: Path) -> None:
-        """Make the vectors of an earlier artifact known, without reading them into memory.
+        A row stays the same while vectors are added. Each call looks through all hashes: ask for many at a time.
+        """
+        found = pc.index_in(_strings(prompt_hashes), value_set=pa.chunked_array(self._hashes, pa.string()))
+        return pc.fill_null(found, -1).to_numpy().astype(np.int64)
+
+    def add_artifact(self, prompt_hashes: Hashes, vectors_file: Path) -> None:
+        """Make the vectors of an earlier artifact known, without reading them.
 
         Args:
             prompt_hashes: (n,) hash of each row's prompt; of repeated ones the first counts.
@@ -59,28 +89,34 @@ class VectorCache:
         Raises:
             StoreError: the file cannot be read, or does not hold one vector for each hash.
         """
-        try:
-            vectors = np.load(vectors_file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise StoreError(
-                f"the vectors in {str(vectors_file)!r} cannot be read: {error}; remove that artifact to embed again"
-            ) from error
+        vectors = _open(vectors_file)
         if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(prompt_hashes):
             raise StoreError(
                 f"{str(vectors_file)!r} must hold ({len(prompt_hashes)}, d) float32 vectors; "
                 f"it holds {vectors.shape} {vectors.dtype}"
             )
-        self._add(prompt_hashes, vectors)
+        self._add(prompt_hashes, vectors_file, vectors.shape[1])
 
-    def take(self, prompt_hashes: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors (n, d) of `prompt_hashes`, in their order; all of them must be known, and n > 0."""
-        rows = np.fromiter((self._rows[prompt_hash] for prompt_hash in prompt_hashes), np.int64, len(prompt_hashes))
-        blocks = np.searchsorted(self._starts, rows, side="right") - 1
-        vectors = np.empty((len(rows), self._blocks[0].shape[1]), np.float32)
-        for block in np.unique(blocks):
-            wanted = blocks == block
-            vectors[wanted] = self._blocks[block][rows[wanted] - self._starts[block]]
-        return vectors
+    def fill(self, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        """Write the vectors at `rows` (n,), each as `rows_of` gave it, into `out` (n, d), which may be a memory map.
+
+        Every file is opened once, and no more than some thousand vectors are in memory at a time.
+
+        Raises:
+            StoreError: a file cannot be read any more.
+        """
+        if len(rows) and rows.min() < 0:
+            raise ValueError("rows must be known ones; got -1")
+        blocks = np.searchsorted([block.start for block in self._blocks], rows, side="right") - 1
+        order = np.argsort(blocks, kind="stable")
+        ends = np.cumsum(np.bincount(blocks, minlength=len(self._blocks)))
+        for block, places in zip(self._blocks, np.split(order, ends[:-1]), strict=True):
+            if not len(places):
+                continue
+            vectors = block.vectors()
+            for first in range(0, len(places), _ROWS_AT_ONCE):
+                here = places[first : first + _ROWS_AT_ONCE]
+                out[here] = vectors[rows[here] - block.start]
 
     def put(self, prompt_hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Write `vectors` (n, d) as one segment; when this returns they survive a kill.
@@ -99,7 +135,7 @@ class VectorCache:
         except OSError as error:
             raise StoreError(f"cannot write {str(path)!r}: {error}; check its disk, then run again") from error
         self._files.append(path)
-        self._add(prompt_hashes, vectors)
+        self._add(prompt_hashes, path, vectors.shape[1])
 
     def drop_segments(self) -> None:
         """Remove the segments found or written here; call it once their vectors are committed in an artifact."""
@@ -111,27 +147,38 @@ class VectorCache:
 
     def _read_segment(self, path: Path, log: Log) -> None:
         try:
-            content = path.read_bytes()
+            whole = file_sha256(path) == path.stem
         except OSError as error:
             log(f"the segment {str(path)!r} cannot be read ({error}); its prompts are embedded again")
             return
-        if hashlib.sha256(content).hexdigest() != path.stem:
+        if not whole:
             log(f"the segment {str(path)!r} is damaged; its prompts are embedded again")
             return
-        records = np.load(BytesIO(content), allow_pickle=False)
-        self._add(records["prompt_hash"].tolist(), records["vector"])
+        records = _open(path)
+        self._add(records["prompt_hash"].tolist(), path, records["vector"].shape[1])
 
-    def _add(self, prompt_hashes: Iterable[str], vectors: NDArray[np.float32]) -> None:
-        if self._blocks and self._blocks[0].shape[1] != vectors.shape[1]:
+    def _add(self, prompt_hashes: Hashes, path: Path, width: int) -> None:
+        if self._blocks and self.width != width:
             raise StoreError(
-                f"vectors of one encoder version must have one width; got {vectors.shape[1]} after "
-                f"{self._blocks[0].shape[1]}: the artifact or segment was made by another encoder"
+                f"vectors of one encoder version must have one width; got {width} after "
+                f"{self.width}: the artifact or segment was made by another encoder"
             )
-        start = self._starts[-1] + len(self._blocks[-1]) if self._blocks else 0
-        self._blocks.append(vectors)
-        self._starts.append(start)
-        for row, prompt_hash in enumerate(prompt_hashes, start):
-            self._rows.setdefault(prompt_hash, row)
+        start = self._blocks[-1].start + self._blocks[-1].shape[0] if self._blocks else 0
+        self._blocks.append(_Block(path, start, (len(prompt_hashes), width)))
+        self._hashes.append(_strings(prompt_hashes))
+
+
+def _strings(prompt_hashes: Hashes) -> pa.Array:
+    return prompt_hashes if isinstance(prompt_hashes, pa.Array) else pa.array(prompt_hashes, pa.string())
+
+
+def _open(path: Path) -> NDArray[Any]:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreError(
+            f"the vectors in {str(path)!r} cannot be read: {error}; remove that artifact to embed again"
+        ) from error
 
 
 def _records(prompt_hashes: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.void]:

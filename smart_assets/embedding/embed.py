@@ -1,119 +1,162 @@
 """Embed the prompts that are new, so that an unchanged row never costs a forward pass again; and average by task.
 
-Prompts go longest first: a batch that does not fit into memory then fails at once, not after hours.
+Prompts stream through in chunks: only the texts and tokens of one chunk and of the next are in memory.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.embedding.cache import VectorCache
-from smart_assets.embedding.encoder import PromptEncoder
+from smart_assets.embedding.dealing import one_ahead
+from smart_assets.embedding.encoder import Batch, PromptEncoder
 from smart_assets.embedding.vectors import normalized, unit_rows
 from smart_assets.errors import EmbeddingError
 from smart_assets.progress import PAUSE, Log, Progress
 
 _SEGMENT_PROMPTS = 1024
-# A batch of the full `batch_size` holds prompts of this many characters (some 64 tokens); one with longer prompts
-# holds fewer, since the memory and the caches a pass needs go with prompts times length.
-_PROMPT_CHARACTERS = 256
-_CHARACTERS_A_TOKEN = 4
+# Enough prompts that those of about one length fill batches, and never more than some megabytes of text.
+_CHUNK_PROMPTS = 8192
+_CHUNK_CHARACTERS = 2**24
+_SUMMED_ROWS = 16_384
 # Below this length the mean of float32 unit vectors is their rounding and points nowhere.
 _SHORTEST_MEAN = 1e-6
 
 
 def embed_prompts(
-    prompts: Mapping[str, str], encoder: PromptEncoder, known: VectorCache, log: Log
-) -> NDArray[np.float32]:
-    """Return the unit vectors (n, d) of `prompts`, a mapping of prompt hash to text, in its order.
+    prompts: Iterable[tuple[str, str]], count: int, encoder: PromptEncoder, known: VectorCache, log: Log
+) -> float:
+    """Embed `prompts` and put their unit vectors into `known`; return the seconds it took with the encoder loaded.
 
-    Only prompts that `known` does not hold are embedded. Their vectors are put there every 1,024 prompts or few
-    seconds, whichever comes first, so that a killed run goes on where it was.
+    Vectors are put there every 1,024 prompts or few seconds, whichever comes first, so that a killed run goes on where
+    it was.
+
+    Args:
+        prompts: pairs of prompt hash and text, each prompt once; read as the work goes on, in a thread of its own.
+        count: how many there are, for progress.
+        encoder: makes the vectors.
+        known: takes them.
+        log: takes progress lines.
 
     Raises:
-        EmbeddingError: there are no prompts, `known` belongs to another encoder version, the encoder cannot be
-            loaded, or it gave a vector without a direction (the message names the prompt's hash).
+        EmbeddingError: `known` belongs to another encoder version, the encoder cannot be loaded, or it gave a vector
+            without a direction (the message names the prompt's hash).
         StoreError: a segment cannot be written.
     """
-    if not prompts:
-        raise EmbeddingError("there are no prompts to embed; check that the source has accepted instances")
     if known.encoder_version != encoder.version:
         raise EmbeddingError(
             f"known vectors are of encoder version {known.encoder_version!r}, the encoder of {encoder.version!r}; "
             "open the cache for this encoder"
         )
-    missing = [prompt_hash for prompt_hash in prompts if prompt_hash not in known]
-    log(f"{len(prompts):,} prompts, {len(missing):,} of them to embed")
-    if missing:
-        missing.sort(key=lambda prompt_hash: (-len(prompts[prompt_hash]), prompt_hash))
-        _embed_missing({prompt_hash: prompts[prompt_hash] for prompt_hash in missing}, encoder, known, log)
-    return known.take(list(prompts))
+    if not count:
+        return 0.0
+    encoder.load()
+    started = time.perf_counter()
+    progress = Progress("embedding prompts", log)
+    segment = _Segment(known)
+    before = 0  # prompts of the chunks before
+    for hashes, batches in one_ahead(_read(prompts, encoder)):
+        tokens = sum(batch.tokens for batch in batches)
+        rows = done = 0
+        for batch, vectors in encoder.encode_batches(batches):
+            names = [hashes[row] for row in batch.rows.tolist()]
+            segment.add(names, unit_rows(vectors, names))
+            rows, done = rows + len(names), done + batch.tokens
+            progress.at(before + rows, (before + len(hashes) * done / tokens) / count)
+        before += len(hashes)
+    segment.write()
+    return time.perf_counter() - started
 
 
 def task_means(
-    vectors: NDArray[np.float32], task_codes: NDArray[np.integer], task_names: Sequence[str]
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.integer],
+    task_codes: NDArray[np.integer],
+    task_names: Sequence[str],
 ) -> NDArray[np.float64]:
     """Return each task's vector: the mean of its prompts' vectors, scaled to length 1 (paper, stage 1).
 
     Args:
-        vectors: (n, d) unit rows, one for each instance; may be a memory map.
-        task_codes: (n,) position of each row's task in `task_names`.
+        vectors: (n, d) unit rows; may be a memory map, of which some thousand rows are read at a time.
+        rows: (m,) rows of `vectors` that count.
+        task_codes: (m,) position of the task of each of `rows` in `task_names`.
         task_names: (T,) names of the tasks, for messages.
 
     Returns:
-        (T, d) unit rows, summed in float64.
+        (T, d) unit rows, summed in float64 in the order of `rows`.
 
     Raises:
         EmbeddingError: a code lies outside [0, T), a task has no row, or a task's mean has no length.
     """
-    if len(task_codes) != len(vectors):
-        raise EmbeddingError(f"{len(vectors)} vectors have {len(task_codes)} task codes; there must be one for each")
+    if len(task_codes) != len(rows):
+        raise EmbeddingError(f"{len(rows)} vectors have {len(task_codes)} task codes; there must be one for each")
     tasks = len(task_names)
-    if not len(vectors):
+    if not len(rows):
         raise EmbeddingError("there are no vectors to average; check that the source has accepted instances")
     if not 0 <= task_codes.min() <= task_codes.max() < tasks:
         raise EmbeddingError(f"task codes must lie in [0, {tasks}); they span [{task_codes.min()}, {task_codes.max()}]")
     ends = np.cumsum(np.bincount(task_codes, minlength=tasks))
-    rows_by_task = np.split(np.argsort(task_codes, kind="stable"), ends[:-1])
+    rows_by_task = np.split(rows[np.argsort(task_codes, kind="stable")], ends[:-1])
     means = np.empty((tasks, vectors.shape[1]))
-    for mean, rows, name in zip(means, rows_by_task, task_names, strict=True):
-        if not len(rows):
+    for mean, own, name in zip(means, rows_by_task, task_names, strict=True):
+        if not len(own):
             raise EmbeddingError(f"task {name!r} has no prompt and so no mean vector; remove it")
-        mean[:] = vectors[rows].mean(axis=0, dtype=np.float64)
+        mean[:] = _sum(vectors, own) / len(own)
         if not np.linalg.norm(mean) > _SHORTEST_MEAN:
             raise EmbeddingError(
-                f"the vectors of the {len(rows)} prompts of task {name!r} cancel out: their mean has length "
+                f"the vectors of the {len(own)} prompts of task {name!r} cancel out: their mean has length "
                 f"{np.linalg.norm(mean):.1e} and no direction; check or remove the task"
             )
     return normalized(means)
 
 
-def _embed_missing(prompts: Mapping[str, str], encoder: PromptEncoder, known: VectorCache, log: Log) -> None:
-    """Embed `prompts`, sorted longest first, and put them into `known` segment by segment."""
-    hashes, texts = list(prompts), list(prompts.values())
-    cost = np.minimum([len(text) for text in texts], _CHARACTERS_A_TOKEN * encoder.max_length) + 1
-    done = np.cumsum(cost) / cost.sum()
-    progress = Progress("embedding prompts", log)
-    segment: list[NDArray[np.float32]] = []
-    first, written_at = 0, time.monotonic()
-    for batch in _batches(cost, encoder.batch_size):
-        segment.append(unit_rows(encoder.encode(texts[batch]), hashes[batch]))
-        full = batch.stop - first >= _SEGMENT_PROMPTS or time.monotonic() - written_at >= PAUSE
-        if full or batch.stop == len(texts):
-            known.put(hashes[first : batch.stop], np.concatenate(segment))
-            segment.clear()
-            first, written_at = batch.stop, time.monotonic()
-        progress.at(batch.stop, float(done[batch.stop - 1]))
+def _read(prompts: Iterable[tuple[str, str]], encoder: PromptEncoder) -> Iterator[tuple[list[str], list[Batch]]]:
+    """Chunks of prompts: their hashes and batches."""
+    for chunk in _chunks(prompts):
+        hashes, texts = ([pair[side] for pair in chunk] for side in (0, 1))
+        yield hashes, encoder.batches(texts)
 
 
-def _batches(cost: NDArray[np.int64], batch_size: int) -> Sequence[slice]:
-    """Cut prompts with falling `cost` in characters into batches of at most `batch_size` and about equal cost."""
-    batches: list[slice] = []
-    start = 0
-    while start < len(cost):
-        count = max(1, min(batch_size, batch_size * _PROMPT_CHARACTERS // int(cost[start])))
-        batches.append(slice(start, min(start + count, len(cost))))
-        start += count
-    return batches
+def _chunks(prompts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    chunk: list[tuple[str, str]] = []
+    characters = 0
+    for pair in prompts:
+        chunk.append(pair)
+        characters += len(pair[1])
+        if len(chunk) == _CHUNK_PROMPTS or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+class _Segment:
+    """Vectors on their way into the cache."""
+
+    def __init__(self, known: VectorCache) -> None:
+        self._known = known
+        self._hashes: list[str] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._written_at = time.monotonic()
+
+    def add(self, prompt_hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Take vectors; write them with those before once they are many, or have waited."""
+        self._hashes += prompt_hashes
+        self._vectors.append(vectors)
+        if len(self._hashes) >= _SEGMENT_PROMPTS or time.monotonic() - self._written_at >= PAUSE:
+            self.write()
+
+    def write(self) -> None:
+        if self._hashes:
+            self._known.put(self._hashes, np.concatenate(self._vectors))
+        self._hashes, self._vectors, self._written_at = [], [], time.monotonic()
+
+
+def _sum(vectors: NDArray[np.float32], rows: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The sum of rows, row by row: the same whatever is read at a time."""
+    total = np.zeros((1, vectors.shape[1]))
+    for first in range(0, len(rows), _SUMMED_ROWS):
+        total = np.concatenate([total, vectors[rows[first : first + _SUMMED_ROWS]]]).sum(axis=0, keepdims=True)
+    return total[0]

@@ -15,7 +15,8 @@ from smart_assets.store.hashing import content_version, file_sha256, json_versio
 
 _PACKAGE = "package:"
 _SCHEME = 1  # raise it when this package itself comes to make other vectors from the same model
-_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+_MATRIX_UNIT = "amx_bf16"
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", _MATRIX_UNIT})
 
 
 def encoder_version(settings: Embedding) -> str:
@@ -36,15 +37,23 @@ def resolve_precision(settings: Embedding) -> Literal["float32", "bfloat16"]:
     return "bfloat16" if cpu_computes_bfloat16() else "float32"
 
 
-@lru_cache(maxsize=1)
 def cpu_computes_bfloat16() -> bool:
     """Whether the CPU has bfloat16 instructions; without them bfloat16 is slower than float32."""
+    return not _BFLOAT16_FLAGS.isdisjoint(_cpu_flags())
+
+
+def cpu_has_matrix_unit() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in a unit of its own (AMX)."""
+    return _MATRIX_UNIT in _cpu_flags()
+
+
+@lru_cache(maxsize=1)
+def _cpu_flags() -> frozenset[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
-        return False
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
 
 
 def local_model(settings: Embedding) -> Path | None:

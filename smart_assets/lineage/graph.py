@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from smart_assets.errors import SmartError
+from smart_assets.lineage.changed_rows import ChangedRows
 from smart_assets.lineage.plan import Present
 from smart_assets.pipeline import (
     base_model_results,
@@ -79,13 +80,13 @@ def wanted_state(project: Project) -> list[Wanted]:
 
 
 def what_is_present(project: Project) -> Present:
-    """What the store holds; each manifest is read once."""
+    """What the store holds, each manifest read once, and which rows changed."""
 
     @cache
     def current(key: AssetPartition) -> Manifest | None:
         return project.store.current(key.asset, key.partition)
 
-    return Present(current, project.store.is_whole)
+    return Present(current, project.store.is_whole, ChangedRows(project, current))
 
 
 def closure(project: Project, targets: frozenset[AssetPartition]) -> frozenset[AssetPartition]:

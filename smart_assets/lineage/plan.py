@@ -1,12 +1,16 @@
-"""The plan: which partitions are out of date, and why in words. A pure function of manifests and the wanted state."""
+"""The plan: which partitions are out of date, and why in words. A pure function of what is there and what is wanted."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from smart_assets.pipeline.step import AssetPartition, Wanted
+from smart_assets.lineage.changed_rows import ChangedRows
+from smart_assets.pipeline.step import AssetPartition, Input, Wanted, split_grid_key
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
+
+_HASH = re.compile(r"[0-9a-f]{32,64}")
 
 Status = Literal["current", "missing", "stale", "waiting", "blocked"]
 
@@ -23,12 +27,19 @@ class PlanStep:
     status: Status
     reasons: tuple[str, ...]
     after: tuple[AssetPartition, ...] = ()  # inputs that are to be made first
+    keeps_content: bool = False  # only what lies outside its data version is made anew, such as moved lines' origins
     state: str = ""  # a hash of what is there and what is wanted: the same question asked twice has the same one
 
     @property
     def to_do(self) -> bool:
         """Whether a run of the plan takes this partition up."""
         return self.status in ("missing", "stale", "waiting")
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """The reasons, and what is made first."""
+        more = f" and {len(self.after) - 1} more" if len(self.after) > 1 else ""
+        return (*self.reasons, f"after {self.after[0]}{more}") if self.after else self.reasons
 
 
 def fingerprint(wanted: Wanted, versions: Mapping[str, str]) -> str:
@@ -51,10 +62,11 @@ def input_versions(wanted: Wanted, current: Callable[[AssetPartition], Manifest 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What is there: the newest manifest of a partition, and whether a manifest's files still are."""
+    """What is there: the newest manifest of a partition, whether a manifest's files still are, and what changed."""
 
     current: Callable[[AssetPartition], Manifest | None]
     whole: Callable[[Manifest], bool]
+    details: ChangedRows | None = None  # without it a change is told in versions, not in rows
 
 
 def make_plan(wanted: Sequence[Wanted], present: Present, only: frozenset[AssetPartition]) -> list[PlanStep]:
@@ -88,37 +100,72 @@ def _step(wanted: Wanted, present: Present, above: Mapping[AssetPartition, PlanS
     if lacking:
         return PlanStep(wanted.key, "blocked", tuple(f"needs {item.source}, which is not made" for item in lacking))
     manifest = current(wanted.key)
-    after = tuple(item.source for item, step in planned.items() if step.to_do)
+    held = (item.source for item, step in planned.items() if step.to_do and not _kept(item, step, current))
+    after = tuple(dict.fromkeys(held))
     print_ = fingerprint(wanted, input_versions(wanted, current))
     state = json_version([print_, [manifest.fingerprint, manifest.made] if manifest else None])
-    pending = tuple(f"{source} is made first" for source in after)
     if manifest is None:
-        return PlanStep(wanted.key, "missing", ("never made", *pending), after, state)
+        return PlanStep(wanted.key, "missing", ("never made",), after, state=state)
     if manifest.fingerprint != print_:
-        reasons = (*differences(manifest, wanted, current), *pending)
-        return PlanStep(wanted.key, "stale", reasons, after, state)
+        reasons = differences(manifest, wanted, present)
+        return PlanStep(wanted.key, "stale", reasons, after, _keeps_content(manifest, wanted, present), state)
     if not present.whole(manifest):
-        return PlanStep(wanted.key, "stale", ("its files are missing or cut short", *pending), after, state)
-    return PlanStep(wanted.key, "waiting" if pending else "current", pending, after, state)
+        return PlanStep(wanted.key, "stale", ("its files are missing or cut short",), after, state=state)
+    return PlanStep(wanted.key, "waiting" if after else "current", (), after, state=state)
 
 
-def differences(
-    manifest: Manifest, wanted: Wanted, current: Callable[[AssetPartition], Manifest | None]
-) -> tuple[str, ...]:
-    """Why a partition is stale, in words: code, parameters, files outside, inputs."""
+def _keeps_content(manifest: Manifest, wanted: Wanted, present: Present) -> bool:
+    """Whether making a partition anew can only change what lies outside its data version."""
+    before = replace(wanted, outside=manifest.outside)
+    only_outside = manifest.fingerprint == fingerprint(before, input_versions(wanted, present.current))
+    return only_outside and present.details is not None and present.details.rows_kept(wanted)
+
+
+def _kept(item: Input, step: PlanStep, current: Callable[[AssetPartition], Manifest | None]) -> bool:
+    """Whether an input's step leaves what counts of it as it is: an attachment lies outside the data version."""
+    manifest = current(item.source)
+    return step.keeps_content and manifest is not None and item.facet not in manifest.attachments
+
+
+def differences(manifest: Manifest, wanted: Wanted, present: Present) -> tuple[str, ...]:
+    """Why a partition is stale, in words: code, parameters, files outside, inputs; in rows where details tell."""
+    details = present.details
     reasons: list[str] = []
     if manifest.code_version != wanted.code_version:
         reasons.append(f"code version {manifest.code_version} -> {wanted.code_version}")
     reasons += [
-        f"{path}: {_brief(before)} -> {_brief(after)}"
+        _parameter_words(wanted.key, path, before, after)
         for path, before, after in _changes(manifest.parameters, dict(wanted.parameters))
     ]
-    reasons += _file_changes(manifest.outside, wanted.outside)
-    now = input_versions(wanted, current)
-    reasons += [f"{name} changed" for name in now if name in manifest.inputs and manifest.inputs[name] != now[name]]
-    reasons += [f"{name} is new" for name in now if name not in manifest.inputs]
+    outside = list(_file_changes(manifest.outside, wanted.outside))
+    if outside and details is not None:
+        outside += details.outside(wanted)
+    reasons += outside
+    now = {str(item): (item, made) for item in wanted.inputs if item.counts and (made := present.current(item.source))}
+    for name, (item, made) in now.items():
+        before = manifest.inputs.get(name)
+        if before is None:
+            reasons.append(f"{name} is new")
+        elif before != item.version(made):
+            words = details.input(item, before, made) if details is not None else ()
+            reasons += words or (f"{name} changed",)
     reasons += [f"{name} is gone" for name in manifest.inputs if name not in now]
     return tuple(reasons)
+
+
+def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) -> str:
+    """A changed parameter in words; one of a recipe is named by the recipe."""
+    if path.startswith("recipe.") and key.partition is not None:
+        path = f"recipe `{split_grid_key(key.partition)[1]}`: {path.removeprefix('recipe.')}"
+    path = path.replace("redundancy_weight", "redundancy_weight (lambda)")
+    if isinstance(before, list) and isinstance(after, list):
+        added = [f"{_brief(one)} is new" for one in after if one not in before]
+        removed = [f"{_brief(one)} is gone" for one in before if one not in after]
+        if added or removed:
+            return f"{path}: {', '.join(added + removed)}"
+    if all(isinstance(value, str) and _HASH.fullmatch(value) for value in (before, after)):
+        return f"{path} changed"
+    return f"{path}: {_brief(before)} -> {_brief(after)}"
 
 
 def _file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

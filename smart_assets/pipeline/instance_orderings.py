@@ -5,9 +5,10 @@ materialization of the source is copied, so one changed row reorders one group.
 """
 
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ GROUPS = pa.schema(
 )
 NEIGHBOURS_SEARCHED = 2
 """Times as many as are kept: some of them lie outside the group."""
+_HASHED_ROWS = 16_384
 
 
 def objectives_in_use(settings: Settings) -> list[Objective]:
@@ -100,49 +102,82 @@ class Group:
 
     task: str
     template: str
-    ids: tuple[str, ...]
     rows: NDArray[np.int64]  # (n,) where they stand in the source
-    vectors: NDArray[np.float32]  # (n, d)
+    id_column: pa.Array  # (n,)
+    source: NDArray[np.float32]  # (N, d) the vectors of the whole source, which stay in their file
 
-    def key(self, objective: Objective, selection: Selection, index: str | None) -> str:
-        """What decides this group's ordering; `index` is the version of the source's index, where it is searched."""
-        vectors = hashlib.sha256(np.ascontiguousarray(self.vectors).tobytes()).hexdigest()
-        engine = [selection.version_of(objective, len(self.ids))]
-        if isinstance(selection.approximation_of(objective, len(self.ids)), NearestNeighbours):
-            engine.append(str(index))
-        return json_version([self.task, self.template, list(self.ids), vectors, objective.label, *engine, CODE_VERSION])
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids (n,)."""
+        return self.id_column.to_pylist()
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vectors (n, d), read anew each time."""
+        return self.source[self.rows]
+
+    def keys(self, objectives: Sequence[Objective], selection: Selection, index: str | None) -> list[str]:
+        """What decides this group's ordering by each objective.
+
+        Args:
+            objectives: the objectives.
+            selection: what orders.
+            index: version of the source's index, where it is searched.
+        """
+        digest = hashlib.sha256()
+        for first in range(0, len(self), _HASHED_ROWS):
+            digest.update(self.source[self.rows[first : first + _HASHED_ROWS]].data)
+        content = [self.task, self.template, self.ids, digest.hexdigest()]
+        found: list[str] = []
+        for objective in objectives:
+            engine = [selection.version_of(objective, len(self))]
+            if isinstance(selection.approximation_of(objective, len(self)), NearestNeighbours):
+                engine.append(str(index))
+            found.append(json_version([*content, objective.label, *engine, CODE_VERSION]))
+        return found
 
 
-def groups_of(rows: pa.Table, vectors: NDArray[np.float32]) -> Iterator[Group]:
-    """The groups of a source's training rows, by task and template; rows inside a group by id."""
-    numbered = rows.append_column("row", pa.array(np.arange(rows.num_rows)))
-    train = numbered.filter(pc.equal(numbered["split"], "train"))
+def groups_of(rows: pa.Table, vectors: NDArray[np.float32]) -> list[Group]:
+    """The groups of a source's training rows, by task and template; rows inside a group by id.
+
+    Args:
+        rows: (N,) with `id`, `task`, `template` and `split`.
+        vectors: (N, d), as a memory map where they are many; none is read.
+    """
+    numbered = rows.select(["id", "task", "template"]).append_column("row", pa.array(np.arange(rows.num_rows)))
+    train = numbered.filter(pc.equal(rows["split"], "train"))
+    if not train.num_rows:
+        return []
     ordered = train.sort_by([("task", "ascending"), ("template", "ascending"), ("id", "ascending")])
-    tasks, templates = ordered["task"].to_pylist(), ordered["template"].to_pylist()
-    ids, positions = ordered["id"].to_pylist(), ordered["row"].to_numpy()
-    starts = [
-        index
-        for index in range(len(ids))
-        if index == 0 or (tasks[index], templates[index]) != (tasks[index - 1], templates[index - 1])
+    tasks, templates = (ordered[name].combine_chunks().dictionary_encode() for name in ("task", "template"))
+    ids, positions = ordered["id"].combine_chunks(), ordered["row"].to_numpy()
+    changed = np.diff(tasks.indices.to_numpy()).astype(bool) | np.diff(templates.indices.to_numpy()).astype(bool)
+    starts = [0, *(np.flatnonzero(changed) + 1).tolist(), len(ids)]
+    return [
+        Group(tasks[start].as_py(), templates[start].as_py(), positions[start:stop], ids[start:stop], vectors)
+        for start, stop in pairwise(starts)
     ]
-    for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
-        yield Group(
-            tasks[start],
-            templates[start],
-            tuple(ids[start:stop]),
-            positions[start:stop],
-            vectors[positions[start:stop]],
-        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """One group's ordering by one objective: its row of `groups.parquet`, and ids and gains, best first."""
+
+    group: Mapping[str, Any]
+    ids: pa.Array  # (n,)
+    gains: NDArray[np.float64]  # (n,)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One group under one objective, and its ordering where it was made before."""
+    """One group under one objective."""
 
     group: Group
     objective: Objective
     key: str
-    earlier: pa.Table | None
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
@@ -150,32 +185,39 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     selection = project.settings.selection
     folder = inputs.folder("prompt_embeddings", partition)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    groups = list(groups_of(pq.read_table(folder / "rows.parquet"), vectors))
-    earlier = _earlier_orderings(project, partition, run)
+    groups = groups_of(pq.read_table(folder / "rows.parquet"), vectors)
     objectives = objectives_in_use(project.settings)
     searched = inputs.manifest("similarity_index", partition).content_version if selection.searches_index else None
-    keys = [(group, one, group.key(one, selection, searched)) for one in objectives for group in groups]
-    jobs = [_Job(*key, earlier.get(key[2])) for key in keys]
-    todo = [job for job in jobs if job.earlier is None]
     index = inputs.folder("similarity_index", partition) / "index.faiss" if selection.searches_index else None
-    made = iter(_order(todo, selection, index, run))
-    tables = [job.earlier if job.earlier is not None else next(made) for job in jobs]
-    summary = [_group_row(job, table, selection) for job, table in zip(jobs, tables, strict=True)]
-    write_table(pa.concat_tables(tables) if tables else ORDERINGS.empty_table(), out.content / "orderings.parquet")
-    write_table(pa.Table.from_pylist(summary, GROUPS), out.content / "groups.parquet")
+    keys = [group.keys(objectives, selection, searched) for group in groups]
+    jobs = [
+        _Job(group, objective, own[place])
+        for place, objective in enumerate(objectives)
+        for group, own in zip(groups, keys, strict=True)
+    ]
+    earlier = _earlier_orderings(project, partition, run)
+    todo = [job for job in jobs if job.key not in earlier]
+    ordered = earlier | dict(zip((job.key for job in todo), _order(todo, selection, index, run), strict=True))
+    found = [ordered[job.key] for job in jobs]
+    write_table(_orderings_table(found), out.content / "orderings.parquet")
+    write_table(pa.Table.from_pylist([one.group for one in found], GROUPS), out.content / "groups.parquet")
     return Made(
         summary={
             "groups": len(groups),
             "objectives": [objective.label for objective in objectives],
-            "rows": sum(len(group.ids) for group in groups),
-            "largest group": max((len(group.ids) for group in groups), default=0),
-            "approximate orderings": sum(not row["exact"] for row in summary),
+            "rows": sum(map(len, groups)),
+            "largest group": max(map(len, groups), default=0),
+            "approximate orderings": sum(not one.group["exact"] for one in found),
         },
-        cost={"groups ordered": len(todo), "groups reused": len(jobs) - len(todo)},
+        cost={
+            "groups ordered": len(todo),
+            "groups reused": len(jobs) - len(todo),
+            "rows ordered": sum(len(job.group) for job in todo),
+        },
     )
 
 
-def _order(jobs: list[_Job], selection: Selection, index: Path | None, run: RunContext) -> list[pa.Table]:
+def _order(jobs: list[_Job], selection: Selection, index: Path | None, run: RunContext) -> list[_Ordered]:
     """Order the groups over the cores, the biggest first."""
     progress = Progress("ordering", run.log)
 
@@ -187,13 +229,13 @@ def _order(jobs: list[_Job], selection: Selection, index: Path | None, run: RunC
             return greedy_ordering(vectors, job.objective, None, selection.engine, limits, tell)
         neighbours = None
         if isinstance(approximation, NearestNeighbours):
-            neighbours = _neighbours(job.group, index, approximation.neighbours)
+            neighbours = _neighbours(job.group, vectors, index, approximation.neighbours)
         return approximate_ordering(vectors, job.objective, approximation, neighbours=neighbours, tell=tell)
 
-    sizes = [len(job.group.ids) for job in jobs]
+    sizes = [len(job.group) for job in jobs]
     with _on_device(run.device, selection):
         orderings = order_many(sizes, order, int(selection.memory_gib * 2**30), progress.at)
-    return [_table(job, ordering) for job, ordering in zip(jobs, orderings, strict=True)]
+    return [_ordered(job, ordering, selection) for job, ordering in zip(jobs, orderings, strict=True)]
 
 
 @contextmanager
@@ -208,44 +250,24 @@ def _on_device(device: str, selection: Selection) -> Generator[None]:
         yield
 
 
-def _neighbours(group: Group, index: Path | None, count: int) -> NDArray[np.int64] | None:
+def _neighbours(group: Group, vectors: NDArray[np.float32], index: Path | None, count: int) -> NDArray[np.int64] | None:
     """The group's rows nearest to each, by the source's index; None where most of the source lies outside the group."""
-    if index is None:
+    if index is None or 2 * len(group) < len(group.source):
         return None
-    source = read_index(index)
-    if 2 * len(group.rows) < source.ntotal:
-        return None
-    found = nearest_rows(source, group.vectors, NEIGHBOURS_SEARCHED * count)
-    place = np.full(source.ntotal + 1, -1)  # the last stands for no row
-    place[group.rows] = np.arange(len(group.rows))
+    found = nearest_rows(read_index(index), vectors, NEIGHBOURS_SEARCHED * count)
+    place = np.full(len(group.source) + 1, -1)  # the last stands for no row
+    place[group.rows] = np.arange(len(group))
     return place[found]
 
 
-def _table(job: _Job, ordering: GreedyOrdering) -> pa.Table:
-    count = len(ordering.indices)
-    return pa.table(
-        {
-            "objective": [job.objective.label] * count,
-            "task": [job.group.task] * count,
-            "template": [job.group.template] * count,
-            "rank": np.arange(count),
-            "id": [job.group.ids[index] for index in ordering.indices],
-            "gain": ordering.gains,
-        },
-        ORDERINGS,
-    )
-
-
-def _group_row(job: _Job, table: pa.Table, selection: Selection) -> dict[str, Any]:
-    rows, gains = table.num_rows, table["gain"].to_numpy()
+def _ordered(job: _Job, ordering: GreedyOrdering, selection: Selection) -> _Ordered:
+    rows, gains = len(job.group), ordering.gains
     tenth = -(-rows // 10)
     approximation = selection.approximation_of(job.objective, rows)
     value_of_a_tenth = float(gains[:tenth].sum())
     if isinstance(approximation, NearestNeighbours):  # whose gains are those of a sparse kernel
-        place = {row_id: index for index, row_id in enumerate(job.group.ids)}
-        first = np.array([place[row_id] for row_id in table["id"].slice(0, tenth).to_pylist()], dtype=np.int64)
-        value_of_a_tenth = float(sampled_values(job.group.vectors, first)[-1])
-    return {
+        value_of_a_tenth = float(sampled_values(job.group.vectors, ordering.indices[:tenth])[-1])
+    group = {
         "key": job.key,
         "objective": job.objective.label,
         "task": job.group.task,
@@ -256,23 +278,42 @@ def _group_row(job: _Job, table: pa.Table, selection: Selection) -> dict[str, An
         "engine": selection.version_of(job.objective, rows),
         "exact": approximation is None,
     }
+    return _Ordered(group, job.group.id_column.take(pa.array(ordering.indices)), gains)
 
 
-def _earlier_orderings(project: Project, partition: str | None, run: RunContext) -> dict[str, pa.Table]:
+def _orderings_table(found: Sequence[_Ordered]) -> pa.Table:
+    """All orderings, one under the other; each is a chunk of every column, which is copied no more."""
+    if not found:
+        return ORDERINGS.empty_table()
+    ranks = pa.array(np.arange(max(len(one.gains) for one in found)))
+    chunks: dict[str, list[pa.Array]] = {
+        name: [pa.repeat(one.group[name], len(one.gains)) for one in found]
+        for name in ("objective", "task", "template")
+    }
+    chunks["rank"] = [ranks[: len(one.gains)] for one in found]
+    chunks["id"] = [one.ids for one in found]
+    chunks["gain"] = [pa.array(one.gains) for one in found]
+    return pa.table([pa.chunked_array(chunks[name]) for name in ORDERINGS.names], ORDERINGS)
+
+
+def _earlier_orderings(project: Project, partition: str | None, run: RunContext) -> dict[str, _Ordered]:
     """The groups of the source's last materialization by key; none where it cannot be read."""
     manifest = project.store.current(NAME, partition)
     if manifest is None:
         return {}
     try:
         folder = project.store.artifact(manifest)
-        orderings = pq.read_table(folder / "orderings.parquet").cast(ORDERINGS)
-        groups = pq.read_table(folder / "groups.parquet", columns=["key", "rows"]).to_pylist()
-    except (StoreError, pa.ArrowException, OSError) as error:
+        orderings = pq.read_table(folder / "orderings.parquet", columns=["id", "gain"])
+        groups = pq.read_table(folder / "groups.parquet").select(GROUPS.names).cast(GROUPS).to_pylist()
+    except (StoreError, pa.ArrowException, OSError, KeyError) as error:
         run.log(f"the earlier orderings cannot be used, all groups are ordered again: {error}")
         return {}
-    found: dict[str, pa.Table] = {}
-    start = 0
-    for group in groups:
-        found[group["key"]] = orderings.slice(start, group["rows"])
-        start += group["rows"]
-    return found
+    ids, gains = orderings["id"].combine_chunks(), orderings["gain"].to_numpy()
+    starts = [0, *accumulate(group["rows"] for group in groups)]
+    if starts[-1] != len(ids):
+        run.log(f"the earlier orderings are of {len(ids)} rows, their groups of {starts[-1]}: all are ordered again")
+        return {}
+    return {
+        group["key"]: _Ordered(group, ids[start:stop], gains[start:stop])
+        for group, (start, stop) in zip(groups, pairwise(starts), strict=True)
+    }

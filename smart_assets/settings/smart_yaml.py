@@ -4,7 +4,6 @@ import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
@@ -15,6 +14,8 @@ from smart_assets.evaluation.settings import Evaluate
 from smart_assets.section import Section
 from smart_assets.selection.recipes import Recipe
 from smart_assets.selection.settings import Selection
+from smart_assets.settings.automation import Automation, Notify, Promotion
+from smart_assets.store.settings import Retention
 from smart_assets.tasks.sources import Source, Validation
 from smart_assets.training.settings import Finetune
 
@@ -24,36 +25,12 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
     Field(description="1 to 64 letters, digits, `_` or `-`, the first a letter or digit."),
 ]
-Cron = Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]
 
 
 def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise ValueError("allowed are `auto`, `cpu`, `cuda` and `cuda:N`")
     return text
-
-
-def _timezone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("no such time zone; names look like `UTC` or `Europe/Berlin`") from error
-    return name
-
-
-class Automation(Section):
-    """What happens without a person: watching the sources and retraining on a schedule."""
-
-    watch: bool = Field(default=False, description="Start with the sensor `task_sources` switched on.")
-    watch_seconds: int = Field(default=60, ge=10, description="Least seconds between two looks at the sources.")
-    retrain: Cron | None = Field(
-        default=None,
-        description="Cron expression (five fields) of the schedule `retrain`; null for no schedule. It trains on the "
-        "subsets as they are: `watch` keeps those up to date.",
-    )
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
-        default="UTC", description="Time zone of the cron expression, such as `Europe/Berlin`."
-    )
 
 
 class GpuResources(Section):
@@ -81,6 +58,11 @@ class Settings(Section):
         default_factory=Evaluate, description="What every checkpoint and the base model is evaluated on."
     )
     automation: Automation = Field(default=Automation(), description="Sensor and schedule.")
+    promotion: Promotion | None = Field(
+        default=None, description="The rule by which models are promoted; null: people alone promote."
+    )
+    retention: Retention = Field(default=Retention(), description="What `smart gc` leaves in the store.")
+    notify: Notify = Field(default=Notify(), description="Who is told of failed runs and finished retrainings.")
     device: Annotated[str, AfterValidator(_device)] = Field(
         default="auto", description="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."
     )
@@ -102,9 +84,32 @@ class Settings(Section):
         return {**value, "recipes": {name: name for name in names}}
 
     @model_validator(mode="after")
+    def _known_recipes(self) -> Self:
+        unknown = sorted(set(self.automation.not_retrained) - set(self.recipes))
+        if unknown:
+            raise ValueError(
+                f"`automation.not_retrained` names no recipe: {', '.join(unknown)}; there are {', '.join(self.recipes)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _distinct_budgets(self) -> Self:
         if len(set(self.budgets)) < len(self.budgets):
             raise ValueError(f"`budgets` names a budget twice: {list(self.budgets)}")
+        return self
+
+    @model_validator(mode="after")
+    def _promotion_is_possible(self) -> Self:
+        rule = self.promotion
+        if rule is None:
+            return self
+        if rule.budget not in self.budgets or rule.recipe not in self.recipes:
+            raise ValueError(
+                f"`promotion` names {rule.budget}|{rule.recipe}, which is not among `budgets` and `recipes`"
+            )
+        measured = ["held_out"] * self.evaluate.held_out + self.evaluate.tasks
+        if rule.benchmark not in measured:
+            raise ValueError(f"`promotion.benchmark` is {rule.benchmark}; `evaluate` measures {', '.join(measured)}")
         return self
 
 
@@ -171,6 +176,8 @@ def _has(content: Any, part: int | str) -> bool:
 
 
 def _shown(problem: Any) -> str:
+    if problem["loc"][:1] == ("notify",):  # what was refused may be a secret
+        return ""
     if problem["type"] == "missing":
         return ""
     if problem["type"] == "extra_forbidden":

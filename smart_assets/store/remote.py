@@ -1,15 +1,23 @@
 """The other end of a store on an fsspec URL: the same layout, reached by name."""
 
+import hashlib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
 from smart_assets.errors import StoreError
+from smart_assets.store.places import Found
+
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # as the file systems of fsspec call it
 
 
 class Remote:
-    """Copies files between the local mirror `root` and the same paths under an fsspec URL."""
+    """The files under an fsspec URL, asked for by the paths that they have in the local mirror `root`."""
 
     def __init__(self, url: str, root: Path) -> None:
         try:
@@ -18,34 +26,128 @@ class Remote:
         except (ImportError, ValueError) as error:
             raise StoreError(f"`store: {url}` cannot be opened: {error}") from error
         self._root = root
+        self._made: set[str] = set()  # folders
 
     def _there(self, path: Path) -> str:
         return f"{self._base}/{path.relative_to(self._root).as_posix()}"
 
-    def push(self, path: Path) -> None:
-        """Copy one file of the mirror to the remote."""
+    def _here(self, name: str) -> Path:
+        return self._root / name.removeprefix(f"{self._base}/")
+
+    def push(self, path: Path, source: Path | None = None) -> None:
+        """Copy one file of the mirror, or `source` in its stead, to the remote."""
         there = self._there(path)
-        try:
-            self._files.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
-            self._files.put_file(str(path), there)
-        except OSError as error:
-            raise StoreError(f"{there} cannot be written in the remote store: {error}") from error
+        with _told(f"{there} cannot be written in the remote store"):
+            self._make_folder(there)
+            self._files.put_file(str(source or path), there)
+
+    def _make_folder(self, name: str) -> None:
+        folder = name.rsplit("/", 1)[0]
+        if folder not in self._made:  # an object store has none, and is asked for its bucket every time
+            self._files.makedirs(folder, exist_ok=True)
+            self._made.add(folder)
 
     def pull(self, path: Path, into: Path) -> None:
         """Copy the remote's counterpart of `path` into the local file `into`."""
         into.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._files.get_file(self._there(path), str(into))
-        except OSError as error:  # a missing file among them
-            raise StoreError(f"{self._there(path)} cannot be read in the remote store: {error}") from error
+        there = self._there(path)
+        with _told(f"{there} cannot be read in the remote store"):
+            try:
+                self._files.get_file(there, str(into))
+            except FileNotFoundError as error:
+                raise StoreError(
+                    f"{there} is not in the remote store any more: removed by `smart gc`, or lost"
+                ) from error
 
     def names(self, folder: Path) -> list[str]:
         """The names of the files in the remote's counterpart of a folder; none where it is not there."""
         there = self._there(folder)
-        self._files.invalidate_cache(there)
-        try:
-            return [name.rsplit("/", 1)[-1] for name in self._files.ls(there, detail=False)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StoreError(f"{there} cannot be listed in the remote store: {error}") from error
+        with _told(f"{there} cannot be listed in the remote store"):
+            self._files.invalidate_cache()
+            try:
+                return [name.rsplit("/", 1)[-1] for name in self._files.ls(there, detail=False)]
+            except FileNotFoundError:
+                return []
+
+    def files(self, folder: Path) -> dict[Path, Found]:
+        """All files below a folder, or the one file; none where it is not there (1,000 files a request)."""
+        there = self._there(folder)
+        with _told(f"{there} cannot be listed in the remote store"):
+            self._files.invalidate_cache()
+            try:
+                entries: Mapping[str, Mapping[str, Any]] = self._files.find(there, detail=True)
+            except FileNotFoundError:
+                return {}
+            return {
+                self._here(name): Found(int(entry["size"]), self._modified(name, entry))
+                for name, entry in entries.items()
+            }
+
+    def _modified(self, name: str, entry: Mapping[str, Any]) -> float:
+        told = next((entry[key] for key in _TIMES if entry.get(key) is not None), None)
+        if isinstance(told, str):
+            told = datetime.fromisoformat(told)
+        if told is None:
+            told = self._files.modified(name)
+        return float(told) if isinstance(told, int | float) else told.timestamp()
+
+    def sha256(self, path: Path) -> str:
+        """The sha256 of a file's bytes, which are all read.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        digest = hashlib.sha256()
+        there = self._there(path)
+        with _told(f"{there} cannot be read in the remote store"), self._files.open(there, "rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def move(self, path: Path, to: Path) -> None:
+        """Move a file or folder within the remote store."""
+        with _told(f"{self._there(path)} cannot be moved to {self._there(to)} in the remote store"):
+            for file in self.files(path):
+                there = self._there(to / file.relative_to(path))
+                self._make_folder(there)
+                self._files.mv(self._there(file), there)
+
+    def remove(self, path: Path, modified: float | None = None) -> bool:
+        """Remove a file or folder, unless a file of it was written again after `modified`; gives whether it is gone."""
+        with _told(f"{self._there(path)} cannot be removed from the remote store"):
+            if modified is not None and any(found.modified > modified for found in self.files(path).values()):
+                return False
+            self._files.rm(self._there(path), recursive=True)
+            return True
+
+
+class ListedRemote(Remote):
+    """A remote as it is at one moment: all manifests are listed at once, and artifacts once for each asset."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._files, self._base, self._root, self._made = remote._files, remote._base, remote._root, remote._made
+        self._all = cache(super().files)
+
+    def names(self, folder: Path) -> list[str]:
+        """The names of the files in the remote's counterpart of a folder."""
+        return [path.name for path in self._all(self._top(folder)) if path.parent == folder]
+
+    def files(self, folder: Path) -> dict[Path, Found]:
+        """All files below a folder."""
+        return {path: found for path, found in self._all(self._top(folder)).items() if folder in path.parents}
+
+    def _top(self, folder: Path) -> Path:
+        """`manifests` as a whole, `artifacts` by asset."""
+        parts = folder.relative_to(self._root).parts
+        return self._root.joinpath(*parts[: 1 if parts[0] == "manifests" else 2])
+
+
+@contextmanager
+def _told(what: str) -> Generator[None]:
+    """Turn whatever a file system raises into one sentence; each has errors of its own."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(f"{what}: {error or type(error).__name__}") from error

@@ -3,24 +3,28 @@
 An artifact is drafted in a folder beside its final place and renamed in, so it is there whole or not at all. Its
 manifest is written after it. A kill between the two leaves the last good state current: a manifest is what makes an
 artifact current, and nothing is ever overwritten. A remote store keeps the same layout: a local mirror holds what was
-read or written, and an artifact is pushed before its manifest.
+read or written, and an artifact is pushed before its manifest. What manifests there are the remote alone says.
 """
 
+import copy
 import os
-import shutil
-import uuid
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from smart_assets.errors import StoreError
+from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import content_version, file_sha256, json_version
 from smart_assets.store.manifest import Artifact, ArtifactFile, Manifest
-from smart_assets.store.remote import Remote
+from smart_assets.store.places import LocalPlace
+from smart_assets.store.remote import ListedRemote, Remote
+
+_STAMP = "%Y%m%dT%H%M%S.%fZ"  # of a manifest's name: in the order of time, to the microsecond
 
 
 class Store:
@@ -39,10 +43,11 @@ class Store:
         self.url = url
         self.root = (base / (f".smart-mirror/{json_version(url)}" if remote else url.removeprefix("file://"))).resolve()
         self._remote = Remote(url, self.root) if remote else None
-        self._drafts = self.root / "drafts"
+        self.drafts = Drafts(self.root / "drafts")
+        self.local = LocalPlace(self.root, self.drafts)
         try:
-            self._drafts.mkdir(parents=True, exist_ok=True)
-            probe = self._drafts / uuid.uuid4().hex
+            self.drafts.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.drafts.path()
             probe.touch()
             probe.unlink()
         except OSError as error:
@@ -51,21 +56,26 @@ class Store:
                 "or set another `store:` in smart.yaml"
             ) from error
 
+    @property
+    def remote(self) -> Remote | None:
+        """The remote that the folder mirrors, for a store on a URL."""
+        return self._remote
+
+    def snapshot(self) -> Self:
+        """This store as it is now, for reading only: a remote is listed once, not for every question."""
+        twin = copy.copy(self)
+        twin._remote = self._remote and ListedRemote(self._remote)
+        return twin
+
     def cache_folder(self, name: str) -> Path:
         """A local folder for what can be made again: converted models, vectors on their way into an artifact."""
         folder = self.root / "cache" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @contextmanager
-    def draft(self) -> Generator[Path]:
+    def draft(self) -> AbstractContextManager[Path]:
         """A new empty folder inside the store; what is still in it at the end is removed."""
-        folder = self._drafts / uuid.uuid4().hex
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return self.drafts.open()
 
     def commit(self, asset: str, folder: Path) -> Artifact:
         """Make a drafted folder an artifact. The folder is moved away; equal content is stored once.
@@ -79,10 +89,17 @@ class Store:
         if not files:
             raise StoreError(f"nothing was written for {asset}: an artifact needs at least one file")
         version = content_version({file.path: file.sha256 for file in files})
-        target = self._artifact(asset, version)
-        if target.exists() and tuple(_files_of(target)) != files:
-            self._move_away(target)  # damaged since it was made: the new one takes its place
-        _rename_in(folder, target)
+        target = self.artifact_folder(asset, version)
+        with self.local.alone():
+            damaged = target.exists() and tuple(_files_of(target)) != files
+            away = self.drafts.path()
+            if damaged:
+                target.rename(away)
+            _rename_in(folder, target)
+            # An artifact is as old as its newest file; a long step's may be days old, those of equal content years.
+            os.utime(target / files[0].path)
+        if damaged:
+            self.local.remove(away)
         if self._remote is not None:
             for file in files:
                 self._remote.push(target / file.path)
@@ -94,16 +111,22 @@ class Store:
         Raises:
             StoreError: a file of it is missing.
         """
-        target = self._artifact(artifact.asset, artifact.version)
+        target = self.artifact_folder(artifact.asset, artifact.version)
         damaged = _first_damaged(target, artifact)
         if damaged is not None and self._remote is not None:
             with self.draft() as fresh:
                 for file in artifact.files:
                     self._remote.pull(target / file.path, fresh / file.path)
-                if target.exists():
-                    self._move_away(target)
-                _rename_in(fresh, target)
+                with self.local.alone():
+                    if target.exists() and _first_damaged(target, artifact) is not None:
+                        target.rename(self.drafts.path())
+                    _rename_in(fresh, target)
             damaged = _first_damaged(target, artifact)
+        if damaged is not None and not target.exists():
+            raise StoreError(
+                f"{target} is not in the store any more: removed by `smart gc`, or lost; `smart run` makes what is "
+                f"wanted of {artifact.asset} again"
+            )
         if damaged is not None:
             raise StoreError(
                 f"{target / damaged} is missing or cut short though a manifest names it: "
@@ -114,14 +137,16 @@ class Store:
     def is_whole(self, manifest: Manifest) -> bool:
         """Whether all files of a manifest are there with their sizes, or can still be fetched from the remote store."""
         for artifact in (manifest.artifact, *manifest.attachments.values()):
-            folder = self._artifact(artifact.asset, artifact.version)
-            fetchable = self._remote is not None and not folder.exists()
-            if not fetchable and _first_damaged(folder, artifact) is not None:
+            folder = self.artifact_folder(artifact.asset, artifact.version)
+            if folder.exists() or self._remote is None:
+                whole = _first_damaged(folder, artifact) is None
+            else:
+                there = self._remote.files(folder)
+                sizes = {path.relative_to(folder).as_posix(): found.size for path, found in there.items()}
+                whole = all(sizes.get(file.path) == file.size for file in artifact.files)
+            if not whole:
                 return False
         return True
-
-    def _move_away(self, folder: Path) -> None:
-        folder.rename(self._drafts / uuid.uuid4().hex)
 
     def artifact(self, manifest: Manifest) -> Path:
         """The local folder of a manifest's artifact."""
@@ -129,62 +154,105 @@ class Store:
 
     def record(self, manifest: Manifest) -> Path:
         """Append a manifest; from now on it is its partition's current state."""
-        folder = self._manifest_folder(manifest.asset, manifest.partition)
+        folder = self.manifest_folder(manifest.asset, manifest.partition)
         folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        newest = max((path.name for path in self._manifest_paths(manifest.asset, manifest.partition)), default="")
-        if newest >= now:  # a clock that went back must not make the new manifest an old one
-            now = newest.split("-")[0] + "~"
-        path = folder / f"{now}-{manifest.content_version}.json"
-        draft = self._drafts / f"{uuid.uuid4().hex}.json"
+        draft = self.drafts.path(".json")
         with draft.open("w", encoding="utf-8") as stream:
             stream.write(manifest.model_dump_json(indent=1))
             stream.flush()
             os.fsync(stream.fileno())
-        draft.rename(path)
-        if self._remote is not None:
-            self._remote.push(path)
+        try:
+            with self.local.alone():
+                now = datetime.now(UTC).strftime(_STAMP)
+                newest = max(self._manifest_names(folder), default="")
+                if newest >= now:  # a clock that went back must not make the new manifest an old one
+                    now = _a_moment_later(newest)
+                path = folder / f"{now}-{manifest.content_version}.json"
+                if self._remote is not None:
+                    self._remote.push(path, draft)
+                draft.rename(path)
+        finally:
+            draft.unlink(missing_ok=True)
         return path
 
-    def history(self, asset: str, partition: str | None) -> list[Manifest]:
-        """All manifests of a partition, newest first.
+    def history(self, asset: str, partition: str | None, newest: int | None = None) -> list[Manifest]:
+        """The manifests of a partition, newest first: all of them, or the first `newest`.
 
         Raises:
             StoreError: a manifest cannot be read.
         """
-        return [_read_manifest(path) for path in self._manifest_paths(asset, partition)]
+        return [self.read(path) for path in self._manifest_paths(asset, partition)[:newest]]
 
     def current(self, asset: str, partition: str | None) -> Manifest | None:
         """The newest manifest of a partition, or None before its first materialization."""
         paths = self._manifest_paths(asset, partition)
-        return _read_manifest(paths[0]) if paths else None
+        return self.read(paths[0]) if paths else None
+
+    def find(self, asset: str, partition: str | None, version: str) -> Manifest | None:
+        """The newest manifest of a partition that names a content version."""
+        paths = self._manifest_paths(asset, partition)
+        return next((self.read(path) for path in paths if path.stem.endswith(f"-{version}")), None)
+
+    def manifest_folders(self) -> list[Path]:
+        """The folders of all partitions that were ever made, whether or not `smart.yaml` still names them."""
+        root = self.root / "manifests"
+        if self._remote is not None:
+            return sorted({path.parent for path in self._remote.files(root)})
+        return sorted(path for path in root.glob("*/*") if path.is_dir())
+
+    def manifests_in(self, folder: Path) -> list[Path]:
+        """The manifests of a partition's folder, newest first; `read` fetches those that are not here yet."""
+        return [folder / name for name in sorted(self._manifest_names(folder), reverse=True)]
+
+    def read(self, path: Path) -> Manifest:
+        """A manifest from its file, fetched from the remote store where it is not here yet.
+
+        Raises:
+            StoreError: it cannot be fetched or read.
+        """
+        self.fetch(path)
+        return _read_manifest(path)
+
+    def fetch(self, path: Path) -> None:
+        """Fetch a manifest from the remote store where it is not here yet.
+
+        Raises:
+            StoreError: it cannot be fetched.
+        """
+        if self._remote is not None and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self.drafts.path(".json")
+            self._remote.pull(path, draft)
+            draft.rename(path)
 
     def _manifest_paths(self, asset: str, partition: str | None) -> list[Path]:
-        folder = self._manifest_folder(asset, partition)
-        if self._remote is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in self._remote.names(folder):
-                if not (folder / name).exists():
-                    draft = self._drafts / f"{uuid.uuid4().hex}.json"
-                    self._remote.pull(folder / name, draft)
-                    draft.rename(folder / name)
-        return sorted(folder.glob("*.json"), key=lambda path: path.name, reverse=True)
+        return self.manifests_in(self.manifest_folder(asset, partition))
 
-    def _artifact(self, asset: str, version: str) -> Path:
+    def _manifest_names(self, folder: Path) -> list[str]:
+        if self._remote is not None:
+            return [name for name in self._remote.names(folder) if name.endswith(".json")]
+        return [path.name for path in folder.glob("*.json")]
+
+    def artifact_folder(self, asset: str, version: str) -> Path:
+        """Where an artifact lies, or would."""
         return self.root / "artifacts" / asset / version
 
-    def _manifest_folder(self, asset: str, partition: str | None) -> Path:
+    def manifest_folder(self, asset: str, partition: str | None) -> Path:
+        """Where the manifests of a partition lie."""
         return self.root / "manifests" / asset / ("_" if partition is None else quote(partition, safe=""))
 
 
+def _a_moment_later(name: str) -> str:
+    return (datetime.strptime(name[:23], _STAMP) + timedelta(microseconds=1)).strftime(_STAMP)
+
+
 def _rename_in(folder: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        return
     try:
-        folder.rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            folder.rename(target)
     except OSError as error:
-        if not target.exists():  # another run may have renamed the same content in between
+        if not target.exists():  # without locks, another run may have renamed the same content in between
             raise StoreError(f"{target} cannot be written: {error.strerror}") from error
 
 
@@ -215,5 +283,6 @@ def _read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise StoreError(
-            f"the manifest {path} cannot be read: move it away, and the partition falls back to the one before\n{error}"
+            f"the manifest {path} cannot be read: `smart verify --repair` moves it away, and the partition falls back "
+            f"to the one before\n{error}"
         ) from error

@@ -1,21 +1,26 @@
 """What reading a source gives: accepted instances, where they stood, and every rejected row with its reason."""
 
+# pyright: reportUnknownParameterType=false
+# pyarrow has no types.
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-# Texts have 64-bit offsets: a source may hold more than the 2 GB that 32-bit ones can address when it is sorted.
-INSTANCES = pa.schema(
+from smart_assets.tasks import digests
+from smart_assets.tasks.texts import TEXTS, Texts
+
+ROWS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("task", pa.string(), nullable=False),
         pa.field("template", pa.string(), nullable=False),
-        pa.field("prompt", pa.large_string(), nullable=False),
-        pa.field("response", pa.large_string(), nullable=False),
-        pa.field("messages", pa.large_string()),
         pa.field("prompt_hash", pa.string(), nullable=False),
     ]
 )
+INSTANCES = pa.schema([*(ROWS.field(name) for name in ("id", "task", "template")), *TEXTS, ROWS.field("prompt_hash")])
 ORIGINS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -30,6 +35,9 @@ REJECTED = pa.schema(
         pa.field("task", pa.string()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("excerpt", pa.string()),
+        # Of an exact duplicate, whose text stands under this id among the instances; its template may be another.
+        pa.field("id", pa.string()),
+        pa.field("template", pa.string()),
     ]
 )
 TASKS = pa.schema(
@@ -48,15 +56,32 @@ class SourceFile:
     path: str  # relative to the source, "/" between its parts
     sha256: str  # "" where it cannot be read
     bytes: int
+    task: str | None = None  # the task that the file's name gives to rows which name none, where there may be any
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
     """All that one source gave. Task names carry the source's prefix."""
 
-    instances: pa.Table  # INSTANCES, sorted by id, ids unique
-    origins: pa.Table  # ORIGINS, row by row those of `instances`; line from 1, on the hub the row's index from 0
+    rows: pa.Table  # ROWS, sorted by id, ids unique: all of an instance but its texts
+    texts: Texts  # those of `rows`
+    origins: pa.Table  # ORIGINS, row by row those of `rows`; line from 1, on the hub the row's index from 0
     rejected: pa.Table  # REJECTED, in reading order; no line: the file as a whole; excerpt: the row, or the error
     tasks: pa.Table  # TASKS, sorted; every task name seen
     files: tuple[SourceFile, ...]  # sorted by path; none for the hub
     revision: str | None  # commit of a dataset on the hub
+    files_reused: int  # files whose rows come from an earlier collection
+    rows_read: int  # rows of the other files, accepted or not
+
+    def prompts(self, positions: NDArray[np.int64]) -> pa.Array:
+        """Return the prompts of the rows at some ascending positions."""
+        ids = digests.from_hex(self.rows["id"].take(pa.array(positions)))
+        return self.texts.of(ids)["prompt"].combine_chunks()
+
+    def instances(self, batch_rows: int) -> Iterator[pa.Table]:
+        """Yield INSTANCES in the order of `rows`, so many at a time; texts are in memory for one batch only."""
+        for start in range(0, self.rows.num_rows, batch_rows):
+            rows = self.rows.slice(start, batch_rows)
+            texts = self.texts.of(digests.from_hex(rows["id"]))
+            columns = [(texts if name in TEXTS.names else rows)[name].combine_chunks() for name in INSTANCES.names]
+            yield pa.Table.from_arrays(columns, schema=INSTANCES)

@@ -1,26 +1,32 @@
-"""Gathers rows into a collection: judges each, drops exact duplicates, and counts by task."""
+"""Gathers rows into a collection: judges each, drops exact duplicates, and counts by task.
+
+Files are judged one by one. Which of equal rows is the first one shows only when all files are known, so duplicates
+are found at the end, over all rows at once, whether they were read now or are taken over from an earlier collection.
+"""
 
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from smart_assets.errors import SourceError
 from smart_assets.progress import Log
-from smart_assets.tasks import reasons
-from smart_assets.tasks.collection import INSTANCES, ORIGINS, REJECTED, TASKS, Collection, SourceFile
+from smart_assets.tasks import digests, reasons
+from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, TASKS, Collection, SourceFile
+from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.raw_rows import BadRow, RawRow, excerpt_of
 from smart_assets.tasks.row_error import RowError
 from smart_assets.tasks.rows import FieldNames, Instance, Row, instance_of, task_of
+from smart_assets.tasks.texts import TEXTS, Texts
 
 _CHUNK_ROWS = 8192
-_INSTANCE_VALUES = attrgetter(*INSTANCES.names)
-_REJECTED_VALUES = attrgetter(*REJECTED.names)
+_LAST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +40,25 @@ class Reading:
 
 
 class Collector:
-    """Takes the rows of one file after the other."""
+    """Takes the rows of one file after the other, in the order of their names."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.rows = 0  # taken so far
+    def __init__(self, reading: Reading, texts: Texts) -> None:
+        self.rows_read = 0
         self._reading = reading
-        self._instances = _Rows(INSTANCES)
-        self._origins = _Rows(ORIGINS)
-        self._rejected: list[_Rejection] = []
-        self._ids: set[str] = set()
-        self._accepted: Counter[str] = Counter()
-        self._files: dict[str, str] = {}  # by the task they name
+        self._texts = texts
+        self._names: list[str] = []  # of the files taken so far
+        self._reused: list[str | None] = []  # likewise, None for one that was read
+        self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
+        self._claims: dict[str, str] = {}  # file by the task that its name gives
+        self._instances: list[tuple[Instance, int, int]] = []  # with file and line, since the last chunk
+        self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
+        self._candidates: list[pa.Table] = []
+        self._refusals: list[pa.Table] = []
 
     def add_file(
         self, file: str, rows: Iterable[RawRow | BadRow], default_task: str | None, advance: Callable[[float], None]
-    ) -> None:
-        """Take all rows of a file; `advance` hears the share of it that is done.
+    ) -> str | None:
+        """Take all rows of a file; `advance` hears the share of it that is done. Return the task it claims, if any.
 
         Rows that name no task belong to `default_task`. So do rows that cannot be read, unless others of the file
         name tasks of their own.
@@ -57,44 +66,75 @@ class Collector:
         Raises:
             SourceError: Another file has already given rows to the same default task.
         """
-        before = len(self._rejected)
+        place = len(self._names)
         kinds: set[bool | None] = set()
         for row in rows:
-            self.rows += 1
+            self.rows_read += 1
             if isinstance(row, BadRow):
-                self._rejected.append(_Rejection(file, row.line, None, row.reason, row.excerpt))
+                self._refuse((place, row.line, None, row.reason, row.excerpt))
             else:
-                kinds.add(self._add_row(file, row, default_task))
+                kinds.add(self._add_row(place, row, default_task))
                 advance(row.done)
-        if default_task is None or (True in kinds and False not in kinds):
-            return
-        task = self._reading.task_prefix + default_task
-        self._claim(task, file)
-        if True not in kinds:
-            self._rejected[before:] = [replace(row, task=row.task or task) for row in self._rejected[before:]]
+        task = None
+        if default_task is not None and (True not in kinds or False in kinds):
+            task = self._reading.task_prefix + default_task
+            self._claim(task, file)
+        self._names.append(file)
+        self._reused.append(None)
+        self._unnamed.append(task if True not in kinds else None)
+        return task
 
-    def finish(self, files: tuple[SourceFile, ...], revision: str | None) -> Collection:
+    def reuse_file(self, file: SourceFile) -> None:
+        """Take a file's rows over from an earlier collection.
+
+        Raises:
+            SourceError: Another file has already given rows to the same default task.
+        """
+        if file.task is not None:
+            self._claim(file.task, file.path)
+        self._names.append(file.path)
+        self._reused.append(file.path)
+        self._unnamed.append(None)
+
+    def finish(self, files: tuple[SourceFile, ...], revision: str | None, earlier: Earlier | None) -> Collection:
         """Return all that was taken.
 
         Raises:
             SourceError: No row was accepted.
         """
-        if not self._ids:
+        self._flush()
+        if earlier is not None:
+            candidates, refusals = earlier.taken_over(self._reused)
+            self._candidates.append(candidates)
+            self._refusals.append(refusals)
+        candidates = pa.concat_tables([CANDIDATES.empty_table(), *self._candidates])
+        self._candidates = []
+        ids = digests.from_arrow(candidates["id"])
+        order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
+        first = digests.first_of_equal(ids[order])
+        accepted = candidates.take(pa.array(order[first]))
+        rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))))
+        del candidates
+        if not accepted.num_rows:
             raise SourceError(
-                f"source {self._reading.label}: none of its {self.rows:,} rows can be used ({self._reasons()}). "
-                "Name its columns under `columns`, or repair the rows."
+                f"source {self._reading.label}: none of its {rejected.num_rows:,} rows can be used "
+                f"({_reasons(rejected)}). Name its columns under `columns`, or repair the rows."
             )
+        hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
         return Collection(
-            instances=self._instances.table().sort_by("id"),
-            origins=self._origins.table().sort_by("id"),
-            rejected=_table(REJECTED, [_REJECTED_VALUES(row) for row in self._rejected]),
-            tasks=self._count_tasks(),
+            rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
+            texts=self._texts,
+            origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
+            rejected=rejected,
+            tasks=self._count_tasks(accepted["task"], rejected),
             files=files,
             revision=revision,
+            files_reused=sum(name is not None for name in self._reused),
+            rows_read=self.rows_read,
         )
 
-    def _add_row(self, file: str, row: RawRow, default_task: str | None) -> bool | None:
-        """Accept or reject a row; return whether it names its task itself, None if it cannot name anything."""
+    def _add_row(self, place: int, row: RawRow, default_task: str | None) -> bool | None:
+        """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""
         names_task = task = None
         try:
             if not isinstance(row.value, dict):
@@ -102,76 +142,86 @@ class Collector:
             value = cast(Row, row.value)
             names_task = self._reading.names.value(value, "task") is not None
             task = self._reading.task_prefix + task_of(value, self._reading.names, default_task)
-            self._accept(instance_of(value, self._reading.names, task), file, row.line)
+            self._instances.append((instance_of(value, self._reading.names, task), place, row.line))
+            if len(self._instances) == _CHUNK_ROWS:
+                self._flush()
         except RowError as error:
-            self._rejected.append(_Rejection(file, row.line, task, error.reason, excerpt_of(row.value)))
+            self._refuse((place, row.line, task, error.reason, excerpt_of(row.value)))
         return names_task
 
-    def _accept(self, instance: Instance, file: str, line: int) -> None:
-        if instance.id in self._ids:
-            raise RowError(reasons.DUPLICATE)
-        self._ids.add(instance.id)
-        self._accepted[instance.task] += 1
-        self._instances.append(_INSTANCE_VALUES(instance))
-        self._origins.append((instance.id, file, line))
+    def _refuse(self, refusal: tuple[int, int | None, str | None, str, str | None]) -> None:
+        self._refused.append(refusal)
+        if len(self._refused) == _CHUNK_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Turn the rows since the last chunk into Arrow: as Python objects they take several times the memory."""
+        if self._instances:
+            instances, places, lines = zip(*self._instances, strict=True)
+            ids, prompts = (
+                np.frombuffer(bytes.fromhex("".join(getattr(one, name) for one in instances)), digests.KIND)
+                for name in ("id", "prompt_hash")
+            )
+            tasks, templates = ([getattr(one, name) for one in instances] for name in ("task", "template"))
+            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines]
+            self._candidates.append(_table(columns, CANDIDATES))
+            self._texts.add(ids, _table([[getattr(one, name) for one in instances] for name in TEXTS.names], TEXTS))
+            self._instances = []
+        if self._refused:
+            self._refusals.append(_table(list(zip(*self._refused, strict=True)), REFUSALS))
+            self._refused = []
 
     def _claim(self, task: str, file: str) -> None:
-        other = self._files.setdefault(task, file)
+        other = self._claims.setdefault(task, file)
         if other != file:
             raise SourceError(
                 f"source {self._reading.label}: the files {other} and {file} both give the task {task!r}, since a "
                 "file's name is its task. Rename one of them, or set `columns.task` to the column that names the task."
             )
 
-    def _count_tasks(self) -> pa.Table:
-        rejected = Counter(row.task for row in self._rejected if row.task is not None)
-        tasks = sorted({*self._accepted, *rejected, *self._files})
-        self._reading.log(
-            f"source {self._reading.label}: {len(self._ids):,} instances of {len(self._accepted):,} tasks; "
-            f"{len(self._rejected):,} rejected" + (f" ({self._reasons()})" if self._rejected else "")
+    def _named(self, places: pa.ChunkedArray) -> pa.Array:
+        return pa.array(self._names, pa.string()).take(places.combine_chunks())
+
+    def _rejected(self, duplicates: pa.Table) -> pa.Table:
+        """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
+        refusals = pa.concat_tables([REFUSALS.empty_table(), *self._refusals])
+        self._refusals = []
+        default = pa.array(self._unnamed, pa.string()).take(refusals["file"].combine_chunks())
+        refusals = refusals.set_column(2, REFUSALS.field("task"), pc.coalesce(refusals["task"], default))
+        every = pa.concat_tables(
+            [
+                refusals,
+                duplicates.drop_columns("prompt_hash")
+                .set_column(0, "id", digests.to_hex(digests.from_arrow(duplicates["id"])))
+                .append_column("reason", pa.repeat(reasons.DUPLICATE, duplicates.num_rows)),
+            ],
+            promote_options="default",
         )
-        if lost := [task for task in tasks if not self._accepted[task]]:
+        lines = pc.fill_null(every["line"], _LAST).to_numpy()
+        every = every.take(pa.array(np.lexsort((lines, every["file"].to_numpy()))))
+        every = every.set_column(0, "file", self._named(every["file"]))
+        return every.select(REJECTED.names).cast(REJECTED)
+
+    def _count_tasks(self, accepted: pa.ChunkedArray, rejected: pa.Table) -> pa.Table:
+        rows, refused = _counts(accepted), _counts(rejected["task"].drop_null())
+        tasks = sorted({*rows, *refused, *self._claims})
+        self._reading.log(
+            f"source {self._reading.label}: {rows.total():,} instances of {len(rows):,} tasks; "
+            f"{rejected.num_rows:,} rejected" + (f" ({_reasons(rejected)})" if rejected.num_rows else "")
+        )
+        if lost := [task for task in tasks if not rows[task]]:
             self._reading.log(f"source {self._reading.label}: left with no rows: {', '.join(lost)}")
-        return _table(TASKS, [(task, self._accepted[task], rejected[task]) for task in tasks])
-
-    def _reasons(self) -> str:
-        counts = Counter(row.reason for row in self._rejected)
-        return ", ".join(f"{count:,} x {reason}" for reason, count in counts.most_common())
+        return _table([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rejection:
-    file: str
-    line: int | None
-    task: str | None
-    reason: str
-    excerpt: str | None
+def _counts(column: pa.ChunkedArray) -> Counter[str]:
+    return Counter({each["values"]: each["counts"] for each in pc.value_counts(column).to_pylist()})
 
 
-class _Rows:
-    """Rows on their way into a table, kept as Arrow in chunks because Python objects take several times the memory."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._chunks: list[pa.Table] = []
-        self._pending: list[tuple[object, ...]] = []
-
-    def append(self, row: tuple[object, ...]) -> None:
-        self._pending.append(row)
-        if len(self._pending) == _CHUNK_ROWS:
-            self._flush()
-
-    def table(self) -> pa.Table:
-        self._flush()
-        return pa.concat_tables(self._chunks)
-
-    def _flush(self) -> None:
-        self._chunks.append(_table(self._schema, self._pending))
-        self._pending = []
+def _reasons(rejected: pa.Table) -> str:
+    return ", ".join(f"{count:,} x {reason}" for reason, count in _counts(rejected["reason"]).most_common())
 
 
-def _table(schema: pa.Schema, rows: list[tuple[object, ...]]) -> pa.Table:
-    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
-    )
+def _table(columns: list[Any], schema: pa.Schema) -> pa.Table:
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

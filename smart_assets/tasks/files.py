@@ -1,94 +1,175 @@
-"""The files of a folder: which there are, and what is in them by hash."""
+"""The files of a folder: which there are, and what is in them by hash.
+
+Hashing is by far the most of it, so hashes are remembered in a file between processes, by what the system says of each
+file (device, inode, size and times). The time of the last change of an inode cannot be set by hand.
+"""
 
 import hashlib
+import json
 import os
+import stat
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from smart_assets.errors import SourceError
 from smart_assets.tasks.collection import SourceFile
 
 _SETTLED_NS = 2_000_000_000
+_SMALL = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file of a source, and the name it goes by everywhere."""
 
-    path: Path
+    path: str
     name: str  # relative to the folder; what cannot be printed is escaped, so that it can be stored and shown
+    status: os.stat_result | None  # None where it cannot be examined
 
     @property
     def stem(self) -> str:
         """The name without folders and ending: the task, where no column names it."""
         return PurePosixPath(self.name).stem
 
-    def hashed(self) -> SourceFile:
-        """Return the file's hash and size as of now; an unreadable file has neither."""
-        try:
-            stat = self.path.stat()
-            return SourceFile(self.name, _sha256(self.path, stat), stat.st_size)
-        except OSError:
-            return SourceFile(self.name, "", 0)
+    @property
+    def suffix(self) -> str:
+        """The ending in small letters, with its dot."""
+        return os.path.splitext(self.name)[1].lower()
+
+    @property
+    def changed_ns(self) -> int:
+        """When it was last changed in any way, in nanoseconds since 1970; 0 where it cannot be examined."""
+        return self.status.st_ctime_ns if self.status else 0
 
 
-def find_files(folder: Path) -> list[FoundFile]:
-    """Return all files below a folder by name, linked ones too, hidden ones (starting with a dot) left out.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that one walk through a folder finds."""
+
+    files: list[FoundFile]  # sorted by name
+    folders_changed_ns: int  # when a folder last changed: a file came, went, or was given another name
+
+
+def list_folder(folder: Path) -> Listing:
+    """Return all files below a folder, linked ones too, hidden ones (starting with a dot) left out.
 
     Raises:
-        SourceError: The folder is missing, not a folder, or cannot be read.
+        SourceError: The folder is missing, not a folder, or cannot be read, or two names look the same.
     """
     if not folder.exists():
         raise SourceError(f"folder {folder} does not exist. Create it, or correct the path in the settings.")
     if not folder.is_dir():
         raise SourceError(f"folder {folder} is a file. Set the path in the settings to the folder that holds it.")
-    return sorted(_walk(folder), key=lambda file: file.name)
+    files: list[FoundFile] = []
+    changed = 0
+    for below, found in _walk(str(folder)):
+        changed = max(changed, below.st_ctime_ns)
+        files += found
+    files.sort(key=lambda file: file.name)
+    for one, other in pairwise(files):
+        if one.name == other.name:
+            raise SourceError(f"folder {folder} holds two files whose names look like {one.name}. Rename one of them.")
+    return Listing(files, changed)
 
 
-def folder_state(folder: Path) -> dict[str, str]:
+def hashed(files: Sequence[FoundFile], memory: Path | None = None) -> tuple[SourceFile, ...]:
+    """Return the hash and size of each file, in their order; an unreadable one has neither.
+
+    Args:
+        files: As `list_folder` found them.
+        memory: A file of hashes by stamp, read and brought up to date; what is wrong with it only costs time.
+    """
+    known = _recall(memory) if memory else {}
+    settled: dict[str, str] = {}
+    result: list[SourceFile] = []
+    for file in files:
+        stamp = _stamp(file.status) if file.status else ""
+        sha256 = known.get(stamp) or _hash(file)
+        result.append(SourceFile(file.name, sha256, file.status.st_size if file.status and sha256 else 0))
+        # A file changed a moment ago could change again within the clock's grain, its stamp the same.
+        if sha256 and file.status and time.time_ns() - max(file.changed_ns, file.status.st_mtime_ns) > _SETTLED_NS:
+            settled[stamp] = sha256
+    if memory and settled != known:
+        _remember(memory, settled)
+    return tuple(result)
+
+
+def folder_state(folder: Path, memory: Path | None = None) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder by its name, "" for one that cannot be read.
 
     Raises:
-        SourceError: As `find_files`.
+        SourceError: As `list_folder`.
     """
-    return {file.path: file.sha256 for file in (found.hashed() for found in find_files(folder))}
+    return {file.path: file.sha256 for file in hashed(list_folder(folder).files, memory)}
 
 
-def _walk(folder: Path) -> Iterator[FoundFile]:
-    def refuse(error: OSError) -> None:
-        raise SourceError(f"folder {error.filename} cannot be read: {error.strerror}. Grant access to it.") from error
+def _walk(top: str) -> Iterator[tuple[os.stat_result, list[FoundFile]]]:
+    """Yield the status and the files of each folder; one that links to a folder it lies in is not entered again."""
+    left: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(top, "", frozenset())]
+    while left:
+        folder, prefix, above = left.pop()
+        try:
+            status = os.stat(folder)
+            with os.scandir(folder) as entries:
+                found = [(entry, _status(entry)) for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            raise SourceError(f"folder {folder} cannot be read: {error.strerror}. Grant access to it.") from error
+        inside = above | {(status.st_dev, status.st_ino)}
+        files: list[FoundFile] = []
+        for entry, of_entry in found:
+            if of_entry is not None and stat.S_ISDIR(of_entry.st_mode):
+                if (of_entry.st_dev, of_entry.st_ino) not in inside:
+                    left.append((entry.path, f"{prefix}{entry.name}/", inside))
+            elif of_entry is None or stat.S_ISREG(of_entry.st_mode):
+                files.append(FoundFile(entry.path, _printable(prefix + entry.name), of_entry))
+        yield status, files
 
-    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith("."):
-                path = Path(parent, name)
-                yield FoundFile(path, _printable(path.relative_to(folder).as_posix()))
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None
 
 
 def _printable(name: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
+    return name if name.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
-def _sha256(path: Path, stat: os.stat_result) -> str:
-    """Return the SHA-256 of a file, remembered for as long as nothing touches it.
-
-    A file changed a moment ago could change again within the clock's grain, its stamp the same, so it is not.
-    """
-    changed = max(stat.st_mtime_ns, stat.st_ctime_ns)
-    stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    settled = time.time_ns() - changed > _SETTLED_NS
-    return _remembered_hash(path, stamp) if settled else _hash(path)
+def _stamp(status: os.stat_result) -> str:
+    return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _hash(file: FoundFile) -> str:
+    try:
+        with open(file.path, "rb") as stream:
+            if file.status is not None and file.status.st_size < _SMALL:
+                return hashlib.sha256(stream.read()).hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
-@lru_cache(maxsize=1 << 16)
-def _remembered_hash(path: Path, stamp: tuple[int, ...]) -> str:  # noqa: ARG001 - the stamp is part of the key
-    return _hash(path)
+def _recall(memory: Path) -> dict[str, str]:
+    try:
+        content = json.loads(memory.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    known = cast("dict[str, object]", content) if isinstance(content, dict) else {}
+    return {stamp: sha256 for stamp, sha256 in known.items() if isinstance(sha256, str)}
+
+
+def _remember(memory: Path, hashes: dict[str, str]) -> None:
+    draft = memory.with_name(f".{memory.name}.{uuid.uuid4().hex}")
+    with suppress(OSError):  # a full disk is no reason not to tell the state
+        try:
+            draft.write_text(json.dumps(hashes), encoding="utf-8")
+            draft.replace(memory)
+        finally:
+            draft.unlink(missing_ok=True)

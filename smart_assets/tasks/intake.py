@@ -1,19 +1,32 @@
 """Reads a source into a collection, and tells cheaply whether it would have to be read again."""
 
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from smart_assets.errors import SourceError
 from smart_assets.progress import Log, Progress
-from smart_assets.tasks.collection import Collection
+from smart_assets.tasks.collection import Collection, SourceFile
 from smart_assets.tasks.collector import Collector, Reading
-from smart_assets.tasks.files import FoundFile, find_files, folder_state
+from smart_assets.tasks.earlier import Earlier
+from smart_assets.tasks.files import FoundFile, folder_state, hashed, list_folder
 from smart_assets.tasks.formats import READERS, read_file
 from smart_assets.tasks.hub import dataset_rows, load, local_folder, resolve_revision
 from smart_assets.tasks.rows import FieldNames
 from smart_assets.tasks.sources import FolderSource, HuggingFaceSource, Source
+from smart_assets.tasks.texts import EarlierTexts, Texts
 
 
-def collect(source: Source, root: Path, log: Log) -> Collection:
+@dataclass(frozen=True, slots=True)
+class Aids:
+    """What makes reading cheaper. The collection is the same without any of it."""
+
+    scratch: Path | None = None  # a folder for texts, which must outlive the collection; without it they stay in memory
+    hashes: Path | None = None  # a file in which the hashes of files are remembered between processes
+    earlier: Earlier | None = None  # of the same source under the same settings: unchanged files are not read again
+
+
+def collect(source: Source, root: Path, log: Log, aids: Aids = Aids()) -> Collection:
     """Read a source: every row is accepted or rejected with a reason, and no bad row or file stops the rest.
 
     Paths of the source are relative to `root`. Files are hashed before they are read: one that changes meanwhile
@@ -24,55 +37,97 @@ def collect(source: Source, root: Path, log: Log) -> Collection:
     """
     reading = Reading(source.path, FieldNames.from_columns(source.columns), source.task_prefix, log)
     if isinstance(source, FolderSource):
-        return _collect_folder(source, root, reading)
-    return _collect_dataset(source, root, reading)
+        return _collect_folder(source, root, reading, aids)
+    return _collect_dataset(source, root, reading, aids)
 
 
-def source_state(source: Source, root: Path) -> dict[str, str]:
+def source_state(source: Source, root: Path, memory: Path | None = None) -> dict[str, str]:
     """Return what of the outside world a collection depends on: it has to be read again only when this changes.
 
     For a folder, the SHA-256 of each file by its path; for a dataset on the hub, its commit under "revision".
+
+    Args:
+        source: The source.
+        root: What its path is relative to.
+        memory: A file in which hashes are remembered between processes; it need not exist.
 
     Raises:
         SourceError: The folder or dataset is missing or cannot be reached.
     """
     if isinstance(source, FolderSource):
-        return {file.path: file.sha256 for file in (found.hashed() for found in _task_files(source, root)[0])}
+        return {file.path: file.sha256 for file in source_files(source, root, memory)}
     folder = local_folder(source, root)
-    return folder_state(folder) if folder else {"revision": resolve_revision(source)}
+    return folder_state(folder, memory) if folder else {"revision": resolve_revision(source)}
 
 
-def _collect_folder(source: FolderSource, root: Path, reading: Reading) -> Collection:
+def source_files(source: FolderSource, root: Path, memory: Path | None = None) -> tuple[SourceFile, ...]:
+    """Return the task files of a folder as they are now, sorted by path.
+
+    Raises:
+        SourceError: The folder is missing or cannot be read, or holds no task files.
+    """
+    return hashed(_task_files(source, root)[0], memory)
+
+
+def last_change(source: Source, root: Path) -> datetime | None:
+    """Return when a file or folder of a source last changed in any way; None for a dataset on the hub.
+
+    Nothing is read, and it is the time at which the change came to this disk: copies that keep the times of their
+    originals count as changed now. Whoever sees a change of this moment may wait for the rest of a file.
+
+    Raises:
+        SourceError: The folder is missing or cannot be read, or holds no task files.
+    """
+    folder = _folder_of(source, root) if isinstance(source, FolderSource) else local_folder(source, root)
+    if folder is None:
+        return None
+    listing = list_folder(folder)
+    files = _readable(listing.files, folder) if isinstance(source, FolderSource) else listing.files
+    newest = max([listing.folders_changed_ns, *(file.changed_ns for file in files)])
+    return datetime.fromtimestamp(newest / 1e9, UTC)
+
+
+def _collect_folder(source: FolderSource, root: Path, reading: Reading, aids: Aids) -> Collection:
     found, others = _task_files(source, root)
     if others:
         reading.log(f"source {source.path}: {len(others)} files of other formats left out: {', '.join(others)}")
-    files = tuple(file.hashed() for file in found)
-    total = max(1, sum(file.bytes for file in files))
-    progress, collector, read = Progress(f"reading {source.path}", reading.log), Collector(reading), 0
-    for file, hashed in zip(found, files, strict=True):
+    earlier, files = aids.earlier, hashed(found, aids.hashes)
+    reused = {file.path: earlier.files[file.path] for file in files if earlier.has(file)} if earlier else {}
+    if earlier and reused:
+        reading.log(f"source {source.path}: {len(reused):,} of {len(files):,} files are as they were when last read")
+    total = max(1, sum(file.bytes for file in files if file.path not in reused))
+    texts = Texts(aids.scratch, EarlierTexts(earlier.instances, earlier.ids) if earlier and reused else None)
+    progress, collector, read = Progress(f"reading {source.path}", reading.log), Collector(reading, texts), 0
+    claims: list[str | None] = []
+    for file, as_hashed in zip(found, files, strict=True):
+        if file.name in reused:
+            collector.reuse_file(reused[file.name])
+            claims.append(reused[file.name].task)
+            continue
 
-        def advance(done: float, before: int = read, size: int = hashed.bytes) -> None:
-            progress.at(collector.rows, (before + done * size) / total)
+        def advance(done: float, before: int = read, size: int = as_hashed.bytes) -> None:
+            progress.at(collector.rows_read, (before + done * size) / total)
 
-        rows = read_file(file.path, reading.names, source.max_line_bytes)
-        collector.add_file(file.name, rows, None if source.columns.task else file.stem, advance)
-        read += hashed.bytes
-    return collector.finish(files, None)
+        rows = read_file(Path(file.path), reading.names, source.max_line_bytes)
+        claims.append(collector.add_file(file.name, rows, None if source.columns.task else file.stem, advance))
+        read += as_hashed.bytes
+    claimed = tuple(replace(file, task=task) for file, task in zip(files, claims, strict=True))
+    return collector.finish(claimed, None, earlier if reused else None)
 
 
-def _collect_dataset(source: HuggingFaceSource, root: Path, reading: Reading) -> Collection:
+def _collect_dataset(source: HuggingFaceSource, root: Path, reading: Reading, aids: Aids) -> Collection:
     folder = local_folder(source, root)
     revision = None if folder else resolve_revision(source)
-    files = tuple(file.hashed() for file in find_files(folder)) if folder else ()
+    files = hashed(list_folder(folder).files, aids.hashes) if folder else ()
     dataset = load(source, str(folder or source.path), revision)
-    progress, collector = Progress(f"reading {source.path}", reading.log), Collector(reading)
+    progress, collector = Progress(f"reading {source.path}", reading.log), Collector(reading, Texts(aids.scratch))
     collector.add_file(
         f"{source.path}@{revision}" if revision else source.path,
         dataset_rows(dataset, reading.names),
         None if source.columns.task else _dataset_task(source),
-        lambda done: progress.at(collector.rows, done),
+        lambda done: progress.at(collector.rows_read, done),
     )
-    return collector.finish(files, revision)
+    return collector.finish(files, revision, None)
 
 
 def _dataset_task(source: HuggingFaceSource) -> str:
@@ -80,14 +135,22 @@ def _dataset_task(source: HuggingFaceSource) -> str:
     return f"{name}/{source.name}" if source.name else name
 
 
+def _folder_of(source: FolderSource, root: Path) -> Path:
+    return root / Path(source.path).expanduser()
+
+
 def _task_files(source: FolderSource, root: Path) -> tuple[list[FoundFile], list[str]]:
     """Return the files of a known format, and the names of the others."""
-    folder = root / Path(source.path).expanduser()
-    found = find_files(folder)
-    task_files = [file for file in found if file.path.suffix.lower() in READERS]
+    folder = _folder_of(source, root)
+    found = list_folder(folder).files
+    return _readable(found, folder), [file.name for file in found if file.suffix not in READERS]
+
+
+def _readable(found: list[FoundFile], folder: Path) -> list[FoundFile]:
+    task_files = [file for file in found if file.suffix in READERS]
     if not task_files:
         raise SourceError(
             f"source folder {folder} holds no task files among its {len(found)} files. "
             f"Put files ending in {', '.join(READERS)} there, or correct `path` of the source."
         )
-    return task_files, [file.name for file in found if file not in task_files]
+    return task_files

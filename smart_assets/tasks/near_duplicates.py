@@ -5,16 +5,15 @@ similarity of their shingles, reaches a bound. Candidates come from locality-sen
 no such pair is ever missed: signatures that differ in at most d places are equal in at least one of d + 1 bands.
 """
 
-# pyright: reportUnknownParameterType=false
-# pyarrow has no types.
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from smart_assets.progress import Log, Progress
+from smart_assets.tasks import digests
 from smart_assets.tasks.word_shingles import Shingler
 
 WIDTH = 64  # values of a signature
@@ -24,28 +23,48 @@ Signatures = NDArray[np.uint32]  # (rows, WIDTH)
 _SEED = 1
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BATCH_SHINGLES = 2048  # 64 permutations of so many stay in the processor's cache
-_BATCH_ROWS = 1024
-_BATCH_PAIRS = 1 << 18
+_BATCH_ROWS = 4096
+_BATCH_PAIRS = 1 << 16
 
 
-def signatures_of(prompts: pa.ChunkedArray, log: Log) -> Signatures:
-    """Return the MinHash signature of each prompt, row by row: equal normalised prompts have equal signatures.
+class Sketcher:
+    """Makes MinHash signatures: equal normalised prompts have equal ones.
 
-    Permutations, seed and hashes are fixed, so that signatures made at different times can be compared.
+    Permutations, seed and hashes are fixed and those of datasketch's "affine32" scheme, so that signatures made at
+    different times can be compared.
     """
-    from datasketch import MinHash
 
-    shingler, progress = Shingler(), Progress("comparing prompts", log)
-    empty = MinHash(num_perm=WIDTH, seed=_SEED, hashfunc=int, scheme="affine32")
-    signatures = np.empty((len(prompts), WIDTH), dtype=np.uint32)
-    for start in range(0, len(prompts), _BATCH_ROWS):
-        for row, prompt in enumerate(prompts.slice(start, _BATCH_ROWS).to_pylist(), start):
-            shingles, sketch = shingler.hashes(prompt), empty.copy()
-            for first in range(0, len(shingles), _BATCH_SHINGLES):
-                sketch.update_batch(shingles[first : first + _BATCH_SHINGLES].tolist())
-            signatures[row] = sketch.hashvalues
-            progress.at(row + 1, (row + 1) / len(prompts))
-    return signatures
+    def __init__(self) -> None:
+        from datasketch import MinHash
+
+        self._shingler = Shingler()
+        permutations = MinHash(num_perm=WIDTH, seed=_SEED, scheme="affine32").permutations
+        self._factors, self._terms = np.asarray(permutations, dtype=np.uint32)[:, :, None]
+
+    def signatures(self, prompts: Sequence[str]) -> Signatures:
+        """Return the signature of each prompt, row by row."""
+        signatures = np.full((WIDTH, len(prompts)), ~np.uint32(0))
+        shingles = [self._shingler.hashes(prompt) for prompt in prompts]
+        ends = np.cumsum([len(of_prompt) for of_prompt in shingles])
+        row = 0
+        while row < len(prompts):
+            before = int(ends[row - 1]) if row else 0
+            stop = max(row + 1, int(np.searchsorted(ends, before + _BATCH_SHINGLES, side="right")))
+            hashes = _mixed(np.concatenate(shingles[row:stop]).astype(np.uint32))
+            starts = np.concatenate([[0], ends[row : stop - 1] - before])
+            for first in range(0, len(hashes), _BATCH_SHINGLES):  # more than one only where a single prompt is longer
+                values = self._factors * hashes[first : first + _BATCH_SHINGLES] + self._terms
+                lowest = np.minimum.reduceat(values, starts, axis=1)
+                np.minimum(signatures[:, row:stop], lowest, out=signatures[:, row:stop])
+            row = stop
+        return np.ascontiguousarray(signatures.T)
+
+
+def _mixed(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return MurmurHash3's last steps of 32-bit hashes."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        hashes = (hashes ^ (hashes >> np.uint32(shift))) * np.uint32(factor)
+    return hashes ^ (hashes >> np.uint32(16))
 
 
 def clusters_of(signatures: Signatures, similarity: float, log: Log) -> NDArray[np.int64]:
@@ -59,13 +78,12 @@ def clusters_of(signatures: Signatures, similarity: float, log: Log) -> NDArray[
     Returns:
         (rows,), numbers from 0 in no meaningful order.
     """
-    distinct, place = np.unique(signatures, axis=0, return_inverse=True)
+    distinct, place = _distinct(signatures)
     labels = np.arange(len(distinct))
     equal = _equal_values(similarity)
     progress = Progress("joining near duplicates", log)
-    for band, keys in enumerate(_band_keys(distinct, equal), 1):
-        pairs = [pair for rows in _open_buckets(keys, labels) for pair in _spanning_pairs(distinct, rows, equal)]
-        labels = _merged(labels, pairs)
+    for band, keys in enumerate(_band_keys(signatures, distinct, equal), 1):
+        labels = _merged(labels, _spanning_pairs(signatures, distinct, _Buckets(keys, labels), equal))
         share = band / (WIDTH - equal + 1)
         progress.at(int(share * len(place)), share)
     return labels[place]
@@ -84,16 +102,31 @@ def leaking_rows(train: Signatures, held_out: Sequence[Signatures], similarity: 
     Returns:
         (rows,), in the order of `train`.
     """
-    ours, place = np.unique(train, axis=0, return_inverse=True)
-    theirs = np.unique(np.concatenate([np.empty((0, WIDTH), np.uint32), *held_out]), axis=0)
+    theirs = np.concatenate([np.empty((0, WIDTH), np.uint32), *held_out])
+    (our_rows, place), (their_rows, _) = _distinct(train), _distinct(theirs)
     equal = _equal_values(similarity)
-    leaks = np.zeros(len(ours), dtype=np.bool_)
-    for our_keys, their_keys in zip(_band_keys(ours, equal), _band_keys(theirs, equal), strict=True):
+    leaks = np.zeros(len(our_rows), dtype=np.bool_)
+    bands = zip(_band_keys(train, our_rows, equal), _band_keys(theirs, their_rows, equal), strict=True)
+    for our_keys, their_keys in bands:
         unknown = np.flatnonzero(~leaks)
         for rows, others in _equal_pairs(our_keys[unknown], their_keys):
             candidates = unknown[rows]
-            leaks[candidates[_near(ours[candidates], theirs[others], equal)]] = True
+            leaks[candidates[_near(train[our_rows[candidates]], theirs[their_rows[others]], equal)]] = True
     return leaks[place]
+
+
+def _distinct(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the row of each distinct signature, and for each row which of these signatures it has."""
+    hashes = np.empty(len(signatures), dtype=digests.KIND)
+    for start in range(0, len(signatures), _BATCH_ROWS):
+        block = np.ascontiguousarray(signatures[start : start + _BATCH_ROWS])
+        content = (hashlib.blake2b(row, digest_size=16).digest() for row in block)
+        hashes[start : start + len(block)] = np.frombuffer(b"".join(content), digests.KIND)
+    order = digests.order_of(hashes)
+    first = digests.first_of_equal(hashes[order])
+    place = np.empty(len(signatures), dtype=np.int64)
+    place[order] = np.cumsum(first) - 1
+    return order[first], place
 
 
 def _equal_values(similarity: float) -> int:
@@ -105,50 +138,73 @@ def _near(one: Signatures, other: Signatures, equal: int) -> NDArray[np.bool_]:
     return np.count_nonzero(one == other, axis=1) >= equal
 
 
-def _band_keys(signatures: Signatures, equal: int) -> Iterator[NDArray[np.uint64]]:
-    """Yield each band of the signatures as one hash a row: enough bands that no near duplicates differ in all."""
-    for columns in np.array_split(signatures.astype(np.uint64), WIDTH - equal + 1, axis=1):
-        key = np.zeros(len(signatures), dtype=np.uint64)
-        for column in columns.T:
-            key = (key ^ column) * _MIX
+def _band_keys(signatures: Signatures, rows: NDArray[np.int64], equal: int) -> Iterator[NDArray[np.uint64]]:
+    """Yield each band of some rows' signatures as one hash a row: enough bands that near duplicates share one."""
+    for columns in np.array_split(np.arange(WIDTH), WIDTH - equal + 1):
+        key = np.zeros(len(rows), dtype=np.uint64)
+        for column in columns:
+            key = (key ^ signatures[:, column][rows]) * _MIX
         yield key
 
 
-def _open_buckets(keys: NDArray[np.uint64], labels: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each key whose rows are not all in one cluster yet."""
-    order = np.argsort(keys, kind="stable")
-    keys, labels = keys[order], labels[order]
-    together = keys[1:] == keys[:-1]
-    bounds = np.concatenate([[0], np.flatnonzero(~together) + 1, [len(keys)]])
-    changes = np.flatnonzero(together & (labels[1:] != labels[:-1])) + 1
-    for bucket in np.unique(np.searchsorted(bounds, changes, side="right") - 1):
-        yield order[bounds[bucket] : bounds[bucket + 1]]
+class _Buckets:
+    """The rows of each key whose rows are not all in one cluster yet."""
+
+    def __init__(self, keys: NDArray[np.uint64], labels: NDArray[np.int64]) -> None:
+        self.order = np.argsort(keys, kind="stable")  # a bucket's rows are neighbours in it
+        keys, labels = keys[self.order], labels[self.order]
+        together = keys[1:] == keys[:-1]
+        bounds = np.concatenate([[0], np.flatnonzero(~together) + 1, [len(keys)]])
+        changes = np.flatnonzero(together & (labels[1:] != labels[:-1])) + 1
+        buckets = np.unique(np.searchsorted(bounds, changes, side="right") - 1)
+        self.starts, self.stops = bounds[buckets], bounds[buckets + 1]
 
 
-def _spanning_pairs(signatures: Signatures, bucket: NDArray[np.int64], equal: int) -> Iterator[tuple[int, int]]:
-    """Yield near pairs that connect all rows of a bucket which chains of near pairs connect.
+def _spanning_pairs(
+    signatures: Signatures, distinct: NDArray[np.int64], buckets: _Buckets, equal: int
+) -> NDArray[np.int64]:
+    """Return near pairs (n, 2) that connect all rows of a bucket which chains of near pairs connect."""
+    starts, stops, order = buckets.starts, buckets.stops, buckets.order
+    two = stops - starts == 2  # nearly all of them, so they are compared many at a time
+    pairs: list[NDArray[np.int64]] = [np.empty((0, 2), dtype=np.int64)]
+    for first in range(0, int(two.sum()), _BATCH_PAIRS):
+        at = starts[two][first : first + _BATCH_PAIRS]
+        ends = np.stack([order[at], order[at + 1]], axis=1)
+        near = _near(signatures[distinct[ends[:, 0]]], signatures[distinct[ends[:, 1]]], equal)
+        pairs.append(ends[near])
+    for start, stop in zip(starts[~two].tolist(), stops[~two].tolist(), strict=True):
+        pairs += _spanning(signatures, distinct, order[start:stop], equal)
+    return np.concatenate(pairs)
+
+
+def _spanning(
+    signatures: Signatures, distinct: NDArray[np.int64], bucket: NDArray[np.int64], equal: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the pairs of one bucket.
 
     A row that was reached is never compared with others that were: a bucket of n near duplicates costs n comparisons.
     """
+    values = signatures[distinct[bucket]]
     reached: list[int] = []
-    rest = bucket
+    rest = np.arange(len(bucket))
     while len(rest):
         if not reached:
             reached, rest = [int(rest[0])], rest[1:]
         row = reached.pop()
-        near = _near(signatures[rest], signatures[row], equal)
-        found = rest[near].tolist()
-        yield from ((row, other) for other in found)
-        reached += found
+        near = _near(values[rest], values[row], equal)
+        found = rest[near]
+        if len(found):
+            yield np.stack([np.full(len(found), bucket[row]), bucket[found]], axis=1)
+        reached += found.tolist()
         rest = rest[~near]
 
 
-def _merged(labels: NDArray[np.int64], pairs: list[tuple[int, int]]) -> NDArray[np.int64]:
+def _merged(labels: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the labels after the clusters of each pair of rows became one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ends = labels[np.array(pairs, dtype=np.int64).reshape(-1, 2)]
+    ends = labels[pairs]
     links = coo_array((np.ones(len(ends), dtype=np.bool_), (ends[:, 0], ends[:, 1])), shape=(len(labels), len(labels)))
     return connected_components(links, directed=False)[1].astype(np.int64)[labels]
 

@@ -7,82 +7,89 @@ task loses all its training rows, and no chain of near duplicates that holds mos
 
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
-import hashlib
-from collections import Counter
-from dataclasses import dataclass
+import binascii
+from collections import Counter, defaultdict
+from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smart_assets.progress import Log
-from smart_assets.tasks.near_duplicates import Signatures, clusters_of, signatures_of
+from smart_assets.tasks import digests
+from smart_assets.tasks.digests import Digests
+from smart_assets.tasks.near_duplicates import Signatures, clusters_of
 from smart_assets.tasks.sources import Validation
 
-_HASH_BYTES = 8
+# `split` is "train" or "validation", `cluster` the smallest prompt hash in the row's cluster.
+SIDES = pa.schema([("split", pa.string()), ("cluster", pa.string())])
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Instances with their side, and what near duplicates were told by."""
-
-    instances: pa.Table  # with `split` ("train" or "validation") and `cluster` (the smallest prompt hash in it)
-    signatures: Signatures  # (rows, 64), row by row those of `instances`
-
-
-def split(instances: pa.Table, validation: Validation, log: Log) -> Split:
-    """Part a source's instances into train and validation.
+def split(rows: pa.Table, signatures: Signatures, validation: Validation, log: Log) -> pa.Table:
+    """Part a source's rows into train and validation.
 
     Clusters whose hash lies below `validation.fraction` are candidates. They are taken whole, in the order of their
     hash, while every task in them stays within its bound; the others stay in train.
 
     Args:
-        instances: Rows as in `Collection.instances`.
+        rows: `task` and `prompt_hash` of each row.
+        signatures: (rows, 64), of the rows' prompts.
         validation: The bounds.
         log: Told of progress, of candidates that stay in train for a task's bound, and of tasks that hold out no row.
+
+    Returns:
+        SIDES, row by row those of `rows`.
     """
-    signatures = signatures_of(instances["prompt"], log)
     labels = clusters_of(signatures, validation.similarity, log)
-    clusters = _cluster_ids(instances["prompt_hash"].to_pylist(), labels)
-    held_out = _held_out(clusters, instances["task"].to_pylist(), validation, log)
-    sides = ["validation" if cluster in held_out else "train" for cluster in clusters]
-    with_side = instances.append_column("split", pa.array(sides, pa.string()))
-    return Split(with_side.append_column("cluster", pa.array(clusters, pa.string())), signatures)
+    clusters, cluster_of = _clusters(digests.from_hex(rows["prompt_hash"]), labels)
+    held_out = _held_out(clusters, cluster_of, rows["task"], validation, log)
+    sides = pa.array(["train", "validation"]).take(pa.array(held_out[cluster_of].astype(np.int8)))
+    return pa.Table.from_arrays([sides, digests.to_hex(clusters[cluster_of])], schema=SIDES)
 
 
-def _cluster_ids(prompt_hashes: list[str], labels: NDArray[np.int64]) -> list[str]:
-    """Return each row's cluster, named by the smallest prompt hash in it."""
-    smallest: dict[int, str] = {}
-    for label, prompt_hash in zip(labels.tolist(), prompt_hashes, strict=True):
-        smallest[label] = min(prompt_hash, smallest.get(label, prompt_hash))
-    return [smallest[label] for label in labels.tolist()]
+def _clusters(prompts: Digests, labels: NDArray[np.int64]) -> tuple[Digests, NDArray[np.int64]]:
+    """Return each cluster by the smallest prompt hash in it, in order, and for each row which of them it is in."""
+    order = digests.order_of(prompts)
+    smallest = np.full(labels.max(initial=-1) + 1, len(order))
+    np.minimum.at(smallest, labels[order], np.arange(len(order)))
+    found, cluster_of = np.unique(smallest[labels], return_inverse=True)
+    return prompts[order[found]], cluster_of
 
 
-def _held_out(clusters: list[str], tasks: list[str], validation: Validation, log: Log) -> set[str]:
-    """Return the clusters that go to validation."""
-    room = {task: min(validation.max_rows_per_task, rows // 2) for task, rows in Counter(tasks).items()}
+def _held_out(
+    clusters: Digests, cluster_of: NDArray[np.int64], tasks: pa.ChunkedArray, validation: Validation, log: Log
+) -> NDArray[np.bool_]:
+    """Return which clusters go to validation."""
+    sizes = {each["values"]: each["counts"] for each in pc.value_counts(tasks).to_pylist()}
+    room = {task: min(validation.max_rows_per_task, rows // 2) for task, rows in sizes.items()}
     open_room = dict(room)
-    members: dict[str, Counter[str]] = {}
-    for cluster, task in zip(clusters, tasks, strict=True):
-        members.setdefault(cluster, Counter())[task] += 1
-    candidates = sorted((_place(cluster), cluster) for cluster in members if _place(cluster) < validation.fraction)
-    taken: set[str] = set()
-    for _, cluster in candidates:
+    places = _places(clusters)
+    is_candidate = places < validation.fraction
+    members: dict[int, Counter[str]] = defaultdict(Counter)
+    rows = np.flatnonzero(is_candidate[cluster_of])
+    for cluster, task in zip(cluster_of[rows].tolist(), tasks.take(pa.array(rows)).to_pylist(), strict=True):
+        members[cluster][task] += 1
+    candidates = np.flatnonzero(is_candidate)
+    candidates = candidates[np.argsort(places[candidates], kind="stable")]
+    taken = np.zeros(len(clusters), dtype=np.bool_)
+    for cluster in candidates.tolist():
         if all(rows <= open_room[task] for task, rows in members[cluster].items()):
-            taken.add(cluster)
+            taken[cluster] = True
             for task, rows in members[cluster].items():
                 open_room[task] -= rows
     log(
-        f"validation: {sum(members[cluster].total() for cluster in taken):,} of {len(tasks):,} rows; "
-        f"{len(candidates) - len(taken):,} clusters stay in train because a task holds out "
+        f"validation: {np.count_nonzero(taken[cluster_of]):,} of {len(cluster_of):,} rows; "
+        f"{len(candidates) - np.count_nonzero(taken):,} clusters stay in train because a task holds out "
         f"{validation.max_rows_per_task:,} rows or half of its rows at most"
     )
-    if candidates and (without := sorted(task for task in room if open_room[task] == room[task])):
+    if len(candidates) and (without := sorted(task for task in room if open_room[task] == room[task])):
         log(f"validation: no rows of {len(without):,} tasks: {', '.join(without)}")
     return taken
 
 
-def _place(cluster: str) -> float:
-    """Return where a cluster stands in [0, 1); hashed again, since the smallest of many hashes is small."""
-    digest = hashlib.blake2b(cluster.encode(), digest_size=_HASH_BYTES).digest()
-    return int.from_bytes(digest, "big") / 2 ** (8 * _HASH_BYTES)
+def _places(clusters: Digests) -> NDArray[np.float64]:
+    """Return where each cluster stands in [0, 1); hashed again, since the smallest of many hashes is small."""
+    names = binascii.hexlify(clusters.tobytes())
+    hashes = (blake2b(names[at : at + 32], digest_size=8).digest() for at in range(0, len(names), 32))
+    return np.frombuffer(b"".join(hashes), ">u8").astype(np.float64) / 2**64

@@ -1,0 +1,77 @@
+"""What many tasks cost: `python -m benchmarks.scale --tasks 1840 --rows 200000 --out FOLDER`.
+
+Each figure is of a command in a process of its own: loading the definitions, the whole way from files to mixtures, the
+plan, and the way again after 1% of the rows of one task changed. What is no overhead of a task (reading, embedding,
+ordering) is listed beside the whole, as the manifests have it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.synthetic import change_one_task, write_project
+from smart_assets.lineage.graph import wanted_state
+from smart_assets.settings import load_project
+
+LOAD = "import smart_assets.definitions as d; d.defs.get_repository_def().load_all_definitions()"
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=1_840)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--dimensions", type=int, default=384)
+    parser.add_argument("--out", type=Path, help="Keep the project here.")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder: Path = arguments.out or Path(scratch) / "many"
+        config = write_project(folder, arguments.tasks, arguments.rows, arguments.dimensions)
+        print(f"{arguments.tasks:,} tasks, {arguments.rows:,} rows, {arguments.dimensions} dimensions\n")
+        print("| command | seconds | peak GB |\n|---|---|---|")
+        run = ("run", "--select", "selected_subset")
+        _measure("load the definitions", [sys.executable, "-c", LOAD], config)
+        whole = _measure("smart run --select selected_subset", _smart(*run), config)
+        _print_assets(config)
+        _measure("smart plan, nothing to do", _smart("plan"), config)
+        changed = change_one_task(folder)
+        _measure(f"smart plan, {changed} rows of a task changed", _smart("plan"), config)
+        _measure("smart run after it", _smart(*run), config)
+        _print_assets(config)
+        print(f"\n{1000 * whole / arguments.tasks:.0f} ms a task from files to mixtures, all work included")
+
+
+def _smart(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from smart_assets.cli.main import run; run()", *arguments]
+
+
+def _measure(name: str, command: list[str], config: Path) -> float:
+    environment = {**os.environ, "SMART_CONFIG": str(config), "DAGSTER_HOME": str(config.parent)}
+    began = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output, _ = process.communicate()
+    seconds = time.perf_counter() - began
+    if process.returncode:
+        raise SystemExit(f"{name} failed:\n{output[-4000:]}")
+    print(f"| {name} | {seconds:.1f} | |", flush=True)
+    return seconds
+
+
+def _print_assets(config: Path) -> None:
+    """The seconds and the peak memory of each asset's newest materialization."""
+    project = load_project(config)
+    for wanted in wanted_state(project):
+        manifest = project.store.current(wanted.key.asset, wanted.key.partition)
+        if manifest is not None:
+            figures = {name: value for name, value in manifest.made.items() if isinstance(value, int)}
+            peak = figures.pop("peak_memory_bytes") / 1e9
+            told = ", ".join(f"{name} {value:,}" for name, value in figures.items())
+            print(f"| - {wanted.key} {told} | {manifest.made['seconds']:.1f} | {peak:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""`smart promote`, `smart rollback` and `smart models`."""
+
+from pathlib import Path
+
+from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.errors import StoreError
+from smart_assets.lineage import promotion
+from smart_assets.lineage.graph import partitions
+from smart_assets.lineage.promotion_rule import main_figure, measured_by
+from smart_assets.pipeline.step import split_grid_key
+from smart_assets.settings import Project, load_project
+
+
+def promote_model(config: Path | None, mixture: tuple[int, str], seed: int | None, because: str) -> None:
+    """Make the newest checkpoint of a budget and recipe production, and say where its weights are."""
+    project = load_project(config)
+    change = promotion.promote(project, *mixture, seed, because)
+    console.print(plain(change.sentence))
+    _show_weights(project, change.production)
+
+
+def roll_back(config: Path | None, because: str) -> None:
+    """Make production what it was before, and say where its weights are."""
+    project = load_project(config)
+    change = promotion.rollback(project, because)
+    console.print(plain(change.sentence))
+    _show_weights(project, change.production)
+
+
+def show_models(config: Path | None) -> None:
+    """Print the newest checkpoint of every budget and recipe, production among them, and where its weights are."""
+    project = load_project(config)
+    stack = promotion.replay(promotion.history(project))
+    current = stack[-1] if stack else None
+    shown = [key.partition for key in partitions(project, promotion.CHECKPOINT)]
+    if current is not None and current.partition not in shown:  # it is not in smart.yaml any more
+        shown.append(current.partition)
+    rows = [row for partition in shown for row in _rows(project, str(partition), current)]
+    if rows:
+        columns = ["budget", "recipe", "version", "trained (UTC)", measured_by(project), "production"]
+        print_table(columns, rows)
+    else:
+        console.print(plain("no checkpoint was trained yet: `smart run` makes them"))
+    if current is not None:
+        _show_weights(project, current)
+    if len(stack) > 1:
+        console.print(plain(f"`smart rollback` goes back to {stack[-2]}"))
+
+
+def _rows(project: Project, partition: str, current: promotion.Promoted | None) -> list[list[object]]:
+    """The newest checkpoint of a partition, and production where it is an older one of it."""
+    budget, recipe = split_grid_key(partition)
+    newest = project.store.current(promotion.CHECKPOINT, partition)
+    promoted = current.content_version if current is not None and current.partition == partition else None
+    versions = [newest.content_version] if newest else []
+    if promoted is not None and promoted not in versions:
+        versions.append(promoted)
+    rows: list[list[object]] = []
+    for version in versions:
+        manifest = project.store.find(promotion.CHECKPOINT, partition, version)
+        model = promotion.Promoted(budget=budget, recipe=recipe, seed=0, content_version=version)
+        evaluation = promotion.evaluation_of(project, model)
+        mark = f"seed {current.seed}" if current is not None and version == promoted else ""
+        trained = manifest.made["at"] if manifest else ""
+        figure = main_figure(project, evaluation) if evaluation else None
+        rows.append([budget, recipe, version[:12], trained, figure, mark])
+    return rows
+
+
+def _show_weights(project: Project, model: promotion.Promoted) -> None:
+    try:
+        folder = promotion.weights(project, model)
+    except StoreError as error:
+        console.print(plain(f"production: {error}"))
+        return
+    console.print(plain(f"production: {folder}"))
+    link = promotion.link(project)
+    if link is not None:
+        console.print(plain(f"      link: {link}"))

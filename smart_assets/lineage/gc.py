@@ -1,0 +1,166 @@
+"""What the store may lose: artifacts that were replaced long ago, what killed runs left, and copies of what is gone."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from smart_assets.errors import StoreError
+from smart_assets.store import Manifest, Store
+from smart_assets.store.drafts import DAY
+from smart_assets.store.inventory import Name, Recorded, name_of, recorded
+from smart_assets.store.places import Place
+from smart_assets.store.settings import Retention
+
+AUDITED = frozenset({"finetuned_checkpoint", "eval_results", "selected_subset"})
+"""Assets that stay explicable as long as they are kept,"""
+EXPLAINS = frozenset({"selected_subset", "raw_tasks"})
+"""by these, of all that they are made from."""
+
+_VECTORS = Path("cache/vectors")
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """A file or folder that may go."""
+
+    place: Place
+    path: Path
+    size: int  # bytes
+    what: str  # the asset, or what else it is
+    why: str
+    modified: float | None  # seconds since the epoch; it stays if a file of it is written after that
+
+
+def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = frozenset()) -> list[Garbage]:
+    """List what no manifest within the kept window names. Nothing that a living run of this machine reads is in it.
+
+    A materialization is kept as one of the `newest` of its partition, when it was current within the last `days` or
+    since the oldest run under way began, and when its content version is pinned. A kept checkpoint, evaluation or
+    subset keeps the subset and the rows that it comes from. Partitions that `smart.yaml` names no longer are judged by
+    the same rules: another project may share the store. Manifests all stay.
+
+    Args:
+        store: the store; of one on a URL, the remote and this machine's mirror are looked through.
+        retention: the kept window.
+        pinned: content versions that stay whatever their age.
+
+    Raises:
+        StoreError: a manifest cannot be relied on, so that what it names is unknown.
+    """
+    histories = recorded(store)
+    for item in (item for history in histories for item in history if item.manifest is None):
+        raise StoreError(
+            f"what the manifest {item.path} names is unknown, since {item.problem}: nothing is removed before "
+            "`smart verify --repair` has moved it away"
+        )
+    kept = kept_artifacts(histories, retention, _since(store, retention), pinned)
+    known = {name_of(artifact) for history in histories for item in history for artifact in item.artifacts}
+    found = [*_artifacts(store, store.remote or store.local, kept, known), *_leftovers(store, retention)]
+    if store.remote is not None:
+        found += [*_artifacts(store, store.local, kept, known, " (mirror)"), *_forgotten_manifests(store, histories)]
+    return found
+
+
+def remove_garbage(garbage: Iterable[Garbage]) -> list[Garbage]:
+    """Remove what was listed, and give what is gone: what a run took into use since then stays.
+
+    In a folder each thing leaves its place in one step before it is deleted; an object store deletes file by file.
+    """
+    return [item for item in garbage if item.place.remove(item.path, item.modified)]
+
+
+def kept_artifacts(
+    histories: Sequence[Sequence[Recorded]], retention: Retention, since: datetime, pinned: frozenset[str]
+) -> set[Name]:
+    """The artifacts that stay.
+
+    Args:
+        histories: the manifests of each partition, newest first.
+        retention: how many of each partition stay.
+        since: what was current at this time or later stays.
+        pinned: content versions that stay.
+    """
+    left: list[tuple[Manifest, bool]] = []  # with whether its own artifacts are kept
+    for history in histories:
+        for index, item in enumerate(history):
+            if item.manifest is not None and (
+                index < retention.newest or history[index - 1].at >= since or item.manifest.content_version in pinned
+            ):
+                left.append((item.manifest, True))
+    named = _Named(histories)
+    kept: set[Name] = set()
+    explained: set[tuple[str, str | None, str]] = set()
+    while left:
+        manifest, stays = left.pop()
+        if stays:
+            kept |= {name_of(one) for one in (manifest.artifact, *manifest.attachments.values())}
+        key = (manifest.asset, manifest.partition, manifest.fingerprint)
+        if manifest.asset in AUDITED and key not in explained:
+            explained.add(key)
+            left += [(source, source.asset in EXPLAINS) for source in named.inputs(manifest)]
+    return kept
+
+
+class _Named:
+    """The manifests that others name as inputs."""
+
+    def __init__(self, histories: Sequence[Sequence[Recorded]]) -> None:
+        self._newest: dict[tuple[str, str | None, str, str], Manifest] = {}
+        for manifest in (item.manifest for history in histories for item in history):
+            if manifest is not None:
+                for facet, version in [("", manifest.content_version), *manifest.facets.items()]:
+                    self._newest.setdefault((manifest.asset, manifest.partition, facet, version), manifest)
+
+    def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
+        """The newest manifest of each version that a manifest was made from, as far as it is in the store."""
+        for name, version in manifest.inputs.items():
+            source, _, facet = name.partition("#")
+            asset, bracket, partition = source.removesuffix("]").partition("[")
+            found = self._newest.get((asset, partition if bracket else None, facet, version))
+            if found is not None:
+                yield found
+
+
+def _since(store: Store, retention: Retention) -> datetime:
+    now = datetime.now(UTC)
+    started = store.drafts.started_first()
+    # A run has read what is current some moments before its draft is there.
+    running = now if started is None else datetime.fromtimestamp(started, UTC) - timedelta(hours=1)
+    return min(now - timedelta(days=retention.days), running)
+
+
+def _artifacts(store: Store, place: Place, kept: set[Name], known: set[Name], where: str = "") -> Iterator[Garbage]:
+    root = store.root / "artifacts"
+    folders: dict[Name, list[tuple[int, float]]] = {}
+    for path, found in place.files(root).items():
+        parts = path.relative_to(root).parts
+        if len(parts) > 2:
+            folders.setdefault((parts[0], parts[1]), []).append((found.size, found.modified))
+    for (asset, version), files in sorted(folders.items()):
+        modified = max(time for _, time in files)
+        # A run writes its manifest after its artifacts: what is young may have one any moment.
+        if (asset, version) not in kept and time.time() - modified > DAY:
+            why = "replaced long ago" if (asset, version) in known else "no manifest names it"
+            size = sum(size for size, _ in files)
+            yield Garbage(place, store.artifact_folder(asset, version), size, asset + where, why, modified)
+
+
+def _leftovers(store: Store, retention: Retention) -> Iterator[Garbage]:
+    """Drafts of dead runs, and vectors that waited for a run that never came."""
+    for path in store.drafts.leftovers():
+        size = sum(found.size for found in store.local.files(path).values())
+        yield Garbage(store.local, path, size, "drafts", "a killed run left it", None)
+    for path, found in store.local.files(store.root / _VECTORS).items():
+        if time.time() - found.modified > retention.days * DAY:
+            why = "a killed run left it for one that did not come"
+            yield Garbage(store.local, path, found.size, "vectors", why, found.modified)
+
+
+def _forgotten_manifests(store: Store, histories: Sequence[Sequence[Recorded]]) -> Iterator[Garbage]:
+    there = {item.path for history in histories for item in history}
+    for path, found in store.local.files(store.root / "manifests").items():
+        if path not in there and time.time() - found.modified > DAY:
+            why = "the remote store has it no more"
+            yield Garbage(store.local, path, found.size, "manifests (mirror)", why, found.modified)

@@ -1,0 +1,74 @@
+"""What lies in a store: every manifest, whether it can be read or not, and every artifact that they name."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from smart_assets.errors import StoreError
+from smart_assets.store.hashing import content_version
+from smart_assets.store.manifest import Artifact, Manifest
+from smart_assets.store.store import Store
+
+Name = tuple[str, str]
+"""An artifact's folder under `artifacts/` and its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A manifest's file. Its name gives the time and the content version."""
+
+    path: Path
+    at: datetime
+    manifest: Manifest | None  # None where it cannot be relied on
+    problem: str = ""
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifact and its attachments."""
+        return (self.manifest.artifact, *self.manifest.attachments.values()) if self.manifest else ()
+
+
+def recorded(store: Store) -> list[list[Recorded]]:
+    """The manifests of every partition that was ever made, newest first; partitions are in the order of their paths.
+
+    Raises:
+        StoreError: the remote store cannot be reached. A manifest that cannot be read is no error, but a problem.
+    """
+    here = store.snapshot()
+    return [[_recorded(here, path) for path in here.manifests_in(folder)] for folder in here.manifest_folders()]
+
+
+def name_of(artifact: Artifact) -> Name:
+    """What an artifact is told by."""
+    return artifact.asset, artifact.version
+
+
+def _recorded(store: Store, path: Path) -> Recorded:
+    stamp, _, version = path.stem.partition("-")
+    try:
+        at = datetime.strptime(stamp[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return Recorded(path, datetime.now(UTC), None, "its name is not that of a manifest: a time and a version")
+    store.fetch(path)  # a remote that cannot be reached says nothing of the manifest
+    try:
+        manifest = store.read(path)
+    except StoreError as error:
+        cause = error.__cause__
+        why = cause.errors()[0]["msg"] if isinstance(cause, ValidationError) else cause
+        return Recorded(path, at, None, f"it cannot be read ({why})")
+    problem = _altered(manifest, version)
+    if not problem and store.manifest_folder(manifest.asset, manifest.partition) != path.parent:
+        problem = f"it is of {manifest.asset}[{manifest.partition or ''}], whose folder is another"
+    return Recorded(path, at, None if problem else manifest, problem)
+
+
+def _altered(manifest: Manifest, version: str) -> str:
+    """Why a manifest does not say what it said when it was written; empty where nothing shows."""
+    if manifest.content_version != version:
+        return f"it names the version {manifest.content_version}, and its file's name {version}"
+    for artifact in (manifest.artifact, *manifest.attachments.values()):
+        if content_version({file.path: file.sha256 for file in artifact.files}) != artifact.version:
+            return f"its list of files is not that of version {artifact.version} of {artifact.asset}"
+    return ""

@@ -1,0 +1,72 @@
+"""The signatures of a collection's prompts; those of an earlier artifact are taken over by prompt hash."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from smart_assets.errors import SourceError
+from smart_assets.progress import Log, Progress
+from smart_assets.tasks import digests
+from smart_assets.tasks.collection import Collection
+from smart_assets.tasks.digests import Digests
+from smart_assets.tasks.near_duplicates import WIDTH, Signatures, Sketcher
+
+_BATCH_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSignatures:
+    """Signatures by prompt hash."""
+
+    prompts: Digests  # in order, distinct
+    rows: NDArray[np.int64]  # of each in `signatures`
+    signatures: Signatures  # (any, WIDTH), mapped from the disk
+
+    def fill(self, prompts: Digests, out: Signatures) -> NDArray[np.bool_]:
+        """Write what is known of the prompts into their rows of `out`, and return which rows these are."""
+        known = np.zeros(len(prompts), dtype=np.bool_)
+        for start in range(0, len(prompts), _BATCH_ROWS):
+            batch = slice(start, start + _BATCH_ROWS)
+            at, known[batch] = digests.positions_in(self.prompts, prompts[batch])
+            out[batch][known[batch]] = self.signatures[self.rows[at[known[batch]]]]
+        return known
+
+
+def read_signatures(content: Path) -> KnownSignatures:
+    """Return the signatures in the folder of an earlier artifact.
+
+    Raises:
+        SourceError: They cannot be read, or are not those of its rows.
+    """
+    try:
+        hashes = digests.from_hex(pq.read_table(content / "instances.parquet", columns=["prompt_hash"])["prompt_hash"])
+        signatures = np.load(content / "signatures.npy", mmap_mode="r", allow_pickle=False)
+        if signatures.shape != (len(hashes), WIDTH) or signatures.dtype != np.uint32:
+            raise ValueError("its signatures are not those of its rows")
+        order = digests.order_of(hashes)
+        order = order[digests.first_of_equal(hashes[order])]
+        return KnownSignatures(hashes[order], order, signatures)
+    except (OSError, KeyError, ValueError) as error:  # pyarrow's errors are such
+        raise SourceError(f"the signatures of the earlier artifact {content} cannot be used: {error}") from error
+
+
+def signatures_of(collection: Collection, known: KnownSignatures | None, log: Log) -> Signatures:
+    """Return the signature of each row's prompt, (rows, WIDTH); each distinct prompt is sketched once."""
+    prompts = digests.from_hex(collection.rows["prompt_hash"])
+    signatures = np.empty((len(prompts), WIDTH), dtype=np.uint32)
+    done = known.fill(prompts, signatures) if known else np.zeros(len(prompts), dtype=np.bool_)
+    left = np.flatnonzero(~done)
+    order = left[digests.order_of(prompts[left])]
+    first = digests.first_of_equal(prompts[order])
+    rows = np.sort(order[first])
+    sketcher, progress = Sketcher(), Progress("comparing prompts", log)
+    for start in range(0, len(rows), _BATCH_ROWS):
+        batch = rows[start : start + _BATCH_ROWS]
+        signatures[batch] = sketcher.signatures(collection.prompts(batch).to_pylist())
+        progress.at(start + len(batch), (start + len(batch)) / len(rows))
+    again = order[~first]
+    signatures[again] = signatures[order[first][np.cumsum(first)[~first] - 1]]
+    return signatures

@@ -1,0 +1,72 @@
+"""Training and evaluation without their programs: what each would leave behind, made from its job at once."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
+from smart_assets.store.hashing import file_sha256
+
+
+def no_program(arguments: Sequence[str]) -> None:
+    raise AssertionError(f"nothing here starts a program: {arguments}")
+
+
+class Programs:
+    """Stands for both programs; remembers the jobs it was given."""
+
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
+
+    def __call__(self, arguments: Sequence[str]) -> None:
+        _, module, path = arguments
+        job = json.loads(Path(path).read_text(encoding="utf-8"))
+        out = Path(job["out"])
+        self.jobs.append(module)
+        if module == "smart_assets.training":
+            _train(job, out)
+        else:
+            _evaluate(job, out)
+
+
+def _train(job: dict[str, Any], out: Path) -> None:
+    (out / "model").mkdir(parents=True)
+    made_from = file_sha256(Path(job["rows"]))
+    (out / "model" / "weights").write_text(f"{made_from} {job['seed']}", encoding="utf-8")
+    pq.write_table(pa.table({"step": [1, 2], "loss": [2.0, 1.0]}), out / "loss.parquet")
+    result = {
+        "rows": 10,
+        "steps": 2,
+        "dropped": [],
+        "hyperparameters": {"epochs": 1},
+        "final_loss": 1.0,
+        "mean_last_losses": 1.0,
+    }
+    _write(out / "result.json", result)
+    timing = {"tokens_per_second": 100.0, "seconds": {"train": 2.0}, "peak_memory_bytes": 5_000_000_000}
+    _write(out / "timing.json", timing)
+
+
+def _evaluate(job: dict[str, Any], out: Path) -> None:
+    out.mkdir(parents=True)
+    rows = pq.read_table(job["rows"], columns=["id", "task"])
+    results = [
+        {"id": row["id"], "task": row["task"], "loss_sum": 2.0, "tokens": 2, "bytes": 4, "exact_match": False}
+        for row in rows.to_pylist()
+    ]
+    metrics = [
+        {"task": task, "benchmark": "held_out", "metric": "response_loss", "value": 1.0, "stderr": None, "rows": 2}
+        for task in sorted(set(rows["task"].to_pylist()))
+    ]
+    pq.write_table(pa.Table.from_pylist(results, ROWS_SCHEMA), out / "rows.parquet")
+    pq.write_table(pa.Table.from_pylist(metrics, METRICS_SCHEMA), out / "metrics.parquet")
+    _write(out / "result.json", {"macro_means": {"response_loss": 1.0}})
+    _write(out / "timing.json", {"peak_memory_bytes": 4_000_000_000})
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
