@@ -8,12 +8,12 @@ from smart_assets.store import Store
 
 
 def grow_older(store: Store, days: float) -> None:
-    """As if everything in the folder of a store had happened so many days earlier."""
+    """As if everything in a store's folder had happened so many days earlier; a remote's manifests keep their time."""
     for path in [*store.root.rglob("*")]:
         if path.is_file():
             earlier = path.stat().st_mtime - days * 86_400
             os.utime(path, (earlier, earlier))
-    for path in [*store.root.glob("manifests/*/*/*.json")]:
+    for path in [] if store.remote else [*store.root.glob("manifests/*/*/*.json")]:
         path.rename(_earlier(path, days))
 
 

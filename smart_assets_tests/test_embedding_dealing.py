@@ -1,6 +1,7 @@
 """Work dealt out to devices: everything once, by workers that are never given two things at a time."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -38,6 +39,7 @@ def test_an_error_in_one_worker_ends_them_all(count: int) -> None:
 
     def fail_at_3(item: int) -> int:
         seen.append(item)
+        time.sleep(0.001)  # as a forward pass would take
         return 1 // (item - 3)
 
     with pytest.raises(ZeroDivisionError):

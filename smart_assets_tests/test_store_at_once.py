@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def together(folder: Path, programs: list[tuple[str, str]]) -> None:
         for index, (imports, work) in enumerate(programs)
     ]
     while len(list(folder.glob("ready-*"))) < len(started) and all(one.poll() is None for one in started):
-        pass
+        time.sleep(0.01)
     (folder / "go").touch()
     errors = [one.communicate(timeout=300)[1] for one in started]
     assert [one.returncode for one in started] == [0] * len(started), "\n".join(errors)

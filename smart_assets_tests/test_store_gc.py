@@ -6,18 +6,22 @@ import subprocess
 import sys
 import textwrap
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import typer
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from smart_assets.cli.care import collect_garbage, verify_store
 from smart_assets.errors import StoreError
 from smart_assets.lineage.gc import find_garbage, remove_garbage
 from smart_assets.store import Manifest, Store
 from smart_assets.store.settings import Retention
+from smart_assets_tests.projects import write_project
 from smart_assets_tests.store_ages import grow_older
 from smart_assets_tests.test_store import manifest_of, write_and_commit
 
@@ -269,3 +273,47 @@ def test_a_kill_leaves_no_half_artifact(tmp_path: Path) -> None:
     [left] = (store.root / "artifacts" / "raw_tasks").iterdir()
     assert sorted(path.name for path in left.iterdir()) == ["x", "y"]
     assert len(list(store.drafts.folder.iterdir())) == 1
+
+
+def test_a_remote_store_and_every_mirror_of_it(tmp_path: Path) -> None:
+    import fsspec
+
+    here, there = Store("memory://gc/p", tmp_path / "one"), Store("memory://gc/p", tmp_path / "two")
+    artifacts = [write_and_commit(here, {"x": content}) for content in (b"1", b"2")]
+    manifests = [here.record(manifest_of(artifact)) for artifact in artifacts]
+    there.folder(artifacts[0])
+    for path in manifests:
+        there.read(there.root / path.relative_to(here.root))
+    memory = fsspec.filesystem("memory")
+    memory.rm(f"/gc/p/{manifests[0].relative_to(here.root).as_posix()}")  # another machine moved it away
+    memory.store[f"/gc/p/artifacts/raw_tasks/{artifacts[0].version}/x"].created -= timedelta(days=100)
+    for store in (here, there):
+        grow_older(store, 100)
+    mirrored = ["raw_tasks (mirror): no manifest names it", "manifests (mirror): the remote store has it no more"]
+    assert collect(there) == ["raw_tasks: no manifest names it", *mirrored]
+    assert collect(here) == mirrored
+    assert collect(there) == collect(here) == []
+    assert [path.rsplit("/", 2)[1] for path in memory.find("/gc/p/artifacts")] == [artifacts[1].version]
+    for store in (here, there):
+        assert store.history("raw_tasks", "sample") == [manifest_of(artifacts[1])]
+        assert [path.name for path in store.root.glob("manifests/*/*/*")] == [manifests[1].name]
+
+
+def test_the_commands_say_what_they_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = write_project(tmp_path)
+    for content in (b"1", b"22", b"333", b"4444"):
+        folder = project.store.folder(write_and_commit(project.store, {"x": content}))
+        project.store.record(manifest_of(write_and_commit(project.store, {"x": content})))
+    grow_older(project.store, 100)
+    for dry_run, said in ((True, "would free 3 bytes"), (False, "freed 3 bytes"), (False, "freed 0 bytes")):
+        collect_garbage(project.config, dry_run)
+        assert f"{said}; kept: the newest 2 of each partition" in capsys.readouterr().out
+    verify_store(project.config, False)
+    assert "nothing damaged: 4 manifests and 2 files of 2 artifacts read, 7 bytes; 2 of the past were collected" in (
+        capsys.readouterr().out
+    )
+    (folder / "x").write_bytes(b"5555")
+    with pytest.raises(typer.Exit) as ended:
+        verify_store(project.config, False)
+    assert ended.value.exit_code == 1
+    assert "x  has changed: its size is right, its bytes differ" in capsys.readouterr().out

@@ -108,6 +108,11 @@ def test_another_machine_sees_it_current_and_makes_nothing(made: Project, tmp_pa
     assert (there.store.artifact(current) / "subset.parquet").exists()
 
 
+def test_a_plan_on_a_machine_that_holds_all_is_one_request(made: Project, requests: Requests) -> None:
+    assert statuses(made) == {"current"}
+    assert requests.take() == ["ListObjectsV2"]
+
+
 def test_a_change_on_one_machine_is_current_on_the_other(made: Project, tmp_path: Path) -> None:
     here, there = elsewhere(made, tmp_path / "here"), elsewhere(made, tmp_path / "there")
     tasks = {name: [dict(row) for row in rows] for name, rows in SMALL_TASKS.items()}
@@ -120,24 +125,19 @@ def test_a_change_on_one_machine_is_current_on_the_other(made: Project, tmp_path
     assert verify(there.store, print).damages == []
 
 
-def test_a_plan_lists_manifests_once(made: Project, tmp_path: Path, requests: Requests) -> None:
-    there = elsewhere(made, tmp_path / "there")
-    statuses(there)
-    first = requests.take()
-    manifests = len(list(there.store.root.glob("manifests/*/*/*.json")))
-    assert first.count("GetObject") == manifests, "the current one of each partition, each once"
-    assert set(first) <= {"GetObject", "ListObjectsV2", "HeadBucket"}
-    assert first.count("ListObjectsV2") <= 1 + 5, "manifests at once, and each asset whose files are not here"
-    statuses(there)
-    second = requests.take()
-    assert set(second) == {"ListObjectsV2"}
-    assert len(second) <= 1 + 5
-    make(there, "selected_subset")
+def test_a_new_machine_asks_once_for_all_manifests_and_once_for_each_asset(tmp_path: Path, requests: Requests) -> None:
+    here, there = (Store(f"s3://{BUCKET}/asked", tmp_path / machine) for machine in ("one", "two"))
+    for asset in ("raw_tasks", "selected_subset"):
+        for partition in "abcdef":
+            for content in ("old", "new"):
+                here.record(
+                    manifest_of(write_and_commit(here, {"x": f"{partition} {content}".encode()}, asset), partition)
+                )
     requests.take()
-    statuses(made)
-    requests.take()
-    statuses(made)
-    assert requests.take() == ["ListObjectsV2"], "a machine that holds all asks one question"
+    now = there.snapshot()
+    found = [now.current(asset, partition) for asset in ("raw_tasks", "selected_subset") for partition in "abcdef"]
+    assert all(manifest is not None and now.is_whole(manifest) for manifest in found)
+    assert requests.take() == ["GetObject"] * 12 + ["ListObjectsV2"] * 3
 
 
 def test_a_kill_before_the_manifest_leaves_the_last_state(tmp_path: Path) -> None:

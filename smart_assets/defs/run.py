@@ -157,7 +157,7 @@ def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 
 class _ToDisplay(logging.Handler):
-    """Passes on what steps say, and leaves out Dagster's own events."""
+    """Passes on what steps say and that one waits, and leaves out Dagster's other events."""
 
     def __init__(self, display: Display) -> None:
         super().__init__()
@@ -167,7 +167,10 @@ class _ToDisplay(logging.Handler):
         """Pass on one record."""
         meta = getattr(record, "dagster_meta", {})
         line = str(meta.get("orig_message", record.getMessage()))
-        if meta.get("dagster_event") is None and not line.startswith("[pipes]"):
+        event = meta.get("dagster_event")
+        if event is not None and "blocked by limit for pool" in (event.message or ""):
+            self._display.log("waits for its place in a pool: another run is at work there, see the UI")
+        elif event is None and not line.startswith("[pipes]"):
             self._display.log(line)
 
 

@@ -82,11 +82,13 @@ def wanted_state(project: Project) -> list[Wanted]:
 def what_is_present(project: Project) -> Present:
     """What the store holds, each manifest read once, and which rows changed."""
 
+    store = project.store.snapshot()
+
     @cache
     def current(key: AssetPartition) -> Manifest | None:
-        return project.store.current(key.asset, key.partition)
+        return store.current(key.asset, key.partition)
 
-    return Present(current, project.store.is_whole, ChangedRows(project, current))
+    return Present(current, store.is_whole, ChangedRows(project, current))
 
 
 def closure(project: Project, targets: frozenset[AssetPartition]) -> frozenset[AssetPartition]:

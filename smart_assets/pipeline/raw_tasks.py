@@ -21,7 +21,7 @@ from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest
 from smart_assets.store.hashing import file_sha256, json_version
-from smart_assets.tasks.changes import RowChanges, changes_between
+from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.collection import INSTANCES, Collection
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.intake import Aids, collect, source_files, source_state
@@ -88,11 +88,13 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
     source = project.settings.sources[str(partition)]
     if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
         return None
+    files = source_files(source, project.root, _hashes(project, partition))
     try:
         earlier = _read_earlier(project, manifest)
     except SmartError:
         return None
-    files = source_files(source, project.root, _hashes(project, partition))
+    if manifest.outside == {file.path: file.sha256 for file in files}:
+        return no_changes(earlier.rows)
     if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
     aids = Aids(hashes=_hashes(project, partition), earlier=earlier)

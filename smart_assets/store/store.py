@@ -136,17 +136,15 @@ class Store:
 
     def is_whole(self, manifest: Manifest) -> bool:
         """Whether all files of a manifest are there with their sizes, or can still be fetched from the remote store."""
-        for artifact in (manifest.artifact, *manifest.attachments.values()):
-            folder = self.artifact_folder(artifact.asset, artifact.version)
-            if folder.exists() or self._remote is None:
-                whole = _first_damaged(folder, artifact) is None
-            else:
-                there = self._remote.files(folder)
-                sizes = {path.relative_to(folder).as_posix(): found.size for path, found in there.items()}
-                whole = all(sizes.get(file.path) == file.size for file in artifact.files)
-            if not whole:
-                return False
-        return True
+        return all(self._is_there(artifact) for artifact in (manifest.artifact, *manifest.attachments.values()))
+
+    def _is_there(self, artifact: Artifact) -> bool:
+        folder = self.artifact_folder(artifact.asset, artifact.version)
+        if _first_damaged(folder, artifact) is None:
+            return True
+        there = self._remote.files(folder) if self._remote is not None else {}
+        sizes = {path.relative_to(folder).as_posix(): found.size for path, found in there.items()}
+        return all(sizes.get(file.path) == file.size for file in artifact.files)
 
     def artifact(self, manifest: Manifest) -> Path:
         """The local folder of a manifest's artifact."""

@@ -51,12 +51,13 @@ def changes_between(before: pa.Table, after: pa.Table) -> RowChanges:
     keys = [pc.binary_join_element_wise(rows["id"], rows["template"], "") for rows in (before, after)]
     came = pc.invert(pc.is_in(keys[1], value_set=keys[0]))
     went = pc.invert(pc.is_in(keys[0], value_set=keys[1]))
-    counts = pc.value_counts(before["task"]).to_pylist()
-    return RowChanges(
-        added=after.select(COLUMNS).filter(came),
-        removed=before.select(COLUMNS).filter(went),
-        tasks_before={task["values"]: task["counts"] for task in counts},
-    )
+    return RowChanges(after.select(COLUMNS).filter(came), before.select(COLUMNS).filter(went), _sizes(before))
+
+
+def no_changes(rows: pa.Table) -> RowChanges:
+    """Return what tells a state of a source apart from itself."""
+    none = rows.select(COLUMNS).slice(0, 0)
+    return RowChanges(none, none, _sizes(rows))
 
 
 def in_words(changes: RowChanges) -> tuple[str, ...]:
@@ -85,6 +86,10 @@ def in_words(changes: RowChanges) -> tuple[str, ...]:
     if rest := order[_MOST_LINES:]:
         told.append(f"and {len(rest):,} more task{'s' * (len(rest) > 1)} ({_sum(rest, counts, renamed)})")
     return tuple(told)
+
+
+def _sizes(rows: pa.Table) -> dict[str, int]:
+    return {task["values"]: task["counts"] for task in pc.value_counts(rows["task"]).to_pylist()}
 
 
 def _prompts(rows: pa.Table) -> dict[str, dict[str, int]]:

@@ -54,7 +54,7 @@ class SourceFile:
     """A file as it was when reading it began."""
 
     path: str  # relative to the source, "/" between its parts
-    sha256: str  # "" where it cannot be read
+    sha256: str  # "" where it cannot be read, or changed while it was read
     bytes: int
     task: str | None = None  # the task that the file's name gives to rows which name none, where there may be any
 

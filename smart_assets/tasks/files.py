@@ -100,6 +100,14 @@ def hashed(files: Sequence[FoundFile], memory: Path | None = None) -> tuple[Sour
     return tuple(result)
 
 
+def is_as_found(file: FoundFile) -> bool:
+    """Return whether nothing touched a file since it was found."""
+    try:
+        return file.status is not None and _stamp(os.stat(file.path)) == _stamp(file.status)
+    except OSError:
+        return False
+
+
 def folder_state(folder: Path, memory: Path | None = None) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder by its name, "" for one that cannot be read.
 

@@ -9,7 +9,7 @@ from smart_assets.progress import Log, Progress
 from smart_assets.tasks.collection import Collection, SourceFile
 from smart_assets.tasks.collector import Collector, Reading
 from smart_assets.tasks.earlier import Earlier
-from smart_assets.tasks.files import FoundFile, folder_state, hashed, list_folder
+from smart_assets.tasks.files import FoundFile, folder_state, hashed, is_as_found, list_folder
 from smart_assets.tasks.formats import READERS, read_file
 from smart_assets.tasks.hub import dataset_rows, load, local_folder, resolve_revision
 from smart_assets.tasks.rows import FieldNames
@@ -98,21 +98,23 @@ def _collect_folder(source: FolderSource, root: Path, reading: Reading, aids: Ai
     total = max(1, sum(file.bytes for file in files if file.path not in reused))
     texts = Texts(aids.scratch, EarlierTexts(earlier.instances, earlier.ids) if earlier and reused else None)
     progress, collector, read = Progress(f"reading {source.path}", reading.log), Collector(reading, texts), 0
-    claims: list[str | None] = []
+    taken: list[SourceFile] = []
     for file, as_hashed in zip(found, files, strict=True):
         if file.name in reused:
             collector.reuse_file(reused[file.name])
-            claims.append(reused[file.name].task)
+            taken.append(reused[file.name])
             continue
 
         def advance(done: float, before: int = read, size: int = as_hashed.bytes) -> None:
             progress.at(collector.rows_read, (before + done * size) / total)
 
         rows = read_file(Path(file.path), reading.names, source.max_line_bytes)
-        claims.append(collector.add_file(file.name, rows, None if source.columns.task else file.stem, advance))
+        task = collector.add_file(file.name, rows, None if source.columns.task else file.stem, advance)
+        # What was read of a file that changed meanwhile is not what was hashed: it must not be taken over later.
+        sha256 = as_hashed.sha256 if is_as_found(file) else ""
+        taken.append(replace(as_hashed, sha256=sha256, task=task))
         read += as_hashed.bytes
-    claimed = tuple(replace(file, task=task) for file, task in zip(files, claims, strict=True))
-    return collector.finish(claimed, None, earlier if reused else None)
+    return collector.finish(tuple(taken), None, earlier if reused else None)
 
 
 def _collect_dataset(source: HuggingFaceSource, root: Path, reading: Reading, aids: Aids) -> Collection:

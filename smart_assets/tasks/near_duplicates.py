@@ -25,6 +25,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BATCH_SHINGLES = 2048  # 64 permutations of so many stay in the processor's cache
 _BATCH_ROWS = 4096
 _BATCH_PAIRS = 1 << 16
+_SMALL_BUCKET = 8  # rows; all pairs of it are compared
 
 
 class Sketcher:
@@ -159,28 +160,41 @@ class _Buckets:
         buckets = np.unique(np.searchsorted(bounds, changes, side="right") - 1)
         self.starts, self.stops = bounds[buckets], bounds[buckets + 1]
 
+    def rows(self, size: int) -> NDArray[np.int64]:
+        """Return the rows of all buckets of one size, (buckets, size)."""
+        return self.order[self.starts[self.stops - self.starts == size][:, None] + np.arange(size)]
+
 
 def _spanning_pairs(
     signatures: Signatures, distinct: NDArray[np.int64], buckets: _Buckets, equal: int
 ) -> NDArray[np.int64]:
     """Return near pairs (n, 2) that connect all rows of a bucket which chains of near pairs connect."""
-    starts, stops, order = buckets.starts, buckets.stops, buckets.order
-    two = stops - starts == 2  # nearly all of them, so they are compared many at a time
+    sizes = buckets.stops - buckets.starts
     pairs: list[NDArray[np.int64]] = [np.empty((0, 2), dtype=np.int64)]
-    for first in range(0, int(two.sum()), _BATCH_PAIRS):
-        at = starts[two][first : first + _BATCH_PAIRS]
-        ends = np.stack([order[at], order[at + 1]], axis=1)
-        near = _near(signatures[distinct[ends[:, 0]]], signatures[distinct[ends[:, 1]]], equal)
-        pairs.append(ends[near])
-    for start, stop in zip(starts[~two].tolist(), stops[~two].tolist(), strict=True):
-        pairs += _spanning(signatures, distinct, order[start:stop], equal)
+    for size in range(2, _SMALL_BUCKET + 1):  # nearly all of them, so they are compared many at a time
+        pairs += _near_pairs(signatures, distinct, buckets.rows(size), equal)
+    large = sizes > _SMALL_BUCKET
+    for start, stop in zip(buckets.starts[large].tolist(), buckets.stops[large].tolist(), strict=True):
+        pairs += _spanning(signatures, distinct, buckets.order[start:stop], equal)
     return np.concatenate(pairs)
+
+
+def _near_pairs(
+    signatures: Signatures, distinct: NDArray[np.int64], buckets: NDArray[np.int64], equal: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield all near pairs of some buckets of one size, (buckets, size)."""
+    one, other = np.triu_indices(buckets.shape[1], 1)
+    step = max(1, _BATCH_PAIRS // len(one))
+    for start in range(0, len(buckets), step):
+        batch = buckets[start : start + step]
+        ends = np.stack([batch[:, one].ravel(), batch[:, other].ravel()], axis=1)
+        yield ends[_near(signatures[distinct[ends[:, 0]]], signatures[distinct[ends[:, 1]]], equal)]
 
 
 def _spanning(
     signatures: Signatures, distinct: NDArray[np.int64], bucket: NDArray[np.int64], equal: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the pairs of one bucket.
+    """Yield near pairs that connect what chains of near pairs connect in one bucket.
 
     A row that was reached is never compared with others that were: a bucket of n near duplicates costs n comparisons.
     """
