@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.errors import SmartError, UpstreamMissingError
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
-from smart_assets.pipeline.rows import raw_task_inputs, read_split, rows_in_order
+from smart_assets.pipeline.rows import raw_task_inputs, read_training_rows, rows_in_order
 from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
 from smart_assets.settings import Project
 
@@ -37,7 +37,7 @@ def subset_rows(project: Project, budget: int, recipe: str, seed: int | None) ->
     inputs = Inputs(project.store, {one: manifest for one, manifest in found.items() if manifest is not None})
     subset = pq.read_table(inputs.folder("selected_subset", key.partition) / "subset.parquet")
     chosen = _row_set(subset, seed)
-    texts = rows_in_order(read_split(project, inputs, "train"), chosen["id"].to_pylist())
+    texts = rows_in_order(read_training_rows(project, inputs, chosen["id"]), chosen["id"].to_pylist())
     rows = texts.append_column("rank", chosen["rank"]).append_column("gain", chosen["gain"])
     chats = rows["messages"].null_count < rows.num_rows
     return rows.select([*COLUMNS, "messages"] if chats else COLUMNS)

@@ -18,10 +18,11 @@ from smart_assets.tasks.files import folder_state
 def evaluation_parameters(project: Project) -> dict[str, Any]:
     """Everything of `smart.yaml` that decides an evaluation's figures."""
     evaluate = project.settings.evaluate
-    include = evaluate.include_path
+    include = Path(evaluate.include_path) if evaluate.include_path else None
+    hashes = project.store.cache_folder("file_hashes") / "evaluate.include_path.json"
     return {
         "evaluate": evaluate.model_dump(mode="json", exclude={"batch_size", "include_path"}),
-        "include": folder_state(Path(include)) if include else {},
+        "include": folder_state(include, hashes) if include else {},
         "prompt_format": project.settings.finetune.prompt_format,
         "precision": project.settings.finetune.precision,
         "max_length": project.settings.finetune.max_length,

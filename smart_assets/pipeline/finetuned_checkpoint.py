@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.program import run_program
-from smart_assets.pipeline.rows import TEXT_COLUMNS, raw_task_inputs, read_split, rows_in_order
+from smart_assets.pipeline.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
 from smart_assets.settings import Project
 from smart_assets.training.base_model import base_model_version
@@ -39,7 +39,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
     """Write `seed-N/` for every seed: `model/` or `adapter/` (safetensors), `loss.parquet`, `result.json`."""
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
-    texts = read_split(project, inputs, "train")
+    texts = read_training_rows(project, inputs, subset["id"])
     results: dict[str, dict[str, object]] = {}
     cost: dict[str, object] = {}
     for seed in project.settings.finetune.seeds:
