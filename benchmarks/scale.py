@@ -3,6 +3,9 @@
 Each figure is of a command in a process of its own: loading the definitions, the whole way from files to mixtures, the
 plan, and the way again after 1% of the rows of one task changed. What is no overhead of a task (reading, embedding,
 ordering) is listed beside the whole, as the manifests have it.
+
+The encoder is a real one of sentence-transformers that costs next to nothing a prompt, but some seconds to import. With
+`--stub-encoder` random vectors by prompt stand in for it, so that orchestration and store are measured alone.
 """
 
 import argparse
@@ -26,6 +29,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1_840)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dimensions", type=int, default=384)
+    parser.add_argument("--stub-encoder", action="store_true")
     parser.add_argument("--out", type=Path, help="Keep the project here.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -34,6 +38,7 @@ def main() -> None:
         print(f"{arguments.tasks:,} tasks, {arguments.rows:,} rows, {arguments.dimensions} dimensions\n")
         print("| command | seconds | peak GB |\n|---|---|---|")
         run = ("run", "--select", "selected_subset")
+        _smart = _stubbed if arguments.stub_encoder else _command
         _measure("load the definitions", [sys.executable, "-c", LOAD], config)
         whole = _measure("smart run --select selected_subset", _smart(*run), config)
         _print_assets(config)
@@ -45,8 +50,12 @@ def main() -> None:
         print(f"\n{1000 * whole / arguments.tasks:.0f} ms a task from files to mixtures, all work included")
 
 
-def _smart(*arguments: str) -> list[str]:
+def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from smart_assets.cli.main import run; run()", *arguments]
+
+
+def _stubbed(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from benchmarks.stub_encoder import run; run()", *arguments]
 
 
 def _measure(name: str, command: list[str], config: Path) -> float:

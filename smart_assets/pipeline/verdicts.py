@@ -18,6 +18,7 @@ from smart_assets.selection.objectives import FacilityLocation, Objective
 from smart_assets.settings import Project
 
 UNIT_TOLERANCE = 1e-3  # float32 vectors, made from bfloat16 ones at worst
+_BATCH_ROWS = 8192
 GAIN_TOLERANCE = 1e-6  # of the objective's value
 MOST_ROWS_RECOMPUTED = 20_000  # facility location's gains cost the square of a group's rows
 
@@ -43,12 +44,14 @@ def vectors_are_unit(project: Project, partition: str | None) -> Verdict:
     """Every vector of a source is finite and has length 1."""
     inputs = _inputs(project, AssetPartition("prompt_embeddings", partition))
     vectors = np.load(inputs.folder("prompt_embeddings", partition) / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    bad = int((~(np.abs(lengths - 1) <= UNIT_TOLERANCE)).sum())  # NaN is not within anything
+    bad = 0
+    for start in range(0, len(vectors), _BATCH_ROWS):
+        lengths = np.linalg.norm(vectors[start : start + _BATCH_ROWS].astype(np.float64), axis=1)
+        bad += int((~(np.abs(lengths - 1) <= UNIT_TOLERANCE)).sum())  # NaN is not within anything
     return Verdict(
         bad == 0,
-        f"all {len(lengths)} vectors are finite and of length 1" if bad == 0 else f"{bad} vectors are not of length 1",
-        {"vectors": len(lengths), "not of length 1": bad},
+        f"all {len(vectors)} vectors are finite and of length 1" if bad == 0 else f"{bad} vectors are not of length 1",
+        {"vectors": len(vectors), "not of length 1": bad},
     )
 
 
@@ -64,41 +67,38 @@ def orderings_reproduce(project: Project, partition: str | None) -> Verdict:
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
     made = inputs.folder("instance_orderings", partition)
     orderings = pq.read_table(made / "orderings.parquet")
-    exact = {
-        (row["objective"], row["task"], row["template"])
-        for row in pq.read_table(made / "groups.parquet").to_pylist()
-        if row["exact"]
-    }
+    sizes = pq.read_table(made / "groups.parquet")
     objectives = {objective.label: objective for objective in objectives_in_use(project.settings)}
-    groups = {
-        (group.task, group.template): group for group in groups_of(pq.read_table(folder / "rows.parquet"), vectors)
-    }
-    picks: dict[tuple[str, str, str], tuple[list[str], list[float]]] = {}
-    for row in orderings.to_pylist():
-        ids, gains = picks.setdefault((row["objective"], row["task"], row["template"]), ([], []))
-        ids.append(row["id"])
-        gains.append(row["gain"])
+    rows = pq.read_table(folder / "rows.parquet")
+    groups = {(group.task, group.template): group for group in groups_of(rows, vectors)}
+    # An id that the source does not have stands at -1. Rows of a group stand together, as in `groups.parquet`.
+    places = pc.fill_null(pc.index_in(orderings["id"], rows["id"].combine_chunks()), -1).to_numpy()
+    gains = orderings["gain"].to_numpy()
     wrong: list[str] = []
-    recomputed = 0
-    for (label, task, template), (ids, gains) in picks.items():
+    recomputed = stop = 0
+    for row in sizes.to_pylist():
+        start, stop = stop, stop + row["rows"]
+        label, task, template = row["objective"], row["task"], row["template"]
         group = groups.get((task, template))
-        position = {row_id: index for index, row_id in enumerate(group.ids)} if group else {}
-        if group is None or sorted(ids) != sorted(position):
+        if group is None or not np.array_equal(np.sort(places[start:stop]), np.sort(group.rows)):
             wrong.append(f"{task}/{template}: not a permutation")
-        elif label in objectives and (label, task, template) in exact and _affordable(objectives[label], len(ids)):
+        elif label in objectives and row["exact"] and _affordable(objectives[label], stop - start):
             recomputed += 1
-            order = np.array([position[row_id] for row_id in ids], dtype=np.int64)
+            by_place = np.argsort(group.rows)
+            order = by_place[np.searchsorted(group.rows, places[start:stop], sorter=by_place)]
             expected = objectives[label].ordered_gains(unit_rows(group.vectors), order)
-            if not np.allclose(gains, expected, rtol=GAIN_TOLERANCE, atol=GAIN_TOLERANCE):
+            if not np.allclose(gains[start:stop], expected, rtol=GAIN_TOLERANCE, atol=GAIN_TOLERANCE):
                 wrong.append(f"{task}/{template}: gains differ")
-    lacking = len(objectives) * len(groups) - len(picks)
+    if stop != orderings.num_rows:
+        wrong.append(f"{orderings.num_rows - stop} rows of no group")
+    lacking = len(objectives) * len(groups) - sizes.num_rows
     passed = not wrong and lacking == 0
     return Verdict(
         passed,
-        f"{len(picks)} orderings are permutations whose gains reproduce the objective"
+        f"{sizes.num_rows} orderings are permutations whose gains reproduce the objective"
         if passed
         else f"{len(wrong)} orderings are wrong and {lacking} are missing: {'; '.join(wrong[:3])}",
-        {"orderings": len(picks), "gains recomputed": recomputed, "wrong": len(wrong), "missing": lacking},
+        {"orderings": sizes.num_rows, "gains recomputed": recomputed, "wrong": len(wrong), "missing": lacking},
     )
 
 

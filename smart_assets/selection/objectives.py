@@ -63,9 +63,10 @@ class FacilityLocation:
         cover = np.zeros(len(vectors))
         gains = np.empty(len(order))
         for block in _blocks(len(order), _BLOCK_BYTES // (8 * len(vectors))):
-            for position, similarities in enumerate(vectors[order[block]] @ vectors.T, start=block.start):
-                gains[position] = np.maximum(similarities - cover, 0).sum()
-                np.maximum(cover, similarities, out=cover)
+            similarities = vectors[order[block]] @ vectors.T
+            covers = np.maximum.accumulate(np.vstack([cover, similarities]), axis=0)
+            gains[block] = np.maximum(similarities - covers[:-1], 0).sum(axis=1)
+            cover = covers[-1]
         return gains
 
     @staticmethod

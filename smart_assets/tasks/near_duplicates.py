@@ -104,6 +104,8 @@ def leaking_rows(train: Signatures, held_out: Sequence[Signatures], similarity: 
         (rows,), in the order of `train`.
     """
     theirs = np.concatenate([np.empty((0, WIDTH), np.uint32), *held_out])
+    if not len(theirs):
+        return np.zeros(len(train), dtype=np.bool_)
     (our_rows, place), (their_rows, _) = _distinct(train), _distinct(theirs)
     equal = _equal_values(similarity)
     leaks = np.zeros(len(our_rows), dtype=np.bool_)

@@ -1,0 +1,51 @@
+"""`smart` with an encoder that imports nothing: a random vector for each prompt, always the same one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smart_assets.cli import main
+from smart_assets.embedding.encoder import Batch
+from smart_assets.embedding.identity import encoder_version
+from smart_assets.embedding.settings import Embedding
+from smart_assets.pipeline import prompt_embeddings
+
+DIMENSIONS = 384
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class StubEncoder:
+    """Vectors by the prompt's checksum."""
+
+    version: str
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def batches(self, prompts: Sequence[str]) -> list[Batch]:
+        """As the prompts stand."""
+        starts = range(0, len(prompts), BATCH)
+        rows = [np.arange(start, min(start + BATCH, len(prompts))) for start in starts]
+        return [Batch(part, len(part), {"prompts": [prompts[row] for row in part]}) for part in rows]
+
+    def encode_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
+        """Draw."""
+        for batch in batches:
+            seeds = (crc32(prompt.encode()) for prompt in batch.features["prompts"])
+            drawn = [np.random.default_rng(seed).standard_normal(DIMENSIONS, dtype=np.float32) for seed in seeds]
+            yield batch, np.array(drawn)
+
+
+def load_encoder(settings: Embedding, *_: str) -> StubEncoder:
+    """In place of the real one."""
+    return StubEncoder(encoder_version(settings))
+
+
+def run() -> None:
+    """The command line."""
+    prompt_embeddings.load_encoder = load_encoder
+    main.run()
