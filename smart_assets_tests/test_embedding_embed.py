@@ -223,6 +223,19 @@ def test_drop_segments_leaves_what_another_run_wrote(tmp_path: Path) -> None:
     assert not (tmp_path / "v1").exists()
 
 
+def test_segments_that_another_run_drops_stay_readable(tmp_path: Path) -> None:
+    prompts = numbered(5)
+    mine = VectorCache(tmp_path, "v1", silent)
+    embedded(prompts, HashEncoder(), mine)
+    other = VectorCache(tmp_path, "v1", silent)
+    mine.drop_segments()
+    encoder = HashEncoder()
+    check(prompts, embedded(prompts, encoder, other))
+    assert not encoder.read
+    other.drop_segments()
+    assert not (tmp_path / "v1").exists()
+
+
 def test_texts_are_read_a_chunk_ahead_and_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed, "_CHUNK_PROMPTS", 10)
     monkeypatch.setattr(embed, "_CHUNK_CHARACTERS", 1000)

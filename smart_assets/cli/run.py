@@ -1,5 +1,6 @@
 """`smart run`."""
 
+import gc
 import time
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def make_current(
     project: Project, targets: frozenset[AssetPartition], counted: frozenset[AssetPartition] | None = None
 ) -> None:
     """Run the plan for the targets; exit with 1 where something of `counted` (all by default) could not be made."""
+    # What Dagster's import and the pictures leave in memory stays there: looking through it less often for garbage
+    # saves a tenth of the time of a short run.
+    gc.set_threshold(50_000, 20, 50)
     from smart_assets.defs.run import run_plan
 
     require_instance(project)

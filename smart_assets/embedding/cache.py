@@ -1,13 +1,17 @@
 """Vectors already made, by prompt hash: those of earlier artifacts, and the segments of a run that is under way.
 
 A segment is one `.npy` file of (prompt hash, vector) records, named by the SHA-256 of its bytes and renamed into place.
-So a killed run loses only what it had not yet written, and a segment that is cut or damaged shows by its name.
+So a killed run loses only what it had not yet written, and a segment that is cut or damaged shows by its name. Who
+reads a segment holds a link of its own to it: another run at work on the same source may drop it at any moment.
 
 Hashes are held in memory (some 40 bytes each), vectors are not: they stay in their files until they are asked for.
 """
 
 import hashlib
 import os
+import shutil
+import uuid
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +29,7 @@ from smart_assets.progress import Log
 from smart_assets.store.hashing import file_sha256
 
 _SUFFIX = ".npy"
-_PARTIAL = ".partial"
+_LINK = ".link"
 _ROWS_AT_ONCE = 16_384
 
 Hashes = Sequence[str] | pa.Array
@@ -61,10 +65,11 @@ class VectorCache:
         self._folder = folder / encoder_version
         self._blocks: list[_Block] = []
         self._hashes: list[pa.Array] = []  # of the blocks, row by row
-        self._files = sorted(path for path in self._folder.glob("*") if path.suffix in (_SUFFIX, _PARTIAL))
+        self._own = self._folder / f".{uuid.uuid4().hex}"
+        weakref.finalize(self, shutil.rmtree, self._own, ignore_errors=True)
+        self._files = sorted(self._folder.glob(f"*{_SUFFIX}"))
         for path in self._files:
-            if path.suffix == _SUFFIX:
-                self._read_segment(path, log)
+            self._read_segment(path, log)
 
     @property
     def width(self) -> int:
@@ -127,35 +132,43 @@ class VectorCache:
         buffer = BytesIO()
         np.save(buffer, _records(prompt_hashes, vectors), allow_pickle=False)
         path = self._folder / (hashlib.sha256(buffer.getbuffer()).hexdigest() + _SUFFIX)
-        partial = path.with_suffix(f".{os.getpid()}{_PARTIAL}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(buffer.getbuffer())
+            link = self._link_of(path)
+            link.write_bytes(buffer.getbuffer())
+            partial = link.with_suffix(".partial")
+            _link(link, partial)
             partial.replace(path)
         except OSError as error:
             raise StoreError(f"cannot write {str(path)!r}: {error}; check its disk, then run again") from error
         self._files.append(path)
-        self._add(prompt_hashes, path, vectors.shape[1])
+        self._add(prompt_hashes, link, vectors.shape[1])
 
     def drop_segments(self) -> None:
         """Remove the segments found or written here; call it once their vectors are committed in an artifact."""
         for path in self._files:
             path.unlink(missing_ok=True)
         self._files.clear()
+        shutil.rmtree(self._own, ignore_errors=True)
         with suppress(OSError):  # another run's segments may lie there still
             self._folder.rmdir()
 
     def _read_segment(self, path: Path, log: Log) -> None:
         try:
-            whole = file_sha256(path) == path.stem
+            link = self._link_of(path)
+            _link(path, link)
+            whole = file_sha256(link) == path.stem
         except OSError as error:
             log(f"the segment {str(path)!r} cannot be read ({error}); its prompts are embedded again")
             return
         if not whole:
             log(f"the segment {str(path)!r} is damaged; its prompts are embedded again")
             return
-        records = _open(path)
-        self._add(records["prompt_hash"].tolist(), path, records["vector"].shape[1])
+        records = _open(link)
+        self._add(records["prompt_hash"].tolist(), link, records["vector"].shape[1])
+
+    def _link_of(self, path: Path) -> Path:
+        self._own.mkdir(parents=True, exist_ok=True)
+        return self._own / f"{path.stem}{_LINK}"
 
     def _add(self, prompt_hashes: Hashes, path: Path, width: int) -> None:
         if self._blocks and self.width != width:
@@ -166,6 +179,16 @@ class VectorCache:
         start = self._blocks[-1].start + self._blocks[-1].shape[0] if self._blocks else 0
         self._blocks.append(_Block(path, start, (len(prompt_hashes), width)))
         self._hashes.append(_strings(prompt_hashes))
+
+
+def _link(path: Path, link: Path) -> None:
+    """Give a file a second name, or a copy where the file system has no links."""
+    try:
+        os.link(path, link)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(path, link)
 
 
 def _strings(prompt_hashes: Hashes) -> pa.Array:
