@@ -132,6 +132,25 @@ def test_a_partition_is_materialized_by_hand(chromium: str, dagster: tuple[str, 
     assert len(list(folder.glob("*.json"))) == 1
 
 
+STATE = """{ assetNodeOrError(assetKey: {path: ["selected_subset"]}) { ... on AssetNode {
+    staleStatus(partition: "10|smart")
+    assetMaterializations(partitions: ["10|smart"], limit: 1) { metadataEntries { label
+        ... on BoolMetadataEntry { boolValue } } } } } }"""
+
+
+def test_by_hand_again_nothing_is_made_and_it_is_fresh(
+    chromium: str, dagster: tuple[str, Path], tmp_path: Path
+) -> None:
+    address, root = dagster
+    assert run_by_hand(chromium, address, tmp_path)["status"] == "SUCCESS"
+    folder = root / ".smart" / "manifests" / "selected_subset" / "10%7Csmart"
+    assert len(list(folder.glob("*.json"))) == 1
+    found = graphql(address, STATE)["assetNodeOrError"]
+    assert found["staleStatus"] == "FRESH"
+    [newest] = found["assetMaterializations"]
+    assert {"label": "unchanged", "boolValue": True} in newest["metadataEntries"]
+
+
 EVENTS = """query($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
     ... on ExecutionStepFailureEvent { failureMetadata { description } } } } } }"""
 
@@ -151,3 +170,24 @@ def test_a_run_under_changed_settings_is_refused(chromium: str, dagster: tuple[s
         'mutation { reloadRepositoryLocation(repositoryLocationName: "smart_assets.definitions") { __typename } }',
     )
     assert run_by_hand(chromium, address, tmp_path)["status"] == "SUCCESS"
+
+
+SENSOR = """{repositoryName: "__repository__", repositoryLocationName: "smart_assets.definitions",
+    sensorName: "task_sources"}"""
+TICKS = f"""{{ sensorOrError(sensorSelector: {SENSOR}) {{ ... on Sensor {{ sensorState {{ id status
+    ticks(limit: 1) {{ status skipReason runIds }} }} }} }} }}"""
+
+
+def test_the_sensor_can_be_switched_on_says_what_it_saw_and_off(dagster: tuple[str, Path]) -> None:
+    address, _ = dagster
+
+    def state() -> Any:
+        return graphql(address, TICKS)["sensorOrError"]["sensorState"]
+
+    started = graphql(address, f"mutation {{ startSensor(sensorSelector: {SENSOR}) {{ __typename }} }}")
+    assert started["startSensor"]["__typename"] == "Sensor"
+    wait_until(lambda: [tick for tick in state()["ticks"] if tick["status"] in ("SUCCESS", "SKIPPED")], 90)
+    [tick] = state()["ticks"]
+    assert tick["runIds"] or tick["skipReason"]
+    graphql(address, f'mutation {{ stopSensor(id: "{state()["id"]}") {{ __typename }} }}')
+    assert state()["status"] == "STOPPED"
