@@ -149,6 +149,50 @@ def test_the_schedule_trains_what_changed_and_says_why(project: Project, instanc
     assert project.store.current("finetuned_checkpoint", requests[0].partition_key) == before
 
 
+def test_a_tick_has_its_most_and_what_failed_too_often_takes_no_place(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    another_task(project)
+    make(project, "selected_subset")
+    automation = yaml.safe_load(project.config.read_text())["automation"]
+    project = in_settings(automation={**automation, "most_trainings": 1, "attempts": 1})(project)
+    asked: list[str] = []
+    while isinstance(requests := scheduled(project, instance), list):
+        [request] = requests
+        asked.append(request.partition_key)
+        ended(instance, request, dg.DagsterRunStatus.FAILURE)
+    assert len(asked) == len(set(asked)) > 1
+    assert requests.skip_message.count("1 runs failed") == len(asked)
+
+
+def test_the_schedule_waits_for_subsets_that_the_sensor_makes_and_not_for_others(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    another_task(project)
+    make(project, "selected_subset")
+    (project.root / "tasks" / "beta.jsonl").unlink()  # and now subsets are out of date again
+    assert "its subset is out of date, and is made first" in scheduled(project, instance).skip_message
+    for _ in range(project.settings.automation.attempts):  # the source cannot be made: subsets count as they stand
+        [request] = tick(project, instance)
+        ended(instance, request, dg.DagsterRunStatus.FAILURE)
+    assert scheduled(project, instance)
+
+
+def test_a_state_that_comes_again_is_asked_for_anew(project: Project, instance: dg.DagsterInstance) -> None:
+    shutil.rmtree(project.root / ".smart" / "manifests")
+    [first] = tick(project, instance)
+    ended(instance, first, dg.DagsterRunStatus.SUCCESS)
+    [again] = tick(project, instance)
+    assert again.run_key != first.run_key
+
+
+def test_a_whole_job_that_did_not_start_yet_is_under_way(project: Project, instance: dg.DagsterInstance) -> None:
+    another_task(project)
+    tags = {"dagster/partition": "small"}
+    create_run_for_test(instance, job_name="update_sources", tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    assert "raw_tasks[small] is under way" in tick(project, instance).skip_message
+
+
 def test_the_schedule_has_its_cron_and_zone_and_starts_with_the_sensor(project: Project) -> None:
     definitions = build_definitions(project)
     [schedule] = definitions.schedules or []
@@ -166,6 +210,10 @@ def test_the_schedule_has_its_cron_and_zone_and_starts_with_the_sensor(project: 
 def plan_of(project: Project) -> list[Any]:
     wanted = wanted_state(project)
     return make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+
+
+def recorded(project: Project, instance: dg.DagsterInstance) -> list[Any]:
+    return record_current(project, instance, plan_of(project), what_is_present(project))
 
 
 def stale_in_dagster(project: Project, instance: dg.DagsterInstance) -> set[str]:
@@ -186,13 +234,13 @@ def test_what_the_plan_calls_current_is_fresh_in_dagster(project: Project, insta
     """A store that another machine filled is shown as it is; a changed training row leaves evaluations fresh."""
     everything = {str(step.key) for step in plan_of(project)}
     assert stale_in_dagster(project, instance) == everything
-    assert {str(key) for key in record_current(project, instance, plan_of(project))} == everything
+    assert {str(key) for key in recorded(project, instance)} == everything
     assert stale_in_dagster(project, instance) == set()
-    assert record_current(project, instance, plan_of(project)) == []
+    assert recorded(project, instance) == []
 
     in_tasks(lambda tasks: tasks["beta"][1].update(response="another answer"))(project)
     make(project, "selected_subset")
-    record_current(project, instance, plan_of(project))
+    recorded(project, instance)
     to_do = {str(step.key) for step in plan_of(project) if step.status != "current"}
     assert "task_scores" not in to_do
     assert stale_in_dagster(project, instance) <= to_do

@@ -23,11 +23,11 @@ SMART = Path(sys.executable).with_name("smart")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A project whose one checkpoint trains for some ten seconds, every minute if it is due."""
+    """A project whose two checkpoints train for some ten seconds each, one after the other, at every minute if due."""
     project = write_project(
         tmp_path / "project",
         changes={
-            "budgets": [20],
+            "budgets": [20, 30],
             "recipes": ["random"],
             "finetune": {
                 "base_model": str(make_tiny_model(tmp_path / "model", chat=False)),
@@ -66,12 +66,8 @@ def test_a_killed_tree_is_completed_by_the_next_tick(
 ) -> None:
     dead = run_until_training_and_kill(project, start, monkeypatch)
     start()
-    wait_until(lambda: status(dead) is dg.DagsterRunStatus.FAILURE, 60)
-    wait_until(lambda: project.store.current("finetuned_checkpoint", "20|random") is not None, 180)
-    assert next(run.status for run in runs() if run.run_id != dead) in (
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.SUCCESS,
-    )
+    wait_until(lambda: statuses(dead) == {dg.DagsterRunStatus.FAILURE}, 60)
+    wait_until(lambda: trained(project) == 2, 240)
 
 
 def test_a_killed_tree_is_completed_by_smart_run(
@@ -79,23 +75,25 @@ def test_a_killed_tree_is_completed_by_smart_run(
 ) -> None:
     dead = run_until_training_and_kill(project, start, monkeypatch)
     subprocess.run([SMART, "run", "--config", project.root, "--select", "finetuned_checkpoint"], check=True)
-    assert status(dead) is dg.DagsterRunStatus.FAILURE
-    assert project.store.current("finetuned_checkpoint", "20|random") is not None
+    assert statuses(dead) == {dg.DagsterRunStatus.FAILURE}
+    assert trained(project) == 2
 
 
 def run_until_training_and_kill(
     project: Project, start: Callable[[], subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> str:
-    """Let the schedule start the training, kill everything; gives the run that nobody ended."""
+) -> set[str]:
+    """Let the schedule start the trainings, kill everything; gives the runs that nobody ended: one was at work, the
+    other waited for its place in the pool."""
     monkeypatch.setenv("DAGSTER_HOME", str(project.root))
     tree = start()
     wait_until(lambda: bool(training(tree)), 150)
     time.sleep(6)  # past its imports, into its steps
     assert training(tree), "it was over before it could be killed"
     kill_tree(tree)
-    assert project.store.current("finetuned_checkpoint", "20|random") is None
-    [dead] = [run for run in runs() if run.status is dg.DagsterRunStatus.STARTED]
-    return dead.run_id
+    assert trained(project) == 0
+    dead = {run.run_id for run in runs() if run.status is dg.DagsterRunStatus.STARTED}
+    assert len(dead) == 2
+    return dead
 
 
 def runs() -> list[dg.DagsterRun]:
@@ -103,8 +101,12 @@ def runs() -> list[dg.DagsterRun]:
         return list(instance.get_runs(dg.RunsFilter(job_name="update_results")))
 
 
-def status(run_id: str) -> dg.DagsterRunStatus | None:
-    return next((run.status for run in runs() if run.run_id == run_id), None)
+def statuses(run_ids: set[str]) -> set[dg.DagsterRunStatus]:
+    return {run.status for run in runs() if run.run_id in run_ids}
+
+
+def trained(project: Project) -> int:
+    return sum(project.store.current("finetuned_checkpoint", f"{budget}|random") is not None for budget in (20, 30))
 
 
 def descendants(root: int) -> list[int]:

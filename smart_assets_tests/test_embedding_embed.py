@@ -23,6 +23,7 @@ from smart_assets.embedding.embed import embed_prompts, task_means
 from smart_assets.embedding.encoder import Batch
 from smart_assets.embedding.vectors import normalized
 from smart_assets.errors import EmbeddingError, StoreError
+from smart_assets.progress import Log
 
 WIDTH = 8
 
@@ -107,6 +108,12 @@ def check(prompts: dict[str, str], vectors: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(vectors, [vector_of(text) for text in prompts.values()], atol=1e-6)
 
 
+def opened(folder: Path, version: str = "v1", log: Log = silent) -> VectorCache:
+    """A cache whose links lie beside its segments."""
+    folder.mkdir(exist_ok=True)
+    return VectorCache(folder, version, log, Path(tempfile.mkdtemp(prefix="links-", dir=folder)))
+
+
 def segments(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.npy"))
 
@@ -122,7 +129,7 @@ def test_any_sequence_of_prompt_sets_embeds_each_prompt_once(steps: list[set[str
         encoder = HashEncoder(batch_size=3)
         committed: list[str] = []
         seen: dict[str, str] = {}
-        known = VectorCache(folder, "v1", silent)
+        known = opened(folder)
         for step in steps:
             if isinstance(step, set):
                 prompts = by_hash(sorted(step))
@@ -134,7 +141,7 @@ def test_any_sequence_of_prompt_sets_embeds_each_prompt_once(steps: list[set[str
                 committed = list(seen)
                 known.drop_segments()
                 assert not segments(folder / "v1")
-            known = VectorCache(folder, "v1", silent)
+            known = opened(folder)
             if committed:
                 known.add_artifact(committed, artifact)
         assert encoder.read == Counter(dict.fromkeys(seen.values(), 1))
@@ -145,13 +152,13 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     program = (
         "from pathlib import Path\n"
         "from smart_assets_tests.test_embedding_embed import *\n"
-        f"known = VectorCache(Path({str(tmp_path)!r}), 'v1', silent)\n"
+        f"known = opened(Path({str(tmp_path)!r}))\n"
         "embedded(numbered(3000), HashEncoder(dies_after=2500), known)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], check=False, cwd=Path(__file__).parent.parent)
     assert run.returncode == -signal.SIGKILL
     encoder = HashEncoder()
-    known = VectorCache(tmp_path, "v1", silent)
+    known = opened(tmp_path)
     left = unseen(known, prompts)
     assert 3000 - 2500 <= left <= 3000 - 2 * 1024
     check(prompts, embedded(prompts, encoder, known))
@@ -160,19 +167,19 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_run_with_nothing_new_loads_no_encoder_and_writes_nothing(tmp_path: Path) -> None:
     prompts = numbered(20)
-    embedded(prompts, HashEncoder(), VectorCache(tmp_path, "v1", silent))
+    embedded(prompts, HashEncoder(), opened(tmp_path))
     before = segments(tmp_path)
     encoder = HashEncoder()
     reverse = dict(reversed(prompts.items()))
-    check(reverse, embedded(reverse, encoder, VectorCache(tmp_path, "v1", silent)))
+    check(reverse, embedded(reverse, encoder, opened(tmp_path)))
     assert not encoder.loaded
     assert segments(tmp_path) == before
 
 
 def test_another_encoder_version_sees_none_of_the_vectors(tmp_path: Path) -> None:
     prompts = numbered(5)
-    embedded(prompts, HashEncoder(), VectorCache(tmp_path, "v1", silent))
-    assert unseen(VectorCache(tmp_path, "v2", silent), prompts) == 5
+    embedded(prompts, HashEncoder(), opened(tmp_path))
+    assert unseen(opened(tmp_path, "v2"), prompts) == 5
 
 
 def truncate(path: Path) -> None:
@@ -199,14 +206,14 @@ def test_a_damaged_segment_is_named_and_its_prompts_embedded_again(
     damage: Callable[[Path], object], tmp_path: Path
 ) -> None:
     first, second = numbered(10), by_hash(["other", "another"])
-    known = VectorCache(tmp_path, "v1", silent)
+    known = opened(tmp_path)
     embedded(first, HashEncoder(), known)
     damaged = segments(tmp_path)[0]
     embedded(second, HashEncoder(), known)
     damage(damaged)
 
     encoder, lines = HashEncoder(), list[str]()
-    known = VectorCache(tmp_path, "v1", lines.append)
+    known = opened(tmp_path, log=lines.append)
     assert len(lines) == 1
     assert damaged.name in lines[0]
     check(first | second, embedded(first | second, encoder, known))
@@ -214,7 +221,7 @@ def test_a_damaged_segment_is_named_and_its_prompts_embedded_again(
 
 
 def test_drop_segments_leaves_what_another_run_wrote(tmp_path: Path) -> None:
-    mine, other = VectorCache(tmp_path, "v1", silent), VectorCache(tmp_path, "v1", silent)
+    mine, other = opened(tmp_path), opened(tmp_path)
     embedded(numbered(3), HashEncoder(), mine)
     embedded(by_hash(["theirs"]), HashEncoder(), other)
     mine.drop_segments()
@@ -225,9 +232,9 @@ def test_drop_segments_leaves_what_another_run_wrote(tmp_path: Path) -> None:
 
 def test_segments_that_another_run_drops_stay_readable(tmp_path: Path) -> None:
     prompts = numbered(5)
-    mine = VectorCache(tmp_path, "v1", silent)
+    mine = opened(tmp_path)
     embedded(prompts, HashEncoder(), mine)
-    other = VectorCache(tmp_path, "v1", silent)
+    other = opened(tmp_path)
     mine.drop_segments()
     encoder = HashEncoder()
     check(prompts, embedded(prompts, encoder, other))
@@ -253,7 +260,7 @@ def test_texts_are_read_a_chunk_ahead_and_no_further(tmp_path: Path, monkeypatch
             return super().vectors(texts)
 
     prompts = numbered(95) | by_hash(["x" * 400 + str(number) for number in range(12)])
-    encoder, known = Watching(batch_size=4), VectorCache(tmp_path, "v1", silent)
+    encoder, known = Watching(batch_size=4), opened(tmp_path)
     embed_prompts(texts(prompts), len(prompts), encoder, known, silent)
     check(prompts, taken(known, list(prompts)))
     assert encoder.read == Counter(dict.fromkeys(prompts.values(), 1))
@@ -266,7 +273,7 @@ def test_progress_is_logged_and_segments_written_every_few_seconds(
     clock = iter(range(0, 10_000, 2))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     lines: list[str] = []
-    embedded(numbered(160), HashEncoder(), VectorCache(tmp_path, "v1", silent), lines.append)
+    embedded(numbered(160), HashEncoder(), opened(tmp_path), lines.append)
     assert len(lines) > 2
     assert all(" rows, " in line and "/s, " in line and line.endswith(" s left") for line in lines)
     assert len(segments(tmp_path)) > 2
@@ -277,17 +284,17 @@ def test_a_vector_without_direction_is_refused_and_its_prompt_named(first: str, 
     prompts = by_hash([first, "bad"])
     name = list(prompts)[1]
     with pytest.raises(EmbeddingError, match=f"1 prompts, the first with hash '{name}'"):
-        embedded(prompts, ZeroEncoder(batch_size=2), VectorCache(tmp_path, "v1", silent))
+        embedded(prompts, ZeroEncoder(batch_size=2), opened(tmp_path))
 
 
 def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
-    known = VectorCache(tmp_path, "v1", silent)
+    known = opened(tmp_path)
     with pytest.raises(EmbeddingError, match="known vectors are of encoder version 'v1', the encoder of 'v2'"):
         embedded({"h": "text"}, HashEncoder(version="v2"), known)
 
 
 def test_unknown_rows_are_not_filled(tmp_path: Path) -> None:
-    known = VectorCache(tmp_path, "v1", silent)
+    known = opened(tmp_path)
     known.put(["known"], np.ones((1, WIDTH), np.float32))
     assert known.rows_of(["other", "known"]).tolist() == [-1, 0]
     with pytest.raises(ValueError, match="rows must be known"):
@@ -295,7 +302,7 @@ def test_unknown_rows_are_not_filled(tmp_path: Path) -> None:
 
 
 def test_of_repeated_hashes_the_first_counts_over_artifacts_and_segments(tmp_path: Path) -> None:
-    known = VectorCache(tmp_path, "v1", silent)
+    known = opened(tmp_path)
     np.save(tmp_path / "vectors.npy", np.arange(3 * WIDTH, dtype=np.float32).reshape(3, WIDTH))
     known.add_artifact(["a", "b", "a"], tmp_path / "vectors.npy")
     known.put(["b", "c"], np.full((2, WIDTH), 9, np.float32))
@@ -312,7 +319,7 @@ def test_of_repeated_hashes_the_first_counts_over_artifacts_and_segments(tmp_pat
     ],
 )
 def test_artifacts_of_another_shape_are_refused(content: NDArray[np.float32], message: str, tmp_path: Path) -> None:
-    known = VectorCache(tmp_path, "v1", silent)
+    known = opened(tmp_path)
     known.put(["known"], np.ones((1, WIDTH), np.float32))
     np.save(tmp_path / "vectors.npy", content)
     with pytest.raises(StoreError, match=message):
@@ -320,7 +327,7 @@ def test_artifacts_of_another_shape_are_refused(content: NDArray[np.float32], me
 
 
 def test_unreadable_artifacts_and_unwritable_folders_are_refused(tmp_path: Path) -> None:
-    known = VectorCache(tmp_path / "cache", "v1", silent)
+    known = VectorCache(tmp_path / "cache", "v1", silent, tmp_path / "links")
     with pytest.raises(StoreError, match="cannot be read"):
         known.add_artifact(["a"], tmp_path / "absent.npy")
     (tmp_path / "pickle.npy").write_bytes(b"\x80\x04K\x01.")

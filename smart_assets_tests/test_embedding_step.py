@@ -40,7 +40,7 @@ def make(folder: Path, table: pa.Table, encoder: HashEncoder) -> Any:
     """Make the step's files in `folder` of rows alone, with vectors cached beside them."""
     (folder / "content").mkdir(exist_ok=True)
     pq.write_table(table, folder / "instances.parquet", row_group_size=7)
-    store = SimpleNamespace(cache_folder=lambda name: folder / name, history=lambda *_: iter(()))
+    store = SimpleNamespace(cache_folder=lambda name: folder / name, history=lambda *_, **__: [])
     embedding = SimpleNamespace(model="hashes", precision="float32")
     project = SimpleNamespace(
         store=store, settings=SimpleNamespace(embedding=embedding, device="cpu", sources={"one": None})
@@ -52,7 +52,7 @@ def make(folder: Path, table: pa.Table, encoder: HashEncoder) -> Any:
             project,  # pyright: ignore[reportArgumentType]
             "one",
             SimpleNamespace(folder=lambda *_: folder),  # pyright: ignore[reportArgumentType]
-            SimpleNamespace(content=folder / "content"),  # pyright: ignore[reportArgumentType]
+            SimpleNamespace(content=folder / "content", folder=folder / "draft"),  # pyright: ignore[reportArgumentType]
             SimpleNamespace(log=silent, device="cpu"),  # pyright: ignore[reportArgumentType]
         )
 
@@ -62,7 +62,7 @@ def make(folder: Path, table: pa.Table, encoder: HashEncoder) -> Any:
 def test_missing_prompts_are_read_once_and_the_files_are_those_of_numpy(prompts: list[int], known: set[int]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, encoder = Path(name), HashEncoder(batch_size=4)
-        cache = VectorCache(folder / "vectors" / "one", "v1", silent)
+        cache = VectorCache(folder / "vectors" / "one", "v1", silent, folder / "links")
         before = [(f"hash {prompt}", f"prompt {prompt}") for prompt in sorted(known)]
         embed_prompts(before, len(before), HashEncoder(), cache, silent)
         made = make(folder, instances(prompts), encoder)

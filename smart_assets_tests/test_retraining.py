@@ -8,7 +8,8 @@ import pytest
 from smart_assets.errors import SettingsError
 from smart_assets.lineage.graph import wanted_state, what_is_present
 from smart_assets.lineage.plan import make_plan
-from smart_assets.lineage.retraining import Retraining, decide
+from smart_assets.lineage.retraining import SUBSET, Retraining, decide
+from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.projects import write_project
 from smart_assets_tests.test_only_what_changed import in_settings, in_tasks, make
@@ -31,12 +32,11 @@ def project(trained_once: Path, tmp_path: Path) -> Project:
     return load_project(tmp_path / "project" / "smart.yaml")
 
 
-def decided(project: Project) -> Retraining:
+def decided(project: Project, *about_to_change: str) -> Retraining:
     wanted, present = wanted_state(project), what_is_present(project)
-    keys = frozenset(item.key for item in wanted)
-    results = frozenset(key for key in keys if key.asset in RESULTS)
-    whole, part = ({step.key: step for step in make_plan(wanted, present, only)} for only in (keys, results))
-    return decide(project, whole, part, present)
+    only = frozenset(item.key for item in wanted if item.key.asset in RESULTS)
+    results = {step.key: step for step in make_plan(wanted, present, only)}
+    return decide(project, results, present, frozenset(AssetPartition(SUBSET, key) for key in about_to_change))
 
 
 def due(decision: Retraining) -> dict[str, list[str]]:
@@ -80,14 +80,9 @@ def test_a_change_below_the_minimum_waits_and_adds_up(project: Project) -> None:
     assert small <= due(decided(strict)).keys()
 
 
-def test_a_recipe_can_be_left_out_and_a_tick_has_its_most(project: Project) -> None:
+def test_a_recipe_can_be_left_out(project: Project) -> None:
     another_task(project)
     make(project, "selected_subset")
-    every = due(decided(project))
-    assert len(every) > 1
-    one = decided(in_settings(automation={"most_trainings": 1})(project))
-    assert len(due(one)) == 1
-    assert set(left(one).values()) == {"1 trainings a tick: its turn comes at the next"}
     without = decided(in_settings(automation={"not_retrained": ["smart"]})(project))
     assert not [key for key in due(without) if key.endswith("|smart")]
     assert "automation.not_retrained names smart" in left(without).values()
@@ -123,11 +118,10 @@ def test_what_was_never_trained_and_what_was_damaged_is_due(project: Project) ->
     }
 
 
-def test_a_subset_that_is_about_to_change_is_waited_for_where_something_makes_it(project: Project) -> None:
+def test_a_subset_that_is_about_to_change_is_waited_for(project: Project) -> None:
     another_task(project)
     make(project, "selected_subset")
-    another_prompt(project)  # and now subsets are out of date again
-    assert due(decided(project)), "nobody watches: subsets count as they stand"
-    watched = decided(in_settings(automation={"retrain": "0 3 * * *"})(project))
-    assert due(watched) == {}
-    assert set(left(watched).values()) == {"its subset is out of date, and is made first"}
+    assert "10|smart" in due(decided(project))
+    awaited = decided(project, "10|smart")
+    assert "10|smart" not in due(awaited)
+    assert left(awaited)["10|smart"] == "its subset is out of date, and is made first"

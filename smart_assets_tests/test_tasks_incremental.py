@@ -1,10 +1,12 @@
 """Sources are read again file by file, and what comes out is to the byte what reading everything gives."""
 
+import errno
 import json
 import os
 import random
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,14 +21,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_assets.errors import SourceError
+from smart_assets.lineage.graph import wanted, wanted_state, what_is_present
 from smart_assets.lineage.materialize import Outcome, materialize
+from smart_assets.lineage.plan import PlanStep, make_plan
 from smart_assets.pipeline import parquet, raw_tasks
 from smart_assets.pipeline.raw_tasks import preview
 from smart_assets.pipeline.rows import read_split, read_training_rows, rows_in_order
 from smart_assets.pipeline.step import AssetPartition, Inputs, RunContext
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
-from smart_assets.tasks import collector, files, intake, texts
+from smart_assets.tasks import collector, files, intake, signatures, texts
 from smart_assets.tasks.changes import COLUMNS, RowChanges, changes_between, in_words
 from smart_assets.tasks.files import folder_state, list_folder
 from smart_assets.tasks.intake import last_change, source_state
@@ -216,6 +220,84 @@ def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: P
     assert content_of(project).equals(fresh_content(tmp_path))
 
 
+def planned(project: Project) -> PlanStep:
+    return make_plan(wanted_state(project), what_is_present(project), frozenset([SMALL]))[0]
+
+
+def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small_project(tmp_path)
+    before, after = (json.dumps({"prompt": prompt, "response": "r"}) for prompt in "pq")
+    edit(tmp_path / "in", {"a.jsonl": before})
+    collect = raw_tasks.collect
+
+    def changed_first(*args: Any) -> Any:
+        edit(tmp_path / "in", {"a.jsonl": after})
+        return collect(*args)
+
+    monkeypatch.setattr(raw_tasks, "collect", changed_first)
+    assert make(project).manifest.outside == wanted(project, SMALL).outside
+    assert planned(project).status == "current"
+    edit(tmp_path / "in", {"a.jsonl": before})
+    assert planned(project).status == "stale"
+
+
+def test_a_file_that_changes_while_it_is_read_leaves_the_source_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, read_file = small_project(tmp_path), intake.read_file
+    edit(tmp_path / "in", {"a.jsonl": json.dumps({"prompt": "p", "response": "r"})})
+
+    def read_and_grow(found: Path, names: Any, limit: int) -> Iterator[Any]:
+        yield from list(read_file(found, names, limit))
+        found.write_text(found.read_text() + "\n")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "read_file", read_and_grow)
+        assert make(project).manifest.outside == {"a.jsonl": ""}
+    assert planned(project).status == "stale"
+    make(project)
+    assert planned(project).status == "current"
+
+
+def test_a_file_that_cannot_be_read_any_more_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, hash_ = small_project(tmp_path), files._hash
+    row = json.dumps({"prompt": "p", "response": "r"})
+    edit(tmp_path / "in", {"a.jsonl": row, "b.jsonl": row.replace("p", "q")})
+    manifest = make(project).manifest
+    monkeypatch.setattr(files, "_hash", lambda file: "" if file.name == "b.jsonl" else hash_(file))
+    message = "b.jsonl cannot be read, and could be when it was read last. Grant access"
+    step = planned(project)
+    assert step.status == "blocked"
+    assert message in step.reasons[0]
+    with pytest.raises(SourceError, match=message):
+        preview(project, "small", manifest)
+    never = small_project(tmp_path / "never", tmp_path / "in")
+    assert make(never).manifest.summary["rows"] == 1
+    assert planned(never).status == "current"
+
+
+def test_a_plan_says_that_reading_will_fail(tmp_path: Path) -> None:
+    project, row = small_project(tmp_path), json.dumps({"prompt": "p", "response": "r"})
+    edit(tmp_path / "in", {"a.jsonl": row})
+    make(project)
+    edit(tmp_path / "in", {"sub/a.jsonl": row})
+    new, failure = planned(project).reasons
+    assert new == "1 file new: sub/a.jsonl"
+    assert failure.startswith("source `small`: reading it will fail: ")
+    assert "the files a.jsonl and sub/a.jsonl both give the task 'a'" in failure
+
+
+def test_projects_that_share_a_store_remember_their_own_hashes(
+    tmp_path: Path, settled: None, hashes: list[str]
+) -> None:
+    projects = [small_project(tmp_path / name, store=str(tmp_path / "store")) for name in ("one", "other")]
+    for name, project in zip("ab", projects, strict=True):
+        edit(project.root / "in", {f"{name}.jsonl": json.dumps({"prompt": name, "response": "r"})})
+    for project in projects * 2:
+        wanted(project, SMALL)
+    assert hashes == ["a.jsonl", "b.jsonl"]
+
+
 def fresh_content(folder: Path) -> pa.Table:
     project = small_project(folder / "fresh", folder / "in")
     make(project)
@@ -240,12 +322,36 @@ def test_bytes_depend_on_neither_chunks_nor_runs(
     monkeypatch.setattr(parquet, "ROW_GROUP", 5)
     monkeypatch.setattr(collector, "_CHUNK_ROWS", chunk)
     monkeypatch.setattr(texts, "RUN_BYTES", run_bytes)
+    monkeypatch.setattr(collector, "_CHUNK_CHARACTERS", run_bytes)
+    monkeypatch.setattr(signatures, "_BATCH_BYTES", run_bytes)
     project = write_project(tmp_path)
     manifest = make(project).manifest
     path = project.store.artifact(manifest) / "instances.parquet"
     parquet.write_table(pq.read_table(path).cast(pa.schema([*pq.read_schema(path)])), tmp_path / "at-once.parquet")
     assert path.read_bytes() == (tmp_path / "at-once.parquet").read_bytes()
     assert pq.ParquetFile(path).num_row_groups == 16
+
+
+def test_long_rows_are_held_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    monkeypatch.setattr(collector, "_CHUNK_CHARACTERS", 300)
+    monkeypatch.setattr(signatures, "_BATCH_BYTES", 300)
+    add, sketch = texts.Texts.add, Sketcher.signatures
+
+    def recorded_add(self: texts.Texts, ids: Any, added: pa.Table) -> None:
+        held.append(added.num_rows)
+        add(self, ids, added)
+
+    def recorded_sketch(self: Sketcher, prompts: Any) -> Any:
+        held.append(len(prompts))
+        return sketch(self, prompts)
+
+    monkeypatch.setattr(texts.Texts, "add", recorded_add)
+    monkeypatch.setattr(Sketcher, "signatures", recorded_sketch)
+    tasks = {"alpha": [{"prompt": f"{n:0100}", "response": "r"} for n in range(30)]}
+    make(write_project(tmp_path, {**tasks, "beta": [], "gamma": []}))
+    assert sum(held) == 60
+    assert max(held) <= 4
 
 
 def test_the_content_is_what_it_always_was(tmp_path: Path) -> None:
@@ -402,6 +508,19 @@ def test_a_file_of_this_moment_is_not_remembered(tmp_path: Path, hashes: list[st
     assert hashes == ["a.jsonl", "a.jsonl"]
 
 
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_time_that_was_set_by_hand_does_not_keep_a_hash_from_being_remembered(
+    tmp_path: Path, days: int, monkeypatch: pytest.MonkeyPatch, hashes: list[str]
+) -> None:
+    write_tasks(tmp_path / "in", {"a": [{}]})
+    os.utime(tmp_path / "in" / "a.jsonl", (4e9, 4e9))
+    now = time.time_ns() + days * 86_400 * 10**9
+    monkeypatch.setattr("smart_assets.tasks.files.time.time_ns", lambda: now)
+    for _ in range(2):
+        folder_state(tmp_path / "in", tmp_path / "memory.json")
+    assert hashes == ["a.jsonl"]
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"a"', b"[" * 100_000, b'{"1": 1}'])
 def test_a_damaged_memory_is_ignored_and_replaced(
     tmp_path: Path, content: bytes, hashes: list[str], settled: None
@@ -471,6 +590,34 @@ def test_a_source_that_is_gone_is_no_empty_source(tmp_path: Path, ask: Any, fold
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=message):
         ask(FolderSource(path=folder), tmp_path)
+
+
+@pytest.mark.parametrize("ask", [source_state, last_change])
+@pytest.mark.parametrize("kind", [FolderSource, HuggingFaceSource])
+def test_a_disk_that_does_not_answer_is_an_error_for_people(
+    tmp_path: Path, ask: Any, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    found = os.stat
+
+    def dead(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if str(path) == str(tmp_path / "in"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+        return found(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", dead)
+    with pytest.raises(SourceError, match=r"in cannot be read: Stale file handle. Grant access to it, or mount"):
+        ask(kind(path="in"), tmp_path)
+
+
+@pytest.mark.parametrize("ask", [source_state, last_change])
+@pytest.mark.parametrize("kind", [FolderSource, HuggingFaceSource])
+@pytest.mark.parametrize("name", ["folder", "file.jsonl"])
+def test_a_link_that_leads_nowhere_is_no_file_that_left(tmp_path: Path, ask: Any, kind: Any, name: str) -> None:
+    write_tasks(tmp_path / "in", {"a": [{}]})
+    (tmp_path / "in" / name).symlink_to(tmp_path / "unmounted")
+    with pytest.raises(SourceError, match=rf"in: {name} cannot be examined. Mount its disk, or remove the link."):
+        ask(kind(path="in"), tmp_path)
 
 
 # --- changes in rows ---
@@ -556,7 +703,8 @@ def test_changes_in_words(before: Any, after: Any, told: tuple[str, ...]) -> Non
     assert words(before, after) == told
 
 
-def test_signatures_are_those_of_the_rows(tmp_path: Path) -> None:
+def test_signatures_are_those_of_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signatures, "_BATCH_BYTES", 100)
     project = write_project(tmp_path)
     make(project)
     write_tasks(tmp_path / "tasks", {"alpha": rows(4, 30)})

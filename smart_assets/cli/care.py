@@ -61,9 +61,8 @@ def verify_store(config: Path | None, repair: bool) -> None:
             f"{result.artifacts:,} artifacts read, {_size(result.size)}{collected}"
         )
     )
-    if result.damages:
-        if not repair:
-            console.print(plain("`smart verify --repair` moves damaged files away, and `smart run` makes them again"))
+    if result.damages and not repair:
+        console.print(plain("`smart verify --repair` moves damaged files away, and `smart run` makes them again"))
         raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ from smart_assets.cli.terminal import console, plain, print_table
 from smart_assets.errors import UpstreamMissingError
 from smart_assets.lineage.forecast import Cost, ForecastStep, forecast, total
 from smart_assets.lineage.graph import wanted_state, what_is_present
-from smart_assets.lineage.plan import make_plan
+from smart_assets.lineage.plan import Present, make_plan
 from smart_assets.pipeline.report_content import gather_tasks
 from smart_assets.pipeline.step import Inputs
 from smart_assets.progress import duration
@@ -24,7 +24,7 @@ def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
     plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
     steps = forecast(project, wanted, plan, present)
     if as_json:
-        print(json.dumps(_as_json(steps), indent=1, ensure_ascii=False))
+        print(json.dumps(_as_json(steps, present), indent=1, ensure_ascii=False))
         return
     rows = [
         _plan_row(one, present.current(one.step.key)) for one in steps if everything or one.step.status != "current"
@@ -66,13 +66,15 @@ def _total_in_words(steps: list[ForecastStep]) -> str:
     return f"to do, at most: {', '.join(words)}"
 
 
-def _as_json(steps: list[ForecastStep]) -> dict[str, object]:
+def _as_json(steps: list[ForecastStep], present: Present) -> dict[str, object]:
+    made = {one.step.key: present.current(one.step.key) for one in steps}
     return {
         "partitions": [
             {
                 "asset": one.step.key.asset,
                 "partition": one.step.key.partition,
                 "status": one.step.status,
+                "version": manifest.content_version if (manifest := made[one.step.key]) else None,
                 "reasons": one.step.reasons,
                 "after": [str(key) for key in one.step.after],
                 "cost": one.cost and asdict(one.cost),

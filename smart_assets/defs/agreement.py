@@ -19,12 +19,11 @@ from dagster._core.definitions.data_version import (
 )
 
 from smart_assets.defs.catalog import cards
-from smart_assets.defs.metadata import metadata_of
+from smart_assets.defs.metadata import figures_of
 from smart_assets.defs.partitions import upstream_partitions
 from smart_assets.defs.requests import under_way
 from smart_assets.lineage.graph import STEPS
-from smart_assets.lineage.materialize import Outcome
-from smart_assets.lineage.plan import PlanStep
+from smart_assets.lineage.plan import PlanStep, Present
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -33,19 +32,21 @@ from smart_assets.store.hashing import json_version
 _INPUTS = f"{INPUT_DATA_VERSION_TAG_PREFIX}/"
 
 
-def record_current(project: Project, instance: dg.DagsterInstance, plan: Sequence[PlanStep]) -> list[AssetPartition]:
+def record_current(
+    project: Project, instance: dg.DagsterInstance, plan: Sequence[PlanStep], present: Present
+) -> list[AssetPartition]:
     """Record the current partitions of a plan that Dagster does not know as such; gives those."""
     busy = under_way(instance)
     records = _Records(instance)
     upstream = {card.name: card.upstream for card in cards(project.settings)}
     recorded: list[AssetPartition] = []
     for step in plan:  # inputs before their users
-        manifest = project.store.current(step.key.asset, step.key.partition)
+        manifest = present.current(step.key)
         if step.status != "current" or step.key in busy or manifest is None:
             continue
         inputs = {asset: upstream_partitions(project, asset, step.key) for asset in upstream[step.key.asset]}
         if not records.agree(step.key, manifest, inputs):
-            records.add(project, step.key, manifest, inputs)
+            records.add(step.key, manifest, inputs)
             recorded.append(step.key)
     return recorded
 
@@ -68,14 +69,12 @@ class _Records:
         read = {tag.removeprefix(_INPUTS) for tag in tags if tag.startswith(_INPUTS)}
         return read == inputs.keys() and not any(self._moved(tags, asset, keys) for asset, keys in inputs.items())
 
-    def add(
-        self, project: Project, key: AssetPartition, manifest: Manifest, inputs: dict[str, list[AssetPartition]]
-    ) -> None:
-        """Record a partition as made from its inputs as they are now."""
+    def add(self, key: AssetPartition, manifest: Manifest, inputs: dict[str, list[AssetPartition]]) -> None:
+        """Record a partition as made from its inputs as they are now; what its files show is not drawn again."""
         earlier = self._newest(key)
         known = earlier and earlier.asset_materialization
         same = known is not None and earlier is not None and _version(earlier) == manifest.content_version
-        metadata = known.metadata if known is not None and same else metadata_of(project, Outcome(manifest, True))
+        metadata = known.metadata if known is not None and same else figures_of(manifest)
         tags = {
             DATA_VERSION_TAG: manifest.content_version,
             DATA_VERSION_IS_USER_PROVIDED_TAG: "true",

@@ -8,7 +8,6 @@ from smart_assets import __version__
 from smart_assets.defs.catalog import AssetCard, cards
 from smart_assets.defs.executors import gpu_tags
 from smart_assets.defs.metadata import metadata_of
-from smart_assets.defs.orphans import claim_run
 from smart_assets.defs.partitions import dependency, partition_key, partitions_of
 from smart_assets.defs.resources import ComputeDevice, run_context
 from smart_assets.errors import SmartError
@@ -44,8 +43,6 @@ def _asset(project: Project, card: AssetCard) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, device: ComputeDevice, pipes: dg.ResourceParam[dg.PipesSubprocessClient]
     ) -> dg.MaterializeResult[Any]:
         key = AssetPartition(card.name, partition_key(context))
-        if project.settings.executor == "in_process":  # else a step's process ends before its run
-            claim_run(context.instance, context.run_id)
         run = run_context(context, device.resolve() if card.gpu else "cpu", pipes)
         try:
             outcome = materialize(project, key, run)

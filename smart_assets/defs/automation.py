@@ -1,32 +1,28 @@
 """Sensors and the schedule: each looks at the plan and asks for runs of what is out of date. No state of their own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.orphans import end_orphans
-from smart_assets.defs.requests import Refusal, request_run, under_way
+from smart_assets.defs.requests import JOBS, Refusal, request_run, under_way
 from smart_assets.errors import SettingsError
-from smart_assets.lineage.graph import BY_SOURCE, batches, wanted_state, what_is_present
-from smart_assets.lineage.plan import PlanStep, make_plan
+from smart_assets.lineage.graph import batches, wanted_state, what_is_present
+from smart_assets.lineage.graph import wanted as wanted_of
+from smart_assets.lineage.plan import PlanStep, Present, make_plan
 from smart_assets.lineage.retraining import decide
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.pipeline.step import AssetPartition, Wanted
 from smart_assets.settings import Project
 from smart_assets.tasks.intake import last_change
 
 Job = UnresolvedAssetJobDefinition
 Asked = list[dg.RunRequest] | dg.SkipReason
 
-# Assets of one job must have the same partitions, or none: hence three jobs and not one.
-JOBS = {
-    "update_sources": tuple(BY_SOURCE),
-    "update_subsets": ("task_scores", "selected_subset"),
-    "update_results": ("base_model_results", "finetuned_checkpoint", "eval_results", "mixture_report"),
-}
 TO_SUBSETS = JOBS["update_sources"] + JOBS["update_subsets"]
 TO_RESULTS = ("base_model_results", "finetuned_checkpoint", "eval_results")
 UP_TO_DATE = "everything is up to date"
@@ -72,14 +68,13 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         "whose process died, and records here what the store holds already.",
         minimum_interval_seconds=60,
         default_status=running,
-        job=jobs["update_sources"],
     )
     def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         project.require_unchanged()
         done = [f"ended the dead run {run_id}" for run_id in end_orphans(context.instance)]
-        wanted = wanted_state(project)
-        plan = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
-        recorded = record_current(project, context.instance, plan)
+        wanted, present = wanted_state(project), what_is_present(project)
+        plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
+        recorded = record_current(project, context.instance, plan, present)
         done += [f"recorded {key} as the store holds it" for key in recorded]
         return dg.SkipReason("; ".join(done) or "smart.yaml is what was loaded, and Dagster shows what the store holds")
 
@@ -103,7 +98,7 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def retrain(context: dg.ScheduleEvaluationContext) -> Asked:
-        return _retrain(project, context.instance)
+        return _retrain(project, context)
 
     return [retrain]
 
@@ -111,59 +106,95 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
 def _ask(project: Project, context: dg.SensorEvaluationContext, assets: Sequence[str]) -> Asked:
     """Runs for every batch that is out of date and whose inputs are not out of date themselves."""
     project.require_unchanged()
-    wanted, present = wanted_state(project), what_is_present(project)
-    plan = make_plan(wanted, present, frozenset(item.key for item in wanted if item.key.asset in assets))
-    steps = {step.key: step for step in plan}
+    wanted = [wanted_of(project, key) for batch in batches(project) for key in batch if key.asset in assets]
+    plan = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
     told = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
-    busy = under_way(context.instance)
     requests: list[dg.RunRequest] = []
+    for _, answer in _answers(project, context.instance, plan):
+        if isinstance(answer, dg.RunRequest):
+            requests.append(answer)
+        else:
+            told.append(answer.why)
+    return _told(context.log.info, requests, told)
+
+
+def _answers(
+    project: Project, instance: dg.DagsterInstance, plan: Iterable[PlanStep]
+) -> Iterator[tuple[list[PlanStep], dg.RunRequest | Refusal]]:
+    """Each batch that is out of date, and the run of it or why there is none now."""
+    steps = {step.key: step for step in plan}
+    busy = under_way(instance)
     for batch in batches(project):
         due = [steps[key] for key in batch if key in steps and steps[key].to_do]
         if not due:
             continue
-        restless = _restless(project, due)
-        if restless is not None:
-            told.append(restless)
-        elif busy & {step.key for step in due}:
-            told.append(f"{due[0].key} is under way")
+        first = due[0].key
+        if busy & {step.key for step in due}:
+            yield due, Refusal(f"{first} is under way", for_now=True)
+        elif (restless := _restless(project, due)) is not None:
+            yield due, Refusal(restless)
         elif before := {source for step in due for source in step.after} - set(batch):
-            told.append(f"{due[0].key} waits for {min(before)}")
+            yield due, Refusal(f"{first} waits for {min(before)}", for_now=True)
         else:
-            found = request_run(
-                context.instance, _job_of(due[0].key), due, _reasons(due), project.settings.automation.attempts
-            )
-            if isinstance(found, Refusal):
-                told.append(found.why)
-            else:
-                requests.append(found)
-    for line in told:
-        context.log.info(line)
-    return requests or dg.SkipReason("; ".join(told) or UP_TO_DATE)
+            yield due, request_run(instance, due, _reasons(due), project.settings.automation.attempts)
 
 
-def _retrain(project: Project, instance: dg.DagsterInstance) -> Asked:
+def _retrain(project: Project, context: dg.ScheduleEvaluationContext) -> Asked:
     """Runs for the checkpoints and results that are due, and in words why the others are not."""
     project.require_unchanged()
+    instance, automation = context.instance, project.settings.automation
     wanted, present = wanted_state(project), what_is_present(project)
-    keys = frozenset(item.key for item in wanted)
-    results = frozenset(key for key in keys if key.asset in TO_RESULTS)
-    plans = [{step.key: step for step in make_plan(wanted, present, only)} for only in (keys, results)]
-    decision = decide(project, plans[0], plans[1], present)
+    only = frozenset(item.key for item in wanted if item.key.asset in TO_RESULTS)
+    results = {step.key: step for step in make_plan(wanted, present, only)}
+    decision = decide(project, results, present, _about_to_change(project, instance, wanted, present))
     busy = under_way(instance)
     told = [f"{key}: {why}" for key, why in decision.left.items()]
     requests: list[dg.RunRequest] = []
+    trainings = 0
     for due in decision.due:
-        if busy & {step.key for step in due.steps}:
-            told.append(f"{due.steps[0].key} is under way")
-            continue
         first = due.steps[0].key
-        found = request_run(
-            instance, _job_of(first), due.steps, f"{first}: {due.reason}", project.settings.automation.attempts
-        )
-        if isinstance(found, Refusal):
-            told.append(found.why)
+        if busy & {step.key for step in due.steps}:
+            told.append(f"{first} is under way")
+            trainings += due.trains
+        elif due.trains and trainings >= automation.most_trainings:
+            told.append(f"{first}: {automation.most_trainings} trainings a tick, its turn comes at the next")
         else:
-            requests.append(found)
+            answer = request_run(instance, due.steps, f"{first}: {due.reason}", automation.attempts)
+            if isinstance(answer, dg.RunRequest):
+                requests.append(answer)
+                trainings += due.trains
+            else:
+                told.append(answer.why)
+    return _told(context.log.info, requests, told)
+
+
+def _about_to_change(
+    project: Project, instance: dg.DagsterInstance, wanted: Sequence[Wanted], present: Present
+) -> frozenset[AssetPartition]:
+    """The subsets that `task_sources` brings up to date now: it is on, and nothing holds them up for good."""
+    if not _is_on(instance, "task_sources", project.settings.automation.watches):
+        return frozenset()
+    plan = make_plan(wanted, present, frozenset(item.key for item in wanted if item.key.asset in TO_SUBSETS))
+    answers = list(_answers(project, instance, plan))
+    stuck = {step.key for due, found in answers for step in due if isinstance(found, Refusal) and not found.for_now}
+    return frozenset(
+        step.key
+        for step in plan
+        if step.key.asset == "selected_subset" and step.to_do and not stuck & {step.key, *step.after}
+    )
+
+
+def _is_on(instance: dg.DagsterInstance, sensor: str, by_default: bool) -> bool:
+    """Whether a sensor is switched on: by a person in the UI, else as the settings have it."""
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+    state = next((state.status for state in states if state.instigator_name == sensor), None)
+    return by_default if state in (None, InstigatorStatus.DECLARED_IN_CODE) else state is InstigatorStatus.RUNNING
+
+
+def _told(log: Callable[[str], None], requests: list[dg.RunRequest], told: Sequence[str]) -> Asked:
+    """The requests, with what was left told in the tick's log; or all of that as the reason for none."""
+    for line in told:
+        log(line)
     return requests or dg.SkipReason("; ".join(told) or UP_TO_DATE)
 
 
@@ -180,7 +211,3 @@ def _restless(project: Project, steps: Iterable[PlanStep]) -> str | None:
 
 def _reasons(steps: Iterable[PlanStep]) -> str:
     return "; ".join(f"{step.key}: {', '.join(step.reasons)}" for step in steps if step.status != "waiting")
-
-
-def _job_of(key: AssetPartition) -> str:
-    return next(name for name, assets in JOBS.items() if key.asset in assets)

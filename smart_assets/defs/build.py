@@ -28,7 +28,10 @@ def build_definitions(project: Project, loggers: Mapping[str, dg.LoggerDefinitio
         sensors=[*build_sensors(project, jobs), *([promotion] if promotion else []), *build_notifiers(project)],
         schedules=build_schedules(project, jobs),
         resources={
-            "device": ComputeDevice(setting=project.settings.device),
+            "device": ComputeDevice(
+                setting=project.settings.device,
+                claims=project.settings.executor == "in_process",  # else a step's process ends before its run
+            ),
             "pipes": dg.PipesSubprocessClient(),
         },
         loggers=loggers,

@@ -31,14 +31,22 @@ def metadata_of(project: Project, outcome: Outcome) -> Metadata:
     inputs = Inputs(store, {AssetPartition(manifest.asset, manifest.partition): manifest})
     shown = _SHOWN.get(manifest.asset)
     return {
-        **_figures(manifest.summary),
+        **figures_of(manifest),
         **(shown(inputs, manifest) if shown else {}),
-        "content version": manifest.content_version,
         "unchanged": outcome.unchanged,
+        "artifact": dg.MetadataValue.path(str(store.artifact(manifest))),
+    }
+
+
+def figures_of(manifest: Manifest) -> Metadata:
+    """What a manifest says by itself, without its files."""
+    return {
+        **_figures(manifest.summary),
+        "content version": manifest.content_version,
+        "unchanged": True,
         "seconds": float(manifest.made["seconds"]),
         "peak memory (MB)": round(manifest.made["peak_memory_bytes"] / 1e6),
         "device": manifest.made["device"],
-        "artifact": dg.MetadataValue.path(str(store.artifact(manifest))),
     }
 
 

@@ -66,7 +66,7 @@ def _webhook_of_retrainings(project: Project, webhook: str) -> dg.SensorDefiniti
         default_status=_RUNNING,
     )
     def notify_finished(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
-        if not _made_a_checkpoint(context):
+        if not _finished_a_retraining(context):
             return None
         return _deliver(context, webhook, _told(project, context, "finished") | {"error": None})
 
@@ -171,8 +171,8 @@ def error_sentence(context: dg.RunFailureSensorContext) -> str:
     return said[0][:_LONGEST_ERROR] if said else "the run ended without a reason"
 
 
-def _made_a_checkpoint(context: dg.RunStatusSensorContext) -> bool:
-    """Whether a run of the retraining job made a checkpoint; one that was current already is none."""
+def _finished_a_retraining(context: dg.RunStatusSensorContext) -> bool:
+    """Whether a run of the retraining job made a checkpoint, or evaluated one whose evaluation had failed."""
     run = context.dagster_run
     if run.job_name != RETRAINING:
         return False
@@ -181,7 +181,8 @@ def _made_a_checkpoint(context: dg.RunStatusSensorContext) -> bool:
     ).records
     made = [record.asset_materialization for record in records]
     return any(
-        one.asset_key == dg.AssetKey("finetuned_checkpoint") and not one.metadata["unchanged"].value
+        one.asset_key in (dg.AssetKey("finetuned_checkpoint"), dg.AssetKey("eval_results"))
+        and not one.metadata["unchanged"].value
         for one in made
         if one is not None
     )

@@ -4,13 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from smart_assets.lineage.graph import BY_SOURCE
 from smart_assets.lineage.plan import PlanStep
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.store.hashing import json_version
 
+# Assets of one job must have the same partitions, or none: hence three jobs and not one.
+JOBS = {
+    "update_sources": tuple(BY_SOURCE),
+    "update_subsets": ("task_scores", "selected_subset"),
+    "update_results": ("base_model_results", "finetuned_checkpoint", "eval_results", "mixture_report"),
+}
 REASON_TAG = "smart/reason"
 STATE_TAG = "smart/state"
 TAG_LENGTH = 250
@@ -21,27 +28,29 @@ class Refusal:
     """Why no run is asked for."""
 
     why: str
+    for_now: bool = False  # it goes on by itself
 
 
 def request_run(
-    instance: dg.DagsterInstance, job: str, steps: Sequence[PlanStep], reason: str, attempts: int
+    instance: dg.DagsterInstance, steps: Sequence[PlanStep], reason: str, attempts: int
 ) -> dg.RunRequest | Refusal:
     """A run of some steps of one partition key.
 
     The state of the steps keys the run: asking twice gives one run. A run that failed is tried again, `attempts` times
-    in all, until the state changes; one that a person cancelled is not.
+    in all, until the state changes; one that a person cancelled is not. A state that comes again after a run dealt with
+    it, as in a store that was emptied, is asked for anew.
     """
     first = steps[0].key
     state = json_version([[str(step.key), step.state] for step in steps])
-    failed = _count(instance, state, dg.DagsterRunStatus.FAILURE)
+    failed, made = (_count(instance, state, dg.DagsterRunStatus[name]) for name in ("FAILURE", "SUCCESS"))
     again = "it is tried again when something changes, or started by hand"
     if _count(instance, state, dg.DagsterRunStatus.CANCELED):
         return Refusal(f"{first}: its last run was cancelled; {again}")
     if failed >= attempts:
         return Refusal(f"{first}: {failed} runs failed; {again}")
     return dg.RunRequest(
-        job_name=job,
-        run_key=f"{state}-{failed}",
+        job_name=next(name for name, assets in JOBS.items() if first.asset in assets),
+        run_key=f"{state}-{failed}-{made}",
         asset_selection=[dg.AssetKey(step.key.asset) for step in steps],
         partition_key=first.partition,
         tags={REASON_TAG: reason[:TAG_LENGTH], STATE_TAG: state},
@@ -50,11 +59,11 @@ def request_run(
 
 def under_way(instance: dg.DagsterInstance) -> set[AssetPartition]:
     """The partitions that a queued or running run is about to make."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES)))
+    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     return {
         AssetPartition(key.to_user_string(), run.tags.get(PARTITION_NAME_TAG))
         for run in runs
-        for key in run.asset_selection or ()
+        for key in run.asset_selection or map(dg.AssetKey, JOBS.get(run.job_name, ()))  # a whole job names none
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError
 
+from smart_assets.defs.orphans import claim_run
 from smart_assets.errors import ProgramError
 from smart_assets.pipeline.step import RunContext
 
@@ -17,6 +18,12 @@ class ComputeDevice(dg.ConfigurableResource):  # pyright: ignore[reportMissingTy
     """Chooses the device of every asset that can use a GPU."""
 
     setting: str = "auto"
+    claims: bool = False
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Tag the run with this process, before its first step waits for a place in a pool."""
+        if self.claims and context.instance is not None and context.run is not None:
+            claim_run(context.instance, context.run.run_id)
 
     def resolve(self) -> str:
         """`cpu` or `cuda:N`; `auto` takes the first GPU where torch finds one."""

@@ -74,7 +74,8 @@ def run_plan(project: Project, only: frozenset[AssetPartition], display: Display
             _take_down(steps, result, summary, display)
             if _interrupted(result):
                 raise KeyboardInterrupt
-        record_current(project, instance, make_plan(wanted_state(project), what_is_present(project), only))
+        present = what_is_present(project)
+        record_current(project, instance, make_plan(wanted_state(project), present, only), present)
     return summary
 
 

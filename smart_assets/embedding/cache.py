@@ -10,8 +10,6 @@ Hashes are held in memory (some 40 bytes each), vectors are not: they stay in th
 import hashlib
 import os
 import shutil
-import uuid
-import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,17 +54,17 @@ class VectorCache:
     Give each writer (a source) a `folder` of its own: `drop_segments` removes what lies there.
     """
 
-    def __init__(self, folder: Path, encoder_version: str, log: Log) -> None:
+    def __init__(self, folder: Path, encoder_version: str, log: Log, links: Path) -> None:
         """Read the segments an earlier run left in `folder/encoder_version`.
 
-        A damaged segment is skipped with a line to `log`: its prompts are simply not known.
+        A damaged segment is skipped with a line to `log`: its prompts are simply not known. In `links`, a folder of
+        this run alone on the same file system, segments keep a second name.
         """
         self.encoder_version = encoder_version
         self._folder = folder / encoder_version
         self._blocks: list[_Block] = []
         self._hashes: list[pa.Array] = []  # of the blocks, row by row
-        self._own = self._folder / f".{uuid.uuid4().hex}"
-        weakref.finalize(self, shutil.rmtree, self._own, ignore_errors=True)
+        self._links = links
         self._files = sorted(self._folder.glob(f"*{_SUFFIX}"))
         for path in self._files:
             self._read_segment(path, log)
@@ -137,7 +135,11 @@ class VectorCache:
             link.write_bytes(buffer.getbuffer())
             partial = link.with_suffix(".partial")
             _link(link, partial)
-            partial.replace(path)
+            try:
+                partial.replace(path)
+            except FileNotFoundError:  # the first segment, or another run dropped its last one
+                self._folder.mkdir(parents=True, exist_ok=True)
+                partial.replace(path)
         except OSError as error:
             raise StoreError(f"cannot write {str(path)!r}: {error}; check its disk, then run again") from error
         self._files.append(path)
@@ -148,7 +150,6 @@ class VectorCache:
         for path in self._files:
             path.unlink(missing_ok=True)
         self._files.clear()
-        shutil.rmtree(self._own, ignore_errors=True)
         with suppress(OSError):  # another run's segments may lie there still
             self._folder.rmdir()
 
@@ -167,8 +168,8 @@ class VectorCache:
         self._add(records["prompt_hash"].tolist(), link, records["vector"].shape[1])
 
     def _link_of(self, path: Path) -> Path:
-        self._own.mkdir(parents=True, exist_ok=True)
-        return self._own / f"{path.stem}{_LINK}"
+        self._links.mkdir(parents=True, exist_ok=True)
+        return self._links / f"{path.stem}{_LINK}"
 
     def _add(self, prompt_hashes: Hashes, path: Path, width: int) -> None:
         if self._blocks and self.width != width:

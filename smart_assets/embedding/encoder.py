@@ -132,9 +132,9 @@ class Encoder:
             yield from deal_out(batches, [partial(self._forward, model) for model in self._models])
             return
         cores = torch.get_num_threads()
-        workers = min(cores, _MOST_CPU_WORKERS)
+        threads = -(-cores // _MOST_CPU_WORKERS)
         try:
-            yield from deal_out(batches, [partial(self._forward_on, cores // workers)] * workers)
+            yield from deal_out(batches, [partial(self._forward_on, threads)] * (cores // threads))
         finally:
             torch.set_num_threads(cores)  # of threads that start later: torch keeps the last number set
 

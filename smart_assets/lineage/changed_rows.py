@@ -24,6 +24,8 @@ class ChangedRows:
     def __init__(self, project: Project, current: Callable[[AssetPartition], Manifest | None]) -> None:
         self._project = project
         self._current = current
+        self._store = project.store.snapshot()
+        self._failures: dict[str | None, str] = {}  # why a source cannot be read, where its preview showed it
         # Each is asked for by several partitions of a plan.
         self.preview = cache(self._preview)
         self.rows_of = cache(self._rows_of)
@@ -31,8 +33,11 @@ class ChangedRows:
 
     def outside(self, wanted: Wanted) -> tuple[str, ...]:
         """What the changed files change in the rows; nothing where only reading the whole source would tell."""
-        changes = self.preview(wanted.key.partition) if wanted.key.asset == "raw_tasks" else None
-        return () if changes is None else self._words(wanted.key.partition, changes)
+        source = wanted.key.partition
+        changes = self.preview(source) if wanted.key.asset == "raw_tasks" else None
+        if wanted.key.asset == "raw_tasks" and source in self._failures:
+            return (f"source `{source}`: reading it will fail: {self._failures[source]}",)
+        return () if changes is None else self._words(source, changes, "the rows are the same")
 
     def rows_kept(self, wanted: Wanted) -> bool:
         """Whether the files outside changed and still give the same rows."""
@@ -44,7 +49,8 @@ class ChangedRows:
         asset, partition = item.source.asset, item.source.partition
         if asset in _ROWS and item.facet is None:
             changes = self.between(asset, partition, before, now.content_version)
-            return () if changes is None else self._words(partition, changes)
+            same = "vectors" if asset == "prompt_embeddings" else "sides"
+            return () if changes is None else self._words(partition, changes, f"other {same} of the same rows")
         if asset == "selected_subset":
             replaced = self.replaced(item.source, before, now)
             return () if replaced is None else (f"{replaced[0]:,} of {replaced[1]:,} rows of its subset changed",)
@@ -53,16 +59,26 @@ class ChangedRows:
     def replaced(self, subset: AssetPartition, before: str, now: Manifest) -> tuple[int, int] | None:
         """How many rows of a subset are others than in its version `before`, and how many it has, row sets of all
         seeds together. None where the earlier artifact is not there any more."""
-        rows = [self._read(subset.asset, subset.partition, v, "subset.parquet") for v in (before, now.content_version)]
-        if rows[0] is None or rows[1] is None:
+        old, new = (self._subset_rows(subset, version) for version in (before, now.content_version))
+        if old is None or new is None:
             return None
-        old, new = ({(row["id"], row["seed"]) for row in t.select(["id", "seed"]).to_pylist()} for t in rows if t)
         return max(len(new - old), len(old - new)), max(len(new), len(old))
 
-    def rows_now(self, source: str | None) -> pa.Table | None:
-        """The rows (id, task, template, prompt_hash) that a source will have; None where that cannot be told yet."""
+    def _subset_rows(self, subset: AssetPartition, version: str) -> set[tuple[str, int | None]] | None:
+        rows = self._read(subset.asset, subset.partition, version, "subset.parquet", ["id", "seed"])
+        return rows and {(row["id"], row["seed"]) for row in rows.to_pylist()}
+
+    def rows_now(self, source: str | None, read: bool) -> pa.Table | None:
+        """The rows (id, task, template, prompt_hash) that a source will have; None where that cannot be told yet.
+
+        Args:
+            source: its name.
+            read: whether it was read already as it is now.
+        """
         manifest = self._current(AssetPartition("raw_tasks", source))
         rows = manifest and self.rows_of("raw_tasks", source, manifest.content_version)
+        if read:
+            return rows
         changes = self.preview(source)
         if rows is None or changes is None:
             return None
@@ -73,8 +89,9 @@ class ChangedRows:
         manifest = self._current(AssetPartition("raw_tasks", source))
         try:
             return manifest and preview(self._project, source, manifest)
-        except SmartError:
-            return None  # the plan itself says what is wrong with the source
+        except SmartError as error:
+            self._failures[source] = str(error)
+            return None
 
     def _rows_of(self, asset: str, partition: str | None, version: str) -> pa.Table | None:
         return self._read(asset, partition, version, _ROWS[asset], COLUMNS)
@@ -86,13 +103,12 @@ class ChangedRows:
     def _read(
         self, asset: str, partition: str | None, version: str, file: str, columns: list[str] | None = None
     ) -> pa.Table | None:
-        store = self._project.store
+        store = self._store
         try:
             manifest = store.find(asset, partition, version)
-            return manifest and pq.read_table(store.artifact(manifest) / file, columns=columns)
+            return manifest and pq.read_table(store.file(manifest, file), columns=columns)
         except (SmartError, OSError, pa.ArrowException):
             return None
 
-    def _words(self, source: str | None, changes: RowChanges) -> tuple[str, ...]:
-        words = in_words(changes) or ("the rows are the same",)
-        return tuple(f"source `{source}`: {line}" for line in words)
+    def _words(self, source: str | None, changes: RowChanges, same: str) -> tuple[str, ...]:
+        return tuple(f"source `{source}`: {line}" for line in in_words(changes) or (same,))

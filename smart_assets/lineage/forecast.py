@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smart_assets.errors import StoreError
 from smart_assets.lineage.changed_rows import ChangedRows
 from smart_assets.lineage.plan import PlanStep, Present
 from smart_assets.pipeline.step import AssetPartition, Wanted, split_grid_key
@@ -54,7 +55,8 @@ def forecast(
 ) -> list[ForecastStep]:
     """The cost of every step of a plan that is to be done."""
     changed = present.details or ChangedRows(project, present.current)
-    reckoner = _Reckoner(project, {item.key: item for item in wanted}, present, changed)
+    pending = frozenset(step.key for step in plan if step.to_do)
+    reckoner = _Reckoner(project, {item.key: item for item in wanted}, pending, present, changed)
     return [ForecastStep(step, reckoner.cost(step) if step.to_do else None) for step in plan]
 
 
@@ -83,10 +85,19 @@ class _Sample:
 
 class _Reckoner:
     def __init__(
-        self, project: Project, wanted: Mapping[AssetPartition, Wanted], present: Present, changed: ChangedRows
+        self,
+        project: Project,
+        wanted: Mapping[AssetPartition, Wanted],
+        pending: frozenset[AssetPartition],
+        present: Present,
+        changed: ChangedRows,
     ) -> None:
         self._project, self._wanted, self._current, self._changed = project, wanted, present.current, changed
+        self._pending = pending
+        self._store = project.store.snapshot()
         self._samples = cache(self._earlier_runs)
+        self._history = cache(self._newest_manifests)
+        self._tokens_a_row = cache(self._median_tokens)
 
     def cost(self, step: PlanStep) -> Cost:
         """The work of a step, and its seconds and memory by earlier runs."""
@@ -97,7 +108,7 @@ class _Reckoner:
             "finetuned_checkpoint": self._training,
             "eval_results": self._evaluating,
             "base_model_results": lambda _: {"models to evaluate": 1},
-        }.get(step.key.asset, lambda _: {})(step.key)
+        }.get(step.key.asset, lambda _: {})(step)
         return replace(self._by_earlier_runs(step.key.asset, work), work=work)
 
     def _by_earlier_runs(self, asset: str, work: Mapping[str, int]) -> Cost:
@@ -113,12 +124,20 @@ class _Reckoner:
         keys = [key for key in self._wanted if key.asset == asset]
         runs = [run for key in keys for run in self._project.store.history(asset, key.partition, _RUNS)]
         if asset == "eval_results":  # the same program; the base model is often measured first
-            runs += self._project.store.history("base_model_results", None, _RUNS)
+            runs += self._history(AssetPartition("base_model_results"))
         samples = [_sample(run) for run in runs]
         return [sample for sample in samples if sample is not None]
 
-    def _reading(self, key: AssetPartition) -> dict[str, int]:
+    def _newest_manifests(self, key: AssetPartition) -> list[Manifest]:
+        """The newest manifests of a partition; none where one of them cannot be read."""
+        try:
+            return self._store.history(key.asset, key.partition, _RUNS)
+        except StoreError:
+            return []
+
+    def _reading(self, step: PlanStep) -> dict[str, int]:
         """The source's rows as they were last; of these a share as large as that of the files that changed."""
+        key = step.key
         manifest, now = self._current(key), self._wanted[key].outside
         if manifest is None:
             return {}
@@ -128,13 +147,14 @@ class _Reckoner:
         changed = sum(manifest.outside.get(name) != version for name, version in now.items())
         return {"rows to read": round(rows * changed / max(1, len(now)))}
 
-    def _embedding(self, key: AssetPartition) -> dict[str, int]:
-        rows = self._changed.rows_now(key.partition)
+    def _embedding(self, step: PlanStep) -> dict[str, int]:
+        key = step.key
+        rows = self._rows_now(key.partition)
         if rows is None:
             return {}
         unseen = pc.unique(rows["prompt_hash"])
         for source in self._project.settings.sources:
-            for made in self._project.store.history("prompt_embeddings", source, _RUNS):
+            for made in self._history(AssetPartition("prompt_embeddings", source)):
                 if made.parameters == self._wanted[key].parameters:
                     known = self._changed.rows_of("prompt_embeddings", source, made.content_version)
                     if known is not None:
@@ -142,9 +162,10 @@ class _Reckoner:
                     break
         return {"rows to embed": len(unseen)}
 
-    def _ordering(self, key: AssetPartition) -> dict[str, int]:
+    def _ordering(self, step: PlanStep) -> dict[str, int]:
         """The groups that lost or won rows, for each objective; all groups of an objective that is new."""
-        rows = self._changed.rows_now(key.partition)
+        key = step.key
+        rows = self._rows_now(key.partition)
         wanted = self._wanted[key]
         if rows is None:
             return {}
@@ -167,6 +188,9 @@ class _Reckoner:
             "rows to order": new * rows.num_rows + kept * (pc.sum(again["count_all"]).as_py() or 0),
         }
 
+    def _rows_now(self, source: str | None) -> pa.Table | None:
+        return self._changed.rows_now(source, read=AssetPartition("raw_tasks", source) not in self._pending)
+
     def _rows_ordered(self, key: AssetPartition) -> tuple[Manifest, pa.Table] | None:
         """The newest orderings and the rows they are of; None where all have to be made anew."""
         manifest, wanted = self._current(key), self._wanted[key]
@@ -176,27 +200,26 @@ class _Reckoner:
         if any(manifest.parameters.get(name) != wanted.parameters.get(name) for name in ("engine", "approximate")):
             return None
         version = manifest.inputs[str(embedding)]
-        vectors = self._project.store.find(embedding.asset, embedding.partition, version)
+        vectors = self._store.find(embedding.asset, embedding.partition, version)
         if vectors is None or vectors.parameters != self._wanted[embedding].parameters:
             return None
         rows = self._changed.rows_of(embedding.asset, embedding.partition, version)
         return None if rows is None else (manifest, rows)
 
-    def _training(self, key: AssetPartition) -> dict[str, int]:
+    def _training(self, step: PlanStep) -> dict[str, int]:
         finetune = self._project.settings.finetune
-        budget = split_grid_key(key.partition)[0]
+        budget = split_grid_key(step.key.partition)[0]
         rows = round(budget * finetune.epochs) * len(finetune.seeds)
-        work = {"rows to train": rows}
-        runs = [
-            run
-            for one in self._wanted
-            if one.asset == key.asset
-            for run in self._project.store.history(one.asset, one.partition, 1)
-        ]
-        lengths = [tokens / trained for run in runs for tokens, trained in _trained(run) if trained]
-        return work | ({"tokens to train": round(rows * median(lengths))} if lengths else {})
+        tokens = self._tokens_a_row()
+        return {"rows to train": rows} | ({} if tokens is None else {"tokens to train": round(rows * tokens)})
 
-    def _evaluating(self, _: AssetPartition) -> dict[str, int]:
+    def _median_tokens(self) -> float | None:
+        """Tokens of a trained row, by the earlier fine-tunes."""
+        runs = [run for key in self._wanted if key.asset == "finetuned_checkpoint" for run in self._history(key)[:1]]
+        lengths = [tokens / trained for run in runs for tokens, trained in _trained(run) if trained]
+        return median(lengths) if lengths else None
+
+    def _evaluating(self, _: PlanStep) -> dict[str, int]:
         return {"models to evaluate": len(self._project.settings.finetune.seeds)}
 
 
@@ -236,7 +259,7 @@ def _seconds(samples: Sequence[_Sample], amount: float) -> float:
         slope, start = np.polyfit(amounts, seconds, 1)
         if slope > 0 and start >= 0:
             return float(start + slope * amount)
-    at_most = amounts > 0
-    if not at_most.any():
+    worked = amounts > 0
+    if not worked.any():
         return float(np.median(seconds))
-    return float(np.median(seconds[at_most] / amounts[at_most]) * amount)
+    return float(np.median(seconds[worked] / amounts[worked]) * amount)

@@ -18,7 +18,8 @@ AUDITED = frozenset({"finetuned_checkpoint", "eval_results", "selected_subset"})
 EXPLAINS = frozenset({"selected_subset", "raw_tasks"})
 """by these, of all that they are made from."""
 
-_VECTORS = Path("cache/vectors")
+# Segments that a killed run left, and single files of a remote store.
+_PASSING = (Path("cache/vectors"), Path("cache/files"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +153,11 @@ def _leftovers(store: Store, retention: Retention) -> Iterator[Garbage]:
     for path in store.drafts.leftovers():
         size = sum(found.size for found in store.local.files(path).values())
         yield Garbage(store.local, path, size, "drafts", "a killed run left it", None)
-    for path, found in store.local.files(store.root / _VECTORS).items():
-        if time.time() - found.modified > retention.days * DAY:
-            why = "a killed run left it for one that did not come"
-            yield Garbage(store.local, path, found.size, "vectors", why, found.modified)
+    for folder in _PASSING:
+        for path, found in store.local.files(store.root / folder).items():
+            if time.time() - found.modified > retention.days * DAY:
+                why = "nothing came back to it"
+                yield Garbage(store.local, path, found.size, folder.name, why, found.modified)
 
 
 def _forgotten_manifests(store: Store, histories: Sequence[Sequence[Recorded]]) -> Iterator[Garbage]:

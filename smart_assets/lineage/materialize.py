@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,6 +72,8 @@ def _make(
         attachments = {
             folder.name: store.commit(f"{key.asset}.{folder.name}", folder) for folder in sorted(out.attached.glob("*"))
         }
+    if made.outside is not None:
+        plan = replace(plan, outside=made.outside)
     manifest = Manifest(
         asset=key.asset,
         partition=key.partition,

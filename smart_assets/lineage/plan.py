@@ -150,7 +150,7 @@ def differences(manifest: Manifest, wanted: Wanted, present: Present) -> tuple[s
             words = details.input(item, before, made) if details is not None else ()
             reasons += words or (f"{name} changed",)
     reasons += [f"{name} is gone" for name in manifest.inputs if name not in now]
-    return tuple(reasons)
+    return tuple(reasons) or ("it was recorded by another version of smart-assets",)
 
 
 def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) -> str:

@@ -39,16 +39,18 @@ class Retraining:
     left: Mapping[AssetPartition, str]
 
 
-def decide(project: Project, whole: Plan, results: Plan, present: Present) -> Retraining:
+def decide(
+    project: Project, results: Plan, present: Present, about_to_change: frozenset[AssetPartition] = frozenset()
+) -> Retraining:
     """Compare every subset with the one its checkpoint was trained on.
 
     Args:
-        project: its `automation` says what counts as a change, which recipes are left out, and how many are trained.
-        whole: the plan of all partitions, which says whether a subset is about to change.
+        project: its `automation` says what counts as a change, and which recipes are left out.
         results: the plan of checkpoints and results alone, for which subsets count as they stand.
         present: what is there.
+        about_to_change: subsets that something makes again now, and that are waited for.
     """
-    decision = _Decision(project, whole, results, present)
+    decision = _Decision(project, results, present, about_to_change)
     due: list[Due] = []
     left: dict[AssetPartition, str] = {}
     for key in partitions(project, CHECKPOINT):
@@ -57,19 +59,17 @@ def decide(project: Project, whole: Plan, results: Plan, present: Present) -> Re
             due.append(found)
         elif found is not None:
             left[key] = found
-    due.sort(key=lambda one: -one.share)
-    most = project.settings.automation.most_trainings
-    training = [one for one in due if one.trains]
-    left |= {one.steps[0].key: f"{most} trainings a tick: its turn comes at the next" for one in training[most:]}
     base = results[AssetPartition(BASE)]
     first = [Due((base,), "never made", 0)] if base.status == "missing" else []
-    return Retraining((*first, *(one for one in due if one not in training[most:])), left)
+    return Retraining((*first, *sorted(due, key=lambda one: -one.share)), left)
 
 
 class _Decision:
-    def __init__(self, project: Project, whole: Plan, results: Plan, present: Present) -> None:
+    def __init__(
+        self, project: Project, results: Plan, present: Present, about_to_change: frozenset[AssetPartition]
+    ) -> None:
         self._automation = project.settings.automation
-        self._whole, self._results, self._present = whole, results, present
+        self._results, self._present, self._about_to_change = results, present, about_to_change
 
     def of(self, partition: str | None) -> Due | str | None:
         """What is due of a budget and recipe, why it is left as it is, or None where all is current."""
@@ -94,8 +94,7 @@ class _Decision:
             return f"automation.not_retrained names {recipe}"
         if checkpoint.status == "blocked":
             return checkpoint.reasons[0]
-        subset = self._whole[AssetPartition(SUBSET, checkpoint.key.partition)]
-        if self._automation.watches and subset.to_do:
+        if AssetPartition(SUBSET, checkpoint.key.partition) in self._about_to_change:
             return "its subset is out of date, and is made first"
         return None
 

@@ -22,6 +22,7 @@ from smart_assets.store.hashing import json_version
 
 NAME = "prompt_embeddings"
 CODE_VERSION = "1"
+_MANIFESTS = 20  # looked through for vectors of the encoder that is wanted now
 ROW_COLUMNS = ["id", "prompt_hash", "task", "template", "split"]
 _TEXTS_AT_ONCE = 4096
 
@@ -49,7 +50,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     if not len(hashes):
         raise EmbeddingError("there are no prompts to embed; check that the source has accepted instances")
     encoder = load_encoder(project.settings.embedding, *devices_of(run.device, project.settings.device))
-    known = _known_vectors(project, str(partition), encoder.version, run)
+    known = _known_vectors(project, str(partition), encoder.version, out.folder / "vectors", run)
     distinct, missing = _distinct_and_missing(hashes, known)
     run.log(f"{distinct:,} prompts, {len(missing):,} of them to embed")
     seconds = embed_prompts(_prompts_at(instances, missing), len(missing), encoder, known, run.log)
@@ -106,15 +107,15 @@ def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str,
             start += count
 
 
-def _known_vectors(project: Project, source: str, encoder: str, run: RunContext) -> VectorCache:
+def _known_vectors(project: Project, source: str, encoder: str, links: Path, run: RunContext) -> VectorCache:
     """The vectors that this encoder gave before: the newest of each source, and what a killed run left."""
-    known = VectorCache(project.store.cache_folder("vectors") / source, encoder, run.log)
+    known = VectorCache(project.store.cache_folder("vectors") / source, encoder, run.log, links)
     for name in project.settings.sources:
-        made = (one for one in project.store.history(NAME, name) if one.parameters["encoder"] == encoder)
-        newest = next(made, None)
-        if newest is None:
-            continue
         try:
+            made = project.store.history(NAME, name, newest=_MANIFESTS)
+            newest = next((one for one in made if one.parameters["encoder"] == encoder), None)
+            if newest is None:
+                continue
             folder = project.store.artifact(newest)
             hashes = pq.read_table(folder / "rows.parquet", columns=["prompt_hash"])["prompt_hash"].combine_chunks()
             known.add_artifact(hashes, folder / "vectors.npy")

@@ -24,7 +24,7 @@ from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.collection import INSTANCES, Collection
 from smart_assets.tasks.earlier import Earlier, read_earlier
-from smart_assets.tasks.intake import Aids, collect, source_files, source_state
+from smart_assets.tasks.intake import Aids, collect, hashes_of, require_readable, source_files, source_state
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
 from smart_assets.tasks.sources import FolderSource, Source
 from smart_assets.tasks.validation_split import SIDES, split
@@ -39,6 +39,9 @@ _NOT_CONTENT = {"license"}
 def wanted(project: Project, partition: str | None) -> Wanted:
     """Made from files or a dataset outside the store, the columns' names and the rule of the split."""
     source = project.settings.sources[str(partition)]
+    outside = source_state(source, project.root, _hashes(project, partition))
+    if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
+        require_readable(source.path, manifest.outside, outside)
     return Wanted(
         AssetPartition(NAME, partition),
         inputs=(),
@@ -47,7 +50,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
             "validation": project.settings.validation.model_dump(mode="json"),
         },
         code_version=CODE_VERSION,
-        outside=source_state(source, project.root, _hashes(project, partition)),
+        outside=outside,
     )
 
 
@@ -72,6 +75,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             "files reused": collection.files_reused,
             "rows read": collection.rows_read,
         },
+        # A file may have changed since the plan was made.
+        outside={"revision": collection.revision} if collection.revision else hashes_of(collection.files),
     )
 
 
@@ -93,7 +98,7 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
         earlier = _read_earlier(project, manifest)
     except SmartError:
         return None
-    if manifest.outside == {file.path: file.sha256 for file in files}:
+    if manifest.outside == hashes_of(files):
         return no_changes(earlier.rows)
     if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
@@ -111,7 +116,9 @@ def _parameters(source: Source) -> dict[str, Any]:
 
 
 def _hashes(project: Project, partition: str | None) -> Path:
-    return project.store.cache_folder("file_hashes") / f"{partition}.json"
+    # Projects that share a store may give different folders the same name.
+    place = json_version(str(project.root / project.settings.sources[str(partition)].path))
+    return project.store.cache_folder("file_hashes") / f"{partition}-{place[:8]}.json"
 
 
 def _rows_stand(manifest: Manifest, source: Source) -> bool:

@@ -111,6 +111,7 @@ class Made:
     facets: Mapping[str, str] = field(default_factory=dict[str, str])
     cost: Mapping[str, Any] = field(default_factory=dict[str, Any])  # figures of the making, outside the data version
     recorded: Callable[[], None] = lambda: None  # called once the manifest is written
+    outside: Mapping[str, str] | None = None  # what was read outside the store, where that is known better afterwards
 
 
 class Step(Protocol):

@@ -84,8 +84,9 @@ class Promotion(Section):
     )
     margin: float = Field(
         default=0.0,
+        ge=0.0,
         allow_inf_nan=False,
-        description="By how much worse counts as equal, in the metric's unit; below 0 asks for an improvement.",
+        description="By how much worse counts as equal, in the metric's unit.",
     )
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0, description="Of the interval of the mean difference.")
 

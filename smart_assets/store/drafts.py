@@ -79,8 +79,10 @@ def _may_live(lock: Path) -> bool:
             here = stream.read() == platform.node()
     except FileNotFoundError:
         return False
-    except OSError:  # held, or a file system without locks
+    except BlockingIOError:
         return True
+    except OSError:  # a file system without locks: by age
+        here = False
     return not here and time.time() - _modified(lock) < 7 * DAY
 
 

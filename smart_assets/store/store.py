@@ -150,6 +150,22 @@ class Store:
         """The local folder of a manifest's artifact."""
         return self.folder(manifest.artifact)
 
+    def file(self, manifest: Manifest, name: str) -> Path:
+        """One file of a manifest's artifact, in the mirror of a remote store where it is not here yet.
+
+        Raises:
+            StoreError: it is missing.
+        """
+        path = self.artifact_folder(manifest.asset, manifest.content_version) / name
+        if path.exists() or self._remote is None:
+            return path if path.exists() else self.artifact(manifest) / name
+        single = self.cache_folder("files") / f"{manifest.content_version}-{name}"
+        if not single.exists():
+            draft = self.drafts.path()
+            self._remote.pull(path, draft)
+            draft.rename(single)
+        return single
+
     def record(self, manifest: Manifest) -> Path:
         """Append a manifest; from now on it is its partition's current state."""
         folder = self.manifest_folder(manifest.asset, manifest.partition)

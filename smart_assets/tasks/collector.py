@@ -26,6 +26,7 @@ from smart_assets.tasks.rows import FieldNames, Instance, Row, instance_of, task
 from smart_assets.tasks.texts import TEXTS, Texts
 
 _CHUNK_ROWS = 8192
+_CHUNK_CHARACTERS = 1 << 24
 _LAST = np.iinfo(np.int64).max
 
 
@@ -51,6 +52,7 @@ class Collector:
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
         self._claims: dict[str, str] = {}  # file by the task that its name gives
         self._instances: list[tuple[Instance, int, int]] = []  # with file and line, since the last chunk
+        self._characters = 0  # of their texts
         self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
@@ -142,8 +144,10 @@ class Collector:
             value = cast(Row, row.value)
             names_task = self._reading.names.value(value, "task") is not None
             task = self._reading.task_prefix + task_of(value, self._reading.names, default_task)
-            self._instances.append((instance_of(value, self._reading.names, task), place, row.line))
-            if len(self._instances) == _CHUNK_ROWS:
+            instance = instance_of(value, self._reading.names, task)
+            self._instances.append((instance, place, row.line))
+            self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
+            if len(self._instances) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
                 self._flush()
         except RowError as error:
             self._refuse((place, row.line, task, error.reason, excerpt_of(row.value)))
@@ -166,7 +170,7 @@ class Collector:
             columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines]
             self._candidates.append(_table(columns, CANDIDATES))
             self._texts.add(ids, _table([[getattr(one, name) for one in instances] for name in TEXTS.names], TEXTS))
-            self._instances = []
+            self._instances, self._characters = [], 0
         if self._refused:
             self._refusals.append(_table(list(zip(*self._refused, strict=True)), REFUSALS))
             self._refused = []

@@ -56,15 +56,30 @@ class Listing:
     folders_changed_ns: int  # when a folder last changed: a file came, went, or was given another name
 
 
+def find_folder(folder: Path) -> os.stat_result | None:
+    """Return the status of a folder, or of what else goes by its name; None where there is nothing.
+
+    Raises:
+        SourceError: It cannot be told, as where its disk does not answer.
+    """
+    try:
+        return os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: no file can have such a name
+        return None
+    except OSError as error:
+        raise _refusal(folder, error) from error
+
+
 def list_folder(folder: Path) -> Listing:
     """Return all files below a folder, linked ones too, hidden ones (starting with a dot) left out.
 
     Raises:
         SourceError: The folder is missing, not a folder, or cannot be read, or two names look the same.
     """
-    if not folder.exists():
+    status = find_folder(folder)
+    if status is None:
         raise SourceError(f"folder {folder} does not exist. Create it, or correct the path in the settings.")
-    if not folder.is_dir():
+    if not stat.S_ISDIR(status.st_mode):
         raise SourceError(f"folder {folder} is a file. Set the path in the settings to the folder that holds it.")
     files: list[FoundFile] = []
     changed = 0
@@ -93,7 +108,7 @@ def hashed(files: Sequence[FoundFile], memory: Path | None = None) -> tuple[Sour
         sha256 = known.get(stamp) or _hash(file)
         result.append(SourceFile(file.name, sha256, file.status.st_size if file.status and sha256 else 0))
         # A file changed a moment ago could change again within the clock's grain, its stamp the same.
-        if sha256 and file.status and time.time_ns() - max(file.changed_ns, file.status.st_mtime_ns) > _SETTLED_NS:
+        if sha256 and abs(time.time_ns() - file.changed_ns) > _SETTLED_NS:
             settled[stamp] = sha256
     if memory and settled != known:
         _remember(memory, settled)
@@ -127,16 +142,20 @@ def _walk(top: str) -> Iterator[tuple[os.stat_result, list[FoundFile]]]:
             with os.scandir(folder) as entries:
                 found = [(entry, _status(entry)) for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            raise SourceError(f"folder {folder} cannot be read: {error.strerror}. Grant access to it.") from error
+            raise _refusal(folder, error) from error
         inside = above | {(status.st_dev, status.st_ino)}
         files: list[FoundFile] = []
         for entry, of_entry in found:
             if of_entry is not None and stat.S_ISDIR(of_entry.st_mode):
                 if (of_entry.st_dev, of_entry.st_ino) not in inside:
                     left.append((entry.path, f"{prefix}{entry.name}/", inside))
-            elif of_entry is None or stat.S_ISREG(of_entry.st_mode):
+            elif not _is_gone(entry) if of_entry is None else stat.S_ISREG(of_entry.st_mode):
                 files.append(FoundFile(entry.path, _printable(prefix + entry.name), of_entry))
         yield status, files
+
+
+def _refusal(folder: object, error: OSError) -> SourceError:
+    return SourceError(f"folder {folder} cannot be read: {error.strerror}. Grant access to it, or mount its disk.")
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
@@ -144,6 +163,15 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
         return entry.stat()
     except OSError:
         return None
+
+
+def _is_gone(entry: os.DirEntry[str]) -> bool:
+    """Whether a file was removed since its folder was read; a link that leads nowhere is still there."""
+    try:
+        os.lstat(entry.path)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def _printable(name: str) -> str:

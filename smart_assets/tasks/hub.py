@@ -1,6 +1,7 @@
 """Datasets of the Hugging Face hub, or of a local folder in its layout, through the `datasets` library."""
 
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from smart_assets.errors import SourceError
 from smart_assets.tasks import reasons
+from smart_assets.tasks.files import find_folder
 from smart_assets.tasks.raw_rows import BadRow, RawRow, arrow_rows
 from smart_assets.tasks.rows import FieldNames
 from smart_assets.tasks.sources import HuggingFaceSource
@@ -24,10 +26,11 @@ def local_folder(source: HuggingFaceSource, root: Path) -> Path | None:
     """Return the folder the source's path names, or None where it is a name on the hub.
 
     Raises:
-        SourceError: The path can only be meant as a folder, and there is none.
+        SourceError: The path can only be meant as a folder, and there is none; or its disk does not answer.
     """
     folder = root / Path(source.path).expanduser()
-    if folder.is_dir():
+    status = find_folder(folder)
+    if status is not None and stat.S_ISDIR(status.st_mode):
         return folder
     if source.path.startswith((".", "/", "~")):
         raise SourceError(f"dataset folder {folder} does not exist. Create it, or correct `path` of the source.")

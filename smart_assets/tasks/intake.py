@@ -1,5 +1,6 @@
 """Reads a source into a collection, and tells cheaply whether it would have to be read again."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -9,7 +10,7 @@ from smart_assets.progress import Log, Progress
 from smart_assets.tasks.collection import Collection, SourceFile
 from smart_assets.tasks.collector import Collector, Reading
 from smart_assets.tasks.earlier import Earlier
-from smart_assets.tasks.files import FoundFile, folder_state, hashed, is_as_found, list_folder
+from smart_assets.tasks.files import FoundFile, Listing, hashed, is_as_found, list_folder
 from smart_assets.tasks.formats import READERS, read_file
 from smart_assets.tasks.hub import dataset_rows, load, local_folder, resolve_revision
 from smart_assets.tasks.rows import FieldNames
@@ -52,19 +53,42 @@ def source_state(source: Source, root: Path, memory: Path | None = None) -> dict
         memory: A file in which hashes are remembered between processes; it need not exist.
 
     Raises:
-        SourceError: The folder or dataset is missing or cannot be reached.
+        SourceError: The folder or dataset is missing or cannot be reached, or a file in it cannot be examined.
     """
     if isinstance(source, FolderSource):
-        return {file.path: file.sha256 for file in source_files(source, root, memory)}
+        return hashes_of(source_files(source, root, memory))
     folder = local_folder(source, root)
-    return folder_state(folder, memory) if folder else {"revision": resolve_revision(source)}
+    return hashes_of(hashed(_listed(folder).files, memory)) if folder else {"revision": resolve_revision(source)}
+
+
+def hashes_of(files: Sequence[SourceFile]) -> dict[str, str]:
+    """Return the SHA-256 of each file by its path."""
+    return {file.path: file.sha256 for file in files}
+
+
+def require_readable(path: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse to take the rows of a file for gone only because it cannot be read now.
+
+    Args:
+        path: The source's path, for the message.
+        before: The hashes of its files when they were read last.
+        now: Their hashes now.
+
+    Raises:
+        SourceError: A file has no hash now and had one before.
+    """
+    if lost := [name for name, sha256 in now.items() if not sha256 and before.get(name)]:
+        raise SourceError(
+            f"source folder {path}: {_shown(lost)} cannot be read, and could be when it was read last. "
+            "Grant access to it, mount its disk, or remove it."
+        )
 
 
 def source_files(source: FolderSource, root: Path, memory: Path | None = None) -> tuple[SourceFile, ...]:
     """Return the task files of a folder as they are now, sorted by path.
 
     Raises:
-        SourceError: The folder is missing or cannot be read, or holds no task files.
+        SourceError: The folder or a file in it cannot be examined, or there are no task files.
     """
     return hashed(_task_files(source, root)[0], memory)
 
@@ -76,12 +100,12 @@ def last_change(source: Source, root: Path) -> datetime | None:
     originals count as changed now. Whoever sees a change of this moment may wait for the rest of a file.
 
     Raises:
-        SourceError: The folder is missing or cannot be read, or holds no task files.
+        SourceError: The folder or a file in it cannot be examined, or there are no task files.
     """
     folder = _folder_of(source, root) if isinstance(source, FolderSource) else local_folder(source, root)
     if folder is None:
         return None
-    listing = list_folder(folder)
+    listing = _listed(folder)
     files = _readable(listing.files, folder) if isinstance(source, FolderSource) else listing.files
     newest = max([listing.folders_changed_ns, *(file.changed_ns for file in files)])
     return datetime.fromtimestamp(newest / 1e9, UTC)
@@ -92,6 +116,8 @@ def _collect_folder(source: FolderSource, root: Path, reading: Reading, aids: Ai
     if others:
         reading.log(f"source {source.path}: {len(others)} files of other formats left out: {', '.join(others)}")
     earlier, files = aids.earlier, hashed(found, aids.hashes)
+    if earlier:
+        require_readable(source.path, hashes_of(tuple(earlier.files.values())), hashes_of(files))
     reused = {file.path: earlier.files[file.path] for file in files if earlier.has(file)} if earlier else {}
     if earlier and reused:
         reading.log(f"source {source.path}: {len(reused):,} of {len(files):,} files are as they were when last read")
@@ -120,7 +146,7 @@ def _collect_folder(source: FolderSource, root: Path, reading: Reading, aids: Ai
 def _collect_dataset(source: HuggingFaceSource, root: Path, reading: Reading, aids: Aids) -> Collection:
     folder = local_folder(source, root)
     revision = None if folder else resolve_revision(source)
-    files = hashed(list_folder(folder).files, aids.hashes) if folder else ()
+    files = hashed(_listed(folder).files, aids.hashes) if folder else ()
     dataset = load(source, str(folder or source.path), revision)
     progress, collector = Progress(f"reading {source.path}", reading.log), Collector(reading, Texts(aids.scratch))
     collector.add_file(
@@ -144,8 +170,22 @@ def _folder_of(source: FolderSource, root: Path) -> Path:
 def _task_files(source: FolderSource, root: Path) -> tuple[list[FoundFile], list[str]]:
     """Return the files of a known format, and the names of the others."""
     folder = _folder_of(source, root)
-    found = list_folder(folder).files
+    found = _listed(folder).files
     return _readable(found, folder), [file.name for file in found if file.suffix not in READERS]
+
+
+def _listed(folder: Path) -> Listing:
+    """List a folder of which every file counts: a link to a folder may be one, so none may lead nowhere."""
+    listing = list_folder(folder)
+    if lost := [file.name for file in listing.files if file.status is None]:
+        raise SourceError(
+            f"source folder {folder}: {_shown(lost)} cannot be examined. Mount its disk, or remove the link."
+        )
+    return listing
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def _readable(found: list[FoundFile], folder: Path) -> list[FoundFile]:

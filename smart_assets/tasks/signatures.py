@@ -1,9 +1,13 @@
 """The signatures of a collection's prompts; those of an earlier artifact are taken over by prompt hash."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -15,6 +19,7 @@ from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.near_duplicates import WIDTH, Signatures, Sketcher
 
 _BATCH_ROWS = 8192
+_BATCH_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,17 @@ def signatures_of(collection: Collection, known: KnownSignatures | None, log: Lo
     sketcher, progress = Sketcher(), Progress("comparing prompts", log)
     for start in range(0, len(rows), _BATCH_ROWS):
         batch = rows[start : start + _BATCH_ROWS]
-        signatures[batch] = sketcher.signatures(collection.prompts(batch).to_pylist())
+        for part, few in _in_parts(batch, collection.prompts(batch)):
+            signatures[part] = sketcher.signatures(few)
         progress.at(start + len(batch), (start + len(batch)) / len(rows))
     again = order[~first]
     signatures[again] = signatures[order[first][np.cumsum(first)[~first] - 1]]
     return signatures
+
+
+def _in_parts(rows: NDArray[np.int64], texts: pa.Array) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
+    """Split rows and their texts so that few long ones are in memory as Python objects at a time."""
+    parts = np.cumsum(pc.binary_length(texts).to_numpy()) // _BATCH_BYTES
+    starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(rows)]
+    for start, stop in pairwise(starts):
+        yield rows[start:stop], texts.slice(start, stop - start).to_pylist()
