@@ -166,13 +166,16 @@ def test_a_retraining_is_told_when_it_made_a_checkpoint(
     ticks = Ticks(sensor_of(with_notify(tmp_path, {"webhook": hook.url}), "notify_finished"), instance)
     run_assets(instance, unchanged=True)
     run_assets(instance, job="update_subsets")
-    run_assets(instance, asset="eval_results")
+    run_assets(instance, asset="mixture_report")
     run_assets(instance, error=ValueError())
     made = run_assets(instance)
+    evaluated = run_assets(instance, asset="eval_results")  # of a checkpoint whose first evaluation failed
     ticks.tick()
-    [body] = hook.bodies
-    assert (body["event"], body["error"], body["run_id"]) == ("finished", None, made.run_id)
-    assert (body["assets"], body["reason"]) == (["finetuned_checkpoint"], "1 file changed: a.jsonl")
+    told = [(body["event"], body["error"], body["run_id"], body["assets"], body["reason"]) for body in hook.bodies]
+    assert told == [
+        ("finished", None, made.run_id, ["finetuned_checkpoint"], "1 file changed: a.jsonl"),
+        ("finished", None, evaluated.run_id, ["eval_results"], "1 file changed: a.jsonl"),
+    ]
 
 
 def test_events_choose_what_is_told(tmp_path: Path) -> None:

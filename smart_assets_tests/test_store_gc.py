@@ -246,7 +246,7 @@ def test_vectors_that_nobody_came_for_go(tmp_path: Path) -> None:
     grow_older(store, 20)
     assert collect(store) == []
     grow_older(store, 20)
-    assert collect(store) == ["vectors: a killed run left it for one that did not come"]
+    assert collect(store) == ["vectors: nothing came back to it"]
 
 
 def test_a_kill_leaves_no_half_artifact(tmp_path: Path) -> None:
@@ -297,6 +297,20 @@ def test_a_remote_store_and_every_mirror_of_it(tmp_path: Path) -> None:
     for store in (here, there):
         assert store.history("raw_tasks", "sample") == [manifest_of(artifacts[1])]
         assert [path.name for path in store.root.glob("manifests/*/*/*")] == [manifests[1].name]
+
+
+def test_a_remote_that_shows_nothing_loses_nothing(tmp_path: Path) -> None:
+    import fsspec
+
+    store = Store("memory://gc-empty/p", tmp_path)
+    artifact = write_and_commit(store, {"x": b"1"})
+    manifest = store.record(manifest_of(artifact))
+    store.read(manifest)
+    grow_older(store, 100)
+    fsspec.filesystem("memory").rm("/gc-empty/p", recursive=True)  # or the wrong bucket, or rights that list nothing
+    with pytest.raises(StoreError, match=r"holds no manifest though this machine's mirror does.*nothing is removed"):
+        collect(store)
+    assert manifest.exists()
 
 
 def test_the_commands_say_what_they_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,11 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
         StoreError: a manifest cannot be relied on, so that what it names is unknown.
     """
     histories = recorded(store)
+    if store.remote is not None and not histories and store.local.files(store.root / "manifests"):
+        raise StoreError(
+            f"{store.url} holds no manifest though this machine's mirror does: check the address and the credentials; "
+            "nothing is removed"
+        )
     for item in (item for history in histories for item in history if item.manifest is None):
         raise StoreError(
             f"what the manifest {item.path} names is unknown, since {item.problem}: nothing is removed before "
