@@ -47,7 +47,15 @@ def _train(job: dict[str, Any], out: Path) -> None:
         "mean_last_losses": 1.0,
     }
     _write(out / "result.json", result)
-    timing = {"tokens_per_second": 100.0, "seconds": {"train": 2.0}, "peak_memory_bytes": 5_000_000_000}
+    (out / "tensorboard").mkdir()
+    (out / "tensorboard" / "events").write_text("of a run", encoding="utf-8")
+    timing = {
+        "tokens": 200,
+        "tokens_trained": 200,
+        "tokens_per_second": 100.0,
+        "seconds": {"train": 2.0},
+        "peak_memory_bytes": 5_000_000_000,
+    }
     _write(out / "timing.json", timing)
 
 

@@ -13,7 +13,9 @@ from smart_assets.training.finetune import finetune
 from smart_assets.training.formatting import Instance
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
+from smart_assets.training.progress import Progress
 from smart_assets.training.rows import encode_rows
+from smart_assets.training.saved_steps import SavedSteps
 from smart_assets.training.settings import Finetune
 from smart_assets.training.trainer import Run, train
 from smart_assets_tests.tiny_model import make_tiny_model
@@ -93,7 +95,7 @@ def test_equal_jobs_give_equal_bytes(tmp_path: Path, base: Path, method: str) ->
         run(job)
     files = sorted(path.relative_to(jobs[0].out) for path in jobs[0].out.rglob("*") if path.is_file())
     for file in files:
-        if file.name != "timing.json":
+        if file.name != "timing.json" and file.parent.name != "tensorboard":
             assert (jobs[0].out / file).read_bytes() == (jobs[1].out / file).read_bytes(), file
 
 
@@ -127,6 +129,60 @@ def test_an_adapter_reloads_on_its_base_model(tmp_path: Path, base: Path) -> Non
     assert not list((job.out / "adapter").glob("*.bin"))
 
 
+def test_merged_weights_answer_as_base_and_adapter_do(tmp_path: Path, base: Path) -> None:
+    import torch
+    from peft import PeftModel
+
+    job = make_job(tmp_path, base, method="lora", merge=True)
+    run(job)
+    adapted = PeftModel.from_pretrained(load_causal_lm(base, "float32", trust_remote_code=False), job.out / "adapter")
+    merged = load_causal_lm(job.out / "model", "float32", trust_remote_code=False)
+    assert load_tokenizer(job.out / "model", trust_remote_code=False).chat_template
+    tokens = torch.arange(9)[None]
+    torch.testing.assert_close(merged(tokens).logits, adapted(tokens).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_qlora_trains_adapters_on_four_bits(tmp_path: Path, base: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    job = make_job(tmp_path, base, method="qlora", epochs=4)
+    run(job)
+    curve = pq.read_table(job.out / "loss.parquet").to_pydict()["loss"]
+    assert curve[-1] < curve[0]
+    assert (job.out / "adapter" / "adapter_model.safetensors").exists()
+    assert not (job.out / "model").exists()
+
+
+def test_qlora_without_its_package_says_so(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match=r"needs the package bitsandbytes: pip install 'smart-assets\[qlora\]'"):
+        finetune(make_job(tmp_path, base, method="qlora"), lambda line: None)
+
+
+def test_a_tracker_without_its_package_is_named_before_anything_is_done(tmp_path: Path, base: Path) -> None:
+    with pytest.raises(TrainingError, match="report_to names 'neptune', whose package is not installed"):
+        finetune(make_job(tmp_path, base, report_to=["neptune"]), lambda line: None)
+
+
+def test_tensorboard_shows_the_loss_of_every_step(tmp_path: Path, base: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    job = make_job(tmp_path, base)
+    run(job)
+    events = EventAccumulator(str(job.out / "tensorboard"))
+    events.Reload()
+    shown = {event.step: event.value for event in events.Scalars("train/loss")}
+    curve = pq.read_table(job.out / "loss.parquet").to_pydict()
+    assert shown == pytest.approx(dict(zip(curve["step"], curve["loss"], strict=True)))
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path: Path, base: Path) -> None:
+    plain, checkpointed = (make_job(tmp_path / str(on), base, gradient_checkpointing=on) for on in (False, True))
+    run(plain)
+    run(checkpointed)
+    weights = [(job.out / "model" / "model.safetensors").read_bytes() for job in (plain, checkpointed)]
+    assert weights[0] == weights[1]
+
+
 def test_bfloat16_reaches_the_matrix_products(tmp_path: Path, base: Path) -> None:
     import torch
 
@@ -138,7 +194,8 @@ def test_bfloat16_reaches_the_matrix_products(tmp_path: Path, base: Path) -> Non
         if isinstance(layer, torch.nn.Linear):
             layer.register_forward_hook(lambda _layer, _inputs, output: seen.add(output.dtype))
     settings = Finetune(base_model=str(base), effective_batch=1, micro_batch=1)
-    train(model, rows, Run(settings, 0, "cpu", "bfloat16", 2), tmp_path, lambda line: None)
+    run = Run(settings, 0, "cpu", "bfloat16", 2)
+    train(model, [rows], run, SavedSteps(tmp_path), Progress(1, lambda line: None))
     assert seen == {torch.bfloat16}
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
@@ -212,7 +269,10 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, base: Path) -> 
         pytest.param({"seeds": []}, "at least 1 item", id="no seed"),
         pytest.param({"learning_rate": 0}, "greater than 0", id="learning rate"),
         pytest.param({"learn_rate": 1}, "Extra inputs are not permitted", id="unknown field"),
-        pytest.param({"method": "qlora"}, "'full' or 'lora'", id="unknown method"),
+        pytest.param({"method": "dora"}, "'full', 'lora' or 'qlora'", id="unknown method"),
+        pytest.param({"method": "qlora", "merge": True}, "merge is for method", id="merged 4-bit weights"),
+        pytest.param({"report_to": ["paper"]}, "'wandb', 'mlflow'", id="unknown tracker"),
+        pytest.param({"save_minutes": -1}, "greater than or equal to 0", id="save minutes"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -44,7 +44,7 @@ def test_loss_and_gradients_are_those_of_the_naive_loop(model_and_rows: Any, kee
     import torch
 
     model, rows = model_and_rows
-    batch = batch_rows(pad_id=2, keep_logits=keep_logits)(rows)
+    batch = batch_rows(pad_id=2, keep_logits=keep_logits)([rows])
     labels = batch.pop("labels")
     outputs = model(**batch)
     learnt = int((labels != IGNORED).sum())
@@ -60,7 +60,7 @@ def test_loss_over_a_batch_alone_is_its_mean(model_and_rows: Any) -> None:
     import torch
 
     model, rows = model_and_rows
-    batch = batch_rows(pad_id=2, keep_logits=True)(rows)
+    batch = batch_rows(pad_id=2, keep_logits=True)([rows])
     labels = batch.pop("labels")
     outputs = model(**batch)
     mean = response_loss(outputs, labels)
@@ -69,7 +69,7 @@ def test_loss_over_a_batch_alone_is_its_mean(model_and_rows: Any) -> None:
 
 def test_a_batch_is_padded_right_and_padding_is_never_seen(model_and_rows: Any) -> None:
     _, rows = model_and_rows
-    batch = batch_rows(pad_id=2, keep_logits=True)(rows)
+    batch = batch_rows(pad_id=2, keep_logits=True)([rows])
     longest = max(len(row.tokens) for row in rows)
     for index, row in enumerate(rows):
         tokens, context = row.tokens.tolist(), row.response_start
@@ -79,6 +79,16 @@ def test_a_batch_is_padded_right_and_padding_is_never_seen(model_and_rows: Any) 
         assert batch["labels"][index].tolist() == [IGNORED] * context + tokens[context:] + [IGNORED] * empty
         predicts = [context - 1 <= position < read - 1 for position in range(longest)]
         assert batch["logits_to_keep"][index].tolist() == predicts
+
+
+def test_a_micro_batch_without_rows_has_no_loss_and_no_gradient(model_and_rows: Any) -> None:
+    model, _ = model_and_rows
+    for keep_logits in (True, False):
+        batch = batch_rows(pad_id=2, keep_logits=keep_logits)([[]])
+        labels = batch.pop("labels")
+        loss = response_loss(model(**batch), labels, num_items_in_batch=7)
+        assert loss.item() == 0
+        assert all(not gradient.any() for gradient in gradients(model, loss))
 
 
 def test_models_from_elsewhere_give_all_their_logits(model_and_rows: Any) -> None:

@@ -59,7 +59,8 @@ def test_the_program_trains_and_tells_its_progress(tmp_path: Path) -> None:
     assert "step 1/1  loss " in told
     assert "tokens/s" in told
     out = tmp_path / "results" / "out"
-    assert sorted(path.name for path in out.iterdir()) == ["loss.parquet", "model", "result.json", "timing.json"]
+    files = ["loss.parquet", "model", "result.json", "tensorboard", "timing.json"]
+    assert sorted(path.name for path in out.iterdir()) == files
     assert json.loads((out / "result.json").read_text())["rows"] == 16
 
 
@@ -122,7 +123,7 @@ def test_terminated_it_leaves_nothing_behind(tmp_path: Path) -> None:
     make_tiny_model(tmp_path / "model", chat=True)
     program = start(write_job(tmp_path, rows=64, epochs=1000, effective_batch=8))
     await_first_step(program)
-    assert len(os.listdir(tmp_path / "results")) == 1  # the draft
+    assert os.listdir(tmp_path / "results") == ["out.steps"]
     program.terminate()
     program.communicate(timeout=60)
     assert program.returncode == 128 + signal.SIGTERM

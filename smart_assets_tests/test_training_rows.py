@@ -1,13 +1,10 @@
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from smart_assets.training.formatting import Instance, encode_example, format_example
 from smart_assets.training.loading import load_tokenizer
-from smart_assets.training.rows import DroppedRow, encode_rows, training_order
+from smart_assets.training.rows import DroppedRow, encode_rows
 from smart_assets_tests.tiny_model import make_tiny_model
 
 LONG_PROMPT = "The Seine flows through Paris. " * 10
@@ -57,27 +54,3 @@ def test_a_response_without_room_drops_the_row_by_name_and_reason(tokenizer: Any
 def test_a_row_without_context_learns_all_but_its_first_token(tokenizer: Any) -> None:
     (row,), _ = encode_rows(tokenizer, [instance("empty", "", "No.")], "plain", 512)
     assert row.response_start == 1
-
-
-@given(
-    lengths=st.lists(st.integers(1, 50), min_size=1, max_size=40),
-    epochs=st.floats(0.1, 3),
-    effective_batch=st.integers(1, 9),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_every_epoch_is_a_permutation_and_steps_are_sorted(
-    lengths: list[int], epochs: float, effective_batch: int, seed: int
-) -> None:
-    order = training_order(lengths, epochs, effective_batch, seed)
-    assert len(order) == max(1, round(len(lengths) * epochs))
-    seen = np.bincount(order, minlength=len(lengths))
-    assert seen.max() - seen.min() <= 1
-    for start in range(0, len(order), effective_batch):
-        step = [lengths[index] for index in order[start : start + effective_batch]]
-        assert step == sorted(step, reverse=True)
-    assert np.array_equal(order, training_order(lengths, epochs, effective_batch, seed))
-
-
-def test_another_seed_gives_another_order() -> None:
-    lengths = list(range(100))
-    assert not np.array_equal(training_order(lengths, 1, 10, 0), training_order(lengths, 1, 10, 1))

@@ -231,7 +231,8 @@ def _sample(manifest: Manifest) -> _Sample | None:
     if "seconds" not in made:
         return None
     if manifest.asset == "finetuned_checkpoint":
-        amount = sum(tokens for tokens, _ in _trained(manifest))
+        amount = sum(part["tokens_trained"] for part in parts if "tokens_trained" in part and "reused" not in part)
+        amount = amount or None  # all seeds were taken over
     elif manifest.asset in ("eval_results", "base_model_results"):
         amount = len(parts)
     else:
@@ -244,11 +245,11 @@ def _trained(manifest: Manifest) -> list[tuple[float, float]]:
     results: Mapping[str, Any] = manifest.summary.get("seeds", {})
     return [
         (
-            manifest.made[f"seed {seed}"]["tokens_per_second"] * manifest.made[f"seed {seed}"]["seconds"]["train"],
+            manifest.made[f"seed {seed}"]["tokens"],
             result["rows"] * result["hyperparameters"]["epochs"],
         )
         for seed, result in results.items()
-        if f"seed {seed}" in manifest.made
+        if "tokens" in manifest.made.get(f"seed {seed}", {})
     ]
 
 

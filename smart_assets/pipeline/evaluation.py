@@ -8,7 +8,7 @@ from typing import Any
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.pipeline.parquet import write_table
-from smart_assets.pipeline.program import run_program
+from smart_assets.pipeline.program import run_program, take_timing
 from smart_assets.pipeline.rows import TEXT_COLUMNS, read_split
 from smart_assets.pipeline.step import Inputs, RunContext
 from smart_assets.settings import Project
@@ -45,7 +45,7 @@ def evaluate_model(
     model = _existing(checkpoint, "model")
     job = EvaluationJob(
         model=model,
-        adapter=_existing(checkpoint, "adapter"),
+        adapter=_existing(checkpoint, "adapter") if model is None else None,
         base_model=finetune.base_model if model is None else None,
         revision=finetune.revision,
         trust_remote_code=finetune.trust_remote_code,
@@ -59,7 +59,8 @@ def evaluate_model(
         device=run.device,
     )
     run.log(f"evaluating {'the base model' if checkpoint is None else checkpoint.name} on {held_out.num_rows} rows")
-    return run_program(run, "smart_assets.evaluation", partial(EvaluationJob.write, job), out)
+    run_program(run, "smart_assets.evaluation", partial(EvaluationJob.write, job), out)
+    return take_timing(out)
 
 
 def _existing(checkpoint: Path | None, name: str) -> Path | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from smart_assets.errors import TrainingError
+from smart_assets.training.distributed import local_rank, world_size
 from smart_assets.training.settings import Precision
 
 ComputePrecision = Literal["float32", "bfloat16"]
@@ -18,6 +19,7 @@ def claim_device(device: str) -> str:
     """Make `device` the only one this process sees, and return its name from now on: "cpu" or "cuda:0".
 
     To be called before torch is imported: libraries that would spread a model over all the GPUs they see then cannot.
+    One of several processes has the GPU of its own number, and goes on seeing the others.
 
     Raises:
         TrainingError: torch sees no such GPU.
@@ -25,6 +27,8 @@ def claim_device(device: str) -> str:
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return device
+    if world_size() > 1:
+        return f"cuda:{local_rank()}"
     number = int(device.removeprefix("cuda:"))
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = None if given is None else given.split(",")

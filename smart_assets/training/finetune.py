@@ -1,24 +1,35 @@
 """One fine-tune from job to folder: the base model, the rows, the loop, and a record of all that went into it.
 
-The folder holds `model/` (all weights, float32) or `adapter/` (LoRA), each with the tokenizer, `loss.parquet`,
-`result.json` (what was done: equal jobs give equal bytes on a CPU) and `timing.json` (how long it took, and where).
+The folder holds `model/` (all weights, float32) or `adapter/` (LoRA; `model/` too where they are to be merged), each
+with the tokenizer, `loss.parquet`, `result.json` (what was done: equal jobs give equal bytes on a CPU), `timing.json`
+(how long it took, and where) and `tensorboard/`.
 """
 
+import importlib.util
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smart_assets.errors import TrainingError
-from smart_assets.training.adapters import add_adapters, save_adapters
+from smart_assets.progress import Log
+from smart_assets.store.hashing import file_sha256, json_version
+from smart_assets.training.adapters import adapted_model, save_adapters, save_merged
 from smart_assets.training.base_model import BaseModel, resolve_base_model
+from smart_assets.training.batches import micro_batches_a_step, training_batches
 from smart_assets.training.devices import compute_precision
+from smart_assets.training.distributed import agreed, is_main, join, leave, world_size
+from smart_assets.training.failures import disk_advice, memory_advice
 from smart_assets.training.formatting import load_instances
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
-from smart_assets.training.program import Log, written_beside
+from smart_assets.training.program import written_beside
+from smart_assets.training.progress import Progress, read_curve
 from smart_assets.training.record import Mixture, result_record, timing_record
-from smart_assets.training.rows import encode_rows, training_order
+from smart_assets.training.rows import encode_rows
+from smart_assets.training.saved_steps import CURVE, SavedSteps, saved_steps
+from smart_assets.training.settings import NOT_CONTENT, Finetune
 from smart_assets.training.trainer import Run, train
 
 if TYPE_CHECKING:
@@ -30,43 +41,99 @@ _LONGEST_BY_DEFAULT = 4096
 def finetune(job: TrainingJob, log: Log) -> None:
     """Fine-tune as the job says, and make its folder `out` when all is done.
 
+    Interrupted, an equal job goes on from the last saved step (`finetune.save_minutes`), to the same weights.
+
     Raises:
-        TrainingError: `out` exists, the base model or the rows cannot be used, or the loss is not finite.
+        TrainingError: `out` exists, the base model, a tracker or the rows cannot be used, the loss is not finite, or
+            the memory or the disk is full.
     """
     if job.out.exists():
         raise TrainingError(f"{job.out}: exists already; name a folder that does not, or remove it first")
     started = time.monotonic()
     settings = job.finetune
+    _require_trackers(settings)
     instances = load_instances(job.rows)
     base = resolve_base_model(settings.base_model, settings.revision, job.model_cache, settings.trust_remote_code, log)
     tokenizer = load_tokenizer(base.path, settings.trust_remote_code)
     run = Run(settings, job.seed, job.device, compute_precision(settings.precision, job.device), _pad_id(tokenizer))
-    model = _load_model(base, run)
+    with memory_advice(settings, job.device):
+        model = _load_model(base, run)
     max_length = _max_length(model.config, settings.max_length)
     mixture = Mixture(*encode_rows(tokenizer, instances, settings.prompt_format, max_length), max_length)
     _check_mixture(mixture, model, job.rows)
     log(_summary(mixture, run))
-    order = training_order(
-        [len(row.tokens) for row in mixture.rows], settings.epochs, settings.effective_batch, job.seed
-    )
-    with written_beside(job.out) as draft:
+    join(job.device)
+    if not is_main():
+        _train_along(model, mixture, run, job)
+        return
+    with disk_advice(job.out), saved_steps(_steps_folder(job), _version(job, base, run), log) as steps:
         ready = time.monotonic()
-        progress = train(model, [mixture.rows[index] for index in order], run, draft, log)
+        progress = _train(model, mixture, run, replace(steps, resume=agreed(steps.resume)), log)
         trained = time.monotonic()
-        _save(model, tokenizer, base, draft)
-        progress.write(draft / "loss.parquet")
-        _write_json(draft / "result.json", result_record(run, base, mixture, progress.curve))
-        seconds = {"prepare": ready - started, "train": trained - ready, "save": time.monotonic() - trained}
-        _write_json(draft / "timing.json", timing_record(run, seconds, progress.curve))
+        with written_beside(job.out) as draft:
+            _save(model, tokenizer, base, settings, draft)
+            progress.write(draft / CURVE)
+            _write_json(draft / "result.json", result_record(run, base, mixture, progress.curve))
+            seconds = {"prepare": ready - started, "train": trained - ready, "save": time.monotonic() - trained}
+            _write_json(draft / "timing.json", timing_record(run, seconds, progress))
+            steps.board.rename(draft / "tensorboard")
+    leave()
+
+
+def _require_trackers(settings: Finetune) -> None:
+    for name in settings.report_to:
+        if importlib.util.find_spec(name) is None:
+            raise TrainingError(
+                f"finetune.report_to names {name!r}, whose package is not installed: install {name}, or take it out"
+            )
+
+
+def _steps_folder(job: TrainingJob) -> Path:
+    return job.steps or job.out.with_name(f"{job.out.name}.steps")
+
+
+def _version(job: TrainingJob, base: BaseModel, run: Run) -> str:
+    """Of all that decides every step, the libraries included: a run goes on only from steps of an equal one."""
+    import torch
+    import transformers
+
+    return json_version(
+        {
+            "rows": file_sha256(job.rows),
+            "settings": run.settings.model_dump(mode="json", exclude=set(NOT_CONTENT) | {"seeds", "base_model"}),
+            "weights": base.weights_sha256,
+            "seed": job.seed,
+            "processes": world_size(),
+            "device": [run.device.partition(":")[0], run.precision],
+            "libraries": [torch.__version__, transformers.__version__],
+        }
+    )
+
+
+def _train(model: Any, mixture: Mixture, run: Run, steps: SavedSteps, log: Log) -> Progress:
+    """Train on the mixture, from the newest saved step on."""
+    settings = run.settings
+    count = micro_batches_a_step(settings.effective_batch, settings.micro_batch, world_size())
+    lengths = [len(row.tokens) for row in mixture.rows]
+    batches = training_batches(lengths, settings.epochs, settings.effective_batch, count, run.seed)
+    earlier = read_curve(steps.resume / CURVE) if steps.resume else []
+    if earlier:
+        log(f"going on from saved step {earlier[-1].step}")
+    progress = Progress(len(batches) // count, log, earlier)
+    return train(model, [[mixture.rows[place] for place in batch] for batch in batches], run, steps, progress)
+
+
+def _train_along(model: Any, mixture: Mixture, run: Run, job: TrainingJob) -> None:
+    """What every process but the first does: the same steps, reporting and writing nothing."""
+    _train(model, mixture, run, SavedSteps(_steps_folder(job), agreed(None)), lambda _: None)
+    leave()
 
 
 def _load_model(base: BaseModel, run: Run) -> Any:
     """The model to train. Frozen weights may be bfloat16; trained ones are float32, or small updates would be lost."""
-    settings = run.settings
-    if settings.method == "full":
-        return load_causal_lm(base.path, "float32", settings.trust_remote_code)
-    frozen = load_causal_lm(base.path, run.precision, settings.trust_remote_code)
-    return add_adapters(frozen, settings.lora, run.seed)
+    if run.settings.method == "full":
+        return load_causal_lm(base.path, "float32", run.settings.trust_remote_code)
+    return adapted_model(base, run.settings, run.precision, run.seed, run.device)
 
 
 def _max_length(config: Any, wanted: int | None) -> int:
@@ -108,14 +175,16 @@ def _summary(mixture: Mixture, run: Run) -> str:
     )
 
 
-def _save(model: Any, tokenizer: "PreTrainedTokenizerBase", base: BaseModel, out: Path) -> None:
-    if hasattr(model, "peft_config"):
-        folder = out / "adapter"
-        save_adapters(model, base, folder)
+def _save(model: Any, tokenizer: "PreTrainedTokenizerBase", base: BaseModel, settings: Finetune, out: Path) -> None:
+    if settings.method == "full":
+        model.save_pretrained(out / "model")
     else:
-        folder = out / "model"
-        model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        save_adapters(model, base, out / "adapter")
+        tokenizer.save_pretrained(out / "adapter")
+    if settings.merge:
+        save_merged(out / "adapter", base, settings.trust_remote_code, out / "model")
+    if (out / "model").exists():
+        tokenizer.save_pretrained(out / "model")
 
 
 def _write_json(path: Path, record: dict[str, Any]) -> None:

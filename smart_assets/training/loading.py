@@ -25,8 +25,12 @@ def load_tokenizer(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenize
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
 
 
-def load_causal_lm(folder: Path, weights: ComputePrecision, trust_remote_code: bool) -> "PreTrainedModel":
+def load_causal_lm(
+    folder: Path, weights: ComputePrecision, trust_remote_code: bool, **placement: Any
+) -> "PreTrainedModel":
     """The causal language model of a folder, from safetensors alone, its weights in the given precision, on the CPU.
+
+    `placement` is transformers' `quantization_config` and `device_map`, for weights that are quantized when read.
 
     Raises:
         TrainingError: the folder holds none that can be loaded, or its code would have to be trusted first.
@@ -36,7 +40,11 @@ def load_causal_lm(folder: Path, weights: ComputePrecision, trust_remote_code: b
 
     with _loading("model", folder):
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, weights), use_safetensors=True, trust_remote_code=trust_remote_code
+            folder,
+            dtype=getattr(torch, weights),
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            **placement,
         )
         return model
 

@@ -21,18 +21,21 @@ Batch = dict[str, "torch.Tensor"]
 IGNORED = -100  # the label of a token that is not to be learnt
 
 
-def batch_rows(pad_id: int, keep_logits: bool) -> Callable[[Sequence[TokenRow]], Batch]:
-    """A collator: b rows of up to n tokens become `input_ids`, `attention_mask` and `labels`, all (b, n), padded right.
+def batch_rows(pad_id: int, keep_logits: bool) -> Callable[[Sequence[Sequence[TokenRow]]], Batch]:
+    """A collator of one micro-batch: b rows of up to n tokens become `input_ids`, `attention_mask` and `labels`.
 
-    With `keep_logits` there is also `logits_to_keep`, bool (b, n): where the next token is to be predicted.
+    All are (b, n), padded right. With `keep_logits` there is also `logits_to_keep`, bool (b, n): where the next token
+    is to be predicted. No rows become one row of padding, of which nothing is learnt.
     """
 
-    def collate(rows: Sequence[TokenRow]) -> Batch:
+    def collate(micro_batches: Sequence[Sequence[TokenRow]]) -> Batch:
         import torch
 
-        shape = (len(rows), max(len(row.tokens) for row in rows))
+        [rows] = micro_batches
+        shape = (max(1, len(rows)), max((len(row.tokens) for row in rows), default=2))
         tokens, labels = np.full(shape, pad_id), np.full(shape, IGNORED)
         attended = np.zeros(shape, np.int64)
+        attended[len(rows) :] = 1  # attention to nothing at all would be NaN
         for place, row in enumerate(rows):
             end = len(row.tokens)
             tokens[place, :end] = row.tokens

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 
 from smart_assets.errors import SmartError
 from smart_assets.progress import Log
+from smart_assets.training.distributed import is_main
 
 _PR_SET_PDEATHSIG = 1
 
@@ -42,7 +43,7 @@ def run_program(arguments: list[str], read_job: Callable[[Path], J], work: Calla
     if len(arguments) != 1:
         print("exactly one argument is needed: the job's JSON file", file=sys.stderr)
         return 2
-    _end_with_parent()
+    end_with_parent()
     # Threads that spin while they wait starve each other when the cores are shared: measured, 4-8 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported, which is still to come
     error_file: Path | None = None
@@ -88,7 +89,10 @@ def written_beside(target: Path) -> Generator[Path]:
 
 @contextmanager
 def _progress_log() -> Generator[Log]:
-    """Lines to the Dagster run where one started this process, else to stderr."""
+    """Lines to the Dagster run where one started this process, else to stderr; of several processes only the first."""
+    if not is_main():
+        yield lambda _: None
+        return
     if "DAGSTER_PIPES_CONTEXT" not in os.environ:
         yield lambda line: print(line, file=sys.stderr, flush=True)
         return
@@ -98,7 +102,7 @@ def _progress_log() -> Generator[Log]:
         yield pipes.log.info
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End on SIGTERM as on an exception, so that drafts are removed; on Linux have it sent when the parent dies."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     if sys.platform == "linux":

@@ -8,8 +8,10 @@ from typing import Any
 
 from smart_assets.training.base_model import BaseModel
 from smart_assets.training.devices import hardware_name, peak_memory_bytes
-from smart_assets.training.progress import StepRecord
+from smart_assets.training.distributed import world_size
+from smart_assets.training.progress import Progress, StepRecord
 from smart_assets.training.rows import DroppedRow, TokenRow
+from smart_assets.training.settings import NOT_CONTENT
 from smart_assets.training.trainer import MAX_GRADIENT_NORM, Run
 
 _LAST_LOSSES = 10
@@ -27,7 +29,8 @@ class Mixture:
 def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[StepRecord]) -> dict[str, Any]:
     """What was trained on what, and to which loss (nats a response token); equal runs give equal records."""
     rows = mixture.rows
-    settings = run.settings.model_dump(mode="json", exclude={"base_model", "revision", "seeds", "precision"})
+    left_out = {"base_model", "revision", "seeds", "precision", *NOT_CONTENT}
+    settings = run.settings.model_dump(mode="json", exclude=left_out)
     return {
         "base_model": {
             "reference": base.reference,
@@ -37,6 +40,7 @@ def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[S
         "hyperparameters": settings
         | {"max_length": mixture.max_length, "optimizer": "adamw", "max_gradient_norm": MAX_GRADIENT_NORM},
         "seed": run.seed,
+        "processes": world_size(),
         "precision": run.precision,
         "device": run.device.partition(":")[0],
         "rows": len(rows),
@@ -50,13 +54,18 @@ def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[S
     }
 
 
-def timing_record(run: Run, seconds: dict[str, float], curve: Sequence[StepRecord]) -> dict[str, Any]:
-    """How long each part took, how fast training was, how much memory it held, and on what."""
+def timing_record(run: Run, seconds: dict[str, float], progress: Progress) -> dict[str, Any]:
+    """How long each part took, how fast training was, how much memory it held, and on what.
+
+    Of a run that went on from a saved step, only what it did itself.
+    """
     import torch
 
     return {
         "seconds": {part: round(spent, 3) for part, spent in seconds.items()},
-        "tokens_per_second": round(sum(step.tokens for step in curve) / seconds["train"], 1),
+        "tokens": sum(step.tokens for step in progress.curve),
+        "tokens_trained": progress.tokens_here,
+        "tokens_per_second": round(progress.tokens_here / seconds["train"], 1),
         "peak_memory_bytes": peak_memory_bytes(run.device),
         "hardware": hardware_name(run.device),
         "threads": torch.get_num_threads(),

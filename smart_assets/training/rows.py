@@ -68,18 +68,3 @@ def _encode_row(
         return DroppedRow(instance.id, f"the response has {len(response)} tokens, max_length is {max_length}")
     kept = context[-room:]
     return TokenRow(instance, np.array(kept + response, np.int32), len(kept), len(kept) < len(context))
-
-
-def training_order(lengths: Sequence[int], epochs: float, effective_batch: int, seed: int) -> NDArray[np.int64]:
-    """Which row stands where in training: (rows x epochs,) indices, a new random permutation each epoch.
-
-    Inside one optimizer step the longest rows come first: rows computed together then have like lengths, while the
-    step itself stays a random batch, so that its gradient is the same as without sorting.
-    """
-    draw = np.random.default_rng(seed)
-    total = max(1, round(len(lengths) * epochs))
-    passes = -(-total // len(lengths))
-    order = np.concatenate([draw.permutation(len(lengths)) for _ in range(passes)])[:total]
-    length_of = np.asarray(lengths)
-    steps = [order[start : start + effective_batch] for start in range(0, total, effective_batch)]
-    return np.concatenate([step[np.argsort(-length_of[step], kind="stable")] for step in steps])

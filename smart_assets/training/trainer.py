@@ -1,16 +1,20 @@
-"""The optimizer loop: transformers' `Trainer`, given rows in their final order and the completion-only loss."""
+"""The optimizer loop: transformers' `Trainer`, given micro-batches in their order and the completion-only loss."""
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smart_assets.errors import TrainingError
 from smart_assets.training.devices import ComputePrecision
+from smart_assets.training.distributed import world_size
+from smart_assets.training.failures import disk_advice, memory_advice
 from smart_assets.training.loss import batch_rows, response_loss, takes_logits_to_keep
-from smart_assets.training.program import Log
 from smart_assets.training.progress import Progress, StepRecord
+from smart_assets.training.resumable_trainer import resumable_trainer, seed_step
 from smart_assets.training.rows import TokenRow
+from smart_assets.training.saved_steps import SavedSteps
 from smart_assets.training.settings import Finetune
 
 if TYPE_CHECKING:
@@ -25,103 +29,123 @@ class Run:
 
     settings: Finetune
     seed: int
-    device: str  # "cpu" or "cuda:0", the only GPU that this process sees
+    device: str  # "cpu", or this process's GPU
     precision: ComputePrecision
     pad_id: int
 
 
-def train(model: Any, rows: Sequence[TokenRow], run: Run, scratch: Path, log: Log) -> Progress:
-    """Train a model in place on rows in their order, and return its loss curve.
+def train(
+    model: Any, batches: Sequence[Sequence[TokenRow]], run: Run, steps: SavedSteps, progress: Progress
+) -> Progress:
+    """Train a model in place, and return its loss curve.
 
     The loss of an optimizer step is the mean over the response tokens of all its rows, so it does not depend on
-    `micro_batch`. On a CPU, equal inputs, seed and thread count give equal weights.
+    how they are cut into micro-batches. On a CPU, equal inputs, seed and thread count give equal weights, whether the
+    run was interrupted or not.
 
     Args:
         model: a causal language model, or one with adapters; those of its weights that take gradients are trained.
-        rows: every epoch's rows, one after the other.
+        batches: the micro-batches of all steps, `progress.total_steps` times equally many.
         run: settings, seed and device.
-        scratch: an existing folder; nothing is left in it.
-        log: told every few seconds where the run stands.
+        steps: where steps are saved, and the one to go on from.
+        progress: is told of every step.
 
     Raises:
-        TrainingError: the loss is not finite, or the GPU's memory is full.
+        TrainingError: the loss is not finite, or the memory or the disk is full.
     """
-    import torch
-    from transformers import PrinterCallback, Trainer
+    from transformers import PrinterCallback
 
-    steps = -(-len(rows) // run.settings.effective_batch)
-    progress = Progress(steps, log)
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     caches = getattr(base.config, "use_cache", True)
-    trainer = Trainer(
-        model=model,
-        args=_arguments(run, steps, scratch),
-        data_collator=batch_rows(run.pad_id, takes_logits_to_keep(base)),
-        train_dataset=rows,  # pyright: ignore[reportArgumentType]  # anything with a length and an index will do
-        compute_loss_func=response_loss,
-        callbacks=[_reporting_to(progress)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    try:
-        trainer.train()
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"the memory of {run.device} is full with micro_batch {run.settings.micro_batch}; lower "
-            'finetune.micro_batch or finetune.max_length, or set finetune.method to "lora"'
-        ) from error
-    finally:
-        base.config.use_cache = caches  # Trainer turns it off for good; the saved model should generate with it
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(steps.board)
+    with memory_advice(run.settings, run.device), disk_advice(steps.folder):
+        trainer = resumable_trainer(steps, progress.write)(
+            model=model,
+            args=_arguments(run, len(batches) // progress.total_steps, progress.total_steps, steps.folder),
+            data_collator=batch_rows(run.pad_id, takes_logits_to_keep(base)),
+            train_dataset=batches,
+            compute_loss_func=response_loss,
+            callbacks=[_steering(run, progress, _tokens_of_steps(batches, progress.total_steps))],
+        )
+        trainer.remove_callback(PrinterCallback)
+        try:
+            trainer.train(resume_from_checkpoint=str(steps.resume) if steps.resume else None)
+        finally:
+            base.config.use_cache = caches  # Trainer turns it off for good; the saved model should generate with it
     return progress
 
 
-def _arguments(run: Run, steps: int, scratch: Path) -> "TrainingArguments":
+def _arguments(run: Run, micro_batches: int, steps: int, scratch: Path) -> "TrainingArguments":
     from transformers import TrainingArguments
 
     settings = run.settings
+    cpu = run.device == "cpu"
     return TrainingArguments(
         output_dir=str(scratch),
         num_train_epochs=1,  # the rows of all epochs stand one after the other already
         train_sampling_strategy="sequential",
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.effective_batch // settings.micro_batch,
+        per_device_train_batch_size=1,  # a micro-batch
+        gradient_accumulation_steps=micro_batches // world_size(),
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         lr_scheduler_type="cosine",
         warmup_steps=int(settings.warmup_ratio * steps),  # rounded down: the first warm-up step learns nothing
         max_grad_norm=MAX_GRADIENT_NORM,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=run.seed,
         bf16=run.precision == "bfloat16",
-        use_cpu=run.device == "cpu",
-        dataloader_pin_memory=run.device != "cpu",
+        use_cpu=cpu,
+        ddp_backend="gloo" if cpu and world_size() > 1 else None,
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
-        include_num_input_tokens_seen="non_padding",
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not finite is to be seen
-        save_strategy="no",
-        report_to="none",
+        save_strategy="no",  # `_steering` says when
+        report_to=["tensorboard", *settings.report_to],
         disable_tqdm=True,
     )
 
 
-def _reporting_to(progress: Progress) -> "TrainerCallback":
+def _tokens_of_steps(batches: Sequence[Sequence[TokenRow]], steps: int) -> list[int]:
+    """Context and response tokens of each step, padding left out."""
+    count = len(batches) // steps
+    tokens = [sum(len(row.tokens) for row in batch) for batch in batches]
+    return [sum(tokens[start : start + count]) for start in range(0, len(tokens), count)]
+
+
+def _steering(run: Run, progress: Progress, tokens: Sequence[int]) -> "TrainerCallback":
+    """Seeds each step, takes it down, and says when one is to be saved."""
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-    class Reporting(TrainerCallback):
-        seen = 0
+    class Steering(TrainerCallback):
+        saved = time.monotonic()
+
+        def on_step_begin(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
+            seed_step(run.seed, state.global_step)
+
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
+            due = time.monotonic() - self.saved >= 60 * run.settings.save_minutes
+            if due and state.global_step < progress.total_steps:
+                self.saved = time.monotonic()
+                control.should_save = True
 
         def on_log(  # the library's signature
             self,
-            args: TrainingArguments,  # noqa: ARG002
+            args: TrainingArguments,
             state: TrainerState,
-            control: TrainerControl,  # noqa: ARG002
+            control: TrainerControl,
             logs: dict[str, float] | None = None,
-            **kwargs: Any,  # noqa: ARG002
+            **kwargs: Any,
         ) -> None:
             if logs is None or "loss" not in logs:  # the summary at the end
                 return
-            tokens = int(state.num_input_tokens_seen) - self.seen
-            self.seen += tokens
-            record = StepRecord(state.global_step, logs["loss"], logs["learning_rate"], tokens)
-            progress.add(record, logs["grad_norm"])
+            step = state.global_step
+            progress.add(StepRecord(step, logs["loss"], logs["learning_rate"], tokens[step - 1]), logs["grad_norm"])
 
-    return Reporting()
+    return Steering()
