@@ -161,6 +161,10 @@ CHANGES = {
             {SMART[0]: "recipe `smart`: task_budgets.objective.redundancy_weight (lambda): 0.4 -> 0.3"},
         ),
     ),
+    "a task unseen": (
+        in_settings(evaluate={"unseen_tasks": ["gamma"]}),
+        Expected(0, (), ("task_scores", *SMART, *RANDOM), {"task_scores": "unseen_tasks: None -> ['gamma']"}),
+    ),
     "a budget more": (
         in_settings(budgets=[10, 20, 30]),
         Expected(0, (), ("selected_subset[30|smart]", "selected_subset[30|random]")),

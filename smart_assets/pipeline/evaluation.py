@@ -11,6 +11,7 @@ from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.program import run_program, take_timing
 from smart_assets.pipeline.rows import TEXT_COLUMNS, read_split
 from smart_assets.pipeline.step import Inputs, RunContext
+from smart_assets.pipeline.unseen_tasks import unseen_parameter
 from smart_assets.settings import Project
 from smart_assets.tasks.files import folder_state
 
@@ -21,7 +22,8 @@ def evaluation_parameters(project: Project) -> dict[str, Any]:
     include = Path(evaluate.include_path) if evaluate.include_path else None
     hashes = project.store.cache_folder("file_hashes") / "evaluate.include_path.json"
     return {
-        "evaluate": evaluate.model_dump(mode="json", exclude={"batch_size", "include_path"}),
+        "evaluate": evaluate.model_dump(mode="json", exclude={"batch_size", "include_path", "unseen_tasks"})
+        | unseen_parameter(project),
         "include": folder_state(include, hashes) if include else {},
         "prompt_format": project.settings.finetune.prompt_format,
         "precision": project.settings.finetune.precision,

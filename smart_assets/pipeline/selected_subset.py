@@ -1,5 +1,6 @@
-"""`selected_subset`: the rows that a recipe takes for a budget, from the training rows of all sources."""
+"""`selected_subset`: the rows that a recipe takes for a budget, from the training rows of all seen tasks."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.rows import raw_task_inputs
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, split_grid_key
 from smart_assets.pipeline.task_scores import SCORES
+from smart_assets.pipeline.unseen_tasks import seen_tasks, unseen_parameter
 from smart_assets.selection.mixture import Mixture, select_mixture
 from smart_assets.selection.pool import Pool
 from smart_assets.selection.recipes import Recipe, SubmodularBudgets
@@ -33,6 +35,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
         "budget": budget,
         "recipe": recipe.model_dump(mode="json"),
         "similarity": project.settings.validation.similarity,
+        **unseen_parameter(project),
     }
     if recipe.task_objective is not None:
         inputs.append(Input(AssetPartition("task_scores")))
@@ -77,17 +80,19 @@ def _proposed(recipe: Recipe, mixture: Mixture) -> dict[str, int]:
 
 
 def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, int]:
-    """The training rows of all sources, less those alike to a held-out row of another source; how many those are."""
+    """The training rows of all seen tasks, less those alike to a held-out row of another source; how many those are."""
     tables: dict[str, pa.Table] = {}
     train: dict[str, NDArray[np.uint32]] = {}
     held_out: dict[str, NDArray[np.uint32]] = {}
-    for source in project.settings.sources:
-        folder = inputs.folder("raw_tasks", source)
-        table = pq.read_table(folder / "instances.parquet", columns=["id", "task", "template", "split"])
-        signatures = np.load(folder / "signatures.npy", allow_pickle=False)
+    read = {source: _rows(inputs.folder("raw_tasks", source)) for source in project.settings.sources}
+    names = [task for table in read.values() for task in pc.unique(table["task"]).to_pylist()]
+    seen = pa.array(seen_tasks(project.settings.evaluate.unseen_tasks, names), pa.string())
+    for source, table in read.items():
+        signatures = np.load(inputs.folder("raw_tasks", source) / "signatures.npy", allow_pickle=False)
         trains = np.asarray(pc.equal(table["split"], "train"))
-        train[source], held_out[source] = signatures[trains], signatures[~trains]
-        rows = table.filter(trains)
+        usable = trains & np.asarray(pc.is_in(table["task"], seen))
+        train[source], held_out[source] = signatures[usable], signatures[~trains]
+        rows = table.filter(usable)
         tables[source] = rows.append_column("source", pa.array([source] * rows.num_rows, pa.string()))
     leaking = 0
     for source, rows in tables.items():
@@ -96,6 +101,10 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, int
         leaking += int(leaks.sum())
         tables[source] = rows.filter(~leaks)
     return pa.concat_tables(list(tables.values())), leaking
+
+
+def _rows(folder: Path) -> pa.Table:
+    return pq.read_table(folder / "instances.parquet", columns=["id", "task", "template", "split"])
 
 
 def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:

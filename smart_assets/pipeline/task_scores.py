@@ -4,12 +4,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.errors import SelectionError
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.pipeline.unseen_tasks import seen_tasks, unseen_parameter
 from smart_assets.selection.greedy import ENGINE_VERSION, GreedyOrdering
 from smart_assets.selection.objectives import Objective
 from smart_assets.selection.task_budgets import negative_gain_warning, taylor_softmax
@@ -47,7 +49,7 @@ def objectives_in_use(settings: Settings) -> list[Objective]:
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
-    """Made from the task vectors of all sources, and from nothing else of them."""
+    """Made from the task vectors of all sources, and from nothing else of them; unseen tasks are left out."""
     return Wanted(
         AssetPartition(NAME, partition),
         inputs=tuple(
@@ -56,6 +58,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
         parameters={
             "objectives": [objective.label for objective in objectives_in_use(project.settings)],
             "engine": ENGINE_VERSION,
+            **unseen_parameter(project),
         },
         code_version=CODE_VERSION,
     )
@@ -68,10 +71,11 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     apply in its subset.
 
     Raises:
-        SelectionError: two sources hold tasks of the same name.
+        SelectionError: two sources hold tasks of the same name, or the unseen tasks are none or all of them.
     """
     tasks, vectors = _all_tasks(project, inputs)
     _require_distinct(tasks)
+    tasks, vectors = _seen(project, tasks, vectors)
     orderings = {objective.label: score_tasks(vectors, objective) for objective in objectives_in_use(project.settings)}
     for label, ordering in orderings.items():
         warning = negative_gain_warning(ordering.gains)
@@ -131,6 +135,13 @@ def _all_tasks(project: Project, inputs: Inputs) -> tuple[pa.Table, NDArray[np.f
     tasks = pa.concat_tables(tables)
     order = np.argsort(np.array(tasks["task"].to_pylist(), dtype=object), kind="stable")
     return tasks.take(pa.array(order)), np.concatenate(means)[order]
+
+
+def _seen(project: Project, tasks: pa.Table, vectors: NDArray[np.float32]) -> tuple[pa.Table, NDArray[np.float32]]:
+    """The tasks that may be selected from, and their vectors."""
+    seen = seen_tasks(project.settings.evaluate.unseen_tasks, tasks["task"].to_pylist())
+    kept = np.asarray(pc.is_in(tasks["task"], pa.array(seen, pa.string())))
+    return tasks.filter(kept), vectors[kept]
 
 
 def _require_distinct(tasks: pa.Table) -> None:

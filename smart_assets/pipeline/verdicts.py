@@ -160,22 +160,23 @@ def rows_are_distinct(project: Project, partition: str | None) -> Verdict:
 
 
 def no_held_out_rows(project: Project, partition: str | None) -> Verdict:
-    """No row of the subset is held out, or has the prompt of a held-out row of any source."""
+    """No row of the subset is held out, of an unseen task, or has the prompt of a held-out row of any source."""
     subset, inputs = _subset(project, partition)
+    unseen = pa.array(project.settings.evaluate.unseen_tasks, pa.string())
     held_out_prompts: list[str] = []
     train: list[pa.Table] = []
     for source in project.settings.sources:
         path = inputs.folder("raw_tasks", source) / "instances.parquet"
-        rows = pq.read_table(path, columns=["id", "prompt_hash", "split"])
+        rows = pq.read_table(path, columns=["id", "task", "prompt_hash", "split"])
         held_out = pc.equal(rows["split"], "validation")
         held_out_prompts += rows.filter(held_out)["prompt_hash"].to_pylist()
-        train.append(rows.filter(pc.invert(held_out)))
+        train.append(rows.filter(pc.invert(pc.or_(held_out, pc.is_in(rows["task"], unseen)))))
     allowed = pa.concat_tables(train)
     clean = allowed.filter(pc.invert(pc.is_in(allowed["prompt_hash"], pa.array(held_out_prompts, pa.string()))))
     foreign = subset.filter(pc.invert(pc.is_in(subset["id"], clean["id"].combine_chunks())))
     return Verdict(
         foreign.num_rows == 0,
-        f"{foreign.num_rows} rows are held out, or share a prompt with a held-out row"
+        f"{foreign.num_rows} rows are held out, of an unseen task, or share a prompt with a held-out row"
         if foreign.num_rows
         else "no row is held out",
         {"held-out rows in the subset": foreign.num_rows, "first ids": foreign["id"].to_pylist()[:10]},
