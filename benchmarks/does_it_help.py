@@ -14,7 +14,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def write_tasks(source: Path, out: Path, characters: int, least_rows: int) -> li
     out.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for path in sorted(source.glob("*.jsonl")):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").strip().split("\n")
         short = [line for line in lines if is_short(json.loads(line), characters)]
         if len(short) >= least_rows:
             (out / path.name).write_text("".join(f"{line}\n" for line in short), encoding="utf-8")
