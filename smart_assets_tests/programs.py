@@ -42,6 +42,7 @@ def _train(job: dict[str, Any], out: Path) -> None:
         "rows": 10,
         "steps": 2,
         "dropped": [],
+        "truncated": [],
         "hyperparameters": {"epochs": 1},
         "final_loss": 1.0,
         "mean_last_losses": 1.0,

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.lineage.materialize import Outcome
+from smart_assets.pipeline.finetuned_checkpoint import BOARD
 from smart_assets.pipeline.mixture_report import PAGE
 from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
 from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
@@ -142,6 +143,7 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
             "seed": int(seed),
             "rows": result["rows"],
             "dropped": len(result["dropped"]),
+            "context cut": len(result["truncated"]),
             "steps": result["steps"],
             "mean of the last losses": result["mean_last_losses"],
             "tokens/s": manifest.made[f"seed {seed}"]["tokens_per_second"],
@@ -149,7 +151,14 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
         }
         for seed, result in manifest.summary["seeds"].items()
     ]
-    return {"loss": picture(pictures.loss_curve(loss_curves(folder))), "fine-tunes": table(pa.Table.from_pylist(seeds))}
+    shown: Metadata = {
+        "loss": picture(pictures.loss_curve(loss_curves(folder))),
+        "fine-tunes": table(pa.Table.from_pylist(seeds)),
+    }
+    board = manifest.attachments.get(BOARD)
+    if board is not None:
+        shown["tensorboard --logdir"] = dg.MetadataValue.path(str(inputs.store.folder(board)))
+    return shown
 
 
 def loss_curves(checkpoint: Path) -> list[LossCurve]:
