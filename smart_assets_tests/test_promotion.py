@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from smart_assets.cli.models import show_models
 from smart_assets.defs.promotion import build_promotion_sensor
 from smart_assets.errors import SettingsError, SmartError, StoreError, UpstreamMissingError
-from smart_assets.evaluation.held_out import RowResult
-from smart_assets.evaluation.metrics import Metric, held_out_metrics
+from smart_assets.evaluation.metrics import Metric, row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
+from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.promotion import (
     Promoted,
     history,
@@ -92,7 +92,7 @@ def train(project: Project, content: str, partition: str = "10|smart", later: in
 def measurement(losses: Mapping[str, float], tokens: int = 4, more: Sequence[Metric] = ()) -> dict[str, Any]:
     """The files of one evaluated model: row id -> nats a token, and metrics of benchmarks."""
     results = [RowResult(id_, ROWS[id_], loss * tokens, tokens, 8, loss < 1) for id_, loss in losses.items()]
-    metrics = [asdict(metric) for metric in (*held_out_metrics(results), *more)]
+    metrics = [asdict(metric) for metric in (*row_metrics(results), *more)]
     benchmarks = {metric.benchmark: {task: {} for task in TASKS} for metric in more}
     return {
         "rows.parquet": pa.Table.from_pylist([asdict(result) for result in results], ROWS_SCHEMA),

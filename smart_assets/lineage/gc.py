@@ -18,8 +18,8 @@ AUDITED = frozenset({"finetuned_checkpoint", "eval_results", "selected_subset"})
 EXPLAINS = frozenset({"selected_subset", "raw_tasks"})
 """by these, of all that they are made from."""
 
-# Segments that a killed run left, and single files of a remote store.
-_PASSING = (Path("cache/vectors"), Path("cache/files"))
+# Segments that a killed run left, single files of a remote store, and answers of models that nobody evaluates again.
+_PASSING = (Path("cache/vectors"), Path("cache/files"), Path("cache/evaluation"))
 
 
 @dataclass(frozen=True, slots=True)
