@@ -1,6 +1,15 @@
 """The one base of every section of `smart.yaml`: unknown keys are errors and values never change."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+# Names of sources, recipes and collections are partition keys and parts of paths and of commands.
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
+    Field(description="1 to 64 letters, digits, `_` or `-`, the first a letter or digit."),
+]
 
 
 class Section(BaseModel):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
+from smart_assets.evaluation.rows import RowResult
 from smart_assets.store.hashing import file_sha256
 
 
@@ -64,7 +66,7 @@ def _evaluate(job: dict[str, Any], out: Path) -> None:
     out.mkdir(parents=True)
     rows = pq.read_table(job["rows"], columns=["id", "task"])
     results = [
-        {"id": row["id"], "task": row["task"], "loss_sum": 2.0, "tokens": 2, "bytes": 4, "exact_match": False}
+        asdict(RowResult(row["id"], row["task"], loss_sum=2.0, tokens=2, bytes=4, exact_match=False))
         for row in rows.to_pylist()
     ]
     metrics = [
@@ -73,7 +75,7 @@ def _evaluate(job: dict[str, Any], out: Path) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(results, ROWS_SCHEMA), out / "rows.parquet")
     pq.write_table(pa.Table.from_pylist(metrics, METRICS_SCHEMA), out / "metrics.parquet")
-    _write(out / "result.json", {"macro_means": {"response_loss": 1.0}})
+    _write(out / "result.json", {"macro_means": {"held_out": {"all": {"response_loss": 1.0}}}})
     _write(out / "timing.json", {"peak_memory_bytes": 4_000_000_000})
 
 

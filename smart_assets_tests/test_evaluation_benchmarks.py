@@ -1,8 +1,6 @@
 """Named lm-eval tasks, from YAMLs in a folder of the user's."""
 
-import importlib.util
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,10 @@ from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import load_language_model
 from smart_assets.evaluation.progress import RequestProgress
+from smart_assets.evaluation.record import SAMPLES_SCHEMA
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.training.formatting import Instance, format_example
 from smart_assets_tests.tiny_model import make_tiny_model
-
-BIG_BENCH_HARD = Path(__file__).parents[2] / "shared" / "data" / "bbh"
-
 
 CHOICE = {"output_type": "multiple_choice", "doc_to_choice": ["no", "yes"], "doc_to_target": "answer"}
 WRITTEN = {
@@ -94,7 +90,28 @@ def test_tasks_and_groups_by_name(folder: Path, tmp_path: Path) -> None:
     assert 0 < found["even_choice", "even_choice", "acc"]["value"] < 1
     assert found["even_choice", "even_choice", "acc"]["stderr"] > 0
     assert result["benchmarks"]["even_mean"].keys() == {"even_choice", "even_written"}
-    assert result["macro_means"] == {}
+    assert result["macro_means"].keys() == set(names)
+    means = result["macro_means"]["even_mean"]
+    assert means["all"]["exact_match"] == found["even_mean", "even_written", "exact_match"]["value"]  # not the group's
+    assert (means["seen"], means["unseen"]) == ({}, means["all"])
+
+
+def test_what_was_answered_is_kept_row_by_row(folder: Path, tmp_path: Path) -> None:
+    metrics, _ = run(make_job(folder, tmp_path / "out", tasks=["even"], limit=4))
+    samples = pq.read_table(tmp_path / "out" / "samples.parquet")
+    assert samples.schema == SAMPLES_SCHEMA
+    rows = samples.to_pylist()
+    assert [(row["benchmark"], row["task"], row["doc"]) for row in rows] == [
+        ("even", task, doc) for task in ("even_choice", "even_written") for doc in range(4)
+    ]
+    assert [row["target"] for row in rows] == ["yes", "no", "yes", "no"] * 2
+    for row in rows[:4]:
+        no, yes = (log_likelihood for log_likelihood, _ in json.loads(row["prediction"]))
+        assert json.loads(row["metrics"])["acc"] == float((yes > no) == (row["target"] == "yes"))
+    written = [json.loads(row["metrics"])["exact_match"] for row in rows[4:]]
+    assert written == [float(row["prediction"] == row["target"]) for row in rows[4:]]
+    [figure] = [one["value"] for one in metrics if one["metric"] == "exact_match"]
+    assert figure == sum(written) / 4
 
 
 def test_worked_examples_where_the_task_does_not_rule_them_out(folder: Path, tmp_path: Path) -> None:
@@ -139,31 +156,3 @@ def test_a_task_that_cannot_be_run(folder: Path, tmp_path: Path, name: str, reas
 def test_an_unknown_name_lists_names_like_it(folder: Path, name: str, near: str) -> None:
     with pytest.raises(EvaluationError, match=rf"evaluate.tasks '{name}': .* names like it: .*\b{near}\b"):
         find_benchmarks(Evaluate(tasks=["even_choice", name], include_path=str(folder / "tasks")))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not BIG_BENCH_HARD.is_dir(), reason="needs ../shared/data/bbh")
-def test_big_bench_hard_without_the_hub(folder: Path, tmp_path: Path) -> None:
-    """lm-eval's own YAMLs, with the place of their rows changed."""
-    stock = Path(lm_eval_folder()) / "tasks" / "bbh" / "zeroshot"
-    copy = tmp_path / "bbh"
-    shutil.copytree(stock, copy)
-    for path in copy.glob("[!_]*.yaml"):
-        rows = BIG_BENCH_HARD / f"{path.stem}.jsonl"
-        place = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {rows}}}}}\n"
-        lines = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith('"dataset_name"')]
-        path.write_text(place + "".join(lines))
-    names = ["bbh_zeroshot_navigate", "bbh_zeroshot_word_sorting"]
-    metrics, result = run(make_job(folder, tmp_path / "out", tasks=names, limit=3, include_path=str(copy)))
-    assert {one["task"] for one in metrics} == set(names)
-    assert {"exact_match,strict-match", "exact_match,flexible-extract"} <= {one["metric"] for one in metrics}
-    assert {one["rows"] for one in metrics} == {3}
-    recorded = result["benchmarks"]["bbh_zeroshot_navigate"]["bbh_zeroshot_navigate"]
-    assert recorded == {"version": 3.0, "num_fewshot": 0, "rows": 3, "higher_is_better": {"exact_match": True}}
-
-
-def lm_eval_folder() -> str:
-    found = importlib.util.find_spec("lm_eval")
-    assert found is not None
-    assert found.submodule_search_locations is not None
-    return found.submodule_search_locations[0]

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smart_assets.errors import EvaluationError
-from smart_assets.evaluation import language_model
-from smart_assets.evaluation.held_out import HeldOutRow, RowResult, prepare_rows, score_rows
+from smart_assets.evaluation import batches
+from smart_assets.evaluation.batches import BatchLimits, plan_batches
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel, load_language_model
 from smart_assets.evaluation.progress import RequestProgress
+from smart_assets.evaluation.rows import AskedRow, Benchmark, RowResult, prepare_rows
+from smart_assets.evaluation.scoring import score_rows
 from smart_assets.training.formatting import Instance, encode_example, format_example
 from smart_assets_tests.tiny_model import make_tiny_model
 
@@ -27,7 +31,7 @@ INSTANCES = [
 ]
 
 
-def load(folder: Path, prompt_format: str = "auto") -> LanguageModel:
+def load(folder: Path, prompt_format: str = "auto", batch_size: int | str = 4) -> LanguageModel:
     job = EvaluationJob.model_validate(
         {
             "model": folder,
@@ -36,7 +40,7 @@ def load(folder: Path, prompt_format: str = "auto") -> LanguageModel:
             "out": folder,
             "prompt_format": prompt_format,
             "precision": "float32",
-            "evaluate": {"batch_size": 4},
+            "evaluate": {"batch_size": batch_size},
         }
     )
     return load_language_model(job, RequestProgress(print), print)
@@ -48,11 +52,11 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return load(folder, "plain" if request.param.startswith("plain") else "auto")
 
 
-def tokens_of(model: LanguageModel, row: HeldOutRow) -> tuple[list[int], list[int]]:
+def tokens_of(model: LanguageModel, row: AskedRow) -> tuple[list[int], list[int]]:
     return encode_example(model.tokenizer, format_example(model.tokenizer, row.instance, model.prompt_format))
 
 
-def naive_result(model: LanguageModel, row: HeldOutRow) -> RowResult:
+def naive_result(model: LanguageModel, row: AskedRow) -> RowResult:
     context, continuation = tokens_of(model, row)
     with torch.no_grad():
         logits = model.lm.model(torch.tensor([context + continuation])).logits[0]
@@ -85,13 +89,15 @@ def assert_equal_results(found: list[RowResult], expected: list[RowResult]) -> N
 
 
 def test_scores_are_those_of_a_direct_computation(model: LanguageModel) -> None:
-    rows = prepare_rows(model, INSTANCES, None)
+    rows = prepare_rows(model, Benchmark("held_out", INSTANCES))
     assert len(rows.scored) == len(INSTANCES)
-    assert_equal_results(score_rows(model.lm, rows.scored), [naive_result(model, row) for row in rows.scored])
+    assert_equal_results(
+        score_rows(model.lm, rows.scored, "held_out"), [naive_result(model, row) for row in rows.scored]
+    )
 
 
 def test_lm_eval_splits_tokens_as_training_does(model: LanguageModel) -> None:
-    for row in prepare_rows(model, INSTANCES, None).scored:
+    for row in prepare_rows(model, Benchmark("held_out", INSTANCES)).scored:
         assert model.lm._encode_pair(row.example.context, row.example.continuation) == tokens_of(model, row)
 
 
@@ -105,7 +111,7 @@ def test_a_tokenizer_that_begins_texts_itself_is_asked_to_do_so_once(tmp_path: P
     number = model.tokenizer.convert_tokens_to_ids(begin)
     processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, number)])
     model.tokenizer.backend_tokenizer.post_processor = processor
-    for row in prepare_rows(model, INSTANCES[:2], None).scored:
+    for row in prepare_rows(model, Benchmark("held_out", INSTANCES[:2])).scored:
         context, continuation = model.lm._encode_pair(row.example.context, row.example.continuation)
         assert (context, continuation) == tokens_of(model, row)
         assert context[0] == number
@@ -114,15 +120,15 @@ def test_a_tokenizer_that_begins_texts_itself_is_asked_to_do_so_once(tmp_path: P
 
 def test_exact_match_is_what_greedy_decoding_writes(tmp_path: Path) -> None:
     model = load(make_tiny_model(tmp_path, chat=True))
-    rows = prepare_rows(model, [*INSTANCES[:6], INSTANCES[-2]], None).scored
+    rows = prepare_rows(model, Benchmark("held_out", [*INSTANCES[:6], INSTANCES[-2]])).scored
     learn(model, rows[:4])
-    results = score_rows(model.lm, rows)
+    results = score_rows(model.lm, rows, "held_out")
     assert [result.exact_match for result in results[:4]] == [True] * 4
     assert not all(result.exact_match for result in results)
     assert_equal_results(results, [naive_result(model, row) for row in rows])
 
 
-def learn(model: LanguageModel, rows: tuple[HeldOutRow, ...]) -> None:
+def learn(model: LanguageModel, rows: tuple[AskedRow, ...]) -> None:
     network = model.lm.model.train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     pairs = [tokens_of(model, row) for row in rows]
@@ -136,7 +142,7 @@ def learn(model: LanguageModel, rows: tuple[HeldOutRow, ...]) -> None:
 
 
 def test_the_first_rows_of_each_task_by_id_whatever_their_order(model: LanguageModel) -> None:
-    rows = prepare_rows(model, INSTANCES[::-1], 2).scored
+    rows = prepare_rows(model, Benchmark("held_out", INSTANCES[::-1], 2)).scored
     expected = sorted((instance.task, instance.id) for instance in INSTANCES)
     firsts = [pair for place, pair in enumerate(expected) if place < 2 or expected[place - 2][0] != pair[0]]
     assert [(row.instance.task, row.instance.id) for row in rows] == firsts
@@ -146,40 +152,38 @@ def test_what_the_window_does_not_hold_is_named(model: LanguageModel) -> None:
     window = model.lm.max_length
     long_prompt = Instance("0", "t", "good morning " * window, "Bonjour.", None)
     long_response = Instance("1", "t", "good morning", "Bonjour " * window, None)
-    rows = prepare_rows(model, [long_prompt, long_response], None)
+    rows = prepare_rows(model, Benchmark("held_out", [long_prompt, long_response]))
     assert [row.instance for row in rows.scored] == [long_prompt]
     assert [row.instance for row in rows.truncated] == [long_prompt]
     assert [row.instance for row in rows.not_scored] == [long_response]
-    [result] = score_rows(model.lm, rows.scored)
+    [result] = score_rows(model.lm, rows.scored, "held_out")
     assert result.loss_sum > 0
-    with pytest.raises(EvaluationError, match=r"none of the 1 held-out rows can be scored: the model reads 512 tokens"):
-        prepare_rows(model, [long_response], None)
+    with pytest.raises(
+        EvaluationError, match=r"none of the 1 rows of held_out can be scored: the model reads 512 tokens"
+    ):
+        prepare_rows(model, Benchmark("held_out", [long_response]))
 
 
 def test_no_rows_give_no_results(model: LanguageModel) -> None:
-    assert score_rows(model.lm, prepare_rows(model, [], None).scored) == []
+    assert score_rows(model.lm, prepare_rows(model, Benchmark("held_out", [])).scored, "held_out") == []
 
 
 def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     model = load(make_tiny_model(tmp_path, chat=True))
     torch.nn.init.constant_(model.lm.model.lm_head.weight, float("nan"))
     with pytest.raises(EvaluationError, match=r"row '00' of task '\.\./\.\./etc/passwd': the model's loss is nan"):
-        score_rows(model.lm, prepare_rows(model, INSTANCES[:1], None).scored)
+        score_rows(model.lm, prepare_rows(model, Benchmark("held_out", INSTANCES[:1])).scored, "held_out")
 
 
-def test_long_rows_go_in_smaller_batches_with_the_same_results(
-    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = prepare_rows(model, INSTANCES, None).scored
-    at_once = score_rows(model.lm, rows)
-    sizes: list[int] = []
-    call = model.lm._model_call
-    monkeypatch.setattr(
-        model.lm, "_model_call", lambda inps, *rest, **named: sizes.append(len(inps)) or call(inps, *rest, **named)
-    )
+def test_long_rows_go_in_smaller_batches_with_the_same_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(make_tiny_model(tmp_path, chat=True))
+    rows = prepare_rows(model, Benchmark("held_out", INSTANCES)).scored
+    at_once = score_rows(model.lm, rows, "held_out")
     median = sorted(row.context_tokens + row.tokens for row in rows)[len(rows) // 2]
-    monkeypatch.setattr(language_model, "MOST_LOGITS", 2 * median * model.lm.vocab_size)
-    in_parts = score_rows(model.lm, rows)
+    monkeypatch.setattr(batches, "MOST_LOGITS", 2 * median * model.lm.vocab_size)
+    model = load(tmp_path)
+    sizes = watch_batches(model, monkeypatch)
+    in_parts = score_rows(model.lm, rows, "held_out")
     assert min(sizes) == 1
     assert max(sizes) > 1
     assert [result.id for result in in_parts] == [result.id for result in at_once]
@@ -188,9 +192,47 @@ def test_long_rows_go_in_smaller_batches_with_the_same_results(
         assert part.exact_match == whole.exact_match
 
 
-def test_a_batch_holds_a_bounded_number_of_logits() -> None:
-    lengths = [8192, 10, 500, 8192, 3]
-    groups = language_model.batches_by_length(lengths, 16, 49_152)
-    assert sorted(place for _, places in groups for place in places) == [0, 1, 2, 3, 4]
-    for size, places in groups:
-        assert size == 1 or all(size * lengths[place] * 49_152 <= language_model.MOST_LOGITS for place in places)
+def watch_batches(model: LanguageModel, monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[int]:
+    """The rows of each call of the model; more than `most` at once run out of memory."""
+    sizes: list[int] = []
+    call = model.lm._model_call
+
+    def watched(inps: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
+        sizes.append(len(inps))
+        if most is not None and len(inps) > most:
+            raise torch.OutOfMemoryError
+        return call(inps, *rest, **named)
+
+    monkeypatch.setattr(model.lm, "_model_call", watched)
+    return sizes
+
+
+def test_where_memory_does_not_suffice_batches_are_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(make_tiny_model(tmp_path, chat=True), batch_size="auto")
+    rows = prepare_rows(model, Benchmark("held_out", INSTANCES)).scored
+    expected = score_rows(model.lm, rows, "held_out")
+    sizes = watch_batches(model, monkeypatch, most=5)
+    assert_equal_results(score_rows(model.lm, rows, "held_out"), expected)
+    failed = [size for size in sizes if size > 5]
+    assert failed == [20, 10]  # of the 21 rows two are the same to the model
+    assert max(sizes[len(failed) :]) <= 5
+
+
+def test_one_row_that_memory_does_not_hold_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(make_tiny_model(tmp_path, chat=True))
+    rows = prepare_rows(model, Benchmark("held_out", INSTANCES)).scored
+    sizes = watch_batches(model, monkeypatch, most=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        score_rows(model.lm, rows, "held_out")
+    assert sizes == [4, 2, 1]
+
+
+@given(st.lists(st.integers(1, 9000), max_size=60), st.integers(1, 40), st.integers(1, 2**29))
+def test_a_batch_holds_a_bounded_number_of_logits(lengths: list[int], most: int, logits: int) -> None:
+    found = plan_batches(lengths, BatchLimits(most, logits), 49_152)
+    assert sorted(place for batch in found for place in batch) == list(range(len(lengths)))
+    assert [lengths[place] for batch in found for place in batch] == sorted(lengths, reverse=True)
+    for batch in found:
+        longest = max(lengths[place] for place in batch)
+        assert 1 <= len(batch) <= most
+        assert len(batch) == 1 or len(batch) * longest * 49_152 <= logits

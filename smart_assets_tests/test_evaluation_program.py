@@ -21,7 +21,7 @@ from smart_assets.training.formatting import INSTANCE_COLUMNS
 from smart_assets_tests.tiny_model import make_tiny_model
 
 TASKS = ["<script>|..", "plain words"]
-RECORDED = ["metrics.parquet", "result.json", "rows.parquet"]
+RECORDED = ["metrics.parquet", "result.json", "rows.parquet", "samples.parquet"]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,9 @@ def test_the_program_from_job_to_folder(folder: Path, tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert (done.returncode, done.stdout) == (0, "")
-    first, *means = done.stderr.splitlines()
-    assert first.startswith("6 held-out rows (0 of them")
+    batches, first, *means = done.stderr.splitlines()
+    assert batches.startswith("batches of at most 64 rows and 268,435,456 logits")
+    assert first.startswith("held_out: 6 rows (0 of them")
     assert len(means) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.json", "out"]
     metrics = pq.read_table(tmp_path / "out" / "metrics.parquet")
@@ -83,8 +84,8 @@ def test_the_program_from_job_to_folder(folder: Path, tmp_path: Path) -> None:
     assert set(metrics["benchmark"].to_pylist()) == {"held_out"}
     assert metrics.num_rows == 2 * 3
     result = read_json(tmp_path / "out" / "result.json")
-    assert result["tasks"] == dict.fromkeys(TASKS, 3)
-    assert result["macro_means"]["response_loss"] > 0
+    assert result["tasks"] == {"held_out": dict.fromkeys(TASKS, 3)}
+    assert result["macro_means"]["held_out"]["all"]["response_loss"] > 0
     assert (result["precision"], result["device"], result["prompt_format"]) == ("float32", "cpu", "chat")
     assert str(folder) not in json.dumps(result)
     assert read_json(tmp_path / "out" / "timing.json")["peak_memory_bytes"] > 0
@@ -168,7 +169,11 @@ def test_what_cannot_be_evaluated(
         pytest.param({"adapter": "x"}, "an adapter needs the base_model", id="adapter on a checkpoint"),
         pytest.param({"rows": None}, "evaluate.held_out needs rows", id="held-out without rows"),
         pytest.param({"evaluate": {"held_out": False}}, "nothing to evaluate", id="nothing to evaluate"),
-        pytest.param({"evaluate": {"batch_size": 0}}, "evaluate.batch_size: .* greater than or equal to 1", id="batch"),
+        pytest.param(
+            {"evaluate": {"batch_size": 0}},
+            r"evaluate\.batch_size: .*greater than or equal to 1, and `auto`",
+            id="batch",
+        ),
         pytest.param({"evaluate": {"limit": 0}}, "evaluate.limit: .* greater than or equal to 1", id="limit"),
         pytest.param({"evaluate": {"tasks": ["t", "u", "t"]}}, r"evaluate: .* more than once: t$", id="task twice"),
         pytest.param({"evaluate": {"tasks": [""]}}, r"evaluate.tasks.0: .* at least 1 character", id="empty task name"),

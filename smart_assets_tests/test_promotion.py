@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from smart_assets.cli.models import show_models
 from smart_assets.defs.promotion import build_promotion_sensor
 from smart_assets.errors import SettingsError, SmartError, StoreError, UpstreamMissingError
-from smart_assets.evaluation.held_out import RowResult
-from smart_assets.evaluation.metrics import Metric, held_out_metrics
-from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
+from smart_assets.evaluation.metrics import Metric, row_metrics
+from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_results
+from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.promotion import (
     Promoted,
     history,
@@ -89,10 +89,19 @@ def train(project: Project, content: str, partition: str = "10|smart", later: in
     return put(project, artifact, partition, summary={"seeds": {"3": {}, "1": {}}}, made={"at": at})
 
 
-def measurement(losses: Mapping[str, float], tokens: int = 4, more: Sequence[Metric] = ()) -> dict[str, Any]:
-    """The files of one evaluated model: row id -> nats a token, and metrics of benchmarks."""
-    results = [RowResult(id_, ROWS[id_], loss * tokens, tokens, 8, loss < 1) for id_, loss in losses.items()]
-    metrics = [asdict(metric) for metric in (*held_out_metrics(results), *more)]
+def measurement(
+    losses: Mapping[str, float],
+    tokens: int = 4,
+    more: Sequence[Metric] = (),
+    collection: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """The files of one evaluated model: row id -> nats a token (held out, and of a collection); benchmarks' metrics."""
+    results = [
+        RowResult(id_, ROWS[id_], loss * tokens, tokens, 8, loss < 1, benchmark)
+        for benchmark, rows in (("held_out", losses), ("c", collection or {}))
+        for id_, loss in rows.items()
+    ]
+    metrics = [asdict(metric) for metric in (*row_metrics(results), *more)]
     benchmarks = {metric.benchmark: {task: {} for task in TASKS} for metric in more}
     return {
         "rows.parquet": pa.Table.from_pylist([asdict(result) for result in results], ROWS_SCHEMA),
@@ -398,6 +407,34 @@ def test_a_benchmark_counts_its_tasks_and_not_their_means(
     decision = consider(project)
     assert decision.promoted is promoted
     assert re.search(sentence, decision.sentence), decision.sentence
+
+
+@pytest.mark.parametrize(("held_out", "collection", "promoted"), [(0.5, -0.5, True), (-0.5, 0.5, False)])
+def test_a_collection_counts_by_its_own_rows(
+    tmp_path: Path, held_out: float, collection: float, promoted: bool
+) -> None:
+    collections = {"c": {"path": "c"}}
+    changes = {"promotion": RULE | {"benchmark": "c"}, "evaluate": {"collections": collections}}
+    project = write_project(tmp_path, changes=changes)
+    evaluate(project, train(project, "old"), [measurement(losses(), collection=losses())])
+    consider(project)
+    candidate = measurement(losses(held_out), collection=losses(collection))
+    evaluate(project, train(project, "new"), [candidate])
+    decision = consider(project)
+    assert decision.promoted is promoted
+    assert f"response loss on c differs by {collection:+.4g}" in decision.sentence
+    assert "6 tasks and 24 rows" in decision.sentence
+
+
+def test_rows_recorded_before_there_were_benchmarks_are_held_out(tmp_path: Path) -> None:
+    table = measurement(losses())["rows.parquet"]
+    pq.write_table(table, tmp_path / "rows.parquet")
+    expected = read_results(tmp_path, "held_out")
+    new = ["benchmark", "rouge_l", "prediction", "choice_correct"]
+    pq.write_table(table.drop_columns(new), tmp_path / "rows.parquet")
+    assert len(expected) == len(ROWS)
+    assert read_results(tmp_path, "held_out") == expected
+    assert read_results(tmp_path, "c") == []
 
 
 @pytest.mark.parametrize(("shift", "promoted"), [(None, True), (-0.5, False), (0.0, True), (0.5, True)])

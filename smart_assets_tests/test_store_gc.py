@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from smart_assets.cli.care import collect_garbage, verify_store
 from smart_assets.errors import StoreError
+from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.lineage.gc import find_garbage, remove_garbage
 from smart_assets.store import Manifest, Store
 from smart_assets.store.settings import Retention
@@ -236,6 +237,16 @@ def test_drafts_of_dead_runs_go_and_of_living_ones_stay(tmp_path: Path) -> None:
         assert collect(store) == ["drafts: a killed run left it"] * 2
         assert (living / "alive").exists()
     assert list(store.drafts.folder.iterdir()) == []
+
+
+def test_answers_of_models_that_nobody_evaluates_go(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    for name in ("old", "in_use"):
+        AnswerCache(store.cache_folder("evaluation") / f"{name}.sqlite", print).close()
+    grow_older(store, 40)
+    AnswerCache(store.cache_folder("evaluation") / "in_use.sqlite", print).close()
+    assert collect(store) == ["evaluation: nothing came back to it"]
+    assert [path.name for path in store.cache_folder("evaluation").iterdir()] == ["in_use.sqlite"]
 
 
 def test_vectors_that_nobody_came_for_go(tmp_path: Path) -> None:

@@ -18,10 +18,13 @@ def _work(job: EvaluationJob, log: Log) -> None:
 
 
 def _needs_no_hub(job: EvaluationJob) -> bool:
-    """A local model and no lm-eval task: these may name datasets on the hub, even those of a local folder."""
+    """A local model, local collections, and local rows of every lm-eval task: others may name datasets on the hub."""
     base = job.base_model
-    local = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
-    return local and not job.evaluate.tasks
+    model = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
+    collections = all(
+        one.kind == "folder" or Path(one.path).expanduser().is_dir() for one in job.evaluate.collections.values()
+    )
+    return model and collections and set(job.evaluate.tasks) <= job.evaluate.local_data.keys()
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 lm-eval's own index takes 12 to 16 s to read, a folder of a few YAMLs no time: the former is read only when a name is
 not in the latter. Most of lm-eval's tasks fetch their rows from the Hugging Face hub; a copy of their YAML that names
-local files (`dataset_path: json`, `dataset_kwargs: {data_files: ...}`) needs no network.
+local files (`dataset_path: json`, `dataset_kwargs: {data_files: ...}`) needs no network; see `local_data`.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Real
@@ -29,10 +30,24 @@ _TASK_ERRORS = (OSError, ValueError, TypeError, LookupError, ImportError, Assert
 
 
 @dataclass(frozen=True, slots=True)
+class DocResult:
+    """What a model did on one row of an lm-eval task."""
+
+    benchmark: str
+    task: str
+    doc: int  # the row's index in its dataset
+    filter: str  # how lm-eval read the answer; `none` goes without saying
+    target: str  # text, or JSON of what is not text
+    prediction: str  # the answer as lm-eval read it; text, or JSON: of choices their log-likelihoods
+    metrics: str  # JSON: metric -> value
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkResult:
     """What lm-eval found on one task or group."""
 
     metrics: tuple[Metric, ...]
+    docs: tuple[DocResult, ...]
     tasks: dict[str, dict[str, Any]]  # of each lm-eval task: version, num_fewshot, higher_is_better by metric, rows
 
 
@@ -77,7 +92,7 @@ def run_benchmark(name: str, index: "TaskManager", model: LanguageModel, job: Ev
             task_dict=loaded,
             limit=job.evaluate.limit,
             bootstrap_iters=_BOOTSTRAP_DRAWS,
-            log_samples=False,
+            log_samples=True,
             apply_chat_template=model.prompt_format == "chat",
             fewshot_as_multiturn=model.prompt_format == "chat",
         )
@@ -110,7 +125,27 @@ def _benchmark_result(name: str, results: Mapping[str, Any]) -> BenchmarkResult:
         }
         for task, count in results["n-samples"].items()
     }
-    return BenchmarkResult(tuple(metrics), tasks)
+    return BenchmarkResult(tuple(metrics), tuple(_docs(name, results["samples"])), tasks)
+
+
+def _docs(benchmark: str, samples: Mapping[str, Any]) -> Iterator[DocResult]:
+    for task, of_task in samples.items():
+        for sample in of_task:
+            answers = sample["filtered_resps"]
+            metrics = {name: sample[name] for name in sample["metrics"]}
+            yield DocResult(
+                benchmark=benchmark,
+                task=task,
+                doc=int(sample["doc_id"]),
+                filter=sample["filter"],
+                target=_as_text(sample["target"]),
+                prediction=_as_text(answers[0] if len(answers) == 1 else answers),
+                metrics=json.dumps(metrics, sort_keys=True, ensure_ascii=False, default=str),
+            )
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _metrics(benchmark: str, task: str, figures: Mapping[str, Any]) -> Sequence[Metric]:

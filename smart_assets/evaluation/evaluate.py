@@ -1,32 +1,45 @@
-"""One evaluation from job to folder: the model is loaded once, asked the held-out rows, then each named benchmark.
+"""One evaluation from job to folder: the model is loaded once, asked the rows, then each named benchmark.
 
-The folder holds `metrics.parquet` (one figure a row), `rows.parquet` (the held-out rows one by one), `result.json`
-(what was measured: equal jobs give equal bytes on a CPU) and `timing.json` (how long it took, and where).
+The folder holds `metrics.parquet` (one figure a row), `rows.parquet` (the rows of the sources and the collections one
+by one), `samples.parquet` (those of lm-eval's benchmarks), `result.json` (what was measured: equal jobs give equal
+bytes on a CPU) and `timing.json` (how long it took, and where).
 """
 
 import logging
+import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.benchmarks import BenchmarkResult, find_benchmarks, run_benchmark
-from smart_assets.evaluation.held_out import HeldOutRows, prepare_rows, score_rows
+from smart_assets.evaluation.generation import write_answers
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel, load_language_model
-from smart_assets.evaluation.metrics import HELD_OUT, held_out_metrics, macro_means
+from smart_assets.evaluation.local_data import index_of_local
+from smart_assets.evaluation.metrics import MacroMeans
 from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.record import Outcome, write_record
+from smart_assets.evaluation.rows import AskedRows, Benchmark, RowResult, prepare_rows
+from smart_assets.evaluation.scoring import score_rows
+from smart_assets.evaluation.settings import HELD_OUT
+from smart_assets.evaluation.task_collections import read_collections
 from smart_assets.training.formatting import load_instances
 from smart_assets.training.program import Log, written_beside
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
 
 
 def evaluate(job: EvaluationJob, log: Log) -> None:
     """Evaluate as the job says, and make its folder `out` when all is done.
 
     Raises:
-        EvaluationError: `out` exists, a benchmark is unknown or cannot be run, no held-out row can be scored, a loss is
-            not finite, or the GPU's memory does not suffice.
+        EvaluationError: `out` exists, a benchmark is unknown or cannot be run, no row of a benchmark can be scored, a
+            loss is not finite, or the GPU's memory does not suffice.
+        SourceError: a collection cannot be read.
         TrainingError: the model or the rows cannot be read.
     """
     from transformers import set_seed
@@ -35,34 +48,65 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
         raise EvaluationError(f"{job.out}: exists already; name a folder that does not, or remove it first")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     started = time.monotonic()
-    instances = load_instances(job.rows) if job.evaluate.held_out and job.rows else []
-    index = find_benchmarks(job.evaluate)  # before the model is loaded: a misspelt name shows at once
-    set_seed(job.seed)
-    with written_beside(job.out) as draft, _memory_advice(job):
-        progress = RequestProgress(log)
-        model = load_language_model(job, progress, log)
-        ready = time.monotonic()
-        rows = prepare_rows(model, instances, job.evaluate.max_rows_per_task)
-        log(_summary(rows, model, job))
-        progress.benchmark = HELD_OUT
-        results = score_rows(model.lm, rows.scored)
-        metrics = held_out_metrics(results)
-        for name, mean in macro_means(metrics).items():
-            log(f"{HELD_OUT}: {name} {mean:.4f}, the mean over tasks")
-        scored = time.monotonic()
-        benchmarks: dict[str, BenchmarkResult] = {}
-        for name in job.evaluate.tasks:
-            progress.benchmark = name
-            benchmarks[name] = run_benchmark(name, index, model, job)
-        seconds = {"load": ready - started, "held_out": scored - ready, "benchmarks": time.monotonic() - scored}
-        write_record(draft, job, model, Outcome(rows, results, metrics, benchmarks, seconds))
+    settings = job.evaluate
+    instances = load_instances(job.rows) if settings.held_out and job.rows else []
+    collections = read_collections(settings, log)  # before the model is loaded, as what follows:
+    with tempfile.TemporaryDirectory() as scratch:
+        indices = _indices(job, Path(scratch))  # a misspelt name shows at once
+        set_seed(job.seed)
+        with written_beside(job.out) as draft, _memory_advice(job):
+            progress = RequestProgress(log)
+            model = load_language_model(job, progress, log)
+            with closing(model.answers):
+                ready = time.monotonic()
+                asked = [Benchmark(HELD_OUT, instances, settings.max_rows_per_task)] if settings.held_out else []
+                asked += [collection.benchmark for collection in collections]
+                rows = {one.name: prepare_rows(model, one) for one in asked}
+                results = [result for name in rows for result in _ask(name, rows[name], model, job, progress)]
+                scored = time.monotonic()
+                benchmarks: dict[str, BenchmarkResult] = {}
+                for name, index in indices.items():
+                    progress.benchmark = name
+                    benchmarks[name] = run_benchmark(name, index, model, job)
+            seconds = {"load": ready - started, "rows": scored - ready, "benchmarks": time.monotonic() - scored}
+            records = {collection.benchmark.name: collection.record for collection in collections}
+            outcome = Outcome(rows, results, records, benchmarks, seconds)
+            _tell(outcome.macro_means(settings.unseen_tasks), log)
+            write_record(draft, job, model, outcome)
 
 
-def _summary(rows: HeldOutRows, model: LanguageModel, job: EvaluationJob) -> str:
-    return (
-        f"{len(rows.scored)} held-out rows ({len(rows.truncated)} of them with the start of the context cut off), "
+def _indices(job: EvaluationJob, scratch: Path) -> Mapping[str, "TaskManager"]:
+    """Where each named benchmark is found, in their order."""
+    settings = job.evaluate
+    index = find_benchmarks(settings)
+    found = dict.fromkeys(settings.tasks, index)
+    for number, (name, folder) in enumerate(settings.local_data.items()):
+        place = scratch / str(number)
+        place.mkdir()
+        found[name] = index_of_local(name, Path(folder).expanduser(), index, place)
+    return found
+
+
+def _ask(
+    name: str, rows: AskedRows, model: LanguageModel, job: EvaluationJob, progress: RequestProgress
+) -> list[RowResult]:
+    progress.benchmark = name
+    progress.tell(
+        f"{name}: {len(rows.scored)} rows ({len(rows.truncated)} of them with the start of the context cut off), "
         f"{len(rows.not_scored)} do not fit the model; {model.prompt_format} prompts, {model.precision} on {job.device}"
     )
+    results = score_rows(model.lm, rows.scored, name)
+    return write_answers(model.lm, rows.scored, results, job.evaluate.generate)
+
+
+def _tell(means: MacroMeans, log: Log) -> None:
+    for benchmark, groups in means.items():
+        for name, mean in groups["all"].items():
+            parts = [f"{group} {groups[group][name]:.4f}" for group in ("seen", "unseen") if name in groups[group]]
+            log(
+                f"{benchmark}: {name} {mean:.4f}, the mean over tasks"
+                + (f" ({', '.join(parts)})" if len(parts) > 1 else "")
+            )
 
 
 @contextmanager
@@ -73,6 +117,6 @@ def _memory_advice(job: EvaluationJob) -> Generator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise EvaluationError(
-            f"{job.device}: its memory does not suffice for rows in batches of {job.evaluate.batch_size}; "
-            "lower evaluate.batch_size"
+            f"{job.device}: its memory does not suffice for the model and one row at a time; set finetune.max_length "
+            "to cut contexts shorter, or take a smaller model or another device"
         ) from error

@@ -24,6 +24,9 @@ class EvaluationJob(JobFile):
     adapter: Path | None = Field(default=None, description="Folder of a LoRA adapter to put on the base model.")
     trust_remote_code: bool = Field(default=False, description="Run the Python code that comes with the model.")
     model_cache: Path = Field(description="Folder for converted base models; may be shared and may be removed.")
+    cache: Path | None = Field(
+        default=None, description="Folder in which the model's answers are remembered; may be shared and be removed."
+    )
     rows: Path | None = Field(
         default=None, description="Parquet file of held-out instances: id, task, prompt, response, messages (or null)."
     )
@@ -48,8 +51,8 @@ class EvaluationJob(JobFile):
             raise ValueError("an adapter needs the base_model it was trained on")
         if self.evaluate.held_out and self.rows is None:
             raise ValueError("evaluate.held_out needs rows; give them or set it to false")
-        if not self.evaluate.held_out and not self.evaluate.tasks:
-            raise ValueError("nothing to evaluate: set evaluate.held_out or name evaluate.tasks")
+        if not (self.evaluate.held_out or self.evaluate.tasks or self.evaluate.collections):
+            raise ValueError("nothing to evaluate: set evaluate.held_out, or name evaluate.tasks or collections")
         return self
 
     @property

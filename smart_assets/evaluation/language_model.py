@@ -6,26 +6,24 @@ moved the mean response loss by 0.004 nats, autocast over float32 weights took a
 probabilities are float32 either way.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.answer_cache import AnswerCache
+from smart_assets.evaluation.asking import Batcher, reporting_lm
+from smart_assets.evaluation.batches import batch_limits
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.progress import RequestProgress
-from smart_assets.store.hashing import file_sha256
+from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.training.base_model import resolve_base_model
-from smart_assets.training.devices import ComputePrecision, compute_precision
+from smart_assets.training.devices import ComputePrecision, compute_precision, hardware_name
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
 from smart_assets.training.program import Log
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-MOST_LOGITS = 2**28
-"""Logits of one batch: 1 GiB in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class LanguageModel:
     prompt_format: Literal["chat", "plain"]
     precision: ComputePrecision
     record: dict[str, str | None]  # reference and revision of the base model, sha256 of weights and adapter
+    answers: AnswerCache
 
 
 def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log) -> LanguageModel:
@@ -58,30 +57,38 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
     if job.adapter is not None:
         model, record["adapter_sha256"] = _with_adapter(model, job.adapter)
     chat = job.prompt_format == "chat" or (job.prompt_format == "auto" and bool(tokenizer.chat_template))
-    lm = _reporting_lm(progress)(
-        pretrained=model.to(job.device),
+    model = model.to(job.device)
+    limits = batch_limits(job.evaluate.batch_size, job.device)
+    log(f"batches of at most {limits.rows} rows and {limits.logits:,} logits (batch_size: {job.evaluate.batch_size})")
+    identity = {**record, "precision": precision, "max_length": job.max_length, "device": hardware_name(job.device)}
+    answers = AnswerCache(_answers_file(job, weights.path, identity), log)
+    lm = reporting_lm(Batcher(limits, answers, progress))(
+        pretrained=model,
         tokenizer=tokenizer,
-        batch_size=job.evaluate.batch_size,
+        batch_size=limits.rows,
         max_length=job.max_length,
         softmax_dtype="float32",
         # A chat template writes every special token itself; a plain prompt begins as the tokenizer begins any text.
         add_bos_token=False if chat else None,
     )
-    return LanguageModel(lm, tokenizer, "chat" if chat else "plain", precision, record)
+    return LanguageModel(lm, tokenizer, "chat" if chat else "plain", precision, record, answers)
 
 
-def batches_by_length(lengths: Sequence[int], most: int, vocabulary: int) -> list[tuple[int, list[int]]]:
-    """Group rows of those token counts by how many of them go at once, the longest first.
+def _answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | int | None]) -> Path | None:
+    """Where the model's answers are kept: a name of all that decides them, its code and libraries included."""
+    if job.cache is None:
+        return None
+    import lm_eval
+    import torch
+    import transformers
 
-    lm-eval keeps the logits of all tokens of a batch: 16 rows of 8,192 tokens are 13 GB of them in bfloat16, and as
-    much again twice over in the softmax. So a batch holds at most `MOST_LOGITS`, and one row at least; sizes are powers
-    of two or `most`, so that there are few groups.
-    """
-    groups: dict[int, list[int]] = {}
-    for place, length in enumerate(lengths):
-        fits = max(1, MOST_LOGITS // (max(1, length) * vocabulary))
-        groups.setdefault(most if fits >= most else 1 << (fits.bit_length() - 1), []).append(place)
-    return sorted(groups.items())
+    small = [path for path in sorted(weights.iterdir()) if path.is_file() and path.suffix != ".safetensors"]
+    if job.adapter is not None:
+        small.append(job.adapter / "adapter_config.json")
+    files = [(path.name, file_sha256(path)) for path in small if path.is_file()]
+    packages = [lm_eval.__version__, torch.__version__, transformers.__version__]
+    unnamed = {name: value for name, value in identity.items() if name not in ("reference", "revision")}
+    return job.cache / f"{json_version([unnamed, files, packages, job.prompt_format])}.sqlite"
 
 
 def _with_adapter(model: Any, folder: Path) -> tuple[Any, str]:
@@ -97,45 +104,3 @@ def _with_adapter(model: Any, folder: Path) -> tuple[Any, str]:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise EvaluationError(f"adapter {folder}: does not fit its base model: {reason}") from error
-
-
-def _reporting_lm(progress: RequestProgress) -> Any:
-    """lm-eval's class for transformers models, telling its progress in lines instead of bars."""
-    from lm_eval.models.huggingface import HFLM
-
-    base: Any = HFLM  # its decorator hides its type
-
-    class ReportingLM(base):
-        def loglikelihood(self, requests: Any, **_: Any) -> Any:
-            progress.begin(len(requests))
-            return super().loglikelihood(requests, disable_tqdm=True)
-
-        def loglikelihood_rolling(self, requests: Any, **_: Any) -> Any:
-            progress.begin(len(requests))
-            return super().loglikelihood_rolling(requests, disable_tqdm=True)
-
-        def generate_until(self, requests: Any, **_: Any) -> Any:
-            progress.begin(len(requests))
-            return super().generate_until(requests, disable_tqdm=True)
-
-        def _loglikelihood_tokens(self, requests: Any, *arguments: Any, **options: Any) -> Any:
-            lengths = [min(len(context) + len(response), self.max_length) for _, context, response in requests]
-            answers: dict[int, Any] = {}
-            for size, places in batches_by_length(lengths, int(self.batch_size_per_gpu), int(self.vocab_size)):
-                most, self.batch_size_per_gpu = self.batch_size_per_gpu, size
-                found = super()._loglikelihood_tokens([requests[place] for place in places], *arguments, **options)
-                self.batch_size_per_gpu = most
-                answers.update(zip(places, found, strict=True))
-            return [answers[place] for place in range(len(requests))]
-
-        def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
-            logits = super()._model_call(inps, attn_mask, labels)
-            progress.advance(len(inps))
-            return logits
-
-        def _model_generate(self, context: Any, max_length: int, stop: list[str], **generation: Any) -> Any:
-            tokens = super()._model_generate(context, max_length, stop, **generation)
-            progress.advance(len(context))
-            return tokens
-
-    return ReportingLM

@@ -4,7 +4,7 @@ Losses are ratios of sums, so that within a task each token (or byte) counts the
 that each task counts the same whatever its size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
@@ -12,14 +12,16 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.evaluation.held_out import RowResult
+from smart_assets.evaluation.rows import RowResult
+from smart_assets.evaluation.settings import HELD_OUT
 
-HELD_OUT = "held_out"
+MacroMeans = dict[str, dict[str, dict[str, float]]]
+"""Benchmark -> `all`, `seen` and `unseen` tasks -> metric -> mean; a group without tasks has no metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure about one task: of the collection where `benchmark` is `held_out`, else of lm-eval."""
+    """One figure about one task: of the sources where `benchmark` is `held_out`, of a collection, or of lm-eval."""
 
     task: str
     benchmark: str
@@ -29,35 +31,76 @@ class Metric:
     rows: int
 
 
-def held_out_metrics(results: Sequence[RowResult]) -> list[Metric]:
-    """Three metrics for each task, by task name.
+def row_metrics(results: Sequence[RowResult]) -> list[Metric]:
+    """Metrics for each task, by benchmark and task name.
 
     `response_loss` (nats a token of the response and its end) and `response_loss_per_byte` (nats a UTF-8 byte of the
-    response; comparable between tokenizers), both in [0, inf), and `exact_match`, the share of rows in [0, 1].
+    response; comparable between tokenizers), both in [0, inf); `exact_match`, the share of rows in [0, 1]; where the
+    task's responses were ranked `accuracy`, likewise; where answers were written `rouge_l`, their mean in [0, 1].
     """
-    ordered = sorted(results, key=lambda row: row.task)
+    ordered = sorted(results, key=lambda row: (row.benchmark, row.task))
     return [
         metric
-        for task, rows in groupby(ordered, key=lambda row: row.task)
-        for metric in _task_metrics(task, list(rows))
+        for (benchmark, task), rows in groupby(ordered, key=lambda row: (row.benchmark, row.task))
+        for metric in _task_metrics(task, benchmark, list(rows))
     ]
 
 
-def macro_means(metrics: Sequence[Metric]) -> dict[str, float]:
-    """The plain mean over tasks of each held-out metric."""
-    held_out = [metric for metric in metrics if metric.benchmark == HELD_OUT]
-    names = sorted({metric.metric for metric in held_out})
-    return {name: fmean(metric.value for metric in held_out if metric.metric == name) for name in names}
+def macro_means(
+    metrics: Sequence[Metric], unseen: Collection[str], groups: Mapping[str, Collection[str]] | None = None
+) -> MacroMeans:
+    """The plain mean over tasks of each metric, for each benchmark: over all tasks, over seen and over unseen ones.
+
+    Args:
+        metrics: of any benchmarks.
+        unseen: the tasks of the sources that no row was selected from. Of other benchmarks no row ever is.
+        groups: for an lm-eval benchmark its single tasks; figures of groups are means of others, and left out.
+    """
+    singles = groups or {}
+    found: MacroMeans = {}
+    for benchmark in sorted({metric.benchmark for metric in metrics}):
+        of_tasks = [
+            metric
+            for metric in metrics
+            if metric.benchmark == benchmark and metric.task in singles.get(benchmark, [metric.task])
+        ]
+        is_unseen = [benchmark != HELD_OUT or metric.task in unseen for metric in of_tasks]
+        found[benchmark] = {
+            "all": _means(of_tasks),
+            "seen": _means([metric for metric, new in zip(of_tasks, is_unseen, strict=True) if not new]),
+            "unseen": _means([metric for metric, new in zip(of_tasks, is_unseen, strict=True) if new]),
+        }
+    return found
 
 
-def _task_metrics(task: str, rows: Sequence[RowResult]) -> list[Metric]:
+def _means(metrics: Sequence[Metric]) -> dict[str, float]:
+    names = sorted({metric.metric for metric in metrics})
+    return {name: fmean(metric.value for metric in metrics if metric.metric == name) for name in names}
+
+
+def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[Metric]:
     losses = np.array([row.loss_sum for row in rows])
-    figures = {
-        "response_loss": ratio(losses, np.array([row.tokens for row in rows])),
-        "response_loss_per_byte": ratio(losses, np.array([row.bytes for row in rows])),
-        "exact_match": ratio(np.array([float(row.exact_match) for row in rows]), np.ones(len(rows))),
+    metrics = [
+        _metric(task, benchmark, "response_loss", losses, np.array([row.tokens for row in rows])),
+        _metric(task, benchmark, "response_loss_per_byte", losses, np.array([row.bytes for row in rows])),
+    ]
+    shares = {
+        "exact_match": [float(row.exact_match) for row in rows],
+        "accuracy": [float(row.choice_correct) for row in rows if row.choice_correct is not None],
+        "rouge_l": [row.rouge_l for row in rows if row.rouge_l is not None],
     }
-    return [Metric(task, HELD_OUT, name, value, stderr, len(rows)) for name, (value, stderr) in figures.items()]
+    return metrics + [
+        _metric(task, benchmark, name, np.array(values), np.ones(len(values)))
+        for name, values in shares.items()
+        if values
+    ]
+
+
+def _metric(
+    task: str, benchmark: str, name: str, numerators: NDArray[np.float64], denominators: NDArray[np.float64]
+) -> Metric:
+    value, stderr = ratio(numerators, denominators)
+    return Metric(task, benchmark, name, value, stderr, len(numerators))
 
 
 def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> tuple[float, float | None]:

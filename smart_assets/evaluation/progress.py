@@ -8,13 +8,13 @@ class RequestProgress:
 
     def __init__(self, log: Log) -> None:
         self.benchmark = ""
-        self._log = log
+        self.tell = log
         self.begin(0)
 
     def begin(self, total: int) -> None:
         """Start to count towards `total` requests."""
         self._total, self._answered = total, 0
-        self._progress = Progress(self.benchmark, self._log, "requests")
+        self._progress = Progress(self.benchmark, self.tell, "requests")
 
     def advance(self, requests: int) -> None:
         """Count so many more as answered. The longest come first, so the time left is told too high, if anything."""

@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.evaluation.benchmarks import BenchmarkResult
-from smart_assets.evaluation.held_out import HeldOutRow, HeldOutRows, RowResult
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.evaluation.metrics import Metric, macro_means
+from smart_assets.evaluation.metrics import MacroMeans, Metric, macro_means, row_metrics
+from smart_assets.evaluation.rows import AskedRow, AskedRows, RowResult
+from smart_assets.evaluation.task_collections import settings_record
 from smart_assets.training.devices import hardware_name, peak_memory_bytes
 
 METRICS_SCHEMA = pa.schema(
     {
-        "task": pa.string(),  # of the collection, or of lm-eval
-        "benchmark": pa.string(),  # `held_out`, or the lm-eval task, group or tag that was asked for
+        "task": pa.string(),  # of a source or a collection, or of lm-eval
+        "benchmark": pa.string(),  # `held_out`, a collection, or the lm-eval task, group or tag that was asked for
         "metric": pa.string(),
         "value": pa.float64(),
         "stderr": pa.float64(),  # null where there is none
@@ -29,12 +30,27 @@ METRICS_SCHEMA = pa.schema(
 )
 ROWS_SCHEMA = pa.schema(
     {
+        "benchmark": pa.string(),  # `held_out`, or a collection
         "id": pa.string(),
         "task": pa.string(),
         "loss_sum": pa.float64(),
         "tokens": pa.int64(),
         "bytes": pa.int64(),
         "exact_match": pa.bool_(),
+        "rouge_l": pa.float64(),  # null where nothing was generated
+        "prediction": pa.string(),  # likewise
+        "choice_correct": pa.bool_(),  # null where the task's responses were not ranked
+    }
+)
+SAMPLES_SCHEMA = pa.schema(
+    {
+        "benchmark": pa.string(),
+        "task": pa.string(),
+        "doc": pa.int64(),
+        "filter": pa.string(),
+        "target": pa.string(),
+        "prediction": pa.string(),
+        "metrics": pa.string(),
     }
 )
 
@@ -43,27 +59,51 @@ ROWS_SCHEMA = pa.schema(
 class Outcome:
     """All that an evaluation found, and the seconds its parts took."""
 
-    rows: HeldOutRows
-    results: list[RowResult]
-    metrics: list[Metric]  # of the held-out rows
-    benchmarks: dict[str, BenchmarkResult]
-    seconds: dict[str, float]
+    rows: Mapping[str, AskedRows]  # by benchmark
+    results: Sequence[RowResult]
+    collections: Mapping[str, Mapping[str, Any]]  # what reading them said
+    benchmarks: Mapping[str, BenchmarkResult]
+    seconds: Mapping[str, float]
+
+    def metrics(self) -> list[Metric]:
+        """All figures: of rows first, then of lm-eval's benchmarks in their order."""
+        return row_metrics(self.results) + [metric for one in self.benchmarks.values() for metric in one.metrics]
+
+    def macro_means(self, unseen: Sequence[str]) -> MacroMeans:
+        """The means over tasks of each benchmark."""
+        return macro_means(self.metrics(), unseen, {name: one.tasks for name, one in self.benchmarks.items()})
 
 
 def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome: Outcome) -> None:
-    """Write `metrics.parquet`, `rows.parquet`, `result.json` and `timing.json` into an existing folder."""
+    """Write three Parquet files, `result.json` and `timing.json` into an existing folder."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in outcome.rows}
+    for row in outcome.results:
+        counts[row.benchmark][row.task] += 1
     result = _settings_record(job, model) | {
-        "macro_means": macro_means(outcome.metrics),
-        "tasks": dict(Counter(row.task for row in outcome.results)),
-        "not_scored": _names(outcome.rows.not_scored),
-        "truncated": _names(outcome.rows.truncated),
+        "macro_means": outcome.macro_means(job.evaluate.unseen_tasks),
+        "tasks": {name: dict(count) for name, count in counts.items()},
+        "choices": {name: _choices(rows) for name, rows in outcome.rows.items()},
+        "not_scored": {name: _names(rows.not_scored) for name, rows in outcome.rows.items()},
+        "truncated": {name: _names(rows.truncated) for name, rows in outcome.rows.items()},
+        "collections": dict(outcome.collections),
         "benchmarks": {name: benchmark.tasks for name, benchmark in outcome.benchmarks.items()},
     }
-    of_benchmarks = [metric for benchmark in outcome.benchmarks.values() for metric in benchmark.metrics]
-    _write_table(folder / "metrics.parquet", outcome.metrics + of_benchmarks, METRICS_SCHEMA)
+    samples = [doc for benchmark in outcome.benchmarks.values() for doc in benchmark.docs]
+    _write_table(folder / "metrics.parquet", outcome.metrics(), METRICS_SCHEMA)
     _write_table(folder / "rows.parquet", outcome.results, ROWS_SCHEMA)
+    _write_table(folder / "samples.parquet", samples, SAMPLES_SCHEMA)
     _write_json(folder / "result.json", result)
-    _write_json(folder / "timing.json", _timing_record(job, outcome))
+    _write_json(folder / "timing.json", _timing_record(job, model, outcome))
+
+
+def read_results(folder: Path, benchmark: str) -> list[RowResult]:
+    """The rows of one benchmark in `rows.parquet`; what was recorded before there were others are held-out rows."""
+    table = pq.read_table(folder / "rows.parquet")
+    known = {field.name for field in fields(RowResult)}
+    results = [
+        RowResult(**row) for row in table.select([name for name in table.column_names if name in known]).to_pylist()
+    ]
+    return [result for result in results if result.benchmark == benchmark]
 
 
 def _settings_record(job: EvaluationJob, model: LanguageModel) -> dict[str, Any]:
@@ -75,24 +115,30 @@ def _settings_record(job: EvaluationJob, model: LanguageModel) -> dict[str, Any]
         "precision": model.precision,
         "device": job.device.partition(":")[0],
         "seed": job.seed,
-        "settings": job.evaluate.model_dump(mode="json", exclude={"include_path"}),  # a place, not content
+        "settings": settings_record(job.evaluate),
         "lm_eval": __version__,
     }
 
 
-def _timing_record(job: EvaluationJob, outcome: Outcome) -> dict[str, Any]:
+def _timing_record(job: EvaluationJob, model: LanguageModel, outcome: Outcome) -> dict[str, Any]:
     import torch
 
     return {
         "seconds": {part: round(spent, 3) for part, spent in outcome.seconds.items()},
-        "held_out_rows_per_second": round(len(outcome.results) / outcome.seconds["held_out"], 2),
+        "rows_per_second": round(len(outcome.results) / outcome.seconds["rows"], 2),
+        "batches": {"computed": model.answers.computed, "remembered": model.answers.remembered},
         "peak_memory_bytes": peak_memory_bytes(job.device),
         "hardware": hardware_name(job.device),
         "threads": torch.get_num_threads(),
     }
 
 
-def _names(rows: Iterable[HeldOutRow]) -> list[dict[str, Any]]:
+def _choices(rows: AskedRows) -> dict[str, int]:
+    """How many responses were ranked, of each task where they were."""
+    return {row.instance.task: len(row.choices) for row in rows.scored if row.choices}
+
+
+def _names(rows: Iterable[AskedRow]) -> list[dict[str, Any]]:
     return [
         {
             "id": row.instance.id,

@@ -1,10 +1,74 @@
 """What an evaluation measures: the `evaluate` section of `smart.yaml`."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-from smart_assets.section import Section
+from smart_assets.section import Name, Section
+from smart_assets.tasks.sources import FolderSource, HuggingFaceSource
+
+HELD_OUT = "held_out"
+"""The benchmark made of the validation split; every other one goes by the name that `smart.yaml` gives it."""
+
+_Text = Annotated[str, StringConstraints(min_length=1)]
+_MOST_ROWS = "Rows of each task at most, the first by id; `evaluate.max_rows_per_task` when absent."
+
+
+class FolderCollection(FolderSource):
+    """A folder of task files to evaluate on, in the form of a source."""
+
+    max_rows_per_task: int | None = Field(default=None, ge=1, description=_MOST_ROWS)
+
+
+class HuggingFaceCollection(HuggingFaceSource):
+    """A dataset of the hub to evaluate on, in the form of a source."""
+
+    max_rows_per_task: int | None = Field(default=None, ge=1, description=_MOST_ROWS)
+
+
+def _kind(value: Any) -> Any:
+    return value.get("kind", "folder") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+TaskCollection = Annotated[
+    Annotated[FolderCollection, Tag("folder")] | Annotated[HuggingFaceCollection, Tag("huggingface")],
+    Discriminator(
+        _kind,
+        custom_error_type="collection_kind",
+        custom_error_message="`kind` is `folder` (when absent) or `huggingface`",
+    ),
+]
+"""Rows that are only ever evaluated on. `kind` may be left out for a folder."""
+
+
+def _in_one_sentence(value: object, parse: ValidatorFunctionWrapHandler) -> object:
+    """Refuse once: a union would refuse a value as a number, and again as the word."""
+    try:
+        return parse(value)
+    except ValidationError as error:
+        raise ValueError("allowed are an integer greater than or equal to 1, and `auto`") from error
+
+
+BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], WrapValidator(_in_one_sentence)]
+
+
+class Generate(Section):
+    """Which rows the model answers in its own words, to be compared with the response by ROUGE-L."""
+
+    min_words: int = Field(
+        default=12, ge=1, description="Only tasks whose responses have so many words or more, by the median."
+    )
+    rows_per_task: int = Field(default=8, ge=0, description="Rows of such a task, the first by id; 0: none.")
+    max_tokens: int = Field(default=96, ge=1, description="Tokens that the model writes at most.")
 
 
 class Evaluate(Section):
@@ -18,13 +82,27 @@ class Evaluate(Section):
         ge=1,
         description="Held-out instances a task gives at most, the first by id; all of them when absent.",
     )
-    unseen_tasks: list[Annotated[str, Field(min_length=1)]] = Field(
+    unseen_tasks: list[_Text] = Field(
         default=[],
         description="Tasks of the sources that no row is ever selected from: what was learnt elsewhere is measured on "
         "their held-out rows.",
     )
-    tasks: list[Annotated[str, Field(min_length=1)]] = Field(
+    collections: dict[Name, TaskCollection] = Field(
+        default={}, description="Task collections to evaluate on besides, by name, each in the form of a source."
+    )
+    choices: bool = Field(
+        default=True,
+        description="Rank the few distinct responses of a collection's task for each row, which gives `accuracy`.",
+    )
+    generate: Generate = Field(
+        default=Generate(), description="Answers in the model's own words, for tasks of long responses."
+    )
+    tasks: list[_Text] = Field(
         default=[], description="Names of lm-eval tasks, groups or tags to evaluate on besides, such as `mmlu`."
+    )
+    local_data: dict[_Text, _Text] = Field(
+        default={},
+        description="For a name in `tasks`: a folder of JSONL files that stand in for its datasets on the hub.",
     )
     include_path: str | None = Field(
         default=None,
@@ -33,7 +111,9 @@ class Evaluate(Section):
     limit: int | None = Field(
         default=None, ge=1, description="Rows of each lm-eval task, the first ones; all when absent."
     )
-    batch_size: int = Field(default=16, ge=1, description="Rows the model sees at once; lower it when memory runs out.")
+    batch_size: BatchSize = Field(
+        default="auto", description="Rows the model sees at once at most; `auto`: as many as its memory bears."
+    )
     num_fewshot: int | None = Field(
         default=None,
         ge=0,
@@ -41,8 +121,14 @@ class Evaluate(Section):
     )
 
     @model_validator(mode="after")
-    def _tasks_differ(self) -> Self:
+    def _benchmarks_differ(self) -> Self:
         twice = sorted({name for name in self.tasks if self.tasks.count(name) > 1})
         if twice:
             raise ValueError(f"tasks must differ; named more than once: {', '.join(twice)}")
+        taken = sorted(self.collections.keys() & {HELD_OUT, *self.tasks})
+        if taken:
+            raise ValueError(f"collections need names of their own; taken already: {', '.join(taken)}")
+        astray = sorted(self.local_data.keys() - set(self.tasks))
+        if astray:
+            raise ValueError(f"local_data is for names in tasks; not among them: {', '.join(astray)}")
         return self

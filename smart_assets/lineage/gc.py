@@ -18,8 +18,9 @@ AUDITED = frozenset({"finetuned_checkpoint", "eval_results", "selected_subset"})
 EXPLAINS = frozenset({"selected_subset", "raw_tasks"})
 """by these, of all that they are made from."""
 
-# Segments and saved steps that a killed run left, and single files of a remote store.
-_PASSING = (Path("cache/vectors"), Path("cache/files"), Path("cache/training"))
+# Segments and saved steps that a killed run left, single files of a remote store, and answers of models that nobody
+# evaluates again.
+_PASSING = tuple(Path("cache") / name for name in ("vectors", "training", "files", "evaluation"))
 
 
 @dataclass(frozen=True, slots=True)

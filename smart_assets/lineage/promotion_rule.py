@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -19,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.errors import SmartError, UpstreamMissingError
-from smart_assets.evaluation.held_out import RowResult
-from smart_assets.evaluation.metrics import held_out_metrics
+from smart_assets.evaluation.metrics import row_metrics
+from smart_assets.evaluation.record import read_results
 from smart_assets.lineage.promotion import (
     CHECKPOINT,
     RULE,
@@ -58,7 +57,7 @@ class Difference:
     low: float
     high: float
     tasks: int
-    rows: int | None  # held-out rows that both were asked; None for an lm-eval benchmark
+    rows: int | None  # rows that both were asked; None for an lm-eval benchmark
     left_out: int  # rows (of a benchmark: tasks) that only one of the two was asked
 
 
@@ -154,12 +153,12 @@ def difference(project: Project, rule: Promotion, mine: Manifest, theirs: Manife
             figure that is no number.
         StoreError: a file of them cannot be read.
     """
-    _require_equal_settings(rule, mine, theirs)
+    _require_equal_settings(_of_rows(rule, project), mine, theirs)
     folders = [
         sorted(path.parent for path in project.store.artifact(one).glob("*/result.json")) for one in (mine, theirs)
     ]
-    if rule.benchmark == HELD_OUT:
-        values, rows, left_out = _on_shared_rows(rule.metric, folders)
+    if _of_rows(rule, project):
+        values, rows, left_out = _on_shared_rows(rule, folders)
     else:
         values, rows = [_mean_over_seeds([_figures(rule, folder) for folder in side]) for side in folders], None
         left_out = len(values[0].keys() ^ values[1].keys())
@@ -175,6 +174,11 @@ def difference(project: Project, rule: Promotion, mine: Manifest, theirs: Manife
     differences = losses[0] - losses[1]
     low, high = interval(differences, rule.confidence)
     return Difference(float(differences.mean()), low, high, len(tasks), rows, left_out)
+
+
+def _of_rows(rule: Promotion, project: Project) -> bool:
+    """Whether the benchmark's rows were recorded one by one: held-out ones, or those of a collection."""
+    return rule.benchmark == HELD_OUT or rule.benchmark in project.settings.evaluate.collections
 
 
 def interval(differences: NDArray[np.float64], confidence: float) -> tuple[float, float]:
@@ -215,26 +219,27 @@ def _shown_rule(project: Project) -> Promotion:
     return project.settings.promotion or Promotion(budget=1, recipe="")
 
 
-def _require_equal_settings(rule: Promotion, mine: Manifest, theirs: Manifest) -> None:
+def _require_equal_settings(of_rows: bool, mine: Manifest, theirs: Manifest) -> None:
     now, then = mine.parameters, theirs.parameters
     others = [name for name in ("prompt_format", "precision", "max_length") if now.get(name) != then.get(name)]
-    if rule.benchmark != HELD_OUT:
+    if not of_rows:
         others += [name for name in ("limit", "num_fewshot") if now["evaluate"].get(name) != then["evaluate"].get(name)]
         others += ["include_path"] * (now.get("include") != then.get("include"))
+        others += ["local_data"] * (now.get("local_data", {}) != then.get("local_data", {}))
     if mine.asset == theirs.asset and mine.code_version != theirs.code_version:
         others.append("code version")
     if others:
         raise NotComparable(f"it was evaluated under another {', '.join(others)}; `smart promote` decides")
 
 
-def _on_shared_rows(metric: str, folders: Sequence[Sequence[Path]]) -> tuple[list[dict[str, float]], int, int]:
-    """Task -> figure of each side over the held-out rows that all were asked, how many those are, and how many not."""
-    tables = [[pq.read_table(folder / "rows.parquet") for folder in side] for side in folders]
-    asked = [set(table["id"].to_pylist()) for side in tables for table in side]
+def _on_shared_rows(rule: Promotion, folders: Sequence[Sequence[Path]]) -> tuple[list[dict[str, float]], int, int]:
+    """Task -> figure of each side over the rows that all were asked, how many those are, and how many not."""
+    models = [[{row.id: row for row in read_results(folder, rule.benchmark)} for folder in side] for side in folders]
+    asked = [set(model) for side in models for model in side]
     shared = set[str].intersection(*asked)
-    chosen = [[table.filter(pc.field("id").isin(sorted(shared))).sort_by("id") for table in side] for side in tables]
-    counts = {tuple(table["tokens"].to_pylist()) for side in chosen for table in side}
-    if metric == "response_loss" and len(counts) > 1:
+    chosen = [[[model[id_] for id_ in sorted(shared)] for model in side] for side in models]
+    counts = {tuple(row.tokens for row in rows) for side in chosen for rows in side}
+    if rule.metric == "response_loss" and len(counts) > 1:
         raise NotComparable(
             "it counts other tokens in the same rows: set `promotion.metric` to response_loss_per_byte, "
             "which compares models of different tokenizers"
@@ -242,17 +247,13 @@ def _on_shared_rows(metric: str, folders: Sequence[Sequence[Path]]) -> tuple[lis
     values = [
         _mean_over_seeds(
             [
-                {figure.task: figure.value for figure in held_out_metrics(_results(table)) if figure.metric == metric}
-                for table in side
+                {figure.task: figure.value for figure in row_metrics(rows) if figure.metric == rule.metric}
+                for rows in side
             ]
         )
         for side in chosen
     ]
     return values, len(shared), len(set[str].union(*asked)) - len(shared)
-
-
-def _results(table: Any) -> list[RowResult]:
-    return [RowResult(**row) for row in table.to_pylist()]
 
 
 def _figures(rule: Promotion, folder: Path) -> dict[str, float]:
@@ -262,7 +263,8 @@ def _figures(rule: Promotion, folder: Path) -> dict[str, float]:
     found = {row["task"]: row["value"] for row in table.filter(wanted).to_pylist()}
     if rule.benchmark == HELD_OUT:
         return found
-    single = json.loads((folder / "result.json").read_text(encoding="utf-8"))["benchmarks"].get(rule.benchmark, {})
+    benchmarks = json.loads((folder / "result.json").read_text(encoding="utf-8"))["benchmarks"]
+    single = benchmarks.get(rule.benchmark, found)  # a collection has no groups
     return {task: value for task, value in found.items() if task in single}
 
 

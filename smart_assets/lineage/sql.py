@@ -60,7 +60,10 @@ VIEWS: dict[str, tuple[str, str, str | None]] = {
     "task_budgets": ("selected_subset", "task_budgets.parquet", None),
     "losses": ("finetuned_checkpoint", "*/loss.parquet", None),
     "evals": ("eval_results", "*/metrics.parquet", None),
+    "eval_rows": ("eval_results", "*/rows.parquet", None),
+    "eval_samples": ("eval_results", "*/samples.parquet", None),
     "base_model_evals": ("base_model_results", "*/metrics.parquet", None),
+    "base_model_rows": ("base_model_results", "*/rows.parquet", None),
 }
 
 

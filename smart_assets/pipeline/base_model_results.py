@@ -7,7 +7,7 @@ from smart_assets.settings import Project
 from smart_assets.training.base_model import base_model_version
 
 NAME = "base_model_results"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
@@ -23,6 +23,6 @@ def wanted(project: Project, partition: str | None) -> Wanted:
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
-    """Write `base/`: `metrics.parquet`, `rows.parquet`, `result.json`."""
+    """Write `base/`: metrics, rows and samples as Parquet, and `result.json`."""
     cost = evaluate_model(project, inputs, None, out.content / "base", run)
     return Made(summary=summary_of(out.content), cost={"base": cost})

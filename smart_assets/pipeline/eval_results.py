@@ -6,7 +6,7 @@ from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Mad
 from smart_assets.settings import Project
 
 NAME = "eval_results"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
@@ -23,7 +23,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
-    """Write `seed-N/` for every seed of the checkpoint: `metrics.parquet`, `rows.parquet`, `result.json`."""
+    """Write `seed-N/` for every seed of the checkpoint: metrics, rows and samples as Parquet, and `result.json`."""
     checkpoint = inputs.folder("finetuned_checkpoint", partition)
     cost = {
         folder.name: evaluate_model(project, inputs, folder, out.content / folder.name, run)

@@ -7,24 +7,33 @@ from typing import Any
 
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.evaluation.task_collections import collections_state
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.program import run_program, take_timing
 from smart_assets.pipeline.rows import TEXT_COLUMNS, read_split
 from smart_assets.pipeline.step import Inputs, RunContext
 from smart_assets.pipeline.unseen_tasks import unseen_parameter
 from smart_assets.settings import Project
+from smart_assets.store.hashing import json_version
 from smart_assets.tasks.files import folder_state
+
+# Places, what has a parameter of its own, and what changes no figure.
+_NOT_CONTENT = {"batch_size", "include_path", "unseen_tasks", "collections", "local_data"}
 
 
 def evaluation_parameters(project: Project) -> dict[str, Any]:
     """Everything of `smart.yaml` that decides an evaluation's figures."""
     evaluate = project.settings.evaluate
     include = Path(evaluate.include_path) if evaluate.include_path else None
-    hashes = project.store.cache_folder("file_hashes") / "evaluate.include_path.json"
+    hashes = project.store.cache_folder("file_hashes")
     return {
-        "evaluate": evaluate.model_dump(mode="json", exclude={"batch_size", "include_path", "unseen_tasks"})
-        | unseen_parameter(project),
-        "include": folder_state(include, hashes) if include else {},
+        "evaluate": evaluate.model_dump(mode="json", exclude=_NOT_CONTENT) | unseen_parameter(project),
+        "include": folder_state(include, hashes / "evaluate.include_path.json") if include else {},
+        "collections": collections_state(evaluate, hashes),
+        "local_data": {
+            name: folder_state(Path(folder), hashes / f"evaluate.local_data-{json_version(folder)[:8]}.json")
+            for name, folder in evaluate.local_data.items()
+        },
         "prompt_format": project.settings.finetune.prompt_format,
         "precision": project.settings.finetune.precision,
         "max_length": project.settings.finetune.max_length,
@@ -40,7 +49,7 @@ def evaluate_model(
     if evaluate.held_out and not held_out.num_rows:
         raise EvaluationError(
             "no row is held out to evaluate on: raise `validation.fraction` or `validation.max_rows_per_task`, "
-            "or set `evaluate.held_out: false` and name lm-eval tasks under `evaluate.tasks`"
+            "or set `evaluate.held_out: false` and name `evaluate.collections` or lm-eval tasks under `evaluate.tasks`"
         )
     rows = out.parent.parent / f"held-out-{out.name}.parquet"
     write_table(held_out.select(TEXT_COLUMNS), rows)
@@ -52,6 +61,7 @@ def evaluate_model(
         revision=finetune.revision,
         trust_remote_code=finetune.trust_remote_code,
         model_cache=project.store.cache_folder("models"),
+        cache=project.store.cache_folder("evaluation"),
         rows=rows if evaluate.held_out else None,
         out=out,
         evaluate=evaluate,

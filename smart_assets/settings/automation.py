@@ -77,10 +77,12 @@ class Promotion(Section):
         default=RESPONSE_LOSS.name,
         min_length=1,
         description="What is compared: `response_loss`, `response_loss_per_byte` or `exact_match` of the held-out "
-        "rows, or a metric of the lm-eval benchmark, such as `acc`.",
+        "rows or a collection, or a metric of the lm-eval benchmark, such as `acc`.",
     )
     benchmark: str = Field(
-        default=HELD_OUT, min_length=1, description="`held_out`, or one of `evaluate.tasks` that has several tasks."
+        default=HELD_OUT,
+        min_length=1,
+        description="`held_out`, or one of `evaluate.collections` or `evaluate.tasks` that has several tasks.",
     )
     margin: float = Field(
         default=0.0,

@@ -6,25 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from smart_assets.embedding.settings import Embedding, Index
 from smart_assets.errors import SettingsError
 from smart_assets.evaluation.settings import Evaluate
-from smart_assets.section import Section
+from smart_assets.section import Name, Section
 from smart_assets.selection.recipes import Recipe
 from smart_assets.selection.settings import Selection
 from smart_assets.settings.automation import Automation, Notify, Promotion
 from smart_assets.store.settings import Retention
 from smart_assets.tasks.sources import Source, Validation
 from smart_assets.training.settings import Finetune
-
-# Source and recipe names are partition keys and parts of paths and of commands.
-Name = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
-    Field(description="1 to 64 letters, digits, `_` or `-`, the first a letter or digit."),
-]
 
 
 def _device(text: str) -> str:
@@ -107,7 +100,7 @@ class Settings(Section):
             raise ValueError(
                 f"`promotion` names {rule.budget}|{rule.recipe}, which is not among `budgets` and `recipes`"
             )
-        measured = ["held_out"] * self.evaluate.held_out + self.evaluate.tasks
+        measured = ["held_out"] * self.evaluate.held_out + [*self.evaluate.collections, *self.evaluate.tasks]
         if rule.benchmark not in measured:
             raise ValueError(f"`promotion.benchmark` is {rule.benchmark}; `evaluate` measures {', '.join(measured)}")
         return self

@@ -1,0 +1,127 @@
+"""lm-eval's class for transformers models, with batches of our own: bounded, remembered, and told of in lines."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from smart_assets.evaluation.answer_cache import AnswerCache
+from smart_assets.evaluation.batches import BatchLimits, plan_batches
+from smart_assets.evaluation.progress import RequestProgress
+
+
+class Batcher:
+    """Runs requests batch by batch: remembered ones are not computed, and what memory does not hold goes in parts."""
+
+    def __init__(self, limits: BatchLimits, answers: AnswerCache, progress: RequestProgress) -> None:
+        self.limits = limits
+        self.answers = answers
+        self.progress = progress
+        self._parts = 1  # that a batch is computed in; twice as many each time the memory did not suffice
+
+    def run(self, asked: Any, groups: Sequence[Any], compute: Callable[[Sequence[Any]], list[Any]]) -> list[Any]:
+        """The answers to one batch.
+
+        Args:
+            asked: all that the answers depend on, as JSON; None for answers that differ from time to time.
+            groups: (g,) what may be computed apart from each other.
+            compute: gives the answers to some neighbouring groups; the answers to all are these one after another.
+
+        Raises:
+            OutOfMemoryError: of torch; not even one group at a time can be computed.
+        """
+        found = None if asked is None else self.answers.recall(asked)
+        if found is None:
+            found = self._compute(groups, compute)
+            if asked is not None:
+                self.answers.remember(asked, found)
+        self.progress.advance(len(found))
+        return found
+
+    def _compute(self, groups: Sequence[Any], compute: Callable[[Sequence[Any]], list[Any]]) -> list[Any]:
+        import torch
+
+        while True:
+            size = max(1, -(-len(groups) // self._parts))
+            try:
+                return [
+                    answer for start in range(0, len(groups), size) for answer in compute(groups[start : start + size])
+                ]
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                self._parts *= 2
+            torch.cuda.empty_cache()
+            self.progress.tell(f"the device's memory does not suffice for {size} rows at once: tried with half as many")
+
+
+def reporting_lm(batcher: Batcher) -> Any:
+    """The class; its instances answer through the batcher."""
+    from lm_eval.models.huggingface import HFLM
+
+    base: Any = HFLM  # its decorator hides its type
+
+    class ReportingLM(base):
+        def loglikelihood(self, requests: Any, **_: Any) -> Any:
+            batcher.progress.begin(len(requests))
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def loglikelihood_rolling(self, requests: Any, **_: Any) -> Any:
+            batcher.progress.begin(len(requests))
+            return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+        def generate_until(self, requests: Any, **_: Any) -> Any:
+            batcher.progress.begin(len(requests))
+            answers: dict[int, str] = {}
+            for batch in _generations(requests, self):
+                arguments = requests[batch[0]].args[1]
+                contexts = [requests[place].args[0] for place in batch]
+                asked = None if arguments.get("do_sample") else ["generate_until", arguments, contexts]
+                found = batcher.run(asked, [requests[place] for place in batch], self._generated)
+                answers.update(zip(batch, found, strict=True))
+            return [answers[place] for place in range(len(requests))]
+
+        def _loglikelihood_tokens(self, requests: Any, *_: Any, **__: Any) -> Any:
+            groups = _by_context(requests)
+            lengths = [min(len(tokens) + 1, self.max_length) for tokens in groups]
+            members = list(groups.values())
+            answers: dict[int, tuple[float, bool]] = {}
+            for batch in plan_batches(lengths, batcher.limits, int(self.vocab_size)):
+                places = [place for group in batch for place in members[group]]
+                asked = ["loglikelihood", [[requests[place][1], requests[place][2]] for place in places]]
+                parts = [[requests[place] for place in members[group]] for group in batch]
+                found = batcher.run(asked, parts, self._scored)
+                answers.update(
+                    (place, (float(loss), bool(greedy))) for place, (loss, greedy) in zip(places, found, strict=True)
+                )
+            return [answers[place] for place in range(len(requests))]
+
+        def _scored(self, groups: Sequence[Any]) -> list[Any]:
+            self.batch_size_per_gpu = len(groups)
+            return super()._loglikelihood_tokens([one for group in groups for one in group], disable_tqdm=True)
+
+        def _generated(self, requests: Sequence[Any]) -> list[Any]:
+            self.batch_size_per_gpu = len(requests)
+            return super().generate_until(list(requests), disable_tqdm=True)
+
+    def _generations(requests: Any, lm: Any) -> list[list[int]]:
+        """Batches of places; in each the arguments of generation are the same."""
+        alike: dict[str, list[int]] = {}
+        for place, request in enumerate(requests):
+            alike.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)
+        batches: list[list[int]] = []
+        for places in alike.values():
+            most = int(requests[places[0]].args[1].get("max_gen_toks", lm.max_gen_toks))
+            lengths = [min(len(lm.tok_encode(requests[place].args[0])) + most, lm.max_length) for place in places]
+            planned = plan_batches(lengths, batcher.limits, int(lm.vocab_size))
+            batches += [[places[at] for at in batch] for batch in planned]
+        return batches
+
+    return ReportingLM
+
+
+def _by_context(requests: Sequence[tuple[Any, list[int], list[int]]]) -> dict[tuple[int, ...], list[int]]:
+    """Places of requests that differ in their last token alone: lm-eval computes these once, so they stay together."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, (_, context, response) in enumerate(requests):
+        groups.setdefault((*context, *response[:-1]), []).append(place)
+    return dict(sorted(groups.items()))

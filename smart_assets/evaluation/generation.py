@@ -1,0 +1,54 @@
+"""Answers in the model's own words, where responses are long: written greedily, compared with the response by ROUGE-L.
+
+ROUGE-L F as `rouge_score` computes it (Lin 2004), without stemming: its words are runs of a-z and 0-9, so that scripts
+without these letters score 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from statistics import median
+from typing import Any
+
+from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
+from smart_assets.evaluation.rows import AskedRow, RowResult
+from smart_assets.evaluation.settings import Generate
+
+
+def rows_to_write(rows: Sequence[AskedRow], settings: Generate) -> list[AskedRow]:
+    """The first rows of each task of long responses (by the median of its rows), those of a task standing together."""
+    chosen: list[AskedRow] = []
+    for _, group in groupby(rows, key=lambda row: row.instance.task):
+        task = list(group)
+        if median(len(row.instance.response.split()) for row in task) >= settings.min_words:
+            chosen += task[: settings.rows_per_task]
+    return chosen
+
+
+def write_answers(
+    lm: Any, rows: Sequence[AskedRow], results: Sequence[RowResult], settings: Generate
+) -> list[RowResult]:
+    """The results (n,) of the rows (n,), with what the model writes for those of long responses.
+
+    An answer ends at the end of the turn or text, or after `max_tokens` tokens; a context that leaves less room loses
+    its start.
+    """
+    from rouge_score.rouge_scorer import RougeScorer
+
+    chosen = rows_to_write(rows, settings)
+    tokens = min(settings.max_tokens, int(lm.max_length) // 2)
+
+    def requests(row: AskedRow) -> Sequence[Request]:
+        arguments = {"until": [row.end], "max_gen_toks": tokens, "do_sample": False}
+        return [("generate_until", (row.example.context, arguments))]
+
+    found = ask_rows(lm, chosen, Question(requests, lambda _, answers: {"prediction": answers[0].strip()}))
+    scorer = RougeScorer(["rougeL"])
+    written = {
+        (row.instance.task, row.instance.id): {
+            "prediction": figures["prediction"],
+            "rouge_l": float(scorer.score(row.instance.response, figures["prediction"])["rougeL"].fmeasure),
+        }
+        for row, figures in zip(chosen, found, strict=True)
+    }
+    return [replace(result, **written.get((result.task, result.id), {})) for result in results]

@@ -1,0 +1,62 @@
+"""Scoring rows teacher-forced: one pass gives the response loss, and whether greedy decoding would write the response.
+
+The latter is so exactly when the most likely token is the right one at every position, the end token included. That
+makes exact match as cheap as the loss, with nothing generated. lm-eval's own `perplexity` is a mean per document; here
+losses are summed over tokens first, so that each response token counts the same. White space that ends a context counts
+to the continuation, in training as here.
+
+Where a task's responses are few, each of them is scored as the continuation: the one of the least total loss (sum of
+nats, its end token included, not divided by its length) is the model's choice; of equal ones the first in sorted order.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
+from smart_assets.evaluation.rows import AskedRow, RowResult
+
+
+def score_rows(lm: Any, rows: Sequence[AskedRow], benchmark: str) -> list[RowResult]:
+    """Score rows (those of a task standing together) by the model, in their order.
+
+    Raises:
+        EvaluationError: a loss is not finite.
+    """
+    found = ask_rows(lm, rows, Question(_requests, _read))
+    return [_row_result(row, benchmark, figures) for row, figures in zip(rows, found, strict=True)]
+
+
+def _requests(row: AskedRow) -> Sequence[Request]:
+    continuations = [choice + row.end for choice in row.choices] or [row.example.continuation]
+    return [("loglikelihood", (row.example.context, continuation)) for continuation in continuations]
+
+
+def _read(row: AskedRow, answers: Sequence[tuple[float, bool]]) -> Mapping[str, Any]:
+    own = row.choices.index(row.instance.response) if row.choices else 0
+    losses = [-log_likelihood for log_likelihood, _ in answers]
+    return {
+        "loss_sum": losses[own],
+        "exact_match": answers[own][1],
+        "choice_correct": losses.index(min(losses)) == own if row.choices else None,
+    }
+
+
+def _row_result(row: AskedRow, benchmark: str, figures: Mapping[str, Any]) -> RowResult:
+    loss_sum = float(figures["loss_sum"])
+    if not isfinite(loss_sum):
+        raise EvaluationError(
+            f"{benchmark}: row {row.instance.id!r} of task {row.instance.task!r}: the model's loss is {loss_sum}; "
+            'its weights are damaged, or evaluate in precision "float32"'
+        )
+    return RowResult(
+        id=row.instance.id,
+        task=row.instance.task,
+        loss_sum=loss_sum,
+        tokens=row.tokens,
+        bytes=row.response_bytes,
+        exact_match=bool(figures["exact_match"]),
+        benchmark=benchmark,
+        choice_correct=figures["choice_correct"],
+    )

@@ -1,0 +1,103 @@
+"""Task collections that are only ever evaluated on: read like a source, by the same code."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smart_assets.evaluation.rows import Benchmark
+from smart_assets.evaluation.settings import Evaluate, FolderCollection, HuggingFaceCollection
+from smart_assets.progress import Log
+from smart_assets.store.hashing import json_version
+from smart_assets.tasks.collection import Collection
+from smart_assets.tasks.intake import collect, hashes_of, source_state
+from smart_assets.training.formatting import Instance
+
+_NAMED = 100  # rejected rows that a record names
+_BATCH_ROWS = 8192
+# What does not decide the rows: a folder counts by the files in it.
+_NO_CONTENT = {"license"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCollection:
+    """The rows of a collection, and what reading it says."""
+
+    benchmark: Benchmark
+    record: Mapping[str, Any]  # files or revision, rows, rejected rows by reason and place; no texts
+
+
+def read_collections(evaluate: Evaluate, log: Log) -> list[ReadCollection]:
+    """Read the collections, in their order. Relative paths start at the working folder.
+
+    Raises:
+        SourceError: a collection cannot be read, or none of its rows is accepted.
+    """
+    return [_read(name, settings, evaluate, log) for name, settings in evaluate.collections.items()]
+
+
+def collections_state(evaluate: Evaluate, hashes: Path) -> dict[str, Any]:
+    """All that decides the rows of the collections: their settings, and file hashes or the commit.
+
+    Args:
+        evaluate: with absolute paths of folders.
+        hashes: a folder in which the hashes of files are remembered.
+
+    Raises:
+        SourceError: a collection cannot be found or reached.
+    """
+    return {
+        name: {
+            "source": _settings(settings),
+            "outside": source_state(
+                settings, Path(), hashes / f"evaluate.{name}-{json_version(settings.path)[:8]}.json"
+            ),
+        }
+        for name, settings in evaluate.collections.items()
+    }
+
+
+def settings_record(evaluate: Evaluate) -> dict[str, Any]:
+    """The settings of an evaluation without the places of folders, which are no content."""
+    settings = evaluate.model_dump(mode="json", exclude={"include_path"})
+    return settings | {
+        "collections": {name: _settings(settings) for name, settings in evaluate.collections.items()},
+        "local_data": sorted(evaluate.local_data),
+    }
+
+
+def _settings(collection: FolderCollection | HuggingFaceCollection) -> dict[str, Any]:
+    local = isinstance(collection, FolderCollection) or Path(collection.path).expanduser().is_dir()
+    return collection.model_dump(mode="json", exclude=_NO_CONTENT | ({"path"} if local else set()))
+
+
+def _read(
+    name: str, settings: FolderCollection | HuggingFaceCollection, evaluate: Evaluate, log: Log
+) -> ReadCollection:
+    collection = collect(settings, Path(), log)
+    most = settings.max_rows_per_task or evaluate.max_rows_per_task
+    benchmark = Benchmark(name, list(_instances(collection)), most, evaluate.choices)
+    rejected = _rejected(collection)
+    log(f"{name}: {len(benchmark.instances):,} rows, {rejected['rows']:,} rejected")
+    record = {
+        "rows": len(benchmark.instances),
+        "rejected": rejected,
+        "license": settings.license,
+        "files": hashes_of(collection.files),
+        "revision": collection.revision,
+    }
+    return ReadCollection(benchmark, record)
+
+
+def _instances(collection: Collection) -> Iterator[Instance]:
+    for table in collection.instances(_BATCH_ROWS):
+        columns = (table[field].to_pylist() for field in ("id", "task", "prompt", "response", "messages"))
+        for values in zip(*columns, strict=True):
+            yield Instance(*values)
+
+
+def _rejected(collection: Collection) -> dict[str, Any]:
+    rows = collection.rejected.select(["file", "line", "reason"]).to_pylist()
+    reasons = Counter(row["reason"] for row in rows)
+    return {"rows": len(rows), "reasons": dict(sorted(reasons.items())), "first": rows[:_NAMED]}
