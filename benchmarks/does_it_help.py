@@ -35,9 +35,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="Holds `t0/` and `bbh/`.")
     parser.add_argument("--out", type=Path, required=True, help="Folder of the project.")
-    parser.add_argument("--budgets", type=int, nargs="+", default=[400, 1600])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[100, 400])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--characters", type=int, default=500, help="Of prompt and response together, at most.")
+    parser.add_argument("--characters", type=int, default=300, help="Of prompt and response together, at most.")
+    parser.add_argument("--bbh-rows", type=int, default=4, help="Of each BIG-Bench Hard task.")
     parser.add_argument("--least-rows", type=int, default=200)
     parser.add_argument("--asset", default="eval_results", help="How far to go: finetuned_checkpoint or eval_results.")
     arguments = parser.parse_args()
@@ -66,9 +67,21 @@ def write_project(arguments: argparse.Namespace) -> None:
             "learning_rate": 1.0e-4,
             "effective_batch": 16,
             "micro_batch": 16,
+            "prompt_format": "plain",  # a chat template would double the tokens of such short rows
             "seeds": list(range(arguments.seeds)),
         },
-        "evaluate": {"unseen_tasks": tasks[2::3]},
+        "evaluate": {
+            "unseen_tasks": tasks[::3],
+            "collections": {
+                "bbh": {
+                    "path": str((arguments.data / "bbh").resolve()),
+                    "columns": {"prompt": "input", "response": "target"},
+                    "max_rows_per_task": arguments.bbh_rows,
+                }
+            },
+            "choices": False,
+            "generate": {"rows_per_task": 0},
+        },
         "device": "auto",
     }
     text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None)
