@@ -18,6 +18,11 @@ class Evaluate(Section):
         ge=1,
         description="Held-out instances a task gives at most, the first by id; all of them when absent.",
     )
+    unseen_tasks: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[],
+        description="Tasks of the sources that no row is ever selected from: what was learnt elsewhere is measured on "
+        "their held-out rows.",
+    )
     tasks: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[], description="Names of lm-eval tasks, groups or tags to evaluate on besides, such as `mmlu`."
     )

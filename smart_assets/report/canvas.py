@@ -137,6 +137,13 @@ def bar_end(axes: Axes, end: float, height: float, text: str) -> None:
     )  # fmt: skip
 
 
+def intervals(axes: Axes, bars: Sequence[tuple[float, tuple[float, float] | None]], shade: str) -> None:
+    """Vertical bars with caps, each at its place from low to high; None and bounds that are no number draw nothing."""
+    for place, bounds in bars:
+        if bounds is not None and np.isfinite(bounds).all():
+            axes.plot([place, place], bounds, color=shade, linewidth=1.2, marker="_", markersize=8)
+
+
 @dataclass(frozen=True, slots=True)
 class NamedDisc:
     """A disc in a scatter plot and the name to be written beside it."""

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.errors import SelectionError
+from smart_assets.report.evidence import Evidence
 from smart_assets.report.task_geometry import TaskPlane
+from smart_assets.selection.sweeps import Sweep
 from smart_assets.selection.task_scores import propose_max_tasks
 
 
@@ -195,6 +197,9 @@ class ReportContent:
     objectives: tuple[ObjectiveGains, ...] = ()
     mixtures: tuple[MixtureBudgets, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    unseen_tasks: frozenset[str] = frozenset()  # of the held-out rows: no mixture was selected from them
+    sweeps: tuple[Sweep, ...] = ()
     rejections: Rejections = Rejections()
     near_duplicates: NearDuplicates | None = None
     provenance: Provenance | None = None
