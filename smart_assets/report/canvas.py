@@ -68,9 +68,11 @@ def draw_beside(height: float, widths: Sequence[float]) -> tuple[Figure, list[Ax
 
 
 def _blank(height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)  # keeps one renderer; without it each text measured makes its own
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     return figure
 

@@ -206,11 +206,12 @@ class ReportContent:
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """All recipes in the order they first appear: in mixtures, then measurements, then weights."""
+        """All recipes in the order they first appear: in mixtures, then measurements, evidence and weights."""
         mixed = [mixture.recipe for mixture in self.mixtures]
         measured = [row.recipe for row in self.measurements if row.recipe is not None]
+        scored = [score.recipe for each in self.evidence for score in each.scores if score.recipe is not None]
         weighed = [recipe for task in self.tasks for recipe in task.mixture_weights]
-        return tuple(dict.fromkeys([*mixed, *measured, *weighed]))
+        return tuple(dict.fromkeys([*mixed, *measured, *scored, *weighed]))
 
     @property
     def budgets(self) -> tuple[int, ...]:

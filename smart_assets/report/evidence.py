@@ -142,7 +142,7 @@ def _models(shared: SharedRows, metric: Metric) -> _Models:
     for column, (budget, recipe, seed) in enumerate(shared.models):
         columns.setdefault((budget, recipe), []).append((seed, column))
     models: dict[tuple[int | None, str | None], _Model] = {}
-    for key in sorted(columns, key=lambda key: (key[0] or 0, key[1] or "")):
+    for key in sorted(columns, key=lambda key: key[0] or 0):  # recipes stay in the order of the results
         seeds, places = zip(*sorted(columns[key], key=lambda pair: pair[0] or 0), strict=True)
         models[key] = _Model(seeds, Resampled(figures.values[list(places)], figures.draws[:, list(places)]))
     return models

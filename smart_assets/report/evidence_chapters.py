@@ -11,7 +11,6 @@ from smart_assets.report.findings import (
     correction_sentence,
     omissions,
     references_sentence,
-    seed_caveat,
     stop_sentence,
     stops,
 )
@@ -28,7 +27,7 @@ from smart_assets.report.layout import (
     words,
 )
 from smart_assets.report.metrics import RESPONSE_LOSS
-from smart_assets.report.wording import shorten
+from smart_assets.report.wording import count, shorten
 from smart_assets.selection.sweeps import Sweep
 
 _PICTURED = 6
@@ -48,15 +47,13 @@ def difference_chapter(evidence: Sequence[Evidence], recipes: Sequence[str]) -> 
         return Chapter(*heading, (_NONE,))
     pictures = tuple(
         Picture(drawn.difference_forest(each, recipes), f"Differences with intervals, {shorten(each.title, 80)}.")
-        for each in [found for found in evidence if found.differences][:_PICTURED]
+        for each in [found for found in evidence if found.differences and found.metric == RESPONSE_LOSS][:_PICTURED]
     )
     told = tuple(
         Bullets(shorten(each.title, 80), tuple(_told(each)), folded=place > 0) for place, each in enumerate(evidence)
     )
-    tables = (
-        table("Differences: the recipe minus the other.", _DIFFERENCE_COLUMNS, _difference_rows(evidence)),
-        table("Scores: means over tasks and seeds.", _SCORE_COLUMNS, _score_rows(evidence), folded=True),
-    )
+    numbers = [(_difference_table(each, place > 0), _score_table(each)) for place, each in enumerate(evidence)]
+    tables = tuple(found for pair in numbers for found in pair)
     return Chapter(*heading, tuple(filter(None, (_MEANING, references_sentence(evidence)))), pictures, tables, told)
 
 
@@ -74,16 +71,8 @@ def stopping_chapter(evidence: Sequence[Evidence]) -> Chapter:
         Bullets(shorten(each.title, 80), tuple(stop_sentence(stop, each.metric) for stop in stops(each)), place > 0)
         for place, each in enumerate(several)
     )
-    rows = [
-        [words(each.title), words(found.recipe), *map(rows_cell, (found.budget, stop.largest)), *_figures(found)]
-        for each in several
-        for stop in stops(each)
-        for found in each.to_largest
-        if found.recipe == stop.recipe
-    ]
-    columns = ("Metric", "Recipe", "Budget", "Largest budget", *_FIGURES)
-    caption = "Differences to the largest budget: the smaller budget minus the largest."
-    return Chapter(*heading, sentences, (), (table(caption, columns, rows),), told)
+    tables = tuple(_stop_table(each, place > 0) for place, each in enumerate(several))
+    return Chapter(*heading, sentences, (), tables, told)
 
 
 def sweep_chapter(evidence: Sequence[Evidence], sweeps: Sequence[Sweep]) -> Chapter:
@@ -112,9 +101,8 @@ def sweep_chapter(evidence: Sequence[Evidence], sweeps: Sequence[Sweep]) -> Chap
     return Chapter(*heading, sentences, pictures, tables)
 
 
-_FIGURES = ("Difference", "95% from", "95% to", "Verdict", "Seeds", "Paired seeds", "p", "Not in the interval")
-_DIFFERENCE_COLUMNS = ("Metric", "Budget", "Recipe", "Other", *_FIGURES)
-_SCORE_COLUMNS = ("Metric", "Budget", "Recipe", "Mean", "95% from", "95% to", "Seeds", "Tasks", "Rows")
+_FIGURES = ("Difference", "95% from", "95% to", "Verdict", "p", "Seeds", "Interval covers")
+_SCORE_COLUMNS = ("Budget", "Recipe", "Mean", "95% from", "95% to", "Seeds")
 _VERDICTS = {True: "better", False: "worse", None: "not distinguishable"}
 
 
@@ -123,35 +111,51 @@ def _told(evidence: Evidence) -> list[str]:
     return [sentence for sentence in (*told, omissions(evidence)) if sentence]
 
 
-def _difference_rows(evidence: Sequence[Evidence]) -> list[list[Cell]]:
-    return [
-        [words(each.title), rows_cell(found.budget), words(found.recipe), words(found.other), *_figures(found)]
-        for each in evidence
-        for found in (*each.differences, *each.to_base)
+def _difference_table(evidence: Evidence, folded: bool) -> Table:
+    rows = [
+        [rows_cell(found.budget), words(found.recipe), words(found.other.removeprefix("the ")), *_figures(found)]
+        for found in (*evidence.differences, *evidence.to_base)
     ]
+    caption = f"{shorten(evidence.title, 80)}: the recipe minus the other ({evidence.metric.unit_and_direction})."
+    return table(caption, ("Budget", "Recipe", "Other", *_FIGURES), rows, folded)
+
+
+def _stop_table(evidence: Evidence, folded: bool) -> Table:
+    rows = [
+        [words(found.recipe), *map(rows_cell, (found.budget, stop.largest)), *_figures(found)]
+        for stop in stops(evidence)
+        for found in evidence.to_largest
+        if found.recipe == stop.recipe
+    ]
+    caption = f"{shorten(evidence.title, 80)}: the budget minus the largest one ({evidence.metric.unit_and_direction})."
+    return table(caption, ("Recipe", "Budget", "Largest budget", *_FIGURES), rows, folded)
 
 
 def _figures(found: Difference) -> list[Cell]:
     interval = found.interval
-    seeds = f"{found.seeds}" if found.other_seeds is None else f"{found.seeds} and {found.other_seeds}"
     return [
         signed_cell(interval.value),
         signed_cell(interval.low),
         signed_cell(interval.high),
         words(_VERDICTS[found.better] if isfinite(interval.low) else "not finite"),
-        words(seeds),
-        words("yes" if found.paired else "no"),
         value_cell(interval.p),
-        words(seed_caveat(found).partition(":")[2].removesuffix(" is not in this interval").strip() or "–"),
+        *_seed_cells(found),
     ]
 
 
-def _score_rows(evidence: Sequence[Evidence]) -> list[list[Cell]]:
-    return [
-        [words(each.title), *_score_cells(score), rows_cell(each.tasks), rows_cell(each.rows)]
-        for each in evidence
-        for score in each.scores
-    ]
+def _seed_cells(found: Difference) -> list[Cell]:
+    """The seeds of both, and whether their noise is in the interval."""
+    sides = [found.seeds] if found.other_seeds is None else [found.seeds, found.other_seeds]
+    seeds = " and ".join(map(str, sides)) if len(set(sides)) > 1 else f"{sides[0]}"
+    single = sum(side == 1 for side in sides)
+    covers = "rows, seeds" if not single else "rows" if single == len(sides) else "rows, seeds of one"
+    return [words(f"{seeds}, paired" if found.paired and not single else seeds), words(covers)]
+
+
+def _score_table(evidence: Evidence) -> Table:
+    over = f"means over {count(evidence.tasks, 'task')}, {count(evidence.rows, 'row')} and the seeds"
+    caption = f"{shorten(evidence.title, 80)}: {over} ({evidence.metric.unit_and_direction})."
+    return table(caption, _SCORE_COLUMNS, [_score_cells(score) for score in evidence.scores], folded=True)
 
 
 def _score_cells(score: Score) -> list[Cell]:
@@ -175,7 +179,7 @@ def _sweep_table(evidence: Evidence, sweep: Sweep, folded: bool) -> Table:
             value = Cell(drawn.value_label(point.value), float("inf") if point.value is None else point.value)
             rows.append([value, *_score_cells(score), *_to_last(evidence, score, last.recipe)])
     parameter = drawn.parameter_title(sweep.parameter)
-    columns = (parameter, *_SCORE_COLUMNS[1:7], f"Minus {shorten(last.recipe, 30)}", "95% from", "95% to", "Verdict")
+    columns = (parameter, *_SCORE_COLUMNS, f"Minus {shorten(last.recipe, 30)}", "95% from", "95% to", "Verdict")
     return table(f"{shorten(evidence.title, 80)} against {parameter}.", columns, rows, folded)
 
 

@@ -39,6 +39,9 @@ def difference_forest(evidence: Evidence, recipes: Sequence[str]) -> bytes:
                     _interval(axes, height, found, index)
         axes.set_xlabel(f"difference to {canvas.label(reference)}" if reference else "difference")
         _rows(axes, [(budget, canvas.label(recipes[index], 22)) for budget, index in shown], axes is panels[0])
+    reach = [axes.get_xlim() for axes in panels]
+    for axes in panels:
+        axes.set_xlim(min(low for low, _ in reach), max(high for _, high in reach))
     unit = f", {evidence.metric.unit_and_direction}"
     omitted = f"; {len(names) - len(shown)} of small budgets are in the table" if len(names) > len(shown) else ""
     canvas.heading(figure, f"{canvas.label(evidence.title, 60)}{unit}{omitted}")

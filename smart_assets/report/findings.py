@@ -73,17 +73,20 @@ def correction_sentence(evidence: Evidence) -> str:
 
 
 def base_sentences(evidence: Evidence) -> list[str]:
-    """How the recipes of each budget stand to the base model."""
-    told: list[str] = []
+    """How the recipes stand to the base model, budgets of which the same is to be said together."""
+    told: dict[str, list[str]] = {}
     for budget in evidence.budgets:
-        found = [each for each in evidence.to_base if each.budget == budget]
-        parts = [
-            f"{listing([each.recipe for each in alike])} {'is' if len(alike) == 1 else 'are'} {words} {BASE_MODEL}"
-            for better, words in ((True, "better than"), (None, "not distinguishable from"), (False, "worse than"))
-            if (alike := [each for each in found if each.better is better and isfinite(each.interval.low)])
-        ]
-        told += [f"At {budget:,} rows, {'; '.join(parts)}."] if parts else []
-    return told
+        found = [each for each in evidence.to_base if each.budget == budget and isfinite(each.interval.low)]
+        parts: list[str] = []
+        for better, words in ((True, "better than"), (None, "not distinguishable from"), (False, "worse than")):
+            alike = [each.recipe for each in found if each.better is better]
+            if alike:
+                whole = len(alike) == len(found) > 1
+                who = f"all {len(alike)} recipes" if whole else listing(alike)
+                parts.append(f"{who} {'is' if len(alike) == 1 else 'are'} {words} {BASE_MODEL}")
+        if parts:
+            told.setdefault("; ".join(parts), []).append(f"{budget:,}")
+    return [f"At {listing(budgets)} rows, {sentence}." for sentence, budgets in told.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,11 @@ def render_page(content: ReportContent) -> str:
         chapters.near_duplicate_chapter(content),
         chapters.provenance_chapter(content),
     ]
+    paragraph, findings = summary(content)
     return _template().render(
         title=shorten(content.title, 120),
-        summary=summary(content),
+        summary=paragraph,
+        findings=findings,
         chapters=told,
         script=_SORTING,
         script_hash=b64encode(sha256(_SORTING.encode()).digest()).decode("ascii"),

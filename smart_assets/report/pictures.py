@@ -28,8 +28,8 @@ _Item = TypeVar("_Item")
 _DISC_AREA = 900  # square points, of the largest share
 _ROOMY_MAP = 60  # tasks; with more of them all discs shrink
 _KERNEL_CELLS = 250
-_BASE_REACH = 4
-"""Spans of the runs' own values that the base model may lie away and still share the axis with them."""
+_BASE_REACH = 1
+"""Spans of what is drawn of the recipes that the base model may lie away and still share the axis with them."""
 
 
 def task_map(plane: TaskPlane, tasks: Sequence[TaskSummary], recipe: str | None = None) -> bytes:

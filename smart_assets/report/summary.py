@@ -1,4 +1,4 @@
-"""The page's first paragraph: what was read and mixed, and what the held-out response loss says about the recipes.
+"""The top of the page: what was read and mixed, and what the held-out response loss says about the recipes.
 
 It is written for someone about to spend a budget on it, so it claims nothing without an interval that excludes zero.
 """
@@ -14,37 +14,37 @@ from smart_assets.report.findings import (
     stop_sentence,
     stops,
 )
-from smart_assets.report.metrics import RESPONSE_LOSS, benchmark_title
+from smart_assets.report.layout import Bullets
+from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.wording import count, listing, shorten
 
-_TOLD = 12
-"""Comparisons of one benchmark in the paragraph; with more of them it tells those of the largest budget."""
+_TOLD = 6
+"""Comparisons of one benchmark in the summary; of more of them, the first ones of the largest budget."""
+
+_STOPS = 3
 
 
-def summary(content: ReportContent) -> str:
-    """The paragraph, as plain text."""
+def summary(content: ReportContent) -> tuple[str, tuple[Bullets, ...]]:
+    """The first paragraph, as plain text: what there is. And what each benchmark's rows say, sentence by sentence."""
     losses = [evidence for evidence in content.evidence if evidence.metric == RESPONSE_LOSS]
-    nothing = ["No response loss has been measured row by row yet, so nothing tells the recipes apart."]
-    told = [sentence for evidence in losses for sentence in findings(evidence)] or nothing
-    return " ".join(filter(None, [_collection(content), *_mixtures(content), *told, references_sentence(losses)]))
+    nothing = () if losses else ("No response loss has been measured row by row yet: nothing tells the recipes apart.",)
+    first = filter(None, [_collection(content), *_mixtures(content), references_sentence(losses), *nothing])
+    return " ".join(first), tuple(Bullets(shorten(each.title, 80), tuple(findings(each))) for each in losses)
 
 
 def findings(evidence: Evidence) -> list[str]:
     """A sentence for each budget, recipe and reference; the base model; how many rows are enough."""
     compared = comparison_sentences(evidence)
-    sentences = compared
+    sentences, stopping = compared, stops(evidence)
     if len(compared) > _TOLD:
         sentences = comparison_sentences(evidence, evidence.budgets[-1])[:_TOLD]
-    told = [*sentences, *_more(len(compared) - len(sentences))]
-    told += [correction_sentence(evidence), *base_sentences(evidence)]
-    told += [stop_sentence(stop, evidence.metric) for stop in stops(evidence)]
-    told.append(omissions(evidence))
-    on = benchmark_title(shorten(evidence.benchmark, 60), evidence.unseen)
-    return [f"On {on[0].lower() + on[1:] if on.startswith('Held-out') else on}:", *filter(None, told)]
-
-
-def _more(comparisons: int) -> list[str]:
-    return [f"{count(comparisons, 'more comparison')} in the chapter Differences."] if comparisons else []
+        more = len(compared) - len(sentences)
+        sentences = [*sentences, f"{count(more, 'more comparison')} in the chapter Differences."]
+    told = [*sentences, correction_sentence(evidence), *base_sentences(evidence)]
+    told += [stop_sentence(stop, evidence.metric) for stop in stopping[:_STOPS]]
+    if len(stopping) > _STOPS:
+        told.append(f"{count(len(stopping) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
+    return list(filter(None, [*told, omissions(evidence)]))
 
 
 def _collection(content: ReportContent) -> str:

@@ -11,6 +11,7 @@ seeds share is added: the mean covariance of two different seeds over the same r
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from smart_assets.statistics.resampling import Resampled
 
 CONFIDENCE = 0.95
+_DECIMALS = 12  # what matrix products leave of two equal models' difference is no difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Interval:
 
 def mean_over_seeds(seeds: Resampled) -> Interval:
     """The mean over (s,) seeds. With one seed the interval covers the rows alone."""
-    return _interval(float(seeds.values.mean()), _rows(seeds) + _seeds(seeds, np.random.default_rng(1)))
+    return _interval(float(seeds.values.mean()), _rows(seeds) + _seeds(seeds))
 
 
 def difference(one: Resampled, other: Resampled, paired: bool) -> Interval:
@@ -53,9 +55,8 @@ def difference(one: Resampled, other: Resampled, paired: bool) -> Interval:
     if paired:
         return mean_over_seeds(Resampled(one.values - other.values, one.draws - other.draws))
     value = float(one.values.mean() - other.values.mean())
-    rng = np.random.default_rng(1)
     rows = one.draws.mean(axis=1) - other.draws.mean(axis=1) - value
-    return _interval(value, rows + _seeds(one, rng) - _seeds(other, rng))
+    return _interval(value, rows + _seeds(one) - _seeds(other, stream=1))
 
 
 def holm(p: NDArray[np.float64], level: float = 1 - CONFIDENCE) -> NDArray[np.bool_]:
@@ -79,19 +80,25 @@ def _rows(seeds: Resampled) -> NDArray[np.float64]:
     return deviations * np.sqrt(max(shared, 0.0) / overall) if overall > 0 else deviations
 
 
-def _seeds(seeds: Resampled, rng: np.random.Generator) -> NDArray[np.float64] | float:
-    """Deviations of the mean over seeds by other seeds, (r,); none for one seed."""
+def _seeds(seeds: Resampled, stream: int = 0) -> NDArray[np.float64] | float:
+    """Deviations of the mean over seeds by other seeds, (r,); none for one seed. Streams are independent draws."""
     several = len(seeds.values)
     if several == 1:
         return 0.0
     error = float(seeds.values.std(ddof=1)) / np.sqrt(several)
-    return error * rng.standard_t(several - 1, len(seeds.draws))
+    return error * _student(several - 1, len(seeds.draws), stream)
+
+
+@lru_cache(maxsize=32)
+def _student(degrees: int, draws: int, stream: int) -> NDArray[np.float64]:
+    """Draws of Student's t, (r,), not to be written to; another seed than that of the rows."""
+    return np.random.default_rng([1, stream]).standard_t(degrees, draws)
 
 
 def _interval(value: float, deviations: NDArray[np.float64]) -> Interval:
-    drawn = value + deviations
+    drawn = np.round(value + deviations, _DECIMALS)
     if not np.isfinite(drawn).all():
         return Interval(value, np.nan, np.nan, np.nan)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     side = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    return Interval(value, float(low), float(high), min(1.0, 2 * float(side + 1) / (len(drawn) + 1)))
+    return Interval(round(value, _DECIMALS), float(low), float(high), min(1.0, 2 * float(side + 1) / (len(drawn) + 1)))
