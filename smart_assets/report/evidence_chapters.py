@@ -85,7 +85,7 @@ def sweep_chapter(evidence: Sequence[Evidence], sweeps: Sequence[Sweep]) -> Chap
         if any(len(drawn.sweep_line(each, sweep, budget)) > 1 for budget in each.budgets)
     ]
     if not measured:
-        return Chapter(*heading, ("No two recipes that differ in one parameter alone have been evaluated yet.",))
+        return Chapter(*heading, ("No two recipes of a sweep have been evaluated yet.",))
     pictures = tuple(
         Picture(
             drawn.sweep_scores(each, sweep),

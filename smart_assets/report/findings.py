@@ -155,9 +155,9 @@ def references_sentence(evidence: Sequence[Evidence]) -> str:
     missing = [preset for preset in REFERENCES if preset not in known]
     if not missing:
         return ""
-    noun = "preset" if len(missing) == 1 else "presets"
+    noun = "the preset" if len(missing) == 1 else "one of the presets"
     them = "it" if len(missing) == 1 else "them"
-    return f"No evaluated recipe is the {noun} {listing(missing)}, so nothing is compared with {them}."
+    return f"No evaluated recipe is {noun} {listing(missing)}, so nothing is compared with {them}."
 
 
 def _not_compared(evidence: Evidence) -> list[str]:
