@@ -8,8 +8,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.lineage.graph import STEPS, closure, find_partitions
+from smart_assets.lineage.materialize import Outcome
 from smart_assets.lineage.sql import connect
 from smart_assets.pipeline.rows import raw_task_inputs
 from smart_assets.settings import Project, load_project
@@ -104,6 +106,23 @@ def test_the_report_holds_no_markup_of_a_task(made: Project) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "base model" in page
     assert "empty" in page, "a task left without rows is named"
+
+
+def test_the_report_compares_row_by_row_and_dagster_shows_it(made: Project) -> None:
+    manifest = current(made, "mixture_report")
+    [recorded] = manifest.summary["comparisons"]
+    [difference] = [found for found in recorded["differences"] if found["other"] == "random"]
+    assert (difference["recipe"], difference["seeds"], difference["other seeds"]) == ("smart", 2, 2)
+    assert difference["low"] <= difference["difference"] <= difference["high"]
+    rows = pq.read_table(made.store.artifact(current(made, "base_model_results")) / "base" / "rows.parquet")
+    assert (recorded["rows"], recorded["tasks"]) == (rows.num_rows, 3)
+    sentence = next(found for found in recorded["sentences"] if found.startswith("smart is "))
+    assert "random at 12 rows (difference " in sentence
+    assert sentence in (made.store.artifact(manifest) / "report.html").read_text()
+    shown = metadata_of(made, Outcome(manifest, unchanged=True))
+    assert shown["comparisons"].records[0].data["recipe"] == "smart"
+    assert "smart is" in shown["findings"].md_str
+    assert shown["score against budget, Held-out rows: response loss"].md_str.startswith("![](data:image/png")
 
 
 def test_a_second_run_does_nothing(made: Project) -> None:

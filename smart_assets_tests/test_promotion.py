@@ -38,8 +38,9 @@ from smart_assets.lineage.promotion import (
     record,
     rollback,
 )
-from smart_assets.lineage.promotion_rule import consider, interval
+from smart_assets.lineage.promotion_rule import consider
 from smart_assets.settings import Project
+from smart_assets.statistics.resampling import mean_interval
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.log import append, records
 from smart_assets_tests.projects import write_project
@@ -515,12 +516,12 @@ def test_without_a_rule_nothing_is_promoted(tmp_path: Path) -> None:
 )
 def test_the_interval_is_that_of_all_resamples(differences: np.ndarray, confidence: float) -> None:
     every = np.sort([np.mean(drawn) for drawn in itertools.product(differences, repeat=len(differences))])
-    low, high = interval(differences, confidence)
+    low, high = mean_interval(differences, confidence)
     tail, slack = (1 - confidence) / 2, 0.02
     for found, at in ((low, tail), (high, 1 - tail)):
         between = np.quantile(every, [max(at - slack, 0), min(at + slack, 1)], method="inverted_cdf")
         assert between[0] - 1e-9 <= found <= np.quantile(every, min(at + slack, 1), method="higher") + 1e-9
-    assert interval(differences, confidence) == (low, high)
+    assert mean_interval(differences, confidence) == (low, high)
 
 
 @pytest.mark.parametrize(

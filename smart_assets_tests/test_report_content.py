@@ -21,6 +21,8 @@ from smart_assets.report.content import (
     TaskKernel,
     TaskSummary,
 )
+from smart_assets.report.evidence import Evidence, Question, weigh
+from smart_assets.report.row_results import RowResults
 from smart_assets.report.task_geometry import kernel_order, task_plane
 
 _VERBS = ("add", "subtract", "reverse", "sort", "count", "translate", "compare", "name", "convert", "spell")
@@ -65,21 +67,45 @@ def mixtures(tasks: tuple[TaskSummary, ...], budgets: tuple[int, ...] = BUDGETS)
     )
 
 
-def measurements(tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> tuple[Measurement, ...]:
-    """Held-out losses and exact matches that fall and rise with the budget, and the base model's."""
+ROWS = 10  # held-out rows of each task
+
+
+def results(
+    tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,), recipes: tuple[str, ...] = RECIPES
+) -> list[RowResults]:
+    """Each model's rows: losses that fall with the budget, and the base model's; all rows have 8 tokens."""
     rng = np.random.default_rng(3)
-    base = {task: float(rng.uniform(4, 6)) for task in tasks}
-    rows = [Measurement(None, None, None, "held_out", task, "response_loss", base[task], False) for task in tasks]
-    rows += [Measurement(None, None, None, "held_out", task, "exact_match", 0.01, False) for task in tasks]
+    keys = [("held_out", task, f"{at}-{row}") for at, task in enumerate(tasks) for row in range(ROWS)]
+    tokens, base = np.full(len(keys), 8.0), np.repeat(rng.uniform(4, 6, len(tasks)), ROWS)
+    found = [RowResults(None, None, None, keys, base * tokens, tokens, np.zeros(len(keys)))]
     for budget in BUDGETS:
-        for recipe in RECIPES:
+        for recipe in recipes:
             for seed in seeds:
-                for at, task in enumerate(tasks):
-                    loss = base[task] * 60 / (budget + 20 * (recipe == "smart")) + 0.1 * float(rng.normal())
-                    run = (budget, recipe, seed, "held_out", task)
-                    rows.append(Measurement(*run, "response_loss", loss, at % 5 > 0))
-                    rows.append(Measurement(*run, "exact_match", max(0.0, 1 - loss), at % 5 > 0))
+                losses = base * 60 / (budget + 20 * (recipe == "smart")) + 0.1 * rng.normal(size=len(keys))
+                matches = (losses < 0.5).astype(float)
+                found.append(RowResults(budget, recipe, seed, keys, losses * tokens, tokens, matches))
+    return found
+
+
+def measurements(tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> tuple[Measurement, ...]:
+    """The figures of each task that the rows come to."""
+    rows = []
+    for result in results(tasks, seeds):
+        for at, task in enumerate(tasks):
+            part = slice(at * ROWS, (at + 1) * ROWS)
+            loss = float(result.loss_sums[part].sum() / result.tokens[part].sum())
+            trained = result.budget is not None and at % 5 > 0
+            run = (*result.model, "held_out", task)
+            rows.append(Measurement(*run, "response_loss", loss, trained))
+            rows.append(Measurement(*run, "exact_match", float(result.exact_matches[part].mean()), trained))
     return tuple(rows)
+
+
+def evidence(
+    tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,), recipes: tuple[str, ...] = RECIPES
+) -> tuple[Evidence, ...]:
+    """What the rows say."""
+    return weigh(results(tasks, seeds, recipes), Question({"proportional": "proportional"}))
 
 
 def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,)) -> ReportContent:
@@ -95,6 +121,7 @@ def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,
         objectives=(ObjectiveGains("graph_cut(redundancy_weight=0.4)", tasks, gains, softmax / softmax.sum()),),
         mixtures=mixtures(described),
         measurements=measurements(tasks, seeds),
+        evidence=evidence(tasks, seeds),
         rejections=Rejections(
             counts=(RejectionCount("sample", "empty response", 21), RejectionCount("sample", "not valid JSON", 9)),
             examples=(

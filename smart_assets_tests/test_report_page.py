@@ -74,7 +74,7 @@ def test_page_needs_nothing_else(html: str, page: Page) -> None:
 
 def test_pictures_are_png_with_words(page: Page) -> None:
     images = page.all("img")
-    assert len(images) == 10
+    assert len(images) == 11
     for image in images:
         assert size_of(b64decode((image["src"] or "").split(",")[1]))[0] == 1600
         assert len(image["alt"] or "") > 30
@@ -84,7 +84,7 @@ def test_page_has_landmarks_headers_and_links_that_lead_somewhere(page: Page) ->
     assert [len(page.all(tag)) for tag in ("main", "header", "nav", "h1")] == [1, 1, 1, 1]
     anchors = {tag["id"] for tag in page.all("section")}
     assert {(tag["href"] or "").removeprefix("#") for tag in page.all("a")} == anchors
-    assert len(page.all("h2")) == len(anchors) == 9
+    assert len(page.all("h2")) == len(anchors) == 12
     assert all(tag.get("scope") in ("row", "col") for tag in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table"))
 
@@ -142,6 +142,9 @@ EMPTY_SENTENCES = {
     "Gains and weights": "No recipe in use weighs its tasks by an objective, or none has been computed yet.",
     "How alike the tasks are": "The tasks' prompts have not been embedded yet.",
     "Metrics against the budget": "No checkpoint has been evaluated yet.",
+    "Differences": "No model has been evaluated row by row yet.",
+    "How many rows are enough": "No recipe has been evaluated row by row at several budgets yet.",
+    "Score against M' and other parameters": "No two recipes of a sweep have been evaluated yet.",
     "Results of each task": "No benchmark of several tasks has been evaluated yet.",
     "Rejected rows": "No row was rejected.",
     "Near duplicates": "No similarity index has been built yet.",
@@ -161,6 +164,7 @@ def test_missing_part_says_so(title: str) -> None:
     ("part", "pictures"),
     [
         ("tasks", 1), ("plane", 0), ("kernel", 1), ("objectives", 2), ("mixtures", 2), ("measurements", 2),
+        ("evidence", 1),
         ("rejections", 0), ("near_duplicates", 1), ("provenance", 0),
     ],
 )  # fmt: skip

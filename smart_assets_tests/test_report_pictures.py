@@ -12,6 +12,7 @@ import pytest
 from smart_assets.report import canvas, gain_pictures, pictures
 from smart_assets.report.comparison import compare
 from smart_assets.report.content import LossCurve, ObjectiveGains, ReportContent, TaskKernel
+from smart_assets.report.curve import metric_curve
 from smart_assets.report.task_geometry import TaskPlane, task_plane
 from smart_assets_tests.test_report_content import RECIPES, example_content
 
@@ -51,7 +52,9 @@ DRAWN: dict[str, Callable[[ReportContent], bytes]] = {
     "gain curve": lambda content: gain_pictures.gain_curve(content.objectives[0]),
     "temperature effect": lambda content: gain_pictures.temperature_effect(content.objectives[0]),
     "task budget bars": lambda content: pictures.task_budget_bars(content.mixtures[:2], content.recipes),
-    "metric against budget": lambda content: pictures.metric_against_budget(compare(content.measurements)[0], RECIPES),
+    "metric against budget": lambda content: pictures.metric_against_budget(
+        metric_curve(compare(content.measurements)[0], content.evidence[0]), RECIPES
+    ),
     "row counts": lambda content: pictures.row_counts(content.tasks),
     "loss curve": lambda _: pictures.loss_curve(curves()),
     "similarity histogram": lambda content: pictures.similarity_histogram(cosines(content), 0.95),
@@ -149,7 +152,7 @@ def test_metric_picture_of_few_measurements(kept: Callable[..., bool], values: C
     rows = [replace(row, value=values(row.value)) for row in example_content().measurements if kept(row)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        size_of(pictures.metric_against_budget(compare(rows)[0], RECIPES))
+        size_of(pictures.metric_against_budget(metric_curve(compare(rows)[0]), RECIPES))
 
 
 @pytest.mark.parametrize(

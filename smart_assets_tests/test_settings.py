@@ -36,6 +36,21 @@ GOOD: dict[str, Any] = {
             r"recipes\.x\.task_budgets\.objective.*graphcut.*graph_cut",
             id="unknown-objective",
         ),
+        pytest.param(
+            {"recipes": {"x": {"preset": "smart", "max_tasks": [4, 0]}}},
+            r"recipes\.x_0\.max_tasks: got 0; .*an integer greater than or equal to 1",
+            id="sweep-value",
+        ),
+        pytest.param(
+            {"recipes": {"x": {"preset": "smart", "max_tasks": [4]}, "x_4": "smart"}},
+            "the sweep `x` makes a recipe `x_4`, which is there already",
+            id="sweep-name-taken",
+        ),
+        pytest.param(
+            {"recipes": {"x" * 63: {"preset": "smart", "max_tasks": [4, 8]}}},
+            r"recipes\.x+_4",
+            id="sweep-name-too-long",
+        ),
         pytest.param({"recipes": {"a|b": "smart"}}, r"recipes.a\|b", id="recipe-name"),
         pytest.param({"sources": {"../x": {"kind": "folder", "path": "t"}}}, r"sources", id="source-name"),
         pytest.param({"sources": {"a": {"kind": "ftp", "path": "t"}}}, r"sources\.a.*ftp", id="source-kind"),
@@ -105,6 +120,13 @@ def test_every_field_is_described() -> None:
     for name, definition in schema["$defs"].items():
         found += undescribed(definition, name)
     assert [name for name in found if not name.endswith(".name")] == []
+
+
+def test_a_sweep_is_a_recipe_for_each_value(tmp_path: Path) -> None:
+    path = tmp_path / "smart.yaml"
+    recipes = {"smart": "smart", "pruned": {"preset": "smart", "max_tasks": [4, 8]}}
+    path.write_text(yaml.safe_dump({**GOOD, "recipes": recipes, "automation": {"not_retrained": ["pruned_4"]}}))
+    assert set(read_settings(path).recipes) == {"smart", "pruned_4", "pruned_8"}
 
 
 def test_changed_settings_are_refused(tmp_path: Path) -> None:

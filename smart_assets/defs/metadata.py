@@ -1,7 +1,8 @@
 """What a person wants to see of a materialization: figures, a table, and a picture where it helps."""
 
+import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import pyarrow.parquet as pq
 
 from smart_assets.lineage.materialize import Outcome
 from smart_assets.pipeline.finetuned_checkpoint import BOARD
-from smart_assets.pipeline.mixture_report import PAGE
+from smart_assets.pipeline.mixture_report import COMPARISONS, PAGE
 from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
 from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
 from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import LossCurve, MixtureBudgets
+from smart_assets.report.record import recorded_curve
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -181,7 +183,30 @@ def _results(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 def _mixture_report(inputs: Inputs, manifest: Manifest) -> Metadata:
     page = inputs.store.artifact(manifest) / PAGE
-    return {"page": dg.MetadataValue.url(page.as_uri())}
+    return {"page": dg.MetadataValue.url(page.as_uri()), **_comparisons(manifest.summary[COMPARISONS])}
+
+
+def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
+    """What the recipes' scores come to, by what the manifest recorded."""
+    if not recorded:
+        return {COMPARISONS: "no model has been evaluated row by row yet"}
+    curves = {found["title"]: recorded_curve(found) for found in recorded}
+    recipes = list(dict.fromkeys(point.recipe for curve in curves.values() for point in curve.points))
+    differences = [{"metric": found["title"], **each} for found in recorded for each in found["differences"]]
+    sentences = [_escaped(f"{found['title']}: {told}") for found in recorded for told in found["sentences"]]
+    return {
+        COMPARISONS: table(pa.Table.from_pylist(differences)),
+        "findings": dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences)),
+        **{
+            f"score against budget, {title}": picture(pictures.metric_against_budget(curve, recipes))
+            for title, curve in curves.items()
+        },
+    }
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|~#])", r"\\\1", text)
 
 
 _SHOWN: Mapping[str, Callable[[Inputs, Manifest], Metadata]] = {

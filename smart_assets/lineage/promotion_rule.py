@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from smart_assets.errors import SmartError, UpstreamMissingError
 from smart_assets.evaluation.metrics import row_metrics
@@ -35,10 +34,8 @@ from smart_assets.lineage.promotion import (
 from smart_assets.report.metrics import HELD_OUT, metric_named
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
+from smart_assets.statistics.resampling import mean_interval
 from smart_assets.store import Manifest
-
-RESAMPLES = 9999
-_BATCH_VALUES = 4_000_000  # drawn at once: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,33 +169,13 @@ def difference(project: Project, rule: Promotion, mine: Manifest, theirs: Manife
         raise NotComparable(f"{rule.metric} of {rule.benchmark} is no number on some task")
     losses = metric_named(rule.metric).as_loss(pairs)
     differences = losses[0] - losses[1]
-    low, high = interval(differences, rule.confidence)
+    low, high = mean_interval(differences, rule.confidence)
     return Difference(float(differences.mean()), low, high, len(tasks), rows, left_out)
 
 
 def _of_rows(rule: Promotion, project: Project) -> bool:
     """Whether the benchmark's rows were recorded one by one: held-out ones, or those of a collection."""
     return rule.benchmark == HELD_OUT or rule.benchmark in project.settings.evaluate.collections
-
-
-def interval(differences: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean of (n,) differences, n >= 2; the same for the same differences.
-
-    The percentile method, because it is defined where all differences are equal.
-    """
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH_VALUES // len(differences)),
-        vectorized=True,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def main_figure(project: Project, evaluation: Manifest) -> float | None:

@@ -1,13 +1,20 @@
 """`mixture_report`: what the other assets hold, gathered into one page and its pictures."""
 
-from smart_assets.pipeline.report_content import gather
+from dataclasses import asdict
+
+from smart_assets.pipeline.report_content import gather, preset_recipes
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, grid_key
+from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.page import render_page
+from smart_assets.report.record import record
+from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
 
 NAME = "mixture_report"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 PAGE = "report.html"
+COMPARISONS = "comparisons"
+"""Of the summary: for each benchmark with rows, what `report.record` records of its response loss."""
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
@@ -26,7 +33,14 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     return Wanted(
         AssetPartition(NAME, partition),
         tuple(inputs),
-        {"title": project.root.name, "grid": grid, "near_duplicate": settings.index.near_duplicate},
+        {
+            "title": project.root.name,
+            "grid": grid,
+            "near_duplicate": settings.index.near_duplicate,
+            "compared_with": preset_recipes(settings.recipes),
+            "sweeps": [asdict(sweep) for sweep in find_sweeps(settings.recipes)],
+            "unseen_tasks": sorted(settings.evaluate.unseen_tasks),
+        },
         CODE_VERSION,
     )
 
@@ -42,5 +56,6 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             "mixtures": len(content.mixtures),
             "evaluated models": len({(row.budget, row.recipe, row.seed) for row in content.measurements}),
             "bytes": len(page.encode()),
+            COMPARISONS: [record(evidence) for evidence in content.evidence if evidence.metric == RESPONSE_LOSS],
         }
     )

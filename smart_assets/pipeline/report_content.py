@@ -1,6 +1,7 @@
 """Gathering the report's content from the artifacts; the page itself knows nothing of the store."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.pipeline.row_results import read_results
 from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
 from smart_assets.report.content import (
     ArtifactVersion,
@@ -24,7 +26,10 @@ from smart_assets.report.content import (
     TaskKernel,
     TaskSummary,
 )
+from smart_assets.report.evidence import REFERENCES, Question, weigh
 from smart_assets.report.task_geometry import task_plane
+from smart_assets.selection.recipes import PRESETS, Recipe
+from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
 
 EXAMPLES = 50  # rejected rows shown
@@ -40,6 +45,9 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
         for budget, recipe in _grid(project)
         if inputs.find("selected_subset", grid_key(budget, recipe)) is not None
     )
+    sweeps = find_sweeps(project.settings.recipes)
+    unseen = frozenset(project.settings.evaluate.unseen_tasks)
+    question = Question(preset_recipes(project.settings.recipes), unseen, sweeps)
     return ReportContent(
         title=f"SMART mixture report: {project.root.name}",
         tasks=gather_tasks(project, inputs),
@@ -48,10 +56,19 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
         objectives=objective_gains(pq.read_table(scores / "scores.parquet")),
         mixtures=mixtures,
         measurements=_measurements(project, inputs, {(m.budget, m.recipe): m.rows for m in mixtures}),
+        evidence=weigh(read_results(project, inputs), question),
+        unseen_tasks=unseen,
+        sweeps=sweeps,
         rejections=_rejections(project, inputs),
         near_duplicates=_near_duplicates(project, inputs),
         provenance=_provenance(project, inputs),
     )
+
+
+def preset_recipes(recipes: Mapping[str, Recipe]) -> dict[str, str]:
+    """Of the presets that recipes are compared with, those that are among the recipes: by content, not by name."""
+    found = {preset: [name for name, recipe in recipes.items() if recipe == PRESETS[preset]] for preset in REFERENCES}
+    return {preset: names[0] for preset, names in found.items() if names}
 
 
 def _grid(project: Project) -> list[tuple[int, str]]:

@@ -68,9 +68,11 @@ def draw_beside(height: float, widths: Sequence[float]) -> tuple[Figure, list[Ax
 
 
 def _blank(height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)  # keeps one renderer; without it each text measured makes its own
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     return figure
 
@@ -135,6 +137,13 @@ def bar_end(axes: Axes, end: float, height: float, text: str) -> None:
         xytext=(-6 if cut else 3, 0), textcoords="offset points", ha="right" if cut else "left", va="center",
         fontsize=8, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1} if cut else None,
     )  # fmt: skip
+
+
+def intervals(axes: Axes, bars: Sequence[tuple[float, tuple[float, float] | None]], shade: str) -> None:
+    """Vertical bars with caps, each at its place from low to high; None and bounds that are no number draw nothing."""
+    for place, bounds in bars:
+        if bounds is not None and np.isfinite(bounds).all():
+            axes.plot([place, place], bounds, color=shade, linewidth=1.2, marker="_", markersize=8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ A mean over different tasks compares nothing, so a task that any run lacks is le
 macro means: a task counts once, whatever its rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.report.content import Measurement
-from smart_assets.report.metrics import HELD_OUT, RESPONSE_LOSS, Metric, metric_named
+from smart_assets.report.metrics import HELD_OUT, RESPONSE_LOSS, Metric, benchmark_title, metric_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Comparison:
     """All runs, and the base model where it was measured, over the tasks they share."""
 
     benchmark: str
+    unseen: bool | None  # of held-out tasks; None where no task is unseen, and for other benchmarks
     metric: Metric
     tasks: tuple[str, ...]  # n of them, sorted
     tasks_left_out: int
@@ -72,7 +73,7 @@ class Comparison:
     @property
     def title(self) -> str:
         """Benchmark and metric in words."""
-        return f"{'Held-out rows' if self.benchmark == HELD_OUT else self.benchmark}: {self.metric.title}"
+        return f"{benchmark_title(self.benchmark, self.unseen)}: {self.metric.title}"
 
     @property
     def base_mean(self) -> float | None:
@@ -98,19 +99,32 @@ class Comparison:
         return next((found for found in self.standings(budget) if found.recipe == recipe), None)
 
 
-def compare(measurements: Sequence[Measurement]) -> tuple[Comparison, ...]:
-    """A comparison for each benchmark and metric: held-out response loss first, then the rest of held-out."""
-    pairs = dict.fromkeys((row.benchmark, row.metric) for row in measurements)
-    ordered = sorted(pairs, key=lambda pair: (pair != (HELD_OUT, RESPONSE_LOSS.name), pair[0] != HELD_OUT))
+def compare(measurements: Sequence[Measurement], unseen_tasks: Collection[str] = ()) -> tuple[Comparison, ...]:
+    """A comparison for each benchmark and metric: held-out response loss first, then the rest of held-out.
+
+    Where some held-out tasks are unseen, seen and unseen ones are compared apart.
+    """
+    parts: dict[tuple[str, str, bool], list[Measurement]] = {}
+    for row in measurements:
+        unseen = row.benchmark == HELD_OUT and row.task in unseen_tasks
+        parts.setdefault((row.benchmark, row.metric, unseen), []).append(row)
+    places = {pair: place for place, pair in enumerate(dict.fromkeys(part[:2] for part in parts))}
+    ordered = sorted(
+        parts,
+        key=lambda part: (
+            part[:2] != (HELD_OUT, RESPONSE_LOSS.name),
+            part[0] != HELD_OUT,
+            places[part[:2]],
+            part[2],
+        ),
+    )
     return tuple(
-        _comparison(
-            benchmark, metric, [row for row in measurements if (row.benchmark, row.metric) == (benchmark, metric)]
-        )
-        for benchmark, metric in ordered
+        _comparison(part[0], part[2] if unseen_tasks and part[0] == HELD_OUT else None, part[1], parts[part])
+        for part in ordered
     )
 
 
-def _comparison(benchmark: str, metric: str, rows: Sequence[Measurement]) -> Comparison:
+def _comparison(benchmark: str, unseen: bool | None, metric: str, rows: Sequence[Measurement]) -> Comparison:
     runs: dict[tuple[int | None, str | None, int | None], dict[str, Measurement]] = {}
     for row in rows:
         runs.setdefault((row.budget, row.recipe, row.seed), {})[row.task] = row
@@ -119,6 +133,7 @@ def _comparison(benchmark: str, metric: str, rows: Sequence[Measurement]) -> Com
     base = [_values(by_task, tasks) for (budget, _, _), by_task in runs.items() if budget is None]
     return Comparison(
         benchmark=benchmark,
+        unseen=unseen,
         metric=metric_named(metric),
         tasks=tasks,
         tasks_left_out=len({row.task for row in rows}) - len(tasks),

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.errors import SelectionError
+from smart_assets.report.evidence import Evidence
 from smart_assets.report.task_geometry import TaskPlane
+from smart_assets.selection.sweeps import Sweep
 from smart_assets.selection.task_scores import propose_max_tasks
 
 
@@ -195,17 +197,21 @@ class ReportContent:
     objectives: tuple[ObjectiveGains, ...] = ()
     mixtures: tuple[MixtureBudgets, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    unseen_tasks: frozenset[str] = frozenset()  # of the held-out rows: no mixture was selected from them
+    sweeps: tuple[Sweep, ...] = ()
     rejections: Rejections = Rejections()
     near_duplicates: NearDuplicates | None = None
     provenance: Provenance | None = None
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """All recipes in the order they first appear: in mixtures, then measurements, then weights."""
+        """All recipes in the order they first appear: in mixtures, then measurements, evidence and weights."""
         mixed = [mixture.recipe for mixture in self.mixtures]
         measured = [row.recipe for row in self.measurements if row.recipe is not None]
+        scored = [score.recipe for each in self.evidence for score in each.scores if score.recipe is not None]
         weighed = [recipe for task in self.tasks for recipe in task.mixture_weights]
-        return tuple(dict.fromkeys([*mixed, *measured, *weighed]))
+        return tuple(dict.fromkeys([*mixed, *measured, *scored, *weighed]))
 
     @property
     def budgets(self) -> tuple[int, ...]:

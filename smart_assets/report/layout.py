@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from smart_assets.report.wording import count, number, shorten
+from smart_assets.report.wording import count, number, shorten, signed
 
 TABLE_ROWS = 200
 """Rows of a table on the page; the caption says how many there are in all."""
@@ -54,6 +54,11 @@ def value_cell(value: float | None, mark: Mark = "") -> Cell:
     return Cell(number(value), value if math.isfinite(value) else -math.inf, mark)
 
 
+def signed_cell(difference: float) -> Cell:
+    """A measured difference, with its sign."""
+    return Cell(signed(difference), difference if math.isfinite(difference) else -math.inf)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A captioned table; a folded one opens on a click."""
@@ -85,6 +90,15 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Bullets:
+    """Sentences one below the other; folded ones open on a click."""
+
+    heading: str
+    sentences: tuple[str, ...]
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Chapter:
     """One question the page answers."""
 
@@ -93,3 +107,4 @@ class Chapter:
     sentences: tuple[str, ...]
     pictures: tuple[Picture, ...] = ()
     tables: tuple[Table, ...] = ()
+    bullets: tuple[Bullets, ...] = ()

@@ -56,3 +56,13 @@ def metric_named(name: str) -> Metric:
 
 RESPONSE_LOSS = metric_named("response_loss")
 """The metric of the summary: mean negative log likelihood of the response and its end token."""
+
+EXACT_MATCH = metric_named("exact_match")
+"""The share of rows whose response is the most likely one, token by token."""
+
+
+def benchmark_title(benchmark: str, unseen: bool | None = None) -> str:
+    """A benchmark in words; `unseen` tells tasks that no mixture holds from those that may be in one."""
+    if benchmark != HELD_OUT:
+        return benchmark
+    return "Held-out rows" if unseen is None else f"Held-out rows of {'unseen' if unseen else 'seen'} tasks"

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from smart_assets.report import chapters
 from smart_assets.report.comparison import compare
 from smart_assets.report.content import ReportContent
+from smart_assets.report.evidence_chapters import difference_chapter, stopping_chapter, sweep_chapter
 from smart_assets.report.layout import Chapter
 from smart_assets.report.result_chapters import metric_chapter, result_chapter
 from smart_assets.report.summary import summary
@@ -43,21 +44,26 @@ def render_page(content: ReportContent) -> str:
 
     Parts that are missing are said to be missing. Tables stop at `layout.TABLE_ROWS` rows and say so.
     """
-    comparisons = compare(content.measurements)
+    comparisons = compare(content.measurements, content.unseen_tasks)
     told: list[Chapter] = [
         chapters.task_chapter(content),
         chapters.budget_chapter(content),
         chapters.gain_chapter(content),
         chapters.kernel_chapter(content),
-        metric_chapter(comparisons, content.recipes),
+        metric_chapter(comparisons, content.evidence, content.recipes),
+        difference_chapter(content.evidence, content.recipes),
+        stopping_chapter(content.evidence),
+        sweep_chapter(content.evidence, content.sweeps),
         result_chapter(comparisons, content.recipes),
         chapters.rejection_chapter(content),
         chapters.near_duplicate_chapter(content),
         chapters.provenance_chapter(content),
     ]
+    paragraph, findings = summary(content)
     return _template().render(
         title=shorten(content.title, 120),
-        summary=summary(content, comparisons),
+        summary=paragraph,
+        findings=findings,
         chapters=told,
         script=_SORTING,
         script_hash=b64encode(sha256(_SORTING.encode()).digest()).decode("ascii"),

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.report import canvas
-from smart_assets.report.comparison import Comparison
 from smart_assets.report.content import LossCurve, MixtureBudgets, TaskKernel, TaskSummary
+from smart_assets.report.curve import Curve
 from smart_assets.report.task_geometry import TaskPlane, kernel_order
 from smart_assets.report.wording import count, number
 
@@ -28,8 +28,8 @@ _Item = TypeVar("_Item")
 _DISC_AREA = 900  # square points, of the largest share
 _ROOMY_MAP = 60  # tasks; with more of them all discs shrink
 _KERNEL_CELLS = 250
-_BASE_REACH = 4
-"""Spans of the runs' own values that the base model may lie away and still share the axis with them."""
+_BASE_REACH = 1
+"""Spans of what is drawn of the recipes that the base model may lie away and still share the axis with them."""
 
 
 def task_map(plane: TaskPlane, tasks: Sequence[TaskSummary], recipe: str | None = None) -> bytes:
@@ -162,41 +162,42 @@ def row_counts(tasks: Sequence[TaskSummary]) -> bytes:
     return canvas.png(figure)
 
 
-def metric_against_budget(comparison: Comparison, recipes: Sequence[str]) -> bytes:
-    """A line a recipe over the budgets, a point a seed, and the base model as the dashed line to beat.
+def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
+    """A line a recipe over the budgets with its intervals, a point a seed, and the base model as the line to beat.
 
     Budgets are evenly spaced, so that few and many are told apart. A base model far from all runs would flatten them:
     then it is written at the edge instead.
 
     Args:
-        comparison: one metric over shared tasks.
+        curve: one metric over shared tasks.
         recipes: all recipes of the report, so that a recipe has one colour in every picture.
     """
     figure, [axes] = canvas.draw(5.5)
-    budgets = comparison.budgets
+    budgets = curve.budgets
     for index, recipe in enumerate(recipes):
-        found = [(place, comparison.standing(budget, recipe)) for place, budget in enumerate(budgets)]
-        line = [(place, standing) for place, standing in found if standing is not None]
+        line = [point for point in curve.points if point.recipe == recipe]
         if not line:
             continue
         shift = (index - (len(recipes) - 1) / 2) * min(0.06, 0.3 / len(recipes))
+        places = [budgets.index(point.budget) + shift for point in line]
         shade, mark = canvas.colour(index), canvas.marker(index)
         axes.plot(
-            [place + shift for place, _ in line],
-            [standing.mean for _, standing in line],
-            color=shade, marker=mark, markersize=9, linewidth=2, label=canvas.label(recipe),
+            places, [point.mean for point in line],
+            color=shade, marker=mark, markersize=8, linewidth=1.6, label=canvas.label(recipe),
         )  # fmt: skip
-        for place, standing in line:
-            if len(seeds := standing.seed_means) > 1:
-                axes.plot([place + shift] * len(seeds), seeds, mark, color=shade, markersize=5, markerfacecolor="white")
-    _base_line(axes, comparison)
+        canvas.intervals(axes, [(place, point.interval) for place, point in zip(places, line, strict=True)], shade)
+        for place, point in zip(places, line, strict=True):
+            if len(point.seeds) > 1:
+                axes.plot([place] * len(point.seeds), point.seeds, mark, color=shade, markersize=4, mfc="white")
+    _base_line(axes, curve)
     axes.set_xticks(range(len(budgets)), [f"{budget:,}" for budget in budgets])
     axes.set_xlim(-0.5, max(len(budgets), 1) - 0.5)
     axes.set_xlabel("budget (training rows; evenly spaced)")
-    axes.set_ylabel(f"{canvas.label(comparison.metric.title)} ({comparison.metric.unit_and_direction})")
-    canvas.title(axes, f"{canvas.label(comparison.title, 60)}, mean over {count(len(comparison.tasks), 'task')}")
+    axes.set_ylabel(f"{canvas.label(curve.metric.title)} ({curve.metric.unit_and_direction})")
+    canvas.title(axes, f"{canvas.label(curve.title, 60)}, mean over {count(curve.tasks, 'task')}")
     if axes.get_legend_handles_labels()[0]:
-        canvas.legend(figure, "filled: mean over seeds; open: each of several seeds")
+        bars = "; bars: 95% interval" if any(point.interval for point in curve.points) else ""
+        canvas.legend(figure, f"filled: mean over seeds; open: each of several seeds{bars}")
     return canvas.png(figure)
 
 
@@ -262,12 +263,11 @@ def _task_axes(names: Sequence[str], others: int, inches_a_row: float) -> tuple[
     return figure, axes
 
 
-def _base_line(axes: Axes, comparison: Comparison) -> None:
-    base = comparison.base_mean
-    if base is None:
+def _base_line(axes: Axes, curve: Curve) -> None:
+    base = curve.base
+    if base is None or not np.isfinite(base):
         return
-    means = [run.mean for run in comparison.runs if np.isfinite(run.mean)] or [base]
-    low, high = min(means), max(means)
+    low, high = curve.reach or (base, base)
     reach = _BASE_REACH * (high - low)
     if not reach or low - reach <= base <= high + reach:
         axes.axhline(base, color=canvas.QUIET, linestyle="--", linewidth=2, label=f"base model ({number(base)})")

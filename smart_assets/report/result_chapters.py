@@ -7,21 +7,26 @@ from numpy.typing import NDArray
 
 from smart_assets.report import pictures
 from smart_assets.report.comparison import Comparison, Standing
+from smart_assets.report.curve import Curve, metric_curve
+from smart_assets.report.evidence import Evidence
 from smart_assets.report.layout import Cell, Chapter, Mark, Picture, Table, rows_cell, table, value_cell, words
 from smart_assets.report.wording import count, shorten
 
 _PICTURED_COMPARISONS = 6
 _TABLED_COMPARISONS = 12
-_MARKS = "★ is the best recipe of a budget if it beats the base model, ▽ a value no better than the base model's."
+_MARKS = (
+    "★ is the best figure of a budget if it beats the base model's, ▽ one no better than the base model's; marks know "
+    "nothing of noise, the chapter Differences does."
+)
 
 
-def metric_chapter(comparisons: Sequence[Comparison], recipes: Sequence[str]) -> Chapter:
-    """Each benchmark's metric against the budget, with the base model to beat."""
+def metric_chapter(comparisons: Sequence[Comparison], evidence: Sequence[Evidence], recipes: Sequence[str]) -> Chapter:
+    """Each benchmark's metric against the budget, with intervals where rows were kept, and the base model to beat."""
     heading = ("metrics", "Metrics against the budget")
     if not comparisons:
         return Chapter(*heading, ("No checkpoint has been evaluated yet.",))
     drawn = [
-        Picture(pictures.metric_against_budget(comparison, recipes), _alt(comparison))
+        Picture(pictures.metric_against_budget(_curve(comparison, evidence), recipes), _alt(comparison))
         for comparison in comparisons[:_PICTURED_COMPARISONS]
         if comparison.runs
     ]
@@ -56,6 +61,13 @@ _MEAN_COLUMNS = (
     "Metric", "Budget", "Recipe", "Mean", "Seeds", "Lowest seed", "Highest seed",
     "Mean of tasks with rows", "Mean of tasks without", "Tasks better than base",
 )  # fmt: skip
+
+
+def _curve(comparison: Comparison, evidence: Sequence[Evidence]) -> Curve:
+    key = (comparison.benchmark, comparison.unseen, comparison.metric)
+    return metric_curve(
+        comparison, next((each for each in evidence if (each.benchmark, each.unseen, each.metric) == key), None)
+    )
 
 
 def _alt(comparison: Comparison) -> str:

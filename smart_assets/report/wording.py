@@ -35,6 +35,12 @@ def number(value: float) -> str:
     return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
+def signed(value: float) -> str:
+    """A difference as `number` writes values, with its sign."""
+    sign = "" if value < 0 or not math.isfinite(value) else "+"
+    return sign + number(value)
+
+
 def count(rows: int, noun: str = "") -> str:
     """A count with thousands separated, and its noun: `1 row`, `1,200 rows`."""
     if not noun:

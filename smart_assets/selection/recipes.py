@@ -7,6 +7,9 @@ kind, or the bare name of an objective:
     smart
     {preset: smart, instances: random}
     {task_budgets: {kind: proportional, temperature: 2}, instances: facility_location}
+
+A single parameter of the task budgets may stand beside the parts: `{preset: smart, max_tasks: 8}`. With a list of
+values it is a sweep (`sweeps`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -98,10 +101,12 @@ def _spell_out(kinds: Sequence[str], objective_kind: str) -> Callable[[object], 
     return spell_out
 
 
+_BUDGET_KINDS = ("submodular", "proportional", "equal", "pooled")
+
 TaskBudgets = Annotated[
     SubmodularBudgets | ProportionalBudgets | EqualBudgets | PooledBudgets,
     Field(discriminator="kind"),
-    BeforeValidator(_spell_out(("submodular", "proportional", "equal", "pooled"), "submodular")),
+    BeforeValidator(_spell_out(_BUDGET_KINDS, "submodular")),
 ]
 """How the total budget is divided over the tasks."""
 
@@ -112,12 +117,42 @@ Instances = Annotated[
 ]
 """Which of a task's instances fill its budget."""
 
+BUDGET_PARAMETERS = ("max_tasks", "temperature", "redundancy_weight")
+"""Parameters of the task budgets (the last one of their objective) that may stand beside a recipe's parts."""
+
 _PRESET_PARTS: Mapping[str, Mapping[str, str]] = {
     "smart": {"task_budgets": "graph_cut", "instances": "facility_location"},
     "proportional": {"task_budgets": "proportional", "instances": "random"},
     "equal": {"task_budgets": "equal", "instances": "random"},
     "random": {"task_budgets": "pooled", "instances": "random"},
 }
+
+
+def _with_parameters(parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts, with the parameters that stand beside them put into the task budgets."""
+    given = {name: parts.pop(name) for name in BUDGET_PARAMETERS if name in parts}
+    if not given:
+        return parts
+    budgets = _mapping(_spell_out(_BUDGET_KINDS, "submodular")(parts.get("task_budgets")), "task_budgets")
+    if "redundancy_weight" in given:
+        objective = budgets.get("objective", "graph_cut")
+        named = {"name": objective} if isinstance(objective, str) else _mapping(objective, "task_budgets.objective")
+        budgets["objective"] = _added(named, {"redundancy_weight": given.pop("redundancy_weight")})
+    return {**parts, "task_budgets": _added(budgets, given)}
+
+
+def _mapping(value: object, name: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        parameters = ", ".join(BUDGET_PARAMETERS)
+        raise ValueError(f"{parameters} are parameters of `{name}`, which must be a preset's or given; got {value!r}")
+    return dict(cast("Mapping[str, Any]", value))
+
+
+def _added(parts: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    twice = [name for name in given if name in parts]
+    if twice:
+        raise ValueError(f"{twice[0]} stands twice: beside the recipe's parts and in `task_budgets`; leave one out")
+    return {**parts, **given}
 
 
 class Recipe(Section):
@@ -140,13 +175,15 @@ class Recipe(Section):
     @classmethod
     def _resolve_preset(cls, value: object) -> object:
         spelled = {"preset": value} if isinstance(value, str) else value
-        if not isinstance(spelled, Mapping) or "preset" not in spelled:
+        if not isinstance(spelled, Mapping):
             return spelled
         parts = dict(cast("Mapping[str, Any]", spelled))
-        preset = parts.pop("preset")
-        if not isinstance(preset, str) or preset not in _PRESET_PARTS:
-            raise ValueError(f"no such preset recipe: {preset!r}; use one of {', '.join(_PRESET_PARTS)}")
-        return {**_PRESET_PARTS[preset], **parts}
+        if "preset" in parts:
+            preset = parts.pop("preset")
+            if not isinstance(preset, str) or preset not in _PRESET_PARTS:
+                raise ValueError(f"no such preset recipe: {preset!r}; use one of {', '.join(_PRESET_PARTS)}")
+            parts = {**_PRESET_PARTS[preset], **parts}
+        return _with_parameters(parts)
 
     @model_validator(mode="after")
     def _pooled_rows_are_random(self) -> Self:

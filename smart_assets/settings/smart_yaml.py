@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from smart_assets.embedding.settings import Embedding, Index
 from smart_assets.errors import SettingsError
@@ -14,6 +14,7 @@ from smart_assets.evaluation.settings import Evaluate
 from smart_assets.section import Name, Section
 from smart_assets.selection.recipes import Recipe
 from smart_assets.selection.settings import Selection
+from smart_assets.selection.sweeps import expand_sweeps
 from smart_assets.settings.automation import Automation, Notify, Promotion
 from smart_assets.store.settings import Retention
 from smart_assets.tasks.sources import Source, Validation
@@ -45,7 +46,9 @@ class Settings(Section):
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         min_length=1, description="Total budgets N' in rows; one partition each."
     )
-    recipes: dict[Name, Recipe] = Field(min_length=1, description="Mixture recipes by name; one partition each.")
+    recipes: dict[Name, Recipe] = Field(
+        min_length=1, description="Mixture recipes by name; one partition each. A sweep stands for several."
+    )
     finetune: Finetune = Field(description="Base model and fine-tuning parameters.")
     evaluate: Evaluate = Field(
         default_factory=Evaluate, description="What every checkpoint and the base model is evaluated on."
@@ -75,6 +78,12 @@ class Settings(Section):
         if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
             raise ValueError(f"a list of `recipes` holds names of presets, each once; got {names}")
         return {**value, "recipes": {name: name for name in names}}
+
+    @field_validator("recipes", mode="before")
+    @classmethod
+    def _expand_sweeps(cls, value: Any) -> Any:
+        """A list in place of one parameter stands for a recipe for each of its values."""
+        return expand_sweeps(value) if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType]
 
     @model_validator(mode="after")
     def _known_recipes(self) -> Self:
@@ -141,7 +150,7 @@ def read_settings(path: Path) -> Settings:
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
-        raise SettingsError(f"{path} breaks its rules:\n" + "\n".join(_explain(error, content))) from error
+        raise SettingsError(f"{path} breaks its rules:\n" + "\n".join(_explain(error, _expanded(content)))) from error
 
 
 def _explain(error: ValidationError, content: Any) -> list[str]:
@@ -149,6 +158,15 @@ def _explain(error: ValidationError, content: Any) -> list[str]:
         f"  {_field_path(problem['loc'], content)}: {_shown(problem)}{problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors()
     ]
+
+
+def _expanded(content: dict[str, Any]) -> dict[str, Any]:
+    """The file with its sweeps as the recipes that they stand for, which errors name."""
+    recipes = content.get("recipes")
+    try:
+        return {**content, "recipes": expand_sweeps(recipes)} if isinstance(recipes, dict) else content
+    except ValueError:  # refused as a whole
+        return content
 
 
 def _field_path(location: tuple[int | str, ...], content: Any) -> str:

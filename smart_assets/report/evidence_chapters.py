@@ -1,0 +1,189 @@
+"""The chapters about intervals: differences between recipes, how many rows are enough, and sweeps."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+from smart_assets.report import evidence_pictures as drawn
+from smart_assets.report.evidence import BASE_MODEL, Difference, Evidence, Score
+from smart_assets.report.findings import (
+    base_sentences,
+    comparison_sentences,
+    correction_sentence,
+    omissions,
+    references_sentence,
+    stop_sentence,
+    stops,
+)
+from smart_assets.report.layout import (
+    Bullets,
+    Cell,
+    Chapter,
+    Picture,
+    Table,
+    rows_cell,
+    signed_cell,
+    table,
+    value_cell,
+    words,
+)
+from smart_assets.report.metrics import RESPONSE_LOSS
+from smart_assets.report.wording import count, shorten
+from smart_assets.selection.sweeps import Sweep
+
+_PICTURED = 6
+_NONE = "No model has been evaluated row by row yet."
+_MEANING = (
+    "Intervals are 95% intervals by resampling the rows of each task; both recipes of a difference are measured on the "
+    "same resampled rows. With several seeds they cover the noise of training too (Student's t over the seeds; equal "
+    "seeds are subtracted one by one); with one seed they cover the rows alone. They say nothing about other tasks, "
+    "other data or other settings of training."
+)
+
+
+def difference_chapter(evidence: Sequence[Evidence], recipes: Sequence[str]) -> Chapter:
+    """Each recipe against random and proportional rows and the base model, on seen and unseen tasks and benchmarks."""
+    heading = ("differences", "Differences")
+    if not evidence:
+        return Chapter(*heading, (_NONE,))
+    pictures = tuple(
+        Picture(drawn.difference_forest(each, recipes), f"Differences with intervals, {shorten(each.title, 80)}.")
+        for each in [found for found in evidence if found.differences and found.metric == RESPONSE_LOSS][:_PICTURED]
+    )
+    told = tuple(
+        Bullets(shorten(each.title, 80), tuple(_told(each)), folded=place > 0) for place, each in enumerate(evidence)
+    )
+    numbers = [(_difference_table(each, place > 0), _score_table(each)) for place, each in enumerate(evidence)]
+    tables = tuple(found for pair in numbers for found in pair)
+    return Chapter(*heading, tuple(filter(None, (_MEANING, references_sentence(evidence)))), pictures, tables, told)
+
+
+def stopping_chapter(evidence: Sequence[Evidence]) -> Chapter:
+    """For each recipe, whether its largest budget is better than smaller ones."""
+    heading = ("stopping", "How many rows are enough")
+    several = [each for each in evidence if each.to_largest]
+    if not several:
+        return Chapter(*heading, ("No recipe has been evaluated row by row at several budgets yet.",))
+    sentences = (
+        "Each budget is compared with the largest one of its recipe. Not distinguishable is not the same as equal: "
+        "with few rows or seeds the interval is wide. The chapter on metrics draws the scores against the budget.",
+    )
+    told = tuple(
+        Bullets(shorten(each.title, 80), tuple(stop_sentence(stop, each.metric) for stop in stops(each)), place > 0)
+        for place, each in enumerate(several)
+    )
+    tables = tuple(_stop_table(each, place > 0) for place, each in enumerate(several))
+    return Chapter(*heading, sentences, (), tables, told)
+
+
+def sweep_chapter(evidence: Sequence[Evidence], sweeps: Sequence[Sweep]) -> Chapter:
+    """The score along each sweep, such as against M'."""
+    heading = ("sweeps", "Score against M' and other parameters")
+    measured = [
+        (each, sweep)
+        for sweep in sweeps
+        for each in evidence
+        if any(len(drawn.sweep_line(each, sweep, budget)) > 1 for budget in each.budgets)
+    ]
+    if not measured:
+        return Chapter(*heading, ("No two recipes of a sweep have been evaluated yet.",))
+    pictures = tuple(
+        Picture(
+            drawn.sweep_scores(each, sweep),
+            f"{shorten(each.title, 80)} against {drawn.parameter_title(sweep.parameter)}, a line a budget.",
+        )
+        for each, sweep in [pair for pair in measured if pair[0].metric == RESPONSE_LOSS][:_PICTURED]
+    )
+    tables = tuple(_sweep_table(each, sweep, place > 0) for place, (each, sweep) in enumerate(measured))
+    sentences = (
+        "Recipes that differ in this parameter alone. The intervals of the scores hold the rows' own spread, which all "
+        "points share: whether two points differ is told by the difference to the last point.",
+    )
+    return Chapter(*heading, sentences, pictures, tables)
+
+
+_FIGURES = ("Difference", "95% from", "95% to", "Verdict", "p", "Seeds", "Interval covers")
+_SCORE_COLUMNS = ("Budget", "Recipe", "Mean", "95% from", "95% to", "Seeds")
+_VERDICTS = {True: "better", False: "worse", None: "not distinguishable"}
+
+
+def _told(evidence: Evidence) -> list[str]:
+    told = [*comparison_sentences(evidence), correction_sentence(evidence), *base_sentences(evidence)]
+    return [sentence for sentence in (*told, omissions(evidence)) if sentence]
+
+
+def _difference_table(evidence: Evidence, folded: bool) -> Table:
+    rows = [
+        [rows_cell(found.budget), words(found.recipe), words(found.other.removeprefix("the ")), *_figures(found)]
+        for found in (*evidence.differences, *evidence.to_base)
+    ]
+    caption = f"{shorten(evidence.title, 80)}: the recipe minus the other ({evidence.metric.unit_and_direction})."
+    return table(caption, ("Budget", "Recipe", "Other", *_FIGURES), rows, folded)
+
+
+def _stop_table(evidence: Evidence, folded: bool) -> Table:
+    rows = [
+        [words(found.recipe), *map(rows_cell, (found.budget, stop.largest)), *_figures(found)]
+        for stop in stops(evidence)
+        for found in evidence.to_largest
+        if found.recipe == stop.recipe
+    ]
+    caption = f"{shorten(evidence.title, 80)}: the budget minus the largest one ({evidence.metric.unit_and_direction})."
+    return table(caption, ("Recipe", "Budget", "Largest budget", *_FIGURES), rows, folded)
+
+
+def _figures(found: Difference) -> list[Cell]:
+    interval = found.interval
+    return [
+        signed_cell(interval.value),
+        signed_cell(interval.low),
+        signed_cell(interval.high),
+        words(_VERDICTS[found.better] if isfinite(interval.low) else "not finite"),
+        value_cell(interval.p),
+        *_seed_cells(found),
+    ]
+
+
+def _seed_cells(found: Difference) -> list[Cell]:
+    """The seeds of both, and whether their noise is in the interval."""
+    sides = [found.seeds] if found.other_seeds is None else [found.seeds, found.other_seeds]
+    seeds = " and ".join(map(str, sides)) if len(set(sides)) > 1 else f"{sides[0]}"
+    single = sum(side == 1 for side in sides)
+    covers = "rows, seeds" if not single else "rows" if single == len(sides) else "rows, seeds of one"
+    return [words(f"{seeds}, paired" if found.paired and not single else seeds), words(covers)]
+
+
+def _score_table(evidence: Evidence) -> Table:
+    over = f"means over {count(evidence.tasks, 'task')}, {count(evidence.rows, 'row')} and the seeds"
+    caption = f"{shorten(evidence.title, 80)}: {over} ({evidence.metric.unit_and_direction})."
+    return table(caption, _SCORE_COLUMNS, [_score_cells(score) for score in evidence.scores], folded=True)
+
+
+def _score_cells(score: Score) -> list[Cell]:
+    interval = score.interval
+    return [
+        Cell("–", 0) if score.budget is None else rows_cell(score.budget),
+        words(BASE_MODEL if score.recipe is None else score.recipe),
+        value_cell(interval.value),
+        value_cell(interval.low),
+        value_cell(interval.high),
+        rows_cell(score.seeds),
+    ]
+
+
+def _sweep_table(evidence: Evidence, sweep: Sweep, folded: bool) -> Table:
+    last = sweep.points[-1]
+    rows: list[list[Cell]] = []
+    for budget in evidence.budgets:
+        for place, score in drawn.sweep_line(evidence, sweep, budget):
+            point = sweep.points[place]
+            value = Cell(drawn.value_label(point.value), float("inf") if point.value is None else point.value)
+            rows.append([value, *_score_cells(score), *_to_last(evidence, score, last.recipe)])
+    parameter = drawn.parameter_title(sweep.parameter)
+    columns = (parameter, *_SCORE_COLUMNS, f"Minus {shorten(last.recipe, 30)}", "95% from", "95% to", "Verdict")
+    return table(f"{shorten(evidence.title, 80)} against {parameter}.", columns, rows, folded)
+
+
+def _to_last(evidence: Evidence, score: Score, last: str) -> list[Cell]:
+    key = (score.budget, score.recipe, last)
+    found = next((each for each in evidence.to_last if (each.budget, each.recipe, each.other) == key), None)
+    return _figures(found)[:4] if found else [*[value_cell(None)] * 3, words("–")]

@@ -1,0 +1,86 @@
+"""Evidence as it is recorded beside the report, so that whoever shows it later needs to compute nothing."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from smart_assets.report.curve import Curve, CurvePoint
+from smart_assets.report.evidence import Difference, Evidence
+from smart_assets.report.findings import (
+    base_sentences,
+    comparison_sentences,
+    correction_sentence,
+    omissions,
+    stop_sentence,
+    stops,
+    verdict,
+)
+from smart_assets.report.metrics import metric_named
+from smart_assets.report.wording import shorten
+
+
+def record(evidence: Evidence) -> dict[str, Any]:
+    """Scores, differences and sentences as plain values; a figure that is not finite is None."""
+    return {
+        "title": shorten(evidence.title, 80),
+        "metric": evidence.metric.name,
+        "tasks": evidence.tasks,
+        "rows": evidence.rows,
+        "scores": [
+            {"budget": score.budget, "recipe": score.recipe, "seeds": score.seeds}
+            | _finite(value=score.interval.value, low=score.interval.low, high=score.interval.high)
+            for score in evidence.scores
+        ],
+        "differences": [
+            _difference(found)
+            for found in (*evidence.differences, *evidence.to_base, *evidence.to_largest, *evidence.to_last)
+        ],
+        "sentences": [
+            sentence
+            for sentence in (
+                *comparison_sentences(evidence),
+                correction_sentence(evidence),
+                *base_sentences(evidence),
+                *(stop_sentence(stop, evidence.metric) for stop in stops(evidence)),
+                omissions(evidence),
+            )
+            if sentence
+        ],
+    }
+
+
+def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
+    """The score against the budget of what `record` gave."""
+    trained = [score for score in recorded["scores"] if score["recipe"] is not None and score["value"] is not None]
+    base = [score["value"] for score in recorded["scores"] if score["recipe"] is None]
+    points = [
+        CurvePoint(
+            budget=score["budget"],
+            recipe=score["recipe"],
+            mean=score["value"],
+            seeds=(),
+            interval=None if score["low"] is None else (score["low"], score["high"]),
+        )
+        for score in trained
+    ]
+    return Curve(
+        recorded["title"], metric_named(recorded["metric"]), recorded["tasks"], tuple(points), next(iter(base), None)
+    )
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    interval = found.interval
+    return {
+        "budget": found.budget,
+        "recipe": found.recipe,
+        "other": found.other,
+        "other budget": found.other_budget,
+        **_finite(difference=interval.value, low=interval.low, high=interval.high, p=interval.p),
+        "verdict": verdict(found) if isfinite(interval.low) else "cannot be compared with",
+        "seeds": found.seeds,
+        "other seeds": found.other_seeds,
+    }
+
+
+def _finite(**figures: float) -> dict[str, float | None]:
+    return {name: value if isfinite(value) else None for name, value in figures.items()}

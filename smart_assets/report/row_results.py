@@ -1,0 +1,109 @@
+"""What each model did row by row, and the rows that all models of a benchmark were asked, task by task.
+
+Only rows that every model was asked are compared: a mean over other rows compares nothing. Rows and whole tasks that
+fall away for this are counted.
+"""
+
+from collections.abc import Collection as Container
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smart_assets.report.metrics import EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
+from smart_assets.statistics.resampling import Stratum
+
+RowKey = tuple[str, str, str]
+"""Benchmark, task and id."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowResults:
+    """One model's results, row by row; budget, recipe and seed are None for the base model."""
+
+    budget: int | None
+    recipe: str | None
+    seed: int | None
+    keys: Sequence[RowKey]  # n of them, distinct
+    loss_sums: NDArray[np.float64]  # (n,) nats over the response
+    tokens: NDArray[np.float64]  # (n,) that the loss was summed over
+    exact_matches: NDArray[np.float64]  # (n,) 1 or 0
+
+    @property
+    def model(self) -> tuple[int | None, str | None, int | None]:
+        """Budget, recipe and seed."""
+        return self.budget, self.recipe, self.seed
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTask:
+    """A task's rows that all of m models were asked; a column a model."""
+
+    task: str
+    losses: NDArray[np.float64]  # (n, m)
+    tokens: NDArray[np.float64]  # (n, m)
+    matches: NDArray[np.float64]  # (n, m)
+
+    def stratum(self, metric: Metric) -> Stratum:
+        """The rows for one of `ROW_METRICS`."""
+        if metric == EXACT_MATCH:
+            return Stratum(self.matches, np.ones((len(self.matches), 1)))
+        alike = (self.tokens == self.tokens[:, :1]).all()
+        return Stratum(self.losses, self.tokens[:, :1] if alike else self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRows:
+    """A benchmark's seen or unseen tasks, as all models that have any row of it were asked them."""
+
+    benchmark: str
+    unseen: bool
+    models: tuple[tuple[int | None, str | None, int | None], ...]  # m of them: budget, recipe, seed
+    tasks: tuple[SharedTask, ...]  # by name
+    tasks_left_out: int  # not one row of them went to all models
+    rows_left_out: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tasks."""
+        return sum(len(task.losses) for task in self.tasks)
+
+
+ROW_METRICS = (RESPONSE_LOSS, EXACT_MATCH)
+"""What single rows have."""
+
+
+def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ()) -> Iterator[SharedRows]:
+    """The benchmarks' rows: held-out rows of seen tasks first, then those of unseen tasks, then other benchmarks."""
+    parts: dict[tuple[str, bool], list[tuple[RowResults, dict[RowKey, int]]]] = {}
+    for result in results:
+        places: dict[tuple[str, bool], dict[RowKey, int]] = {}
+        for at, key in enumerate(result.keys):
+            places.setdefault((key[0], key[0] == HELD_OUT and key[1] in unseen_tasks), {})[key] = at
+        for part, found in places.items():
+            parts.setdefault(part, []).append((result, found))
+    for part in sorted(parts, key=lambda part: (part[0] != HELD_OUT, part)):
+        yield _shared(*part, parts[part])
+
+
+def _shared(benchmark: str, unseen: bool, asked: Sequence[tuple[RowResults, dict[RowKey, int]]]) -> SharedRows:
+    everywhere = sorted(set.intersection(*(set(found) for _, found in asked)))
+    anywhere = set[RowKey]().union(*(found for _, found in asked))
+    columns = [(result, np.array([found[key] for key in everywhere], dtype=np.int64)) for result, found in asked]
+    losses = np.stack([result.loss_sums[places] for result, places in columns], axis=1)
+    tokens = np.stack([result.tokens[places] for result, places in columns], axis=1)
+    matches = np.stack([result.exact_matches[places] for result, places in columns], axis=1)
+    tasks: list[SharedTask] = []
+    for task, rows in groupby(range(len(everywhere)), key=lambda at: everywhere[at][1]):
+        chosen = list(rows)
+        tasks.append(SharedTask(task, losses[chosen], tokens[chosen], matches[chosen]))
+    return SharedRows(
+        benchmark=benchmark,
+        unseen=unseen,
+        models=tuple(result.model for result, _ in asked),
+        tasks=tuple(tasks),
+        tasks_left_out=len({key[1] for key in anywhere}) - len(tasks),
+        rows_left_out=len(anywhere) - len(everywhere),
+    )
