@@ -162,7 +162,7 @@ def test_a_tick_has_its_most_and_what_failed_too_often_takes_no_place(
         asked.append(request.partition_key)
         ended(instance, request, dg.DagsterRunStatus.FAILURE)
     assert len(asked) == len(set(asked)) > 1
-    assert requests.skip_message.count("1 runs failed") == len(asked)
+    assert requests.skip_message.count("1 run failed") == len(asked)
 
 
 def test_the_schedule_waits_for_subsets_that_the_sensor_makes_and_not_for_others(

@@ -24,7 +24,7 @@ SMART = Path(sys.executable).with_name("smart")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A project whose two checkpoints train for half a minute or so each, one after the other, at every minute if due."""
+    """A project whose two checkpoints train for some time each, one after the other, at every minute if due."""
     project = write_project(
         tmp_path / "project",
         changes={

@@ -145,7 +145,9 @@ CHANGES = {
         ),
     ),
     "the encoder": (
-        in_settings(embedding={"precision": "float32" if cpu_computes_bfloat16() else "bfloat16"}),  # not what `auto` is
+        in_settings(
+            embedding={"precision": "float32" if cpu_computes_bfloat16() else "bfloat16"}
+        ),  # not what `auto` is
         Expected(
             77,
             ALL_GROUPS,
@@ -292,6 +294,17 @@ def groups(project: Project, orderings: Manifest) -> dict[str, tuple[str, str]]:
     """The (task, template) of each group by its key, which tells whether it was ordered before."""
     rows = pq.read_table(project.store.artifact(orderings) / "groups.parquet").to_pylist()
     return {row["key"]: (row["task"], row["template"]) for row in rows}
+
+
+def test_one_of_a_kind_is_told_in_the_singular(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    from smart_assets.cli.show import show_plan
+
+    change, _ = CHANGES["one row of a hundred"]
+    change(project)
+    show_plan(project.config, everything=False, as_json=False)
+    told = capsys.readouterr().out
+    assert "1 row to embed" in told
+    assert "1 group to order" in told
 
 
 def test_json_of_the_plan_is_whole(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

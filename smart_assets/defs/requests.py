@@ -49,7 +49,7 @@ def request_run(
     if _count(instance, state, dg.DagsterRunStatus.CANCELED):
         return Refusal(f"{first}: its last run was cancelled; {again}")
     if failed >= attempts:
-        return Refusal(f"{first}: {failed} runs failed; {again}")
+        return Refusal(f"{first}: {failed} run{'s' * (failed != 1)} failed; {again}")
     return dg.RunRequest(
         job_name=next(name for name, assets in JOBS.items() if first.asset in assets),
         run_key=f"{state}-{failed}-{made}",
