@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ def test_a_tick_has_its_most_and_what_failed_too_often_takes_no_place(
         asked.append(request.partition_key)
         ended(instance, request, dg.DagsterRunStatus.FAILURE)
     assert len(asked) == len(set(asked)) > 1
-    assert requests.skip_message.count("1 runs failed") == len(asked)
+    assert requests.skip_message.count("1 run failed") == len(asked)
 
 
 def test_the_schedule_waits_for_subsets_that_the_sensor_makes_and_not_for_others(
@@ -191,6 +191,17 @@ def test_a_whole_job_that_did_not_start_yet_is_under_way(project: Project, insta
     tags = {"dagster/partition": "small"}
     create_run_for_test(instance, job_name="update_sources", tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
     assert "raw_tasks[small] is under way" in tick(project, instance).skip_message
+
+
+def test_a_run_that_was_written_down_and_never_queued_holds_nothing_up_for_ever(
+    project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another_task(project)
+    [request] = tick(project, instance)
+    tags = {"dagster/partition": "small"}
+    create_run_for_test(instance, job_name="update_sources", tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    monkeypatch.setattr("smart_assets.defs.requests.LONGEST_BEFORE_START", timedelta())
+    assert [again.run_key for again in tick(project, instance)] == [request.run_key]
 
 
 def test_the_schedule_has_its_cron_and_zone_and_starts_with_the_sensor(project: Project) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from smart_assets.defs.orphans import WORKER_TAG
 from smart_assets.settings import Project
 from smart_assets_tests.projects import write_project
 from smart_assets_tests.tiny_model import make_tiny_model
@@ -23,7 +24,7 @@ SMART = Path(sys.executable).with_name("smart")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A project whose two checkpoints train for some ten seconds each, one after the other, at every minute if due."""
+    """A project whose two checkpoints train for some time each, one after the other, at every minute if due."""
     project = write_project(
         tmp_path / "project",
         changes={
@@ -31,7 +32,7 @@ def project(tmp_path: Path) -> Project:
             "recipes": ["random"],
             "finetune": {
                 "base_model": str(make_tiny_model(tmp_path / "model", chat=False)),
-                "epochs": 60,
+                "epochs": 200,
                 "effective_batch": 4,
                 "micro_batch": 2,
                 "precision": "float32",
@@ -67,7 +68,7 @@ def test_a_killed_tree_is_completed_by_the_next_tick(
     dead = run_until_training_and_kill(project, start, monkeypatch)
     start()
     wait_until(lambda: statuses(dead) == {dg.DagsterRunStatus.FAILURE}, 60)
-    wait_until(lambda: trained(project) == 2, 240)
+    wait_until(lambda: trained(project) == 2, 480)
 
 
 def test_a_killed_tree_is_completed_by_smart_run(
@@ -86,14 +87,18 @@ def run_until_training_and_kill(
     other waited for its place in the pool."""
     monkeypatch.setenv("DAGSTER_HOME", str(project.root))
     tree = start()
-    wait_until(lambda: bool(training(tree)), 150)
-    time.sleep(6)  # past its imports, into its steps
-    assert training(tree), "it was over before it could be killed"
+    # Both at once: the one at work must not be over before the other is claimed, however slowly runs start here.
+    wait_until(lambda: len(claimed()) == 2 and bool(training(tree)), 240)
     kill_tree(tree)
-    assert trained(project) == 0
-    dead = {run.run_id for run in runs() if run.status is dg.DagsterRunStatus.STARTED}
+    assert trained(project) == 0, "a training was over before it could be killed"
+    dead = claimed()
     assert len(dead) == 2
     return dead
+
+
+def claimed() -> set[str]:
+    started = [run for run in runs() if run.status is dg.DagsterRunStatus.STARTED and WORKER_TAG in run.tags]
+    return {run.run_id for run in started if dg.AssetKey("finetuned_checkpoint") in (run.asset_selection or ())}
 
 
 def runs() -> list[dg.DagsterRun]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from smart_assets.embedding.identity import cpu_computes_bfloat16
 from smart_assets.lineage.forecast import forecast
 from smart_assets.lineage.graph import batches, closure, find_partitions, wanted_state, what_is_present
 from smart_assets.lineage.materialize import Outcome, materialize
@@ -144,7 +145,9 @@ CHANGES = {
         ),
     ),
     "the encoder": (
-        in_settings(embedding={"precision": "float32"}),
+        in_settings(
+            embedding={"precision": "float32" if cpu_computes_bfloat16() else "bfloat16"}
+        ),  # not what `auto` is
         Expected(
             77,
             ALL_GROUPS,
@@ -258,6 +261,17 @@ def test_costs_are_those_of_earlier_runs(project: Project) -> None:
     assert cost.seconds is not None
 
 
+def test_an_earlier_manifest_that_cannot_be_read_leaves_the_plan_without_its_costs_alone(project: Project) -> None:
+    project = in_tasks(lambda tasks: tasks["alpha"][3].update(prompt="an entirely different question"))(project)
+    make(project, "selected_subset")
+    folder = project.store.manifest_folder("raw_tasks", "small")
+    project.store.manifests_in(folder)[-1].write_text("{")
+    in_tasks(lambda tasks: tasks.pop("gamma"))(project)
+    planned = current_plan(project)["raw_tasks[small]"]
+    assert planned.step.status == "stale"
+    assert planned.cost is not None
+
+
 def current_plan(project: Project) -> dict[str, Any]:
     wanted, present = wanted_state(project), what_is_present(project)
     plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
@@ -284,6 +298,17 @@ def groups(project: Project, orderings: Manifest) -> dict[str, tuple[str, str]]:
     """The (task, template) of each group by its key, which tells whether it was ordered before."""
     rows = pq.read_table(project.store.artifact(orderings) / "groups.parquet").to_pylist()
     return {row["key"]: (row["task"], row["template"]) for row in rows}
+
+
+def test_one_of_a_kind_is_told_in_the_singular(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    from smart_assets.cli.show import show_plan
+
+    change, _ = CHANGES["one row of a hundred"]
+    change(project)
+    show_plan(project.config, everything=False, as_json=False)
+    told = capsys.readouterr().out
+    assert "1 row to embed" in told
+    assert "1 group to order" in told
 
 
 def test_json_of_the_plan_is_whole(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

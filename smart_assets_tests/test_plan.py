@@ -109,6 +109,13 @@ def test_a_nested_parameter_is_named_by_its_path() -> None:
     assert reasons == ("recipe.objective.redundancy_weight (lambda): 0.4 -> 0.3",)
 
 
+def test_another_engine_of_the_orderings_is_told_as_such() -> None:
+    made = all_made()
+    made[VECTORS] = manifest(want(VECTORS, Input(RAW), engine="exact-1"), made, "v")
+    [reason] = plan((CHAIN[0], want(VECTORS, Input(RAW), engine="exact-2")), made)["vectors"].reasons
+    assert reason == "code version of the selection engine: 'exact-1' -> 'exact-2'"
+
+
 def test_missing_files_are_stale() -> None:
     made = all_made()
     made[SCORES] = manifest(CHAIN[2], made, "cut short", {})

@@ -107,6 +107,16 @@ def test_after_a_failed_evaluation_only_the_evaluation_is_due(project: Project) 
     assert all(assets == ["eval_results"] for assets in due(decided(project)).values())
 
 
+def test_an_evaluation_that_cannot_be_made_now_is_not_asked_for(project: Project) -> None:
+    another_task(project)
+    make(project, "finetuned_checkpoint")
+    blocked = in_settings(evaluate={"include_path": "gone"})(project)
+    decision = decided(blocked)
+    assert due(decision) == {}
+    assert all("does not exist" in why for why in left(decision).values())
+    assert left(decision)
+
+
 def test_what_was_never_trained_and_what_was_damaged_is_due(project: Project) -> None:
     grown = in_settings(budgets=[10, 20, 30])(project)
     make(grown, "selected_subset")

@@ -170,3 +170,17 @@ def test_a_manifest_spoiled_in_the_remote_is_current_nowhere(
     fsspec.filesystem("memory").pipe_file(remote_file(tmp_path, path.relative_to(here.root)), b"{")
     check(there, repair=True)
     assert here.current("raw_tasks", "sample") == there.current("raw_tasks", "sample") == good
+
+
+def test_a_file_among_the_manifests_of_the_remote_that_is_none_is_moved_away(
+    tmp_path: Path, machines: tuple[Store, Store, Path]
+) -> None:
+    here, there, _ = machines
+    good = here.current("raw_tasks", "sample")
+    [manifest] = here.root.glob("manifests/*/*/*.json")
+    stray = remote_file(tmp_path, manifest.with_name("copy of it.json").relative_to(here.root))
+    fsspec.filesystem("memory").pipe_file(stray, b"{}")
+    [damage] = check(there, repair=True).damages
+    assert "its name is not that of a manifest" in damage.what
+    assert check(here).damages == []
+    assert here.current("raw_tasks", "sample") == there.current("raw_tasks", "sample") == good

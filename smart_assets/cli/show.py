@@ -46,7 +46,7 @@ def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
         one.step.status,
         manifest.content_version[:12] if manifest else "",
         "\n".join(one.step.why),
-        ", ".join(f"{amount:,} {what}" for what, amount in cost.work.items()),
+        ", ".join(_work_in_words(cost)),
         "" if cost.seconds is None else duration(cost.seconds),
         "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 1e9:.1f} GB",
     ]
@@ -56,7 +56,7 @@ def _total_in_words(steps: list[ForecastStep]) -> str:
     """What all steps cost at most; waiting ones may turn out to have nothing to do."""
     cost, to_do = total(steps), [one for one in steps if one.cost is not None]
     untold = sum(one.cost is not None and one.cost.seconds is None for one in to_do)
-    words = [f"{amount:,} {what}" for what, amount in cost.work.items()]
+    words = _work_in_words(cost)
     if untold < len(to_do):
         words.append(f"{duration(cost.seconds or 0)} by earlier runs")
     if cost.peak_memory_bytes is not None:
@@ -64,6 +64,12 @@ def _total_in_words(steps: list[ForecastStep]) -> str:
     if untold:
         words.append(f"no earlier run to tell the time of {untold} of {len(to_do)} partitions")
     return f"to do, at most: {', '.join(words)}"
+
+
+def _work_in_words(cost: Cost) -> list[str]:
+    """Such as "1 group to order"; the JSON keeps the plural as its key."""
+    words = ((amount, *what.split(" ", 1)) for what, amount in cost.work.items())
+    return [f"{amount:,} {noun.removesuffix('s') if amount == 1 else noun} {rest}" for amount, noun, rest in words]
 
 
 def _as_json(steps: list[ForecastStep], present: Present) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -21,6 +22,7 @@ JOBS = {
 REASON_TAG = "smart/reason"
 STATE_TAG = "smart/state"
 TAG_LENGTH = 250
+LONGEST_BEFORE_START = timedelta(minutes=10)  # between a run's record and its place in the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def request_run(
     if _count(instance, state, dg.DagsterRunStatus.CANCELED):
         return Refusal(f"{first}: its last run was cancelled; {again}")
     if failed >= attempts:
-        return Refusal(f"{first}: {failed} runs failed; {again}")
+        return Refusal(f"{first}: {failed} run{'s' * (failed != 1)} failed; {again}")
     return dg.RunRequest(
         job_name=next(name for name, assets in JOBS.items() if first.asset in assets),
         run_key=f"{state}-{failed}-{made}",
@@ -58,8 +60,19 @@ def request_run(
 
 
 def under_way(instance: dg.DagsterInstance) -> set[AssetPartition]:
-    """The partitions that a queued or running run is about to make."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    """The partitions that a queued or running run is about to make.
+
+    A run that was written down and never queued, its process killed between the two, does not hold up others for ever.
+    """
+    begun = [status for status in NOT_FINISHED_STATUSES if status is not dg.DagsterRunStatus.NOT_STARTED]
+    runs = [
+        *instance.get_runs(dg.RunsFilter(statuses=begun)),
+        *instance.get_runs(
+            dg.RunsFilter(
+                statuses=[dg.DagsterRunStatus.NOT_STARTED], created_after=datetime.now(UTC) - LONGEST_BEFORE_START
+            )
+        ),
+    ]
     return {
         AssetPartition(key.to_user_string(), run.tags.get(PARTITION_NAME_TAG))
         for run in runs

@@ -122,7 +122,7 @@ class _Reckoner:
 
     def _earlier_runs(self, asset: str) -> list[_Sample]:
         keys = [key for key in self._wanted if key.asset == asset]
-        runs = [run for key in keys for run in self._project.store.history(asset, key.partition, _RUNS)]
+        runs = [run for key in keys for run in self._history(key)]
         if asset == "eval_results":  # the same program; the base model is often measured first
             runs += self._history(AssetPartition("base_model_results"))
         samples = [_sample(run) for run in runs]

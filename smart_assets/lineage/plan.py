@@ -157,6 +157,7 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
     """A changed parameter in words; one of a recipe is named by the recipe."""
     if path.startswith("recipe.") and key.partition is not None:
         path = f"recipe `{split_grid_key(key.partition)[1]}`: {path.removeprefix('recipe.')}"
+    path = {"engine": "code version of the selection engine"}.get(path, path)
     path = path.replace("redundancy_weight", "redundancy_weight (lambda)")
     if isinstance(before, list) and isinstance(after, list):
         added = [f"{_brief(one)} is new" for one in after if one not in before]

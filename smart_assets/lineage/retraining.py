@@ -83,6 +83,8 @@ class _Decision:
         if isinstance(trained, Due):
             steps = (checkpoint, results) if results.to_do else (checkpoint,)
             return Due(steps, trained.reason, trained.share)
+        if results.status == "blocked":
+            return trained or results.reasons[0]
         if self._evaluates_another_checkpoint(results):
             return Due((results,), "the checkpoint was not evaluated yet", 0)
         return trained or f"{results.why[0]}; its subset did not change: `smart run` evaluates again"

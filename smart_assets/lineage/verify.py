@@ -160,6 +160,8 @@ def _manifest(store: Store, item: Recorded, result: Verified, repair: bool) -> N
 
 def _fetched_again(store: Store, remote: Remote, path: Path) -> bool:
     """Whether the remote's copy differs; it then takes the place of the mirror's, and the next look judges it."""
+    if not path.exists():  # what bears no manifest's name is not fetched
+        return False
     with store.draft() as draft:
         remote.pull(path, draft / path.name)
         if (draft / path.name).read_bytes() == path.read_bytes():
