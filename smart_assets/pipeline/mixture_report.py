@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from smart_assets.pipeline.report_content import gather, preset_recipes
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, grid_key
+from smart_assets.pipeline.unseen_tasks import unseen_parameter
 from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.page import render_page
 from smart_assets.report.record import record
@@ -39,7 +40,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
             "near_duplicate": settings.index.near_duplicate,
             "compared_with": preset_recipes(settings.recipes),
             "sweeps": [asdict(sweep) for sweep in find_sweeps(settings.recipes)],
-            "unseen_tasks": sorted(settings.evaluate.unseen_tasks),
+            **unseen_parameter(project),
         },
         CODE_VERSION,
     )
