@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from smart_assets.errors import StoreError
 from smart_assets.store import Artifact, Manifest, Store
+from smart_assets.store.hashing import json_version
 
 
 def write_and_commit(store: Store, files: dict[str, bytes], asset: str = "raw_tasks") -> Artifact:
@@ -30,7 +31,7 @@ def manifest_of(artifact: Artifact, partition: str | None = "sample") -> Manifes
         asset=artifact.asset,
         partition=partition,
         content_version=artifact.version,
-        fingerprint="f",
+        fingerprint=json_version({"inputs": {}, "outside": {}, "parameters": {}, "code": "1"}),
         inputs={},
         parameters={},
         code_version="1",

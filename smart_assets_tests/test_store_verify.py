@@ -81,8 +81,12 @@ def test_a_file_that_does_not_belong_is_moved_out_and_the_artifact_stays(tmp_pat
         (lambda path: path.rename(path.with_name(path.name[:24] + "0" * 32 + ".json")), "and its file's name 000"),
         (lambda path: path.rename(path.with_name("notes.json")), "its name is not that of a manifest"),
         (lambda path: path.write_text(path.read_text().replace("sample", "other")), "whose folder is another"),
+        (
+            lambda path: path.write_text(path.read_text().replace('"parameters": {}', '"parameters": {"budget": 7}')),
+            "are not those of its fingerprint",
+        ),
     ],
-    ids=["cut", "altered", "renamed", "foreign", "of another partition"],
+    ids=["cut", "altered", "renamed", "foreign", "of another partition", "of other parameters"],
 )
 def test_a_manifest_that_cannot_be_relied_on_gives_way_to_the_one_before(
     tmp_path: Path, spoil: Callable[[Path], object], told: str

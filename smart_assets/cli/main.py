@@ -108,6 +108,26 @@ def sql(
     run_sql(config, query)
 
 
+audit = typer.Typer(help="Which rows went into which model.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.command("model")
+def audit_model(
+    model: Annotated[
+        list[str], typer.Argument(help="BUDGET RECIPE (the newest), or a folder of weights, or a content version.")
+    ],
+    config: Config = None,
+    seed: Annotated[int | None, typer.Option(help="Which seed's weights.", show_default="the first")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON, every row.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write one HTML page that needs no network.")] = None,
+) -> None:
+    """What a model was trained on: every row and setting, and the chain from raw files to weights, hashed anew."""
+    from smart_assets.cli.audit_model import show_model
+
+    raise typer.Exit(show_model(config, model, seed, json_, out))
+
+
 @app.command()
 def promote(
     budget: Annotated[int, typer.Argument(help="A budget of smart.yaml.")],

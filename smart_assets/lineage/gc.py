@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smart_assets.errors import StoreError
+from smart_assets.lineage.manifests import Manifests
 from smart_assets.store import Manifest, Store
 from smart_assets.store.drafts import DAY
 from smart_assets.store.inventory import Name, Recorded, name_of, recorded
@@ -96,7 +97,7 @@ def kept_artifacts(
                 index < retention.newest or history[index - 1].at >= since or item.manifest.content_version in pinned
             ):
                 left.append((item.manifest, True))
-    named = _Named(histories)
+    named = Manifests(histories)
     kept: set[Name] = set()
     explained: set[tuple[str, str | None, str]] = set()
     while left:
@@ -108,26 +109,6 @@ def kept_artifacts(
             explained.add(key)
             left += [(source, source.asset in EXPLAINS) for source in named.inputs(manifest)]
     return kept
-
-
-class _Named:
-    """The manifests that others name as inputs."""
-
-    def __init__(self, histories: Sequence[Sequence[Recorded]]) -> None:
-        self._newest: dict[tuple[str, str | None, str, str], Manifest] = {}
-        for manifest in (item.manifest for history in histories for item in history):
-            if manifest is not None:
-                for facet, version in [("", manifest.content_version), *manifest.facets.items()]:
-                    self._newest.setdefault((manifest.asset, manifest.partition, facet, version), manifest)
-
-    def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
-        """The newest manifest of each version that a manifest was made from, as far as it is in the store."""
-        for name, version in manifest.inputs.items():
-            source, _, facet = name.partition("#")
-            asset, bracket, partition = source.removesuffix("]").partition("[")
-            found = self._newest.get((asset, partition if bracket else None, facet, version))
-            if found is not None:
-                yield found
 
 
 def _since(store: Store, retention: Retention) -> datetime:

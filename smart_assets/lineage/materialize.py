@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import subprocess
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -124,10 +125,21 @@ def _circumstances(project: Project, run: RunContext) -> dict[str, Any]:
         "device": run.device,
         "run_id": run.run_id,
         "settings_version": project.settings_version,
+        "git_commit": _git_commit(project.root),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
     }
+
+
+def _git_commit(folder: Path) -> str | None:
+    """The commit that the project's folder is at; None where it is no checkout, or there is no git."""
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _version(package: str) -> str | None:

@@ -54,6 +54,18 @@ def fingerprint(wanted: Wanted, versions: Mapping[str, str]) -> str:
     )
 
 
+def fingerprint_of(manifest: Manifest) -> str:
+    """The fingerprint that a manifest's own words give; another than it names means that somebody changed them."""
+    return json_version(
+        {
+            "inputs": manifest.inputs,
+            "outside": manifest.outside,
+            "parameters": manifest.parameters,
+            "code": manifest.code_version,
+        }
+    )
+
+
 def input_versions(wanted: Wanted, current: Callable[[AssetPartition], Manifest | None]) -> dict[str, str]:
     """The versions of those inputs that count and are there."""
     found = ((item, current(item.source)) for item in wanted.inputs if item.counts)

@@ -2,10 +2,11 @@
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_assets.errors import StoreError
+from smart_assets.lineage.plan import fingerprint_of
 from smart_assets.progress import Log, Progress
 from smart_assets.store import Artifact, Store
 from smart_assets.store.inventory import Name, Recorded, name_of, recorded
@@ -58,6 +59,9 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
         result.manifests += 1
         if item.manifest is None:
             _manifest(store, item, result, repair)
+        elif item.manifest.fingerprint != fingerprint_of(item.manifest):
+            changed = "its inputs, parameters or code version are not those of its fingerprint"
+            _manifest(store, replace(item, problem=changed), result, repair)
     current = {name_of(one) for history in histories for item in _newest(history) for one in item.artifacts}
     named = {name_of(one): one for history in histories for item in history for one in item.artifacts}
     places: list[tuple[str, Place]] = [("", store.local)]

@@ -1,0 +1,76 @@
+"""`smart audit model`."""
+
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.errors import SmartError
+from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
+from smart_assets.settings import load_project
+
+_TASKS = 20
+
+
+def show_model(config: Path | None, names: Sequence[str], seed: int | None, as_json: bool, out: Path | None) -> int:
+    """Print or write the audit of a model; gives 1 where something is not as it was recorded."""
+    audit = audit_model(
+        load_project(config), names, seed, lambda line: None if as_json else console.print(plain(line, "dim"))
+    )
+    if out is not None:
+        _write_page(audit, out)
+    if as_json:
+        print(json.dumps(audit.as_json(), indent=1, ensure_ascii=True))
+    else:
+        _tell(audit, out)
+    return 1 if audit.problems else 0
+
+
+def _write_page(audit: ModelAudit, out: Path) -> None:
+    from smart_assets.lineage.model_audit.page import render_audit
+
+    draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(render_audit(audit), encoding="utf-8")
+        os.replace(draft, out)
+    except OSError as error:
+        raise SmartError(f"{out} cannot be written: {error.strerror}") from error
+
+
+def _tell(audit: ModelAudit, out: Path | None) -> None:
+    past = "" if audit.current else ", of the past"
+    console.print(plain(f"{audit.budget} {audit.recipe}, seed {audit.seed}: {audit.content_version}{past}", "bold"))
+    base = audit.base_model
+    revision = f" at {base['revision']}" if base.get("revision") else ""
+    facts = [
+        ("weights", audit.path),
+        ("base model", f"{base.get('reference')}{revision}, weights sha256 {base.get('weights_sha256')}"),
+        ("recipe", json.dumps(audit.selection.get("recipe"))),
+        ("fine-tuning", json.dumps(audit.hyperparameters)),
+        ("training", json.dumps(audit.training)),
+        ("packages", ", ".join(f"{name} {version}" for name, version in sorted(audit.chain[0].packages.items()))),
+        ("left out", f"{len(audit.dropped)} rows; {len(audit.truncated)} lost the start of their context"),
+        ("rejected", ", ".join(f"{one.source}: {one.rows:,} {one.reason}" for one in audit.rejected) or "no row"),
+    ]
+    for name, value in facts:
+        console.print(plain(f"{name:12}", "dim") + plain(value))
+    print_table(
+        ["asset", "partition", "content version", "made (UTC)", "files", "hashes"],
+        [[one.asset, one.partition, one.content_version, one.made_at, one.files, one.verdict] for one in audit.chain],
+    )
+    print_table(
+        ["source", "file", "sha256", "now"], [[one.source, one.path, one.sha256, one.state] for one in audit.raw]
+    )
+    tasks = [[one.task, one.source, one.rows, one.size, one.weight, one.gain] for one in audit.tasks]
+    print_table(["task", "source", "rows", "of", "weight", "gain"], tasks[:_TASKS])
+    if len(tasks) > _TASKS:
+        console.print(plain(f"and {len(tasks) - _TASKS} more tasks", "dim"))
+    where = f"; {out} lists them" if out else "; --out report.html or --json lists them"
+    console.print(plain(f"{audit.rows.num_rows:,} rows, each with id, origin, rank and gain{where}"))
+    for problem in audit.problems:
+        console.print(plain(problem, "red"))
+    if not audit.problems:
+        console.print(plain("every file between the raw rows and these weights is what was recorded", "green"))

@@ -1,0 +1,35 @@
+"""All manifests of a store, found by what others name of them."""
+
+from collections.abc import Iterator, Sequence
+
+from smart_assets.store import Manifest
+from smart_assets.store.inventory import Recorded
+
+
+class Manifests:
+    """The manifests that can be relied on."""
+
+    def __init__(self, histories: Sequence[Sequence[Recorded]]) -> None:
+        """`histories` are the manifests of each partition, newest first, as `recorded` gives them."""
+        self._all = [item.manifest for history in histories for item in history if item.manifest is not None]
+        self._newest: dict[tuple[str, str | None, str, str], Manifest] = {}
+        for manifest in self._all:
+            for facet, version in [("", manifest.content_version), *manifest.facets.items()]:
+                self._newest.setdefault((manifest.asset, manifest.partition, facet, version), manifest)
+
+    def of(self, asset: str) -> list[Manifest]:
+        """The manifests of an asset, newest first in each partition."""
+        return [manifest for manifest in self._all if manifest.asset == asset]
+
+    def named(self, name: str, version: str) -> Manifest | None:
+        """The newest manifest that an input's name and version mean; None where it is not in the store."""
+        source, _, facet = name.partition("#")
+        asset, bracket, partition = source.removesuffix("]").partition("[")
+        return self._newest.get((asset, partition if bracket else None, facet, version))
+
+    def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
+        """What a manifest was made from, as far as it is in the store."""
+        for name, version in manifest.inputs.items():
+            found = self.named(name, version)
+            if found is not None:
+                yield found

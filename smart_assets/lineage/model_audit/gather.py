@@ -1,0 +1,163 @@
+"""The audit of one model, gathered from manifests and artifacts, as one value that JSON and the page show alike."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from smart_assets.errors import SmartError, StoreError
+from smart_assets.lineage.manifests import Manifests
+from smart_assets.lineage.model_audit.chain import Link, RawFile, link_of, raw_files, walk
+from smart_assets.lineage.model_audit.rows import (
+    ROWS,
+    AuditedTask,
+    Rejection,
+    audited_tasks,
+    rejections,
+    trained_rows,
+)
+from smart_assets.lineage.model_audit.target import Target, find_target
+from smart_assets.pipeline.step import split_grid_key
+from smart_assets.progress import Log
+from smart_assets.settings import Project
+from smart_assets.store import Manifest
+from smart_assets.store.inventory import recorded
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAudit:
+    """All that is known of one model's making."""
+
+    project: str
+    budget: int
+    recipe: str
+    seed: int
+    content_version: str
+    current: bool  # the newest checkpoint of its budget and recipe
+    path: str  # of the weights
+    base_model: Mapping[str, Any]  # reference, revision, weights_sha256
+    hyperparameters: Mapping[str, Any]
+    selection: Mapping[str, Any]  # the recipe and what else decided the subset
+    training: Mapping[str, Any]  # rows, steps, losses, tokens, precision, device, time, run
+    truncated: tuple[str, ...]  # ids of rows whose context lost its start
+    dropped: tuple[Mapping[str, str], ...]  # id and reason of rows that could not be trained on
+    licences: Mapping[str, str | None]  # source -> licence, as smart.yaml says now
+    chain: tuple[Link, ...]  # itself first
+    raw: tuple[RawFile, ...]
+    problems: tuple[str, ...]  # everything that is not as it was recorded
+    tasks: tuple[AuditedTask, ...]
+    rejected: tuple[Rejection, ...]
+    rows: pa.Table  # ROWS
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole audit as JSON values, a row a list of `ROWS`."""
+        rows = self.rows.to_pydict()
+        listed = [list(values) for values in zip(*(rows[name] for name in ROWS), strict=True)]
+        parts = {name: getattr(self, name) for name in self.__slots__ if name != "rows"}
+        shown = {name: _plain(value) for name, value in parts.items()}
+        return shown | {"row_columns": list(ROWS), "rows": listed}
+
+
+def audit_model(project: Project, names: Sequence[str], seed: int | None, log: Log) -> ModelAudit:
+    """Gather the audit of a model; every hash on the way is taken again.
+
+    Args:
+        project: whose store is read.
+        names: as `find_target` understands them.
+        seed: which fine-tune of the checkpoint.
+        log: told what takes a while.
+
+    Raises:
+        SmartError: there is no such model, or what it was trained on is not in the store any more.
+    """
+    histories = recorded(project.store)
+    manifests = Manifests(histories)
+    target = find_target(project, manifests, names, seed)
+    log("reading and hashing everything that the model was made from")
+    chain, lost = walk(target.manifest, manifests)
+    links = [link_of(project.store, manifest) for manifest in chain]
+    raw = [file for one in chain if one.asset == "raw_tasks" for file in raw_files(project, one)]
+    unreliable = [item for history in histories for item in history if item.manifest is None]
+    problems = [f"the manifest {item.path} cannot be relied on: {item.problem}" for item in unreliable]
+    problems += [problem for link in links for problem in link.problems] + lost
+    return _audit(project, target, chain, (links, raw, problems))
+
+
+def _audit(
+    project: Project, target: Target, chain: Sequence[Manifest], found: tuple[list[Link], list[RawFile], list[str]]
+) -> ModelAudit:
+    links, raw, problems = found
+    manifest, store = target.manifest, project.store
+    budget, recipe = split_grid_key(manifest.partition)
+    result: Mapping[str, Any] = manifest.summary["seeds"][str(target.seed)]
+    subset = next((one for one in chain if one.asset == "selected_subset"), None)
+    sources = [one for one in chain if one.asset == "raw_tasks"]
+    if subset is None:
+        raise SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
+    dropped = tuple(result.get("dropped", ()))
+    try:
+        rows = trained_rows(store, subset, sources, target.seed, {row["id"] for row in dropped})
+        tasks = audited_tasks(store, subset, rows)
+        rejected = [one for source in sources for one in rejections(store, source)]
+    except (StoreError, OSError, pa.ArrowException) as error:
+        told = "".join(f"\n{problem}" for problem in problems)
+        raise SmartError(f"the rows of this model cannot be read: {error}{told}") from error
+    folder = store.artifact_folder(manifest.asset, manifest.content_version) / f"seed-{target.seed}"
+    return ModelAudit(
+        project=project.root.name,
+        budget=budget,
+        recipe=recipe,
+        seed=target.seed,
+        content_version=manifest.content_version,
+        current=target.current,
+        path=str(folder),
+        base_model=result.get("base_model", {}),
+        hyperparameters=result.get("hyperparameters", {}),
+        selection=subset.parameters,
+        training=_training(manifest, result),
+        truncated=tuple(result.get("truncated", ())),
+        dropped=dropped,
+        licences={str(one.partition): _licence(project, str(one.partition)) for one in sources},
+        chain=tuple(links),
+        raw=tuple(raw),
+        problems=tuple(problems + _unlike(folder / "result.json", result)),
+        tasks=tuple(tasks),
+        rejected=tuple(rejected),
+        rows=rows,
+    )
+
+
+def _training(manifest: Manifest, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fine-tune says of itself, and when and where it ran."""
+    told = ("rows", "steps", "response_tokens", "final_loss", "mean_last_losses", "precision", "device", "processes")
+    made = ("at", "run_id", "git_commit", "python", "machine", "settings_version")
+    of_seed = manifest.made.get(f"seed {result.get('seed')}", {})
+    return {
+        **{name: result[name] for name in told if name in result},
+        **{name: manifest.made.get(name) for name in made},
+        **{name: of_seed[name] for name in ("hardware", "threads") if name in of_seed},
+    }
+
+
+def _licence(project: Project, source: str) -> str | None:
+    settings = project.settings.sources.get(source)
+    return None if settings is None else settings.license
+
+
+def _unlike(path: Any, recorded_result: Mapping[str, Any]) -> list[str]:
+    """A manifest carries no sum over itself: what it says of the fine-tune is held against the artifact's record."""
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # the file is missing or damaged, which its hash tells
+    return [] if there == recorded_result else [f"the manifest says otherwise than {path}: one of them was changed"]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, tuple):
+        return [asdict(one) if hasattr(one, "__dataclass_fields__") else one for one in value]
+    return value

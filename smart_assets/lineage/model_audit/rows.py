@@ -1,0 +1,85 @@
+"""The rows that a model was trained on, each with where it came from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
+from smart_assets.store import Manifest, Store
+
+ROWS = ("id", "source", "task", "template", "file", "line", "rank", "gain", "trained")
+"""Columns of a row: of the hub, `line` is the row's index and `file` the split."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedTask:
+    """A task in the mixture."""
+
+    source: str
+    task: str
+    rows: int  # of the subset
+    size: int | None  # training rows there were; None where the recipe did not weigh the task
+    weight: float | None
+    gain: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """How many rows of a source were refused, and why."""
+
+    source: str
+    reason: str
+    rows: int
+    first: tuple[str, ...]  # places of the first ones, as file:line
+
+
+def trained_rows(store: Store, subset: Manifest, sources: Sequence[Manifest], seed: int, dropped: set[str]) -> pa.Table:
+    """The rows of a seed (ROWS) in the order of the mixture; `trained` is false for those that no token was learnt of.
+
+    Raises:
+        StoreError: a file is missing.
+    """
+    table = rows_of_seed(pq.read_table(store.artifact(subset) / "subset.parquet"), seed)
+    origins = [
+        pq.read_table(store.folder(source.attachments["origins"]) / "origins.parquet")
+        for source in sources
+        if "origins" in source.attachments
+    ]
+    known = pa.concat_tables(origins) if origins else pa.table({"id": [], "file": [], "line": []})
+    places = pc.index_in(table["id"], known["id"].combine_chunks())
+    for name in ("file", "line"):
+        table = table.append_column(name, known[name].combine_chunks().take(places))
+    trained = pc.invert(pc.is_in(table["id"], pa.array(sorted(dropped), pa.string())))
+    return table.append_column("trained", trained).select(ROWS)
+
+
+def audited_tasks(store: Store, subset: Manifest, rows: pa.Table) -> list[AuditedTask]:
+    """The tasks of the mixture, the most rows first."""
+    shares = {row["task"]: row for row in pq.read_table(store.artifact(subset) / "task_budgets.parquet").to_pylist()}
+    counts = rows.group_by(["source", "task"]).aggregate([([], "count_all")]).to_pylist()
+    tasks = [_task(row, shares.get(row["task"], {})) for row in counts]
+    return sorted(tasks, key=lambda task: (-task.rows, task.task))
+
+
+def _task(row: Mapping[str, Any], share: Mapping[str, Any]) -> AuditedTask:
+    return AuditedTask(
+        row["source"], row["task"], row["count_all"], share.get("size"), share.get("weight"), share.get("gain")
+    )
+
+
+def rejections(store: Store, source: Manifest, examples: int = 20) -> list[Rejection]:
+    """The rejected rows of a source by reason, the most first."""
+    origins = source.attachments.get("origins")
+    if origins is None:
+        return []
+    table = pq.read_table(store.folder(origins) / "rejected.parquet", columns=["file", "line", "reason"])
+    found: list[Rejection] = []
+    for reason in pc.value_counts(table["reason"]).to_pylist():
+        first = table.filter(pc.equal(table["reason"], reason["values"])).slice(0, examples).to_pylist()
+        places = tuple(row["file"] if row["line"] is None else f"{row['file']}:{row['line']}" for row in first)
+        found.append(Rejection(str(source.partition), reason["values"], reason["counts"], places))
+    return sorted(found, key=lambda one: -one.rows)

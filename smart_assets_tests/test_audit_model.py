@@ -1,0 +1,199 @@
+"""`smart audit model`: the whole making of a model, told truly also where somebody changed the store."""
+
+import gzip
+import json
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from smart_assets.cli.audit_model import show_model
+from smart_assets.errors import SmartError
+from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
+from smart_assets.lineage.model_audit.page import render_audit
+from smart_assets.lineage.model_audit.rows import ROWS
+from smart_assets.settings import Project, load_project
+from smart_assets.store import Manifest
+from smart_assets_tests.programs import Programs
+from smart_assets_tests.projects import SMALL_TASKS, write_project, write_tasks
+from smart_assets_tests.test_training_step import make
+
+HOSTILE = "<img src=x onerror=alert(1)> \x1b[31m'; DROP TABLE rows; -- ../../etc"
+
+
+def audit(project: Project, *names: str, seed: int | None = None) -> ModelAudit:
+    return audit_model(project, names or ("10", "random"), seed, lambda line: None)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    tasks = {**SMALL_TASKS, "delta": [{"prompt": HOSTILE, "response": "yes", "template": HOSTILE}]}
+    sources = {"small": {"kind": "folder", "path": "tasks", "license": "MIT"}}
+    finetune = {"base_model": "tiny", "seeds": [0, 1]}
+    project = write_project(tmp_path, tasks, {"finetune": finetune, "sources": sources})
+    with (tmp_path / "tasks" / "alpha.jsonl").open("a") as stream:
+        stream.write('{"prompt": "no response"}\n')
+    make(project, Programs())
+    return project
+
+
+def test_every_row_is_named_with_the_line_it_was_read_from(project: Project) -> None:
+    found = audit(project)
+    assert (found.budget, found.recipe, found.seed, found.current) == (10, "random", 0, True)
+    assert found.problems == ()
+    assert found.rows.num_rows == 10
+    for row in found.rows.to_pylist():
+        line = (project.root / "tasks" / row["file"]).read_text().split("\n")[row["line"] - 1]
+        told = json.loads(line)
+        raw = project.store.current("raw_tasks", "small")
+        assert raw is not None
+        instances = pq.read_table(project.store.artifact(raw) / "instances.parquet").to_pylist()
+        [instance] = [one for one in instances if one["id"] == row["id"]]
+        assert (told["prompt"], told["response"]) == (instance["prompt"], instance["response"])
+        assert row["trained"]
+    assert sum(task.rows for task in found.tasks) == 10
+    assert [(one.reason, one.rows, one.first) for one in found.rejected] == [
+        ("response is missing", 1, ("alpha.jsonl:41",))
+    ]
+    assert found.licences == {"small": "MIT"}
+    assert {file.state for file in found.raw} == {"as read"}
+    assets = {link.asset for link in found.chain}
+    assert assets == {"finetuned_checkpoint", "selected_subset", "raw_tasks"}  # random rows need no vectors
+    assert found.chain[0].asset == "finetuned_checkpoint"
+
+
+def test_seeds_have_their_own_rows(project: Project) -> None:
+    first, second = audit(project, seed=0), audit(project, seed=1)
+    assert first.rows["id"].to_pylist() != second.rows["id"].to_pylist()
+    with pytest.raises(SmartError, match="has no seed 7; it has 0, 1"):
+        audit(project, seed=7)
+
+
+def test_a_folder_and_a_version_name_it_too(project: Project) -> None:
+    found = audit(project, "10", "random", seed=1)
+    assert audit(project, found.path).seed == 1
+    assert audit(project, found.content_version[:12]).content_version == found.content_version
+    for names, message in [
+        (("10", "smart"), r"no checkpoint of 10 smart was ever made; there are 10\|random"),
+        (("00000000",), "no checkpoint begins with '00000000'; there are"),
+        (("/etc",), "neither a content version nor a folder under"),
+        (("a", "b", "c"), "name a budget and a recipe"),
+    ]:
+        with pytest.raises(SmartError, match=message):
+            audit(project, *names)
+
+
+def test_models_of_the_past_keep_their_audit(project: Project) -> None:
+    before = audit(project)
+    (project.root / "tasks" / "gamma.jsonl").unlink()
+    make(project, Programs())
+    assert audit(project).content_version != before.content_version
+    past = audit(project, before.content_version)
+    assert not past.current
+    assert past.rows.equals(before.rows)
+    assert {file.path: file.state for file in past.raw}["gamma.jsonl"] == "not there any more"
+
+
+def edited(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def drop_a_row(project: Project, manifest: Manifest) -> Path:
+    subset = project.store.current("selected_subset", "10|random")
+    assert subset is not None
+    path = project.store.artifact(subset) / "subset.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    return path
+
+
+def edit_origins(project: Project, manifest: Manifest) -> Path:
+    raw = project.store.current("raw_tasks", "small")
+    assert raw is not None
+    path = project.store.folder(raw.attachments["origins"]) / "origins.parquet"
+    table = pq.read_table(path)
+    lines = pa.array([line + 1 for line in table["line"].to_pylist()], pa.int64())
+    pq.write_table(table.set_column(2, "line", lines), path)
+    return path
+
+
+def replace_weights(project: Project, manifest: Manifest) -> Path:
+    path = project.store.artifact(manifest) / "seed-0" / "model" / "weights"
+    edited(path, path.read_text()[::-1])
+    return path
+
+
+def swap_manifest(project: Project, manifest: Manifest) -> Path:
+    folder = project.store.manifest_folder("selected_subset", "10|random")
+    [path] = folder.glob("*.json")
+    edited(path, next(project.store.manifest_folder("raw_tasks", "small").glob("*.json")).read_text())
+    return path
+
+
+def change_parameters(project: Project, manifest: Manifest) -> str:
+    [path] = project.store.manifest_folder("selected_subset", "10|random").glob("*.json")
+    edited(path, path.read_text().replace('"kind": "random"', '"kind": "greedy"'))
+    return r"selected_subset\[10\|random\] in version [0-9a-f]{12} was changed"
+
+
+@pytest.mark.parametrize(
+    "attack", [edit_origins, replace_weights, change_parameters, drop_a_row], ids=lambda one: one.__name__
+)
+def test_what_was_changed_is_named(project: Project, attack: Callable[[Project, Manifest], Path | str]) -> None:
+    manifest = project.store.current("finetuned_checkpoint", "10|random")
+    assert manifest is not None
+    changed = attack(project, manifest)
+    pattern = re.escape(str(changed)) if isinstance(changed, Path) else changed
+    try:
+        problems = audit(project).problems
+    except SmartError as error:  # it cannot be read any more, and is named all the same
+        problems = (str(error),)
+    assert any(re.search(pattern, problem) for problem in problems), problems
+
+
+def test_a_swapped_manifest_is_named(project: Project) -> None:
+    manifest = project.store.current("finetuned_checkpoint", "10|random")
+    assert manifest is not None
+    path = swap_manifest(project, manifest)
+    with pytest.raises(SmartError, match="has no manifest in the store any more"):
+        audit(project)
+    assert path.exists()
+
+
+def test_the_page_shows_hostile_names_as_text_and_holds_every_row(project: Project, tmp_path: Path) -> None:
+    tasks = dict(SMALL_TASKS)
+    write_tasks(project.root / "tasks", {HOSTILE.replace("/", "").replace("\x1b", ""): tasks["alpha"][:20]})
+    make(project, Programs())
+    found = audit(project)
+    page = render_audit(found)
+    assert page == render_audit(audit(project))
+    assert "<img" not in page
+    assert "\x1b" not in page
+    assert "default-src 'none'" in page
+    packed = re.search(r'id="rows">([^<]*)<', page)
+    assert packed is not None
+    rows = json.loads(gzip.decompress(b64decode(packed[1])))
+    assert rows["columns"] == list(ROWS)
+    assert rows["values"][0] == found.rows["id"].to_pylist()
+
+
+def test_the_command_prints_json_and_a_page_and_tells_damage_by_its_status(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "out" / "audit.html"
+    assert show_model(project.config, ["10", "random"], None, False, page) == 0
+    told = capsys.readouterr().out
+    assert "every file between the raw rows and these weights is what was recorded" in told
+    assert page.read_text().startswith("<!doctype html>")
+    assert show_model(project.config, ["10", "random"], None, True, None) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["rows"]) == 10
+    assert found["row_columns"] == list(ROWS)
+    manifest = project.store.current("finetuned_checkpoint", "10|random")
+    assert manifest is not None
+    replace_weights(project, manifest)
+    assert show_model(load_project(project.config).config, ["10", "random"], None, False, None) == 1
+    assert "is no longer what was recorded" in capsys.readouterr().out
