@@ -67,5 +67,9 @@ def _packed(audit: ModelAudit) -> str:
 def _template() -> Template:
     source = files(_PACKAGE).joinpath("audit.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["plain"] = lambda value: "" if value is None else plain(str(value))
+    environment.filters["plain"] = _text
     return environment.from_string(source)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else plain(str(value))
