@@ -1,7 +1,8 @@
 """Greedy orderings: a ground set's elements, best first, with what each one added.
 
 An ordering is computed once for the whole group and every budget is a prefix of it (paper, stage 2). Every pick gains
-as much as the best that was left, in float64, and ties go to the lowest index; submodlib alone sums in 32 bits.
+as much as the best that was left, in float64, and ties (of equal vectors: on every machine) go to the lowest index;
+submodlib alone sums in 32 bits.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 EngineName = Literal["auto", "cpu", "cuda", "submodlib"]
 """`auto` is the GPU where torch finds one and the ground set is large enough to be worth it, else the CPU."""
 
-ENGINE_VERSION = "exact-1"
+ENGINE_VERSION = "exact-2"
 """Keys stored orderings: change it with anything that can change a pick or a gain. A CPU and a GPU pick alike."""
 
 SUBMODLIB_VERSION = "submodlib-1"
@@ -86,6 +87,7 @@ def greedy_ordering(
             or is not there.
         BudgetError: The budget is below 1.
     """
+    from smart_assets.selection.engines.equal_rows import by_index
     from smart_assets.selection.engines.ground_set import GroundSet
 
     ground = GroundSet.of(vectors)
@@ -94,9 +96,9 @@ def greedy_ordering(
         raise BudgetError(f"the budget of an ordering must be at least 1; got {budget}")
     found = _resolve(engine, len(ground), objective)
     inform = tell or (lambda *_: None)
-    picks = _ENGINES[found](ground, objective, count, limits or Limits(), inform)
+    picks, gains = _ENGINES[found](ground, objective, count, limits or Limits(), inform)
     inform(count, 1.0)
-    return GreedyOrdering(*picks, found)
+    return GreedyOrdering(by_index(ground.rows, picks), gains, found)
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
