@@ -5,12 +5,12 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,19 +18,21 @@ from smart_assets.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.lineage.export import write_beside, write_subset
 from smart_assets.lineage.graph import batches, closure, find_partitions
 from smart_assets.lineage.materialize import materialize
+from smart_assets.lineage.standards.base_model import base_model
 from smart_assets.lineage.standards.documents import documented, write_documents
 from smart_assets.lineage.standards.licences import hub_licence, licence_reference, spdx_expression
 from smart_assets.lineage.standards.markdown import escaped
-from smart_assets.lineage.standards.records import current_subset
+from smart_assets.lineage.standards.subsets import current_subset
 from smart_assets.pipeline.step import RunContext
 from smart_assets.settings import Project, load_project
+from smart_assets.store import ArtifactFile
 from smart_assets_tests.programs import Programs
 from smart_assets_tests.projects import SMALL_TASKS, rows, write_project, write_tasks
 
 HOSTILE = [
     "<script>alert(1)</script>",
     "a|b `code` [x](http://evil.example)",
-    "\x1b[31mred\n# heading\n---\nlicense: mit",
+    "# heading [31m --- www.evil.example",
     "\"quotes\" and 'quotes' {{ jinja }}",
     "../../escape \N{RIGHT-TO-LEFT OVERRIDE}",
 ]
@@ -44,6 +46,18 @@ def make(project: Project, *targets: str) -> None:
         materialize(project, key, run)
 
 
+FILE = "a <b>\n# heading \x1b[31m.jsonl"
+SHOWN_FILE = "a <b>\\n# heading \\x1b[31m.jsonl"  # as intake records it
+
+
+def chat(row: dict[str, str]) -> list[dict[str, str]]:
+    return [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": row["prompt"]},
+        {"role": "assistant", "content": row["response"]},
+    ]
+
+
 def make_all(root: Path) -> Path:
     """A project whose 60 rows were selected, trained on and evaluated, by two recipes."""
     sources = {
@@ -54,7 +68,8 @@ def make_all(root: Path) -> Path:
     project = write_project(root, changes={"sources": sources, "finetune": finetune, "budgets": [10, 60]})
     (root / "one").mkdir()
     lines = [json.dumps({"t": name, **row}) for index, name in enumerate(HOSTILE) for row in rows(index + 10, 12)]
-    (root / "one" / "a <b>.jsonl").write_text("\n".join(lines))
+    lines += [json.dumps({"t": "chats", "messages": chat(row)}) for row in rows(20, 12)]
+    (root / "one" / FILE).write_text("\n".join(lines))
     make(project, "eval_results[60|smart]", "eval_results[60|random]")
     return root
 
@@ -115,6 +130,7 @@ def test_croissant_validates_and_its_records_are_the_rows(project: Project, reci
     ]
     assert loaded == table.to_pylist()
     assert len(loaded) == 60
+    assert [row for row in loaded if row.get("messages")] or recipe == "smart"
 
 
 def test_provenance_names_files_revisions_inputs_and_the_run(project: Project) -> None:
@@ -125,7 +141,7 @@ def test_provenance_names_files_revisions_inputs_and_the_run(project: Project) -
     assert file["sha256"] == sha256(project.root / "documents" / "dataset" / file["contentUrl"])
     sources = {source["name"]: source for source in document["prov:wasDerivedFrom"]}
     members = {member["name"]: member for source in sources.values() for member in source["prov:hadMember"]}
-    for name, path in (("alpha.jsonl", "tasks/alpha.jsonl"), ("a <b>.jsonl", "one/a <b>.jsonl")):
+    for name, path in (("alpha.jsonl", "tasks/alpha.jsonl"), (SHOWN_FILE, f"one/{FILE}")):
         assert members[name]["sha256"] == sha256(project.root / path)
     assert sum(source["size"] for source in sources.values()) == 60
     assert sum(member["size"] for member in members.values()) == 60
@@ -241,24 +257,20 @@ def timeless(file: Path, folder: Path) -> bytes:
 
 
 def test_hostile_names_are_text_in_every_document(project: Project) -> None:
-    out = written(project)
-    shown = {
-        str(path.relative_to(out)): path.read_text(encoding="utf-8")
-        for path in out.rglob("*")
-        if path.suffix in (".md", ".json")
-    }
+    out = written(project, "random")
+    shown = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.suffix in (".md", ".json")}
+    assert len(shown) == 5
     for name, text in shown.items():
         assert "<script>" not in text, name
         assert "<b>" not in text, name
         assert not any(character in text for character in "\x1b\N{RIGHT-TO-LEFT OVERRIDE}"), name
         assert "\n# heading" not in text, name
-    for name in (name for name in shown if name.endswith("README.md")):
-        head = yaml.safe_load(shown[name].split("---\n")[1])
-        assert head.get("license") != "mit"
-    tasks = [line for line in shown["dataset/README.md"].splitlines() if line.endswith("|")]
-    cells = {len(line.replace("\\|", "").split("|")) for line in tasks[tasks.index("| task | rows |") :]}
-    assert cells == {4}, "no name makes a cell of its own"
-    assert all(escaped(name) in shown["dataset/README.md"] for name in HOSTILE)
+    card = shown["dataset/README.md"]
+    assert all(f"| {escaped(name)} | " in card for name in HOSTILE)
+    lines = card.splitlines()
+    [start] = [index for index, line in enumerate(lines) if line == "| task | rows |"]
+    for line in lines[start : lines.index("", start)]:
+        assert len(line.replace("\\|", "").split("|")) == 4, "no name makes a cell of its own"
     measured = {text for text in strings(read(out / "model-seed-0" / "bom.cdx.json")) if text.startswith("held_out: ")}
     assert measured & {f"held_out: {name}" for name in HOSTILE}, "JSON holds names as they are"
 
@@ -305,7 +317,7 @@ def test_what_was_not_trained_or_evaluated_is_said(project: Project, tmp_path: P
     assert first.evaluation is None
     folder = tmp_path / "unmeasured"
     write_documents(documented(project, "10|smart", None), folder)
-    assert "was not evaluated" in (folder / "model-seed-0" / "README.md").read_text()
+    assert "No evaluation of this version" in (folder / "model-seed-0" / "README.md").read_text()
     assert "quantitativeAnalysis" not in (folder / "model-seed-0" / "bom.cdx.json").read_text()
     write_documents(documented(project, "10|random", None), tmp_path / "rows")
     assert [path.name for path in (tmp_path / "rows").iterdir()] == ["dataset"]
@@ -319,6 +331,65 @@ def test_an_exported_folder_is_the_documented_one(project: Project) -> None:
     out = written(project)
     for path in (path for path in (project.root / "exported").rglob("*") if path.is_file()):
         assert path.read_bytes() == (out / "dataset" / path.relative_to(project.root / "exported")).read_bytes()
+
+
+def test_a_dataset_of_the_hub_a_licence_in_words_and_an_adapter(project: Project, tmp_path: Path) -> None:
+    """As if the rows came from the hub, and the base model too."""
+    import mlcroissant
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+    from huggingface_hub import DatasetCard, ModelCard
+
+    found = documented(project, "60|smart", 0)
+    words = "<b>ours</b>\n---\nlicense: mit"
+    hub, local = found.subset.sources
+    hub = replace(hub, dataset="owner/rows of #1", subset="all", split="train", revision="ef" * 20, files=())
+    [checkpoint] = found.checkpoints
+    base = {"reference": "owner/model", "revision": "AB" * 20, "weights_sha256": "cd" * 32}
+    adapter = checkpoint.manifest.model_copy(
+        update={"files": (ArtifactFile(path="seed-0/adapter/adapter_model.safetensors", sha256="12" * 32, size=9),)}
+    )
+    found = replace(
+        found,
+        subset=replace(found.subset, sources=(hub, replace(local, licence=words))),
+        checkpoints=(replace(checkpoint, manifest=adapter, result={**checkpoint.result, "base_model": base}),),
+    )
+    write_documents(found, tmp_path / "hub")
+    document = read(tmp_path / "hub" / "dataset" / "croissant.json")
+    assert not mlcroissant.Dataset(tmp_path / "hub" / "dataset" / "croissant.json").metadata.ctx.issues.errors
+    [of_hub, _] = document["prov:wasDerivedFrom"]
+    assert of_hub["url"] == f"https://huggingface.co/datasets/owner/rows%20of%20%231/tree/{'ef' * 20}"
+    assert (of_hub["version"], "prov:hadMember" in of_hub) == ("ef" * 20, False)
+    card = DatasetCard.load(tmp_path / "hub" / "dataset" / "README.md").data
+    assert (card.license, card.license_name) == (["cc-by-4.0", "other"], words)
+    bom = (tmp_path / "hub" / "model-seed-0" / "bom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom) is None
+    components = {component["bom-ref"]: component for component in json.loads(bom)["components"]}
+    assert components["base-model"]["purl"] == f"pkg:huggingface/owner/model@{'ab' * 20}"
+    assert components["source:small"]["licenses"] == [{"license": {"name": words}}]
+    model = ModelCard.load(tmp_path / "hub" / "model-seed-0" / "README.md").data
+    assert (model.library_name, model.base_model, model.datasets) == ("peft", "owner/model", ["owner/rows of #1"])
+    summary = (tmp_path / "hub" / "model-seed-0" / "training_data_summary.md").read_text()
+    assert f"| owner/rows of \\#1 | all | train | {'ef' * 20} | cc-by-4.0 | {hub.rows} |" in summary
+
+
+@pytest.mark.parametrize(
+    ("reference", "revision", "label", "hub_name"),
+    [
+        pytest.param("owner/model", "ab" * 20, "owner/model", "owner/model", id="hub"),
+        pytest.param("package:llm", "ab" * 32, "package:llm", None, id="package"),
+        pytest.param("/home/somebody/secret/model", None, "model", None, id="folder"),
+        pytest.param("~/models/ours/", None, "ours", None, id="home"),
+        pytest.param("models/ours", None, "ours", None, id="folder that reads as a hub name"),
+    ],
+)
+def test_base_models_are_named_without_their_place(
+    project: Project, reference: str, revision: str | None, label: str, hub_name: str | None
+) -> None:
+    [checkpoint] = documented(project, "60|smart", 0).checkpoints
+    recorded = {"reference": reference, "revision": revision, "weights_sha256": "cd" * 32}
+    base = base_model(replace(checkpoint, result={**checkpoint.result, "base_model": recorded}))
+    assert (base.label, base.hub_name, base.revision) == (label, hub_name, revision)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from smart_assets.cli.run import make_current
 from smart_assets.cli.terminal import console, plain
 from smart_assets.lineage.export import write_subset
 from smart_assets.lineage.graph import find_partitions
-from smart_assets.lineage.standards.records import current_subset
+from smart_assets.lineage.standards.subsets import current_subset
 from smart_assets.pipeline.step import grid_key
 from smart_assets.settings import load_project
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.errors import SmartError
 from smart_assets.lineage.standards.dataset_folder import write_dataset
-from smart_assets.lineage.standards.records import SubsetRecord
+from smart_assets.lineage.standards.subsets import SubsetRecord
 
 
 def write_subset(subset: SubsetRecord, out: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from smart_assets.lineage.standards.records import CheckpointRecord
+from smart_assets.lineage.standards.checkpoints import CheckpointRecord
 
 _LOCAL = (".", "/", "~")
 _PACKAGE = "package:"
@@ -18,7 +18,7 @@ class BaseModelRecord:
     label: str
     hub_name: str | None  # `owner/name` on the Hugging Face hub; None for a folder or a package
     revision: str | None  # commit of a hub model, hash of a package's file
-    weights_sha256: str | None  # sha256 of what `sha256sum *.safetensors` prints
+    weights_sha256: str  # sha256 of what `sha256sum *.safetensors` prints
 
 
 def base_model(checkpoint: CheckpointRecord) -> BaseModelRecord:

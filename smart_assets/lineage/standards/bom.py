@@ -5,21 +5,22 @@ Written as JSON here, since no library writes a `modelCard`; a test holds it to 
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from smart_assets.lineage.standards.activity import flat, moment, packages, software_version, started
+from smart_assets.lineage.standards.activity import moment, packages, software_version, started
 from smart_assets.lineage.standards.base_model import BaseModelRecord, base_model
+from smart_assets.lineage.standards.bom_model_card import bom_model_card, properties
+from smart_assets.lineage.standards.checkpoints import CheckpointRecord
 from smart_assets.lineage.standards.licences import spdx_expression
-from smart_assets.lineage.standards.records import CheckpointRecord, SubsetRecord
 from smart_assets.lineage.standards.sources import SourceRecord
+from smart_assets.lineage.standards.subsets import SubsetRecord
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 _MODEL, _BASE, _SUBSET = "model", "base-model", "subset"
 PARTITION = "smart:partition"
 """The property that names the checkpoint's budget and recipe."""
-_NORMAL_95 = 1.96  # standard errors on either side
 
 
 def bom(checkpoint: CheckpointRecord, subset: SubsetRecord, croissant_sha256: str) -> dict[str, Any]:
@@ -59,9 +60,9 @@ def _model(checkpoint: CheckpointRecord, subset: SubsetRecord, base: BaseModelRe
     return {
         "type": "machine-learning-model",
         "bom-ref": _MODEL,
-        "name": f"{subset.recipe}-{subset.budget}-seed-{checkpoint.seed}",
+        "name": checkpoint.name,
         "version": checkpoint.manifest.content_version,
-        "description": f"{base.label} fine-tuned on {subset.rows.num_rows} rows.",
+        "description": f"{base.label} fine-tuned on the rows of {subset.name}.",
         "pedigree": {"ancestors": [{"type": "machine-learning-model", "name": base.label, **_version(base)}]},
         "components": [
             {
@@ -72,51 +73,9 @@ def _model(checkpoint: CheckpointRecord, subset: SubsetRecord, base: BaseModelRe
             }
             for file in checkpoint.weights
         ],
-        "modelCard": _model_card(checkpoint),
-        "properties": _properties(dict(_circumstances(checkpoint))),
+        "modelCard": bom_model_card(checkpoint, _SUBSET),
+        "properties": properties(dict(_circumstances(checkpoint))),
     }
-
-
-def _model_card(checkpoint: CheckpointRecord) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
-        "approach": {"type": "supervised"},
-        "task": "text-generation",
-        "datasets": [{"ref": _SUBSET}],
-        "inputs": [{"format": "text"}],
-        "outputs": [{"format": "text"}],
-    }
-    if checkpoint.architecture is not None:
-        parameters["modelArchitecture"] = checkpoint.architecture
-    settings = dict(flat(checkpoint.result["hyperparameters"], "smart:training."))
-    trained = {
-        f"smart:training.{name}": value
-        for name, value in flat({key: checkpoint.result.get(key) for key in _TRAINED if key in checkpoint.result})
-    }
-    card: dict[str, Any] = {"modelParameters": parameters, "properties": _properties(settings | trained)}
-    if checkpoint.metrics:
-        card["quantitativeAnalysis"] = {
-            "performanceMetrics": [*_means(checkpoint), *(_metric(metric) for metric in checkpoint.metrics)]
-        }
-    return card
-
-
-_TRAINED = ("seed", "precision", "processes", "rows", "steps", "response_tokens", "final_loss", "mean_last_losses")
-
-
-def _means(checkpoint: CheckpointRecord) -> Iterator[dict[str, Any]]:
-    for benchmark, parts in sorted(checkpoint.means.items()):
-        for part, means in sorted(parts.items()):
-            for metric, value in sorted(means.items()):
-                yield {"type": metric, "value": repr(value), "slice": f"{benchmark}: mean over {part} tasks"}
-
-
-def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
-    value, stderr = metric["value"], metric["stderr"]
-    found = {"type": metric["metric"], "value": repr(value), "slice": f"{metric['benchmark']}: {metric['task']}"}
-    if stderr is None:
-        return found
-    bounds = {"lowerBound": repr(value - _NORMAL_95 * stderr), "upperBound": repr(value + _NORMAL_95 * stderr)}
-    return {**found, "confidenceInterval": bounds}
 
 
 def _circumstances(checkpoint: CheckpointRecord) -> Iterator[tuple[str, str]]:
@@ -141,16 +100,15 @@ def _base_model(base: BaseModelRecord) -> dict[str, Any]:
         "bom-ref": _BASE,
         "name": base.label,
         **_version(base),
-    }
-    if base.hub_name is not None and base.revision is not None:
-        component["purl"] = f"pkg:huggingface/{quote(base.hub_name)}@{base.revision.lower()}"
-    if base.weights_sha256 is not None:
-        component["properties"] = _properties(
+        "properties": properties(
             {
                 "smart:weights_sha256": base.weights_sha256,
                 "smart:weights_sha256_is": "the sha256 of what `sha256sum *.safetensors` prints",
             }
-        )
+        ),
+    }
+    if base.hub_name is not None and base.revision is not None:
+        component["purl"] = f"pkg:huggingface/{quote(base.hub_name)}@{base.revision.lower()}"
     return component
 
 
@@ -186,6 +144,8 @@ def _source(source: SourceRecord) -> dict[str, Any]:
         "version": source.revision or source.version,
         "data": [{"type": "dataset", "name": source.label, "description": f"{source.rows} rows in the subset"}],
     }
+    if source.url is not None:
+        component["externalReferences"] = [{"type": "distribution", "url": source.url}]
     expression = spdx_expression(source.licence)
     if expression is not None:
         component["licenses"] = [{"expression": expression}]
@@ -197,7 +157,3 @@ def _source(source: SourceRecord) -> dict[str, Any]:
 def _library(name: str, version: str) -> dict[str, Any]:
     purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{quote(version, safe='')}"
     return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
-
-
-def _properties(values: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in values.items()]

@@ -5,7 +5,7 @@ from typing import Any
 from smart_assets.lineage.standards.activity import moment, software_version
 from smart_assets.lineage.standards.licences import hub_licence
 from smart_assets.lineage.standards.markdown import escaped, table
-from smart_assets.lineage.standards.records import SubsetRecord
+from smart_assets.lineage.standards.subsets import SubsetRecord
 from smart_assets.report.wording import count
 
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
@@ -79,5 +79,5 @@ The licence of a source is what the project's settings say of it. The rows stand
 
 `prompt`, `response`, `task`, `template`, `id` (hash of task, prompt and response), `source`, `rank` and `gain` (place
 in the ordering of its task and template, and what it added to the objective; no gain where rows are random). Rows that
-are chats have them whole in `messages`, as JSON.
+are chats of several turns have those before the response in `messages`, as JSON.
 """

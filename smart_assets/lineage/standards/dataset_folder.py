@@ -6,7 +6,7 @@ from typing import Any
 
 from smart_assets.lineage.standards.croissant import RowsFile, croissant
 from smart_assets.lineage.standards.dataset_card import dataset_card
-from smart_assets.lineage.standards.records import SubsetRecord
+from smart_assets.lineage.standards.subsets import SubsetRecord
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.store.hashing import file_sha256
 

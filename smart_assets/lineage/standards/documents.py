@@ -4,18 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smart_assets.errors import SmartError
+from smart_assets.lineage.promotion import CHECKPOINT
 from smart_assets.lineage.standards.bom import bom
+from smart_assets.lineage.standards.checkpoints import CheckpointRecord, checkpoint_seeds, read_checkpoints
 from smart_assets.lineage.standards.dataset_folder import CARD, CROISSANT, write_dataset, write_json, write_text
 from smart_assets.lineage.standards.model_card import model_card
-from smart_assets.lineage.standards.records import (
-    CheckpointRecord,
-    SubsetRecord,
-    checkpoint_seeds,
-    current_subset,
-    newest_checkpoint,
-    read_checkpoints,
-    trained_subset,
-)
+from smart_assets.lineage.standards.subsets import SubsetRecord, current_subset, trained_subset
 from smart_assets.lineage.standards.training_summary import training_summary
 from smart_assets.settings import Project
 from smart_assets.store.hashing import file_sha256
@@ -44,7 +38,7 @@ def documented(project: Project, partition: str, seed: int | None) -> Documented
         UpstreamMissingError: the subset was never made.
         SmartError: there is no such seed, or files of a past version are gone from the store.
     """
-    checkpoint = newest_checkpoint(project, partition)
+    checkpoint = project.store.current(CHECKPOINT, partition)
     if checkpoint is None:
         return Documented(current_subset(project, partition, seed), (), ())
     subset = trained_subset(project, checkpoint, seed)

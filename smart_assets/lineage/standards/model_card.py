@@ -4,9 +4,10 @@ from typing import Any
 
 from smart_assets.lineage.standards.activity import flat, moment, software_version
 from smart_assets.lineage.standards.base_model import BaseModelRecord, base_model
+from smart_assets.lineage.standards.checkpoints import CheckpointRecord
 from smart_assets.lineage.standards.dataset_card import sources_table
 from smart_assets.lineage.standards.markdown import escaped, table
-from smart_assets.lineage.standards.records import CheckpointRecord, SubsetRecord
+from smart_assets.lineage.standards.subsets import SubsetRecord
 from smart_assets.report.wording import count, plain
 
 
@@ -36,7 +37,7 @@ def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
         library_name="transformers" if _is_whole(checkpoint) else "peft",
         pipeline_tag="text-generation",
         tags=["instruction-tuning"],
-        model_name=f"{subset.recipe}-{subset.budget}-seed-{checkpoint.seed}",
+        model_name=checkpoint.name,
         eval_results=results or None,
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{_body(checkpoint, subset, base)}"
@@ -46,7 +47,7 @@ def results_table(checkpoint: CheckpointRecord) -> str:
     """The means over tasks; says so where nothing was measured."""
     rows = list(_means(checkpoint))
     if not rows:
-        return "This version of the weights was not evaluated."
+        return "No evaluation of this version of the weights is in the store."
     return table(
         ["benchmark", "mean over", "metric", "value"], ([bench, f"{part} tasks", *rest] for bench, part, *rest in rows)
     )
@@ -68,9 +69,9 @@ def _is_whole(checkpoint: CheckpointRecord) -> bool:
 def _body(checkpoint: CheckpointRecord, subset: SubsetRecord, base: BaseModelRecord) -> str:
     manifest, result = checkpoint.manifest, checkpoint.result
     settings: list[tuple[str, Any]] = list(flat(result["hyperparameters"]))
-    return f"""# {escaped(f"{subset.recipe}-{subset.budget}-seed-{checkpoint.seed}")}
+    return f"""# {escaped(checkpoint.name)}
 
-{escaped(base.label)} fine-tuned on {count(subset.rows.num_rows, "row")} of {count(len(subset.tasks), "task")},
+{escaped(base.label)} fine-tuned on {count(len(subset.tasks), "task")} in {count(subset.rows.num_rows, "row")},
 selected by the recipe `{subset.recipe}`. Made {moment(manifest)} by SMART Assets {escaped(software_version(manifest))};
 content version `{manifest.content_version}`, seed {checkpoint.seed}.
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,6 +45,13 @@ class SourceRecord:
     def label(self) -> str:
         """How people name it: the dataset on the hub, or the name in `smart.yaml`."""
         return self.dataset or self.name
+
+    @property
+    def url(self) -> str | None:
+        """The dataset's page on the hub at its commit; None for local files."""
+        if self.dataset is None:
+            return None
+        return f"https://huggingface.co/datasets/{quote(self.dataset)}/tree/{quote(str(self.revision), safe='')}"
 
 
 def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceRecord:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from smart_assets.lineage.standards.activity import moment
 from smart_assets.lineage.standards.base_model import base_model
+from smart_assets.lineage.standards.checkpoints import CheckpointRecord
 from smart_assets.lineage.standards.markdown import escaped, table
-from smart_assets.lineage.standards.records import CheckpointRecord, SubsetRecord
 from smart_assets.lineage.standards.sources import SourceRecord
+from smart_assets.lineage.standards.subsets import SubsetRecord
 from smart_assets.report.wording import count
 
 BLANK = "**TO BE FILLED IN**"
@@ -32,7 +33,6 @@ _HEADING = f"""# Summary of training content (DRAFT)
 
 def _general(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
     base = base_model(checkpoint)
-    model = f"{subset.recipe}-{subset.budget}-seed-{checkpoint.seed}"
     revision = f" at revision {escaped(base.revision)}" if base.revision else ""
     read = max(source.read_at for source in subset.sources)[:10]
     return f"""## 1. General information
@@ -44,7 +44,7 @@ def _general(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 ### 1.2 Model identification
 
-- Versioned model name: {escaped(model)}, content version `{checkpoint.manifest.content_version}`
+- Versioned model name: {escaped(checkpoint.name)}, content version `{checkpoint.manifest.content_version}`
 - Model dependencies: a modification of {escaped(base.label)}{revision}; its own summary: {BLANK}
 - Date of placement of the model on the Union market: {BLANK}
 

@@ -1,27 +1,23 @@
-"""What the documents are written from: a subset, the sources of its rows, a checkpoint's weights and its evaluation.
+"""A subset as documents tell of it: one row set, with its texts and the sources of its rows.
 
 All of it is read through the manifests, so that a document of an older subset tells of the files of that time, and an
 error says which of them are gone.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import SmartError, StoreError, UpstreamMissingError
-from smart_assets.lineage.promotion import CHECKPOINT, Promoted, evaluation_of
 from smart_assets.lineage.standards.sources import SourceRecord, read_source
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
 from smart_assets.pipeline.rows import read_rows, rows_in_order
 from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
 from smart_assets.settings import Project
-from smart_assets.store import ArtifactFile, Manifest
+from smart_assets.store import Manifest
 
 SUBSET = "selected_subset"
 COLUMNS = ["prompt", "response", "task", "template", "id", "source", "rank", "gain"]
@@ -56,27 +52,6 @@ class SubsetRecord:
         """Rows of each task, the largest first."""
         counts = Counter[str](self.rows["task"].to_pylist())
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointRecord:
-    """The weights of one seed, and what was measured on them."""
-
-    manifest: Manifest
-    seed: int
-    result: Mapping[str, Any]  # `result.json` of the fine-tune
-    architecture: str | None  # as the model's config.json names it; None for an adapter
-    evaluation: Manifest | None  # of this very version
-    means: Mapping[
-        str, Mapping[str, Mapping[str, float]]
-    ]  # benchmark -> all, seen, unseen -> metric -> mean over tasks
-    metrics: tuple[Mapping[str, Any], ...]  # rows of `metrics.parquet`
-
-    @property
-    def weights(self) -> tuple[ArtifactFile, ...]:
-        """The files of the model or the adapter, with their hashes as they were when they were written."""
-        folders = (f"seed-{self.seed}/model/", f"seed-{self.seed}/adapter/")
-        return tuple(file for file in self.manifest.files if file.path.startswith(folders))
 
 
 def current_subset(project: Project, partition: str, seed: int | None) -> SubsetRecord:
@@ -157,52 +132,3 @@ def _raw_tasks(project: Project, subset: Manifest, source: str) -> Manifest:
             f"no manifest of {key} names {version}, from which {subset.asset}[{subset.partition}] was made"
         )
     return found
-
-
-def read_checkpoints(project: Project, checkpoint: Manifest, seeds: tuple[int, ...]) -> list[CheckpointRecord]:
-    """The weights of some seeds of a checkpoint.
-
-    Raises:
-        StoreError: its files are not in the store.
-    """
-    folder = project.store.artifact(checkpoint)
-    return [_read_checkpoint(project, checkpoint, folder, seed) for seed in seeds]
-
-
-def checkpoint_seeds(checkpoint: Manifest) -> tuple[int, ...]:
-    """The seeds that a checkpoint was trained for."""
-    return tuple(int(seed) for seed in checkpoint.summary["seeds"])
-
-
-def _read_checkpoint(project: Project, manifest: Manifest, folder: Path, seed: int) -> CheckpointRecord:
-    budget, recipe = split_grid_key(manifest.partition)
-    model = Promoted(budget=budget, recipe=recipe, seed=seed, content_version=manifest.content_version)
-    evaluation = evaluation_of(project, model)
-    means: dict[str, Any] = {}
-    metrics: list[dict[str, Any]] = []
-    if evaluation is not None and f"seed-{seed}" in evaluation.summary:
-        means = evaluation.summary[f"seed-{seed}"]["macro_means"]
-        metrics = pq.read_table(project.store.artifact(evaluation) / f"seed-{seed}" / "metrics.parquet").to_pylist()
-    return CheckpointRecord(
-        manifest=manifest,
-        seed=seed,
-        result=manifest.summary["seeds"][str(seed)],
-        architecture=_architecture(folder / f"seed-{seed}" / "model" / "config.json"),
-        evaluation=evaluation,
-        means=means,
-        metrics=tuple(metrics),
-    )
-
-
-def _architecture(config: Path) -> str | None:
-    import json
-
-    if not config.exists():
-        return None
-    named = json.loads(config.read_text(encoding="utf-8")).get("architectures") or [None]
-    return named[0]
-
-
-def newest_checkpoint(project: Project, partition: str) -> Manifest | None:
-    """The newest checkpoint of a budget and recipe, or None where none was trained."""
-    return project.store.current(CHECKPOINT, partition)
