@@ -39,13 +39,21 @@ def _train(job: dict[str, Any], out: Path) -> None:
     (out / "model").mkdir(parents=True)
     made_from = file_sha256(Path(job["rows"]))
     (out / "model" / "weights").write_text(f"{made_from} {job['seed']}", encoding="utf-8")
+    _write(out / "model" / "config.json", {"architectures": ["LlamaForCausalLM"]})
     pq.write_table(pa.table({"step": [1, 2], "loss": [2.0, 1.0]}), out / "loss.parquet")
+    finetune = job["finetune"]
     result = {
+        "base_model": {"reference": finetune["base_model"], "revision": "ab" * 32, "weights_sha256": "cd" * 32},
+        "seed": job["seed"],
+        "processes": 1,
+        "precision": "float32",
+        "device": "cpu",
+        "response_tokens": 40,
         "rows": 10,
         "steps": 2,
         "dropped": [],
         "truncated": [],
-        "hyperparameters": {"epochs": 1},
+        "hyperparameters": {"epochs": 1, "learning_rate": finetune["learning_rate"], "lora": finetune["lora"]},
         "final_loss": 1.0,
         "mean_last_losses": 1.0,
     }
@@ -70,12 +78,15 @@ def _evaluate(job: dict[str, Any], out: Path) -> None:
         for row in rows.to_pylist()
     ]
     metrics = [
-        {"task": task, "benchmark": "held_out", "metric": "response_loss", "value": 1.0, "stderr": None, "rows": 2}
+        {"task": task, "benchmark": "held_out", "metric": "response_loss", "value": 1.0, "stderr": 0.25, "rows": 2}
         for task in sorted(set(rows["task"].to_pylist()))
     ]
     pq.write_table(pa.Table.from_pylist(results, ROWS_SCHEMA), out / "rows.parquet")
     pq.write_table(pa.Table.from_pylist(metrics, METRICS_SCHEMA), out / "metrics.parquet")
-    _write(out / "result.json", {"macro_means": {"held_out": {"all": {"response_loss": 1.0}}}})
+    _write(
+        out / "result.json",
+        {"macro_means": {"held_out": {"all": {"response_loss": 1.0}, "seen": {"response_loss": 1.0}, "unseen": {}}}},
+    )
     _write(out / "timing.json", {"peak_memory_bytes": 4_000_000_000})
 
 

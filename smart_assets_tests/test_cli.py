@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.cli.start import template
+from smart_assets.settings.smart_yaml import read_settings
 from smart_assets_tests.projects import rows, write_project, write_tasks
 
 SMART = Path(sys.executable).with_name("smart")
@@ -45,7 +47,7 @@ def project(made: Path, tmp_path: Path) -> Path:
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     shown = smart("--help", cwd=tmp_path).stdout
-    for command in ("init", "run", "plan", "export", "tasks", "sql", "dev", "sample"):
+    for command in ("init", "run", "plan", "export", "document", "tasks", "sql", "dev", "sample"):
         assert command in shown
     program = "import sys, smart_assets.cli.main; print(len(sys.modules), [n for n in ('dagster', 'pydantic', 'torch', "
     program += "'numpy', 'pyarrow') if n in sys.modules])"
@@ -71,6 +73,34 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     assert "is there already" in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "licence"),
+    [
+        pytest.param("CC-BY-4.0", "CC-BY-4.0", id="spdx"),
+        pytest.param("", None, id="not known"),
+        pytest.param('see "terms": #1 \\ {x}', 'see "terms": #1 \\ {x}', id="YAML's own characters"),
+    ],
+)
+def test_init_asks_for_the_licence_in_a_terminal(tmp_path: Path, typed: str, licence: str | None) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([str(SMART), "init", "new"], cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE) as started:
+        os.close(theirs)
+        os.write(ours, f"{typed}\n".encode())
+        shown, _ = started.communicate()
+        os.close(ours)
+    assert started.returncode == 0
+    assert b"Licence of the tasks' rows" in shown
+    assert read_settings(tmp_path / "new" / "smart.yaml").sources["sample"].license == licence
+
+
+def test_init_without_a_terminal_leaves_the_licence_open(tmp_path: Path) -> None:
+    done = smart("init", "new", cwd=tmp_path, text="MIT\n")
+    assert "Licence" not in done.stdout
+    assert (tmp_path / "new" / "smart.yaml").read_text() == template("smart.yaml")
+
+
 def test_a_second_run_says_that_there_is_nothing_to_do(project: Path) -> None:
     done = smart("run", "--select", "selected_subset", cwd=project)
     assert done.returncode == 0
@@ -86,6 +116,8 @@ def test_a_second_run_says_that_there_is_nothing_to_do(project: Path) -> None:
         pytest.param(["export", 11, "smart", "x.jsonl"], "no partition '11|smart'", id="budget"),
         pytest.param(["export", 10, "smart", "x.doc"], "ending must be .jsonl or .parquet", id="ending"),
         pytest.param(["export", 10, "random", "x.jsonl", "--seed", 9], "no row set of seed 9", id="seed"),
+        pytest.param(["document", 11, "smart", "x.d"], "no partition '11|smart'", id="document"),
+        pytest.param(["verify", "--signatures", "x"], "--signatures FOLDER --public-key KEY.pem", id="public key"),
         pytest.param(["sql", "SELECT * FROM nothing"], "views: ", id="sql"),
     ],
 )
@@ -112,6 +144,14 @@ def test_exports_hold_the_same_rows(project: Path) -> None:
     assert dataset.to_list() == lines
     again = smart("export", 20, "smart", "folder", cwd=project)
     assert "is a folder with files in it" in again.stderr
+
+
+def test_documents_of_rows_alone(project: Path) -> None:
+    done = smart("document", 20, "smart", "documents", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "nothing was trained on selected_subset[20|smart] yet" in done.stdout
+    assert [path.name for path in (project / "documents").iterdir()] == ["dataset"]
+    assert "\x1b" not in (project / "documents" / "dataset" / "README.md").read_text()
 
 
 def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:

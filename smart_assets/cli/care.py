@@ -8,8 +8,10 @@ from pathlib import Path
 import typer
 
 from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.errors import SmartError
 from smart_assets.lineage.gc import Garbage, find_garbage, remove_garbage
 from smart_assets.lineage.promotion import pinned
+from smart_assets.lineage.standards.signing import verify_signatures
 from smart_assets.lineage.verify import verify
 from smart_assets.progress import Log
 from smart_assets.settings import load_project
@@ -64,6 +66,18 @@ def verify_store(config: Path | None, repair: bool) -> None:
     if result.damages and not repair:
         console.print(plain("`smart verify --repair` moves damaged files away, and `smart run` makes them again"))
         raise typer.Exit(1)
+
+
+def verify_documents(config: Path | None, folder: Path | None, public_key: Path | None) -> None:
+    """Verify the signatures of a folder of documents and of the weights they are about; exit with 1 on a difference."""
+    if folder is None or public_key is None:
+        raise SmartError("signatures are verified with both: --signatures FOLDER --public-key KEY.pem")
+    problems = verify_signatures(load_project(config), folder, public_key)
+    for problem in problems:
+        console.print(plain(problem))
+    if problems:
+        raise typer.Exit(1)
+    console.print(plain(f"{folder} and the weights it is about are as they were signed"))
 
 
 @contextmanager

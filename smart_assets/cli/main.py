@@ -98,6 +98,23 @@ def export(
 
 
 @app.command()
+def document(
+    budget: Annotated[int, typer.Argument(help="A budget of smart.yaml.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe of smart.yaml.")],
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    config: Config = None,
+    seed: Annotated[int | None, typer.Option(help="Of the weights, and of the row set where rows are random.")] = None,
+    sign: Annotated[
+        Path | None, typer.Option(help="PEM of an elliptic curve key: sign the documents and the weights with it.")
+    ] = None,
+) -> None:
+    """Write standard documents of the newest checkpoint and its rows: Croissant, CycloneDX, cards. Makes nothing."""
+    from smart_assets.cli.document import document_mixture
+
+    document_mixture(config, (budget, recipe), out, seed, sign)
+
+
+@app.command()
 def sql(
     query: Annotated[str | None, typer.Argument(help="A query; without one, read queries from the terminal.")] = None,
     config: Config = None,
@@ -176,11 +193,18 @@ def gc(
 def verify(
     config: Config = None,
     repair: Annotated[bool, typer.Option("--repair", help="Move what is damaged away, to be made again.")] = False,
+    signatures: Annotated[
+        Path | None, typer.Option(help="Verify the signatures of a folder of documents instead; needs --public-key.")
+    ] = None,
+    public_key: Annotated[Path | None, typer.Option(help="PEM of the public half of the key that signed.")] = None,
 ) -> None:
-    """Recompute every hash in the store and name what is damaged."""
-    from smart_assets.cli.care import verify_store
+    """Recompute every hash in the store and name what is damaged; or verify what `smart document --sign` signed."""
+    from smart_assets.cli.care import verify_documents, verify_store
 
-    verify_store(config, repair)
+    if signatures is None and public_key is None:
+        verify_store(config, repair)
+    else:
+        verify_documents(config, signatures, public_key)
 
 
 @app.command()

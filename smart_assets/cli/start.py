@@ -1,7 +1,11 @@
 """`smart init` and `smart sample`: a new project's files, and the bundled tasks."""
 
+import json
+import sys
 from importlib.resources import files
 from pathlib import Path
+
+import typer
 
 from smart_assets.cli.terminal import console, plain
 from smart_assets.errors import SettingsError
@@ -10,6 +14,7 @@ from smart_assets.settings import Project
 # Beside smart.yaml; DAGSTER_HOME is the project's folder, and Dagster reads its dagster.yaml there.
 INSTANCE_FILES = {"dagster.yaml": "dagster.yaml", "workspace.yaml": "workspace.yaml", "gitignore": ".gitignore"}
 SAMPLE_FOLDER = "tasks/sample"
+_NO_LICENCE = "    # license: null"  # the line of the template
 
 
 def template(name: str) -> str:
@@ -29,7 +34,7 @@ def init_project(folder: Path, sample: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_instance_files(folder)
-        config.write_text(template("smart.yaml"), encoding="utf-8")
+        config.write_text(_with_licence(template("smart.yaml"), _asked_licence()), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{folder} cannot be written: {error.strerror}") from error
     console.print(plain(f"{config} is written."))
@@ -38,6 +43,19 @@ def init_project(folder: Path, sample: bool) -> None:
         console.print(plain(f"Next: cd {folder} && smart run --select selected_subset"))
     else:
         console.print(plain(f"Put task files into {folder / SAMPLE_FOLDER}, or name your own under `sources:`."))
+
+
+def _asked_licence() -> str:
+    """The licence of the rows, asked for where somebody can answer; empty where it is not known."""
+    if not sys.stdin.isatty():
+        return ""
+    question = "Licence of the tasks' rows, as SPDX has it (CC-BY-4.0) or in words; empty where it is not known"
+    return str(typer.prompt(question, default="", show_default=False)).strip()
+
+
+def _with_licence(settings: str, licence: str) -> str:
+    """The template's settings with the licence of its source; JSON's quotes are YAML's too."""
+    return settings.replace(_NO_LICENCE, f"    license: {json.dumps(licence)}") if licence else settings
 
 
 def write_instance_files(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Reading rows back out of `raw_tasks`: their texts, by split or by id."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,25 +21,30 @@ def raw_task_inputs(project: Project, facet: str | None = None, counts: bool = T
 
 def read_split(project: Project, inputs: Inputs, side: str) -> pa.Table:
     """The rows of all sources that stand on one side of the split ("train" or "validation"), with their source."""
-    return _read(project, inputs, lambda rows: pc.equal(rows["split"], side))
+    return _read(project.settings.sources, inputs, lambda rows: pc.equal(rows["split"], side))
 
 
 def read_training_rows(project: Project, inputs: Inputs, ids: pa.ChunkedArray) -> pa.Table:
-    """Those training rows of all sources whose ids are given, in any order, with their source.
+    """Those training rows of all sources of `smart.yaml` whose ids are given, in any order, with their source."""
+    return read_rows(inputs, project.settings.sources, ids)
+
+
+def read_rows(inputs: Inputs, sources: Iterable[str], ids: pa.ChunkedArray) -> pa.Table:
+    """Those training rows of some sources whose ids are given, in any order, with their source.
 
     Texts are read a row group at a time, so that few rows out of many need little memory.
     """
     wanted = pc.unique(ids)
     return _read(
-        project, inputs, lambda rows: pc.and_(pc.equal(rows["split"], "train"), pc.is_in(rows["id"], value_set=wanted))
+        sources, inputs, lambda rows: pc.and_(pc.equal(rows["split"], "train"), pc.is_in(rows["id"], value_set=wanted))
     )
 
 
-def _read(project: Project, inputs: Inputs, chosen: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
+def _read(sources: Iterable[str], inputs: Inputs, chosen: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
     """TEXT_COLUMNS, prompt hash and source of the rows chosen by `id` and `split`."""
     columns = [*TEXT_COLUMNS, "prompt_hash"]
     tables: list[pa.Table] = []
-    for source in project.settings.sources:
+    for source in sources:
         with pq.ParquetFile(inputs.folder("raw_tasks", source) / "instances.parquet") as file:
             tables.append(_with_source(file.schema_arrow.empty_table().select(columns), source))
             for group in range(file.num_row_groups):

@@ -1,0 +1,47 @@
+"""`smart document`."""
+
+from pathlib import Path
+
+from smart_assets.cli.terminal import console, plain
+from smart_assets.lineage.export import write_beside
+from smart_assets.lineage.graph import find_partitions
+from smart_assets.lineage.standards.documents import Documented, documented, write_documents
+from smart_assets.lineage.standards.signing import sign
+from smart_assets.pipeline.step import grid_key
+from smart_assets.settings import Project, load_project
+
+
+def document_mixture(
+    config: Path | None, mixture: tuple[int, str], out: Path, seed: int | None, private_key: Path | None
+) -> None:
+    """Write the documents of what is in the store, and sign them where there is a key; nothing is made for them."""
+    project = load_project(config)
+    key = grid_key(*mixture)
+    find_partitions(project, [f"selected_subset[{key}]"])  # refuses what smart.yaml does not have
+    found = documented(project, key, seed)
+
+    def write(draft: Path) -> None:
+        write_documents(found, draft)
+        if private_key is not None:
+            sign(project, found, draft, private_key)
+
+    write_beside(out, write)
+    for line in _said(project, found):
+        console.print(plain(line))
+    console.print(plain(f"the documents are in {out}"))
+
+
+def _said(project: Project, found: Documented) -> list[str]:
+    subset = found.subset.manifest
+    key = f"{subset.asset}[{subset.partition}]"
+    lines: list[str] = []
+    if not found.checkpoints:
+        lines.append(f"nothing was trained on {key} yet: the rows alone are documented")
+    newest = project.store.current(subset.asset, subset.partition)
+    if newest is not None and newest.content_version != subset.content_version:
+        lines.append(
+            f"{key} has changed since: the documents are of {subset.content_version[:12]}, on which the newest "
+            f"checkpoint was trained; `smart export` documents the rows of {newest.content_version[:12]}"
+        )
+    lines += [f"seed {seed} was trained on rows of its own: --seed {seed} documents it" for seed in found.other_seeds]
+    return lines

@@ -1,0 +1,55 @@
+"""The `modelCard` of an ML-BOM: how the model was trained, on what, and what was measured on it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from smart_assets.lineage.standards.activity import flat
+from smart_assets.lineage.standards.checkpoints import CheckpointRecord
+
+_TRAINED = ("seed", "precision", "processes", "rows", "steps", "response_tokens", "final_loss", "mean_last_losses")
+_NORMAL_95 = 1.96  # standard errors on either side
+
+
+def bom_model_card(checkpoint: CheckpointRecord, dataset: str) -> dict[str, Any]:
+    """A `modelCard`; `dataset` is the reference of the component that stands for the rows."""
+    parameters: dict[str, Any] = {
+        "approach": {"type": "supervised"},
+        "task": "text-generation",
+        "datasets": [{"ref": dataset}],
+        "inputs": [{"format": "text"}],
+        "outputs": [{"format": "text"}],
+    }
+    if checkpoint.architecture is not None:
+        parameters["modelArchitecture"] = checkpoint.architecture
+    settings = dict(flat(checkpoint.result["hyperparameters"], "smart:training."))
+    trained = {
+        f"smart:training.{name}": value
+        for name, value in flat({key: checkpoint.result.get(key) for key in _TRAINED if key in checkpoint.result})
+    }
+    card: dict[str, Any] = {"modelParameters": parameters, "properties": properties(settings | trained)}
+    if checkpoint.metrics:
+        card["quantitativeAnalysis"] = {
+            "performanceMetrics": [*_means(checkpoint), *(_metric(metric) for metric in checkpoint.metrics)]
+        }
+    return card
+
+
+def _means(checkpoint: CheckpointRecord) -> Iterator[dict[str, Any]]:
+    for benchmark, parts in sorted(checkpoint.means.items()):
+        for part, means in sorted(parts.items()):
+            for metric, value in sorted(means.items()):
+                yield {"type": metric, "value": repr(value), "slice": f"{benchmark}: mean over {part} tasks"}
+
+
+def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
+    value, stderr = metric["value"], metric["stderr"]
+    found = {"type": metric["metric"], "value": repr(value), "slice": f"{metric['benchmark']}: {metric['task']}"}
+    if stderr is None:
+        return found
+    bounds = {"lowerBound": repr(value - _NORMAL_95 * stderr), "upperBound": repr(value + _NORMAL_95 * stderr)}
+    return {**found, "confidenceInterval": bounds}
+
+
+def properties(values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Names and values as CycloneDX has them."""
+    return [{"name": name, "value": value} for name, value in values.items()]
