@@ -30,7 +30,7 @@ from smart_assets.store import Manifest
 from smart_assets.training.finetune import finetune as finetune_job
 from smart_assets.training.job import TrainingJob
 from smart_assets_tests.programs import no_program
-from smart_assets_tests.projects import rows, write_project
+from smart_assets_tests.projects import rows, write_project, write_tasks
 from smart_assets_tests.test_incremental import make
 from smart_assets_tests.tiny_model import make_tiny_model
 
@@ -190,6 +190,35 @@ def test_settings_are_those_of_then(project: Project, tmp_path: Path) -> None:
     assert random.notes == ("smart.yaml has no 20|random any more",)
 
 
+def test_approximate_orderings_are_approximated_again(project: Project, tmp_path: Path) -> None:
+    section = "selection: {approximate_above: 15}\ndevice"
+    make(edit(project, "device", section), "selected_subset")
+    approximate = current(project, "instance_orderings", "small")
+    assert approximate.summary["approximate orderings"]
+    plain = edit(project, section, "selection: {approximation: stochastic_greedy}\ndevice")
+    with pytest.raises(SmartError, match=r"instance_orderings\[small\] .* approximate: .*nearest_neighbours.* is gone"):
+        again(plain, tmp_path)
+    assert not (tmp_path / "again").exists(), "refused before anything is made"
+    assert again(edit(plain, "selection: {approximation: stochastic_greedy}\n", ""), tmp_path).identical
+
+
+def test_two_sources_that_leak_into_each_other(tmp_path: Path) -> None:
+    more = [{"t": f"copy {index}", **row} for index, row in enumerate(rows(1, 40))]
+    write_tasks(tmp_path / "more", {"all": more})
+    sources: dict[str, Any] = {
+        name: {"kind": "folder", "path": path, "columns": {"task": "t"}}
+        for name, path in (("one", "tasks"), ("two", "more"))
+    }
+    project = write(tmp_path, sources=sources, validation={"fraction": 0.4})
+    make(project, "selected_subset")
+    left_out = "rows left out for a held-out row of another source"
+    assert current(project, "selected_subset", "20|smart").summary[left_out] > 0
+    swapped = write(tmp_path, sources={name: sources[name] for name in ("two", "one")})
+    for recipe in ("smart", "random"):
+        assert again(swapped, tmp_path, recipe).identical
+        shutil.rmtree(tmp_path / "again")
+
+
 def test_a_source_that_is_gone_from_smart_yaml_is_still_that_of_then(project: Project, tmp_path: Path) -> None:
     assert again(edit(project, "small:", "other:"), tmp_path).identical
 
@@ -214,6 +243,16 @@ def test_collected_files_are_compared_by_their_hashes(project: Project, tmp_path
     found = again(project, tmp_path)
     assert found.identical
     assert found.subset.rows is None
+
+
+def test_collected_vectors_are_made_again_from_the_stored_rows(project: Project, tmp_path: Path) -> None:
+    shutil.rmtree(project.store.artifact(current(project, "prompt_embeddings", "small")))
+    shutil.rmtree(project.root / "tasks")
+    found = again(project, tmp_path)
+    assert found.identical
+    assert found.notes == (
+        "the vectors of source `small` are not in the store any more: its prompts are embedded again",
+    )
 
 
 @pytest.mark.parametrize("asset", ["raw_tasks", "prompt_embeddings"])

@@ -184,6 +184,21 @@ def reproduce(  # noqa: PLR0913, PLR0917  (the options of a command)
 
 
 @app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="'BUDGET|RECIPE' (newest), 'BUDGET|RECIPE@VERSION', or a version alone.")],
+    b: Annotated[str, typer.Argument(help="Likewise; BUDGET/RECIPE needs no quotes.")],
+    config: Config = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="The names mean checkpoints.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Also the ids of the rows in and out.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON, everything.")] = False,
+) -> None:
+    """Compare two subsets or two checkpoints: settings, inputs, tasks, rows, losses and scores."""
+    from smart_assets.cli.diff import show_diff
+
+    show_diff(config, (a, b), checkpoints, rows, json_)
+
+
+@app.command()
 def dev(
     config: Config = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,

@@ -19,11 +19,6 @@ class Ancestors:
     orderings: Mapping[str, Manifest]  # source -> `instance_orderings`; none where rows are random
     scores: Manifest | None  # `task_scores`; None where budgets need no gains
 
-    @property
-    def given(self) -> tuple[Manifest, ...]:
-        """What a reproduction starts from, unless it starts from the raw files."""
-        return (*self.rows.values(), *self.vectors.values())
-
     def find(self, key: AssetPartition) -> Manifest | None:
         """The manifest of one of them."""
         source = str(key.partition)
@@ -50,17 +45,25 @@ def ancestors_of(store: Store, subset: Manifest) -> Ancestors:
         source: made_from(store, one, str(AssetPartition("prompt_embeddings", source)))
         for source, one in orderings.items()
     }
-    for name in scores.inputs if scores else ():
-        source = str(parse_input(name)[0].partition)
-        if source not in vectors:
-            vectors[source] = made_from(store, scores, name)
-        elif vectors[source].facets.get("tasks") != scores.inputs[name]:
-            made = key_of(subset)
-            raise SmartError(
-                f"the scores and the orderings behind {made} were made of two states of source `{source}`, and no one "
-                "state gives this subset: `smart run` brings it up to date"
-            )
+    if scores is not None:
+        vectors |= _vectors_of_scores(store, subset, scores, vectors)
     return Ancestors(subset, _of_sources(inputs, "raw_tasks"), vectors, orderings, scores)
+
+
+def _vectors_of_scores(
+    store: Store, subset: Manifest, scores: Manifest, known: Mapping[str, Manifest]
+) -> dict[str, Manifest]:
+    """The vectors behind task scores: those behind the orderings, where there are any."""
+    found: dict[str, Manifest] = {}
+    for name, version in scores.inputs.items():
+        source = str(parse_input(name)[0].partition)
+        found[source] = known.get(source) or made_from(store, scores, name)
+        if found[source].facets.get("tasks") != version:
+            raise SmartError(
+                f"the scores and the orderings behind {key_of(subset)} were made of two states of source `{source}`, "
+                "and no one state gives this subset: `smart run` brings it up to date"
+            )
+    return found
 
 
 def _of_sources(inputs: Mapping[AssetPartition, Manifest], asset: str) -> dict[str, Manifest]:

@@ -18,7 +18,7 @@ from smart_assets.lineage.reproduce.recorded import (
 )
 from smart_assets.lineage.reproduce.subset import SubsetComparison, compare_subsets
 from smart_assets.lineage.reproduce.weights import WeightComparison, compare_weights
-from smart_assets.lineage.stored import key_of
+from smart_assets.lineage.stored import key_of, stored_folder
 from smart_assets.pipeline.step import AssetPartition, RunContext
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -70,9 +70,16 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     """
     ancestors = ancestors_of(project.store, subset)
     past = project_as_recorded(project, ancestors, folder)
-    again = _Again(project, past, ancestors, run, () if extent.from_raw else ancestors.given)
+    given = () if extent.from_raw else _given(project, ancestors)
+    again = _Again(project, past, ancestors, run, given)
     training = _Training.of(again, extent) if extent.train else None
     notes = [*changed_since(project, subset), *again.require_settings()]
+    if not extent.from_raw:
+        notes += [
+            f"the vectors of source `{one.partition}` are not in the store any more: its prompts are embedded again"
+            for one in ancestors.vectors.values()
+            if one not in given
+        ]
     notes += training.require_settings() if training else ()
     link_in(project.store, past.store, again.given, run.log)
     made = derive(past, again.target, again.given_keys, run)
@@ -86,6 +93,12 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     elif training:
         notes.append("nothing was trained again: another subset gives other weights")
     return Reproduction(str(subset.partition), compared, rows, vectors, weights, tuple(notes))
+
+
+def _given(project: Project, ancestors: Ancestors) -> tuple[Manifest, ...]:
+    """The stored rows, and the vectors that were not collected: a subset's rows are kept, their vectors are not."""
+    vectors = (one for one in ancestors.vectors.values() if stored_folder(project.store, one) is not None)
+    return (*ancestors.rows.values(), *vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,7 @@ class _Again:
 
     def _folders(self, asset: str) -> Iterator[tuple[str, Path, Path]]:
         """Of each source its name, and the folders of the stored artifact and of the one made again."""
-        for stored in (one for one in self.ancestors.given if one.asset == asset):
+        for stored in (self.ancestors.rows if asset == "raw_tasks" else self.ancestors.vectors).values():
             made = self.past.store.current(asset, stored.partition)
             if made is not None and self.project.store.is_whole(stored):
                 yield str(stored.partition), self.project.store.artifact(stored), self.past.store.artifact(made)
