@@ -20,7 +20,7 @@ from smart_assets.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.reproduce.launch import launcher
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
-from smart_assets.lineage.reproduce.subset import first_difference
+from smart_assets.lineage.reproduce.tables import first_difference
 from smart_assets.lineage.reproduce.weights import compare_weights
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import RunContext
@@ -147,6 +147,11 @@ def test_a_tampered_ordering_shows_as_the_first_row_that_differs(project: Projec
     assert (first.stored, first.reproduced) == (tampered[expected], honest[expected])
     assert (found.subset.only_stored, found.subset.only_reproduced) == (1, 1)
     assert found.subset.budgets == ()
+    scores, orderings = found.steps
+    assert (scores.key, scores.first) == ("task_scores", None)
+    assert orderings.first is not None
+    assert orderings.first.columns == ("id",)
+    assert (orderings.first.stored or {})["rank"] == 0, "where it went astray"
 
 
 def move_a_row_of_budget(path: Path) -> None:

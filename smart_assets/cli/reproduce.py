@@ -17,7 +17,9 @@ from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.reproduce.derive import empty_folder
 from smart_assets.lineage.reproduce.launch import launcher
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
-from smart_assets.lineage.reproduce.subset import RowDifference, SubsetComparison
+from smart_assets.lineage.reproduce.steps import StepComparison
+from smart_assets.lineage.reproduce.subset import SubsetComparison
+from smart_assets.lineage.reproduce.tables import TableDifference
 from smart_assets.lineage.reproduce.weights import WeightComparison
 from smart_assets.pipeline.step import RunContext
 from smart_assets.progress import Log
@@ -89,6 +91,8 @@ def _show(found: Reproduction) -> None:
     for line in (*found.notes, *_agreement_lines(found)):
         console.print(plain(line))
     _show_subset(found.partition, found.subset)
+    for step in found.steps:
+        _show_step(step)
     for one in found.weights:
         _show_weights(one)
 
@@ -132,15 +136,21 @@ def _show_subset(partition: str, subset: SubsetComparison) -> None:
     _show_budgets(subset)
 
 
-def _show_first(first: RowDifference) -> None:
-    what = "one of them has no such row" if first.columns == ("row",) else f"other {', '.join(first.columns)}"
+def _show_first(first: TableDifference) -> None:
+    """The two rows at the first place that differs, one under the other."""
+    what = f"other {', '.join(first.columns)}" if first.columns else "one of them ends before it"
     console.print(plain(f"the first difference is at position {first.position:,} ({what}):"))
-    names = ["id", "source", "task", "template", "rank", "gain", "seed"]
-    rows = [
-        [side, *(None if row is None else row[name] for name in names)]
-        for side, row in (("stored", first.stored), ("reproduced", first.reproduced))
-    ]
-    print_table(["", *names], rows)
+    names = [*(first.stored or first.reproduced or {})]
+    sides = (("stored", first.stored or {}), ("reproduced", first.reproduced or {}))
+    print_table(["", *names], [[side, *map(row.get, names)] for side, row in sides])
+
+
+def _show_step(step: StepComparison) -> None:
+    if step.first is None:
+        console.print(plain(f"{step.key} under {step.objective}: the same"))
+    else:
+        console.print(plain(f"{step.key} under {step.objective}: different"))
+        _show_first(step.first)
 
 
 def _show_budgets(subset: SubsetComparison) -> None:

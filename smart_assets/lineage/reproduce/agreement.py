@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -46,12 +47,13 @@ def rows_agree(source: str, stored: Path, read: Path) -> RowAgreement:
     """Compare two artifacts of `raw_tasks`."""
     tables = [pq.read_table(folder / "instances.parquet", columns=[*COLUMNS, "split"]) for folder in (stored, read)]
     changes = changes_between(*tables)
-    old, new = (dict(zip(one["id"].to_pylist(), one["split"].to_pylist(), strict=True)) for one in tables)
-    moved = sum(new.get(row, side) != side for row, side in old.items())
+    old, new = tables
+    sides = new["split"].take(pc.index_in(old["id"], value_set=new["id"].combine_chunks()))  # null where it is gone
+    moved = pc.sum(pc.not_equal(sides, old["split"])).as_py() or 0
     return RowAgreement(
         source,
-        stored=tables[0].num_rows,
-        read=tables[1].num_rows,
+        stored=old.num_rows,
+        read=new.num_rows,
         only_stored=changes.removed.num_rows,
         only_read=changes.added.num_rows,
         other_side=moved,
@@ -64,39 +66,40 @@ def vectors_agree(source: str, stored: Path, embedded: Path) -> VectorAgreement:
 
     Vectors of another width agree in nothing: each distance is then 1.
     """
-    places = [_places(folder) for folder in (stored, embedded)]
-    common = sorted(places[0].keys() & places[1].keys())
-    vectors = [np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False) for folder in (stored, embedded)]
+    folders = (stored, embedded)
+    places = _places(*(_prompt_hashes(folder) for folder in folders))
+    prompts = len(places)
+    vectors = [np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
     if vectors[0].shape[1] != vectors[1].shape[1]:
-        return VectorAgreement(source, len(common), len(common), 1.0, 1.0)
-    distances = np.concatenate(
-        [
-            np.zeros(0),
-            *(
-                _distances(*(own[[place[one] for one in part]] for own, place in zip(vectors, places, strict=True)))
-                for part in (common[at : at + _ROWS_AT_ONCE] for at in range(0, len(common), _ROWS_AT_ONCE))
-            ),
-        ]
-    )
-    differing = ~np.isnan(distances)
-    apart = np.where(differing, distances, 0.0)
-    if not len(apart):
+        return VectorAgreement(source, prompts, prompts, 1.0, 1.0)
+    distances, differ = np.zeros(prompts), np.zeros(prompts, bool)
+    for at in range(0, prompts, _ROWS_AT_ONCE):
+        part = slice(at, at + _ROWS_AT_ONCE)
+        one, other = vectors[0][places[part, 0]], vectors[1][places[part, 1]]
+        differ[part] = (one != other).any(axis=1)
+        distances[part] = np.where(differ[part], _distances(one, other), 0)
+    if not prompts:
         return VectorAgreement(source, 0, 0, 0.0, 0.0)
-    return VectorAgreement(source, len(common), int(differing.sum()), float(apart.max()), float(apart.mean()))
+    return VectorAgreement(source, prompts, int(differ.sum()), float(distances.max()), float(distances.mean()))
 
 
-def _places(folder: Path) -> dict[str, int]:
-    """Where each prompt stands first."""
-    hashes: pa.ChunkedArray = pq.read_table(folder / "rows.parquet", columns=["prompt_hash"])["prompt_hash"]
-    found: dict[str, int] = {}
-    for place, prompt in enumerate(hashes.to_pylist()):
-        found.setdefault(prompt, place)
-    return found
+def _prompt_hashes(folder: Path) -> pa.Array:
+    return pq.read_table(folder / "rows.parquet", columns=["prompt_hash"])["prompt_hash"].combine_chunks()
+
+
+def _places(stored: pa.Array, embedded: pa.Array) -> NDArray[np.int64]:
+    """Where each prompt that is in both stands first in each (n, 2)."""
+    prompts = pc.unique(stored)
+    here = pc.index_in(prompts, value_set=embedded)
+    both = pc.is_valid(here)
+    there = pc.index_in(prompts, value_set=stored)
+    return np.stack([one.filter(both).to_numpy().astype(np.int64) for one in (there, here)], axis=1)
 
 
 def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """1 - cosine (n,) of vectors (n, d); NaN where they are equal to the bit."""
+    """1 - cosine (n,) of vectors (n, d); 1 beside one without a direction."""
     first, second = one.astype(np.float64), other.astype(np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    cosines = np.einsum("ij,ij->i", first, second) / lengths
-    return np.where((one == other).all(axis=1), np.nan, np.maximum(1 - cosines, 0))
+    products = np.einsum("ij,ij->i", first, second)
+    cosines = np.divide(products, lengths, out=np.zeros(len(one)), where=np.isfinite(lengths) & (lengths > 0))
+    return np.maximum(1 - cosines, 0)

@@ -16,6 +16,7 @@ from smart_assets.lineage.reproduce.recorded import (
     require_recorded_settings,
     trained_as_recorded,
 )
+from smart_assets.lineage.reproduce.steps import StepComparison, compare_steps
 from smart_assets.lineage.reproduce.subset import SubsetComparison, compare_subsets
 from smart_assets.lineage.reproduce.weights import WeightComparison, compare_weights
 from smart_assets.lineage.stored import key_of, stored_folder
@@ -41,6 +42,7 @@ class Reproduction:
 
     partition: str
     subset: SubsetComparison
+    steps: tuple[StepComparison, ...] = ()  # what it was made from, where it differs
     rows: tuple[RowAgreement, ...] = ()  # of each source, from the raw files
     vectors: tuple[VectorAgreement, ...] = ()
     weights: tuple[WeightComparison, ...] = ()  # of each seed that was trained again
@@ -85,6 +87,7 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     made = derive(past, again.target, again.given_keys, run)
     run.log("comparing the subset")
     compared = compare_subsets(project.store, subset, past.store, made[again.target])
+    steps = () if compared.identical else compare_steps(project.store, ancestors, past.store)
     rows, vectors = again.agreement() if extent.from_raw else ((), ())
     weights: tuple[WeightComparison, ...] = ()
     if training and compared.identical:
@@ -92,7 +95,7 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
         notes += circumstances
     elif training:
         notes.append("nothing was trained again: another subset gives other weights")
-    return Reproduction(str(subset.partition), compared, rows, vectors, weights, tuple(notes))
+    return Reproduction(str(subset.partition), compared, steps, rows, vectors, weights, tuple(notes))
 
 
 def _given(project: Project, ancestors: Ancestors) -> tuple[Manifest, ...]:

@@ -5,28 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
+from smart_assets.lineage.reproduce.tables import TableDifference, first_difference
 from smart_assets.lineage.stored import stored_folder
 from smart_assets.selection.mixture import MIXTURE_COLUMNS
 from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
 
 ROWS, BUDGETS = "subset.parquet", "task_budgets.parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class RowDifference:
-    """The first place at which two subsets differ."""
-
-    position: int  # counts from 0, in mixture order
-    columns: tuple[str, ...]  # what differs there
-    stored: Mapping[str, Any] | None  # MIXTURE_COLUMNS; None behind the last row
-    reproduced: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +37,7 @@ class SubsetComparison:
     rows: tuple[int, int] | None  # stored, reproduced; None where the stored one is not in the store any more
     only_stored: int = 0  # rows
     only_reproduced: int = 0
-    first: RowDifference | None = None
+    first: TableDifference | None = None
     budgets: tuple[BudgetDifference, ...] = ()
     damaged: tuple[str, ...] = ()  # stored files that are not what the manifest says
 
@@ -101,30 +90,6 @@ def _rows(path: Path) -> pa.Table:
 
 def _keys(rows: pa.Table) -> set[tuple[str, int | None]]:
     return set(zip(rows["id"].to_pylist(), rows["seed"].to_pylist(), strict=True))
-
-
-def first_difference(stored: pa.Table, reproduced: pa.Table) -> RowDifference | None:
-    """The first place at which tables of equal columns differ; None where they are equal."""
-    common = min(stored.num_rows, reproduced.num_rows)
-    differs = {
-        name: np.asarray(_unequal(stored[name].slice(0, common), reproduced[name].slice(0, common)))
-        for name in MIXTURE_COLUMNS.names
-    }
-    places = np.flatnonzero(np.any(list(differs.values()), axis=0))
-    if not len(places) and stored.num_rows == reproduced.num_rows:
-        return None
-    position = int(places[0]) if len(places) else common
-    columns = tuple(name for name, where in differs.items() if len(places) and where[position])
-    return RowDifference(position, columns or ("row",), _row(stored, position), _row(reproduced, position))
-
-
-def _unequal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.ChunkedArray:
-    values = pc.fill_null(pc.not_equal(one, other), False)
-    return pc.or_(values, pc.xor(pc.is_null(one), pc.is_null(other)))
-
-
-def _row(rows: pa.Table, position: int) -> dict[str, Any] | None:
-    return next(iter(rows.slice(position, 1).to_pylist()), None)
 
 
 def _budget_differences(stored: pa.Table, reproduced: pa.Table) -> tuple[BudgetDifference, ...]:
