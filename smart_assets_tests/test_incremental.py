@@ -26,10 +26,10 @@ def no_program(arguments: Sequence[str]) -> None:
     raise AssertionError(f"nothing here starts a program: {arguments}")
 
 
-def make(project: Project, *targets: str) -> dict[str, Outcome]:
+def make(project: Project, *targets: str, run: RunContext | None = None) -> dict[str, Outcome]:
     """Materialize targets and what they are made from, as `smart run --select` does, below Dagster."""
     keys = closure(project, find_partitions(project, list(targets)))
-    run = RunContext(log=lambda _: None, launch=no_program, device="cpu")
+    run = run or RunContext(log=lambda _: None, launch=no_program, device="cpu")
     return {str(key): materialize(project, key, run) for batch in batches(project) for key in batch if key in keys}
 
 

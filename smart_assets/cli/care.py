@@ -1,19 +1,17 @@
 """`smart gc` and `smart verify`."""
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.cli.terminal import console, plain, print_table, spinner
 from smart_assets.errors import SmartError
 from smart_assets.lineage.gc import Garbage, find_garbage, remove_garbage
 from smart_assets.lineage.promotion import pinned
 from smart_assets.lineage.standards.signing import verify_signatures
 from smart_assets.lineage.verify import verify
-from smart_assets.progress import Log
 from smart_assets.settings import load_project
 
 
@@ -44,7 +42,7 @@ def _show_garbage(garbage: Sequence[Garbage]) -> None:
 def verify_store(config: Path | None, repair: bool) -> None:
     """Read all that the store holds and name what is damaged; exit with 1 where something is."""
     project = load_project(config)
-    with _progress() as log:
+    with spinner("reading the store") as log:
         result = verify(project.store, log, repair)
     if result.damages:
         print_table(
@@ -78,16 +76,6 @@ def verify_documents(config: Path | None, folder: Path | None, public_key: Path 
     if problems:
         raise typer.Exit(1)
     console.print(plain(f"{folder} and the weights it is about are as they were signed"))
-
-
-@contextmanager
-def _progress() -> Generator[Log]:
-    """A spinner with the last line in a terminal, plain lines elsewhere."""
-    if not console.is_terminal:
-        yield lambda line: console.print(plain(line))
-        return
-    with console.status("reading the store") as spinner:
-        yield lambda line: spinner.update(plain(line, "dim"))
 
 
 def _size(count: float) -> str:

@@ -208,6 +208,41 @@ def verify(
 
 
 @app.command()
+def reproduce(  # noqa: PLR0913, PLR0917  (the options of a command)
+    budget: Annotated[int, typer.Argument(help="A budget.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe.")],
+    config: Config = None,
+    version: Annotated[
+        str | None, typer.Option(help="First digits of a version.", show_default="the newest subset")
+    ] = None,
+    from_raw: Annotated[bool, typer.Option("--from-raw", help="Also read the sources and embed again.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Also train again, and compare the weights.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Train this seed alone.", show_default="all")] = None,
+    keep: Annotated[Path | None, typer.Option(help="A new folder in which the derived store stays.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON, everything.")] = False,
+) -> None:
+    """Derive a subset again in an empty store, and say whether it is the stored one."""
+    from smart_assets.cli.reproduce import Extent, reproduce_subset
+
+    reproduce_subset(config, (budget, recipe, version), Extent(from_raw, train, seed), keep, json_)
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="'BUDGET|RECIPE' (newest), 'BUDGET|RECIPE@VERSION', or a version alone.")],
+    b: Annotated[str, typer.Argument(help="Likewise; BUDGET/RECIPE needs no quotes.")],
+    config: Config = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="The names mean checkpoints.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Also the ids of the rows in and out.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON, everything.")] = False,
+) -> None:
+    """Compare two subsets or two checkpoints: settings, inputs, tasks, rows, losses and scores."""
+    from smart_assets.cli.diff import show_diff
+
+    show_diff(config, (a, b), checkpoints, rows, json_)
+
+
+@app.command()
 def dev(
     config: Config = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,

@@ -1,7 +1,8 @@
 """What the commands share: the console, tables of hostile text, and the progress of a run."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.status import Status
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from smart_assets.cli.printable import printable
 from smart_assets.lineage.plan import PlanStep
+from smart_assets.progress import Log
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -37,6 +39,16 @@ def _shown(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "" if value is None else f"{value:,}" if isinstance(value, int) else value
+
+
+@contextmanager
+def spinner(doing: str) -> Generator[Log]:
+    """Where long work tells its progress: the last line beside a spinner in a terminal, plain lines elsewhere."""
+    if not console.is_terminal:
+        yield lambda line: console.print(plain(line))
+        return
+    with console.status(plain(doing)) as status:
+        yield lambda line: status.update(plain(line, "dim"))
 
 
 class TerminalDisplay:

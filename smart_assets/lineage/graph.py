@@ -91,16 +91,17 @@ def what_is_present(project: Project) -> Present:
     return Present(current, store.is_whole, ChangedRows(project, current))
 
 
-def closure(project: Project, targets: frozenset[AssetPartition]) -> frozenset[AssetPartition]:
-    """The targets and everything that they are made from."""
-    inputs = {item.key: [one.source for one in item.inputs] for item in wanted_state(project)}
+def closure(
+    project: Project, targets: frozenset[AssetPartition], given: frozenset[AssetPartition] = frozenset()
+) -> frozenset[AssetPartition]:
+    """The targets and everything that they are made from; what is `given`, and what that is made from, is left out."""
     found: set[AssetPartition] = set()
     left = list(targets)
     while left:
         key = left.pop()
-        if key not in found:
+        if key not in found and key not in given:
             found.add(key)
-            left += inputs.get(key, [])
+            left += [one.source for one in wanted(project, key).inputs]
     return frozenset(found)
 
 

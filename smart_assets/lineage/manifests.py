@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from smart_assets.pipeline.step import parse_input
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import Recorded
 
@@ -23,9 +24,8 @@ class Manifests:
 
     def named(self, name: str, version: str) -> Manifest | None:
         """The newest manifest that an input's name and version mean; None where it is not in the store."""
-        source, _, facet = name.partition("#")
-        asset, bracket, partition = source.removesuffix("]").partition("[")
-        return self._newest.get((asset, partition if bracket else None, facet, version))
+        source, facet = parse_input(name)
+        return self._newest.get((source.asset, source.partition, facet or "", version))
 
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
         """What a manifest was made from, as far as it is in the store."""

@@ -145,10 +145,7 @@ def differences(manifest: Manifest, wanted: Wanted, present: Present) -> tuple[s
     reasons: list[str] = []
     if manifest.code_version != wanted.code_version:
         reasons.append(f"code version {manifest.code_version} -> {wanted.code_version}")
-    reasons += [
-        _parameter_words(wanted.key, path, before, after)
-        for path, before, after in _changes(manifest.parameters, dict(wanted.parameters))
-    ]
+    reasons += parameter_differences(wanted.key, manifest.parameters, wanted.parameters)
     outside = list(_file_changes(manifest.outside, wanted.outside))
     if outside and details is not None:
         outside += details.outside(wanted)
@@ -163,6 +160,12 @@ def differences(manifest: Manifest, wanted: Wanted, present: Present) -> tuple[s
             reasons += words or (f"{name} changed",)
     reasons += [f"{name} is gone" for name in manifest.inputs if name not in now]
     return tuple(reasons) or ("it was recorded by another version of smart-assets",)
+
+
+def parameter_differences(key: AssetPartition, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells two states of a partition's parameters apart, in words; none where nothing does."""
+    changes = value_changes(dict(before), dict(after))
+    return tuple(_parameter_words(key, path, old, new) for path, old, new in changes)
 
 
 def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) -> str:
@@ -191,10 +194,11 @@ def _file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterat
             yield f"{len(names)} file{'s' if len(names) > 1 else ''} {verb}: {shown}"
 
 
-def _changes(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+def value_changes(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Path, earlier and later value of whatever differs between two JSON values."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted({*before, *after}):
-            yield from _changes(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
+            yield from value_changes(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
     elif json_version(before) != json_version(after):  # tuples and lists are the same JSON
         yield path, before, after
 

@@ -38,6 +38,13 @@ class Input:
         return manifest.content_version if self.facet is None else manifest.facets.get(self.facet, "")
 
 
+def parse_input(name: str) -> tuple[AssetPartition, str | None]:
+    """The partition and the facet that a manifest's name of an input stands for."""
+    source, _, facet = name.partition("#")
+    asset, bracket, partition = source.removesuffix("]").partition("[")
+    return AssetPartition(asset, partition if bracket else None), facet or None
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a partition is to be made from: all that decides its content, and nothing else."""

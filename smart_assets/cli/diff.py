@@ -1,0 +1,136 @@
+"""`smart diff`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.lineage.diff.checkpoints import CheckpointDiff, Score, diff_checkpoints
+from smart_assets.lineage.diff.made import Change, MadeOf, Side
+from smart_assets.lineage.diff.references import KINDS, SUBSET, find_pair
+from smart_assets.lineage.diff.subsets import RowSets, SubsetDiff, diff_subsets
+from smart_assets.settings import load_project
+
+_VERSION = 12  # digits shown
+
+
+def show_diff(config: Path | None, names: tuple[str, str], checkpoints: bool, with_rows: bool, as_json: bool) -> None:
+    """Compare two subsets or two checkpoints and print what differs.
+
+    Args:
+        config: the smart.yaml, or None for the one found.
+        names: as `parse_reference` reads them.
+        checkpoints: names mean checkpoints.
+        with_rows: also list the ids of rows in and out.
+        as_json: print everything as JSON.
+    """
+    store = load_project(config).store
+    a, b = find_pair(store, *names, checkpoints)
+    found = diff_subsets(store, a, b) if a.asset == SUBSET else diff_checkpoints(store, a, b)
+    if as_json:
+        print(json.dumps(_as_json(found), indent=1, ensure_ascii=False))
+    elif isinstance(found, SubsetDiff):
+        _show_subsets(found, with_rows)
+    else:
+        _show_checkpoints(found, with_rows)
+
+
+def _as_json(found: SubsetDiff | CheckpointDiff) -> dict[str, object]:
+    if isinstance(found, CheckpointDiff):
+        return {**asdict(found), "subset": found.subset and _as_json(found.subset), "empty": found.empty}
+    sets = [
+        {**asdict(one), "rows_a": one.rows_a, "rows_b": one.rows_b, "common": one.common}
+        for one in found.row_sets or ()
+    ]
+    return {**asdict(found), "row_sets": None if found.row_sets is None else sets, "empty": found.empty}
+
+
+def _show_sides(a: Side, b: Side) -> None:
+    for name, side in (("A", a), ("B", b)):
+        gone = "; its files are not in the store any more (collected), its manifest is" if side.collected else ""
+        made = f"{side.partition} {side.version[:_VERSION]}, made {side.made_at}{gone}"
+        console.print(plain(f"{name}: {KINDS[side.asset]} {made}"))
+
+
+def _show_made(made: MadeOf) -> None:
+    inputs = [Change(one.what, _short(one.a), _short(one.b)) for one in made.inputs]
+    for title, changes in (("parameter", made.parameters), ("made from", inputs), ("code", made.code)):
+        _show_changes(title, changes)
+
+
+def _short(version: str | None) -> str | None:
+    return version and version[:_VERSION]
+
+
+def _show_changes(title: str, changes: Sequence[Change]) -> None:
+    if changes:
+        print_table([title, "A", "B"], [[one.what, _value(one.a), _value(one.b)] for one in changes])
+
+
+def _value(value: object) -> object:
+    return value if isinstance(value, int | float | str | None) else json.dumps(value, ensure_ascii=False)
+
+
+def _show_subsets(found: SubsetDiff, with_rows: bool) -> None:
+    _show_sides(found.a, found.b)
+    _show_made(found.made)
+    if found.row_sets is None:
+        same = "the content is the same" if found.a.version == found.b.version else "the rows cannot be compared"
+        console.print(plain(f"{same}: files were collected, so only what the manifests say is compared"))
+        return
+    for one in found.row_sets:
+        _show_rows(one, with_rows)
+    if found.empty:
+        console.print(plain("nothing differs"))
+
+
+def _show_rows(rows: RowSets, with_rows: bool) -> None:
+    seed = "" if rows.seed is None else f"seed {rows.seed}: "
+    shares = ", ".join(
+        f"{rows.common / count:.1%} of {name}" for name, count in (("A", rows.rows_a), ("B", rows.rows_b)) if count
+    )
+    console.print(
+        plain(
+            f"{seed}{rows.rows_a:,} rows in A, {rows.rows_b:,} in B; {rows.common:,} in common ({shares or 'none'}), "
+            f"{rows.reranked:,} of them in another place; {len(rows.rows_out):,} out, {len(rows.rows_in):,} in"
+        )
+    )
+    if not rows.empty:
+        columns = ["task", "budget in A", "budget in B", "rows in A", "rows in B", "out", "in", "common"]
+        print_table(
+            columns,
+            [
+                [one.task, one.budget_a, one.budget_b, one.rows_a, one.rows_b, one.out, one.into, one.common]
+                for one in rows.tasks
+            ],
+        )
+    listed = [(word, row) for word, side in (("out", rows.rows_out), ("in", rows.rows_in)) for row in side]
+    if with_rows and listed:
+        columns = ["", "id", "task", "template", "rank"]
+        print_table(columns, [[word, row.id, row.task, row.template, row.rank] for word, row in listed])
+
+
+def _show_checkpoints(found: CheckpointDiff, with_rows: bool) -> None:
+    _show_sides(found.a, found.b)
+    if found.base_models is not None:
+        _show_changes("", [found.base_models])
+    _show_made(found.made)
+    for seed in found.seeds:
+        same = {True: "the same weights", False: "other weights", None: "in one of them only"}[seed.same_weights]
+        console.print(plain(f"seed {seed.seed}: {same}"))
+        _show_changes("", seed.figures)
+    if found.scores:
+        print_table(["benchmark", "tasks", "metric", "A", "B", "B - A"], map(_score_row, found.scores))
+    for note in found.notes:
+        console.print(plain(note))
+    if found.empty:
+        console.print(plain("nothing differs"))
+    elif found.subset is not None:
+        console.print(plain("the subsets that they were trained on:"))
+        _show_subsets(found.subset, with_rows)
+
+
+def _score_row(score: Score) -> list[object]:
+    apart = None if score.a is None or score.b is None else score.b - score.a
+    return [score.benchmark, score.tasks, score.metric, score.a, score.b, apart]

@@ -1,0 +1,180 @@
+"""`smart reproduce`."""
+
+import json
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from smart_assets.cli.printable import printable
+from smart_assets.cli.terminal import console, plain, print_table, spinner
+from smart_assets.errors import SmartError
+from smart_assets.lineage.diff.references import find_subset
+from smart_assets.lineage.reproduce.derive import empty_folder
+from smart_assets.lineage.reproduce.launch import launcher
+from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
+from smart_assets.lineage.reproduce.steps import StepComparison
+from smart_assets.lineage.reproduce.subset import SubsetComparison
+from smart_assets.lineage.reproduce.tables import TableDifference
+from smart_assets.lineage.reproduce.weights import WeightComparison
+from smart_assets.pipeline.step import RunContext
+from smart_assets.progress import Log
+from smart_assets.settings import Project, load_project
+
+_MOST_TASKS = 20
+_MOST_TENSORS = 5
+
+
+def reproduce_subset(
+    config: Path | None, mixture: tuple[int, str, str | None], extent: Extent, keep: Path | None, as_json: bool
+) -> None:
+    """Derive a subset again in an empty store and say whether it is the stored one; exit with 1 where it is not.
+
+    Args:
+        config: the smart.yaml, or None for the one found.
+        mixture: budget, recipe, and a version or None for the newest.
+        extent: how much is done again.
+        keep: the folder of the store that stays; None for a temporary one.
+        as_json: print everything as JSON, and progress on stderr.
+    """
+    if extent.seed is not None and not extent.train:
+        raise SmartError("--seed says which seed is trained again: give --train with it")
+    project = load_project(config)
+    subset = find_subset(project.store, *mixture)
+    with empty_folder(keep) as folder, _progress(as_json) as log:
+        run = RunContext(log, launcher(log), _device(project))
+        found = reproduce(project, subset, folder, extent, run)
+    if as_json:
+        print(json.dumps(_as_json(found, keep), indent=1, ensure_ascii=False))
+    else:
+        _show(found)
+        if keep is not None:
+            console.print(plain(f"the store of the reproduction is {keep}; its rows and vectors are links"))
+    if not found.identical:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress(to_stderr: bool) -> Generator[Log]:
+    if to_stderr:
+        yield lambda line: print(printable(line), file=sys.stderr)
+        return
+    with spinner("reproducing") as log:
+        yield log
+
+
+def _device(project: Project) -> str:
+    if project.settings.device == "cpu":
+        return "cpu"
+    import dagster as dg
+
+    from smart_assets.defs.resources import ComputeDevice
+
+    try:
+        return ComputeDevice(setting=project.settings.device).resolve()
+    except dg.Failure as error:
+        raise SmartError(str(error.description)) from error
+
+
+def _as_json(found: Reproduction, keep: Path | None) -> dict[str, Any]:
+    subset = {**asdict(found.subset), "identical": found.subset.identical}
+    weights = [{**asdict(one), "identical": one.identical, "largest": one.largest} for one in found.weights]
+    kept = None if keep is None else str(keep)
+    return {**asdict(found), "subset": subset, "weights": weights, "identical": found.identical, "kept": kept}
+
+
+def _show(found: Reproduction) -> None:
+    for line in (*found.notes, *_agreement_lines(found)):
+        console.print(plain(line))
+    _show_subset(found.partition, found.subset)
+    for step in found.steps:
+        _show_step(step)
+    for one in found.weights:
+        _show_weights(one)
+
+
+def _agreement_lines(found: Reproduction) -> Iterator[str]:
+    for rows in found.rows:
+        if rows.identical:
+            yield f"source `{rows.source}`: its {rows.read:,} rows are the stored ones"
+            continue
+        yield (
+            f"source `{rows.source}`: {rows.read:,} rows read, {rows.stored:,} stored; {rows.only_read:,} only read, "
+            f"{rows.only_stored:,} only stored, {rows.other_side:,} on the other side of the split"
+        )
+        yield from (f"  {line}" for line in rows.words)
+    for vectors in found.vectors:
+        yield (
+            f"source `{vectors.source}`: {vectors.differing:,} of {vectors.prompts:,} prompts have other vectors; "
+            f"1 - cosine is {vectors.max_distance:.3g} at most, {vectors.mean_distance:.3g} in the mean"
+        )
+
+
+def _show_subset(partition: str, subset: SubsetComparison) -> None:
+    for file in subset.damaged:
+        console.print(plain(f"the stored {file} is not what its manifest says: `smart verify`", "yellow"))
+    if subset.identical:
+        console.print(plain(f"identical: {partition} {subset.stored[:12]}"))
+        return
+    console.print(plain(f"different: {partition} is {subset.stored[:12]}, reproduced it is {subset.reproduced[:12]}"))
+    if subset.rows is None:
+        console.print(plain("the stored files are not in the store any more, so where it differs cannot be told"))
+        return
+    stored, reproduced = subset.rows
+    console.print(
+        plain(
+            f"{stored:,} rows stored, {reproduced:,} reproduced; {subset.only_stored:,} only stored, "
+            f"{subset.only_reproduced:,} only reproduced"
+        )
+    )
+    if subset.first is not None:
+        _show_first(subset.first)
+    _show_budgets(subset)
+
+
+def _show_first(first: TableDifference) -> None:
+    """The two rows at the first place that differs, one under the other."""
+    what = f"other {', '.join(first.columns)}" if first.columns else "one of them ends before it"
+    console.print(plain(f"the first difference is at position {first.position:,} ({what}):"))
+    names = [*(first.stored or first.reproduced or {})]
+    sides = (("stored", first.stored or {}), ("reproduced", first.reproduced or {}))
+    print_table(["", *names], [[side, *map(row.get, names)] for side, row in sides])
+
+
+def _show_step(step: StepComparison) -> None:
+    if step.first is None:
+        console.print(plain(f"{step.key} under {step.objective}: the same"))
+    else:
+        console.print(plain(f"{step.key} under {step.objective}: different"))
+        _show_first(step.first)
+
+
+def _show_budgets(subset: SubsetComparison) -> None:
+    if not subset.budgets:
+        console.print(plain("the task budgets are the same"))
+        return
+    rows = [
+        [one.task, *((side or {}).get("budget") for side in (one.stored, one.reproduced)), ", ".join(one.columns)]
+        for one in subset.budgets[:_MOST_TASKS]
+    ]
+    print_table(["task", "budget stored", "reproduced", "differs in"], rows)
+    if len(subset.budgets) > _MOST_TASKS:
+        console.print(plain(f"and {len(subset.budgets) - _MOST_TASKS:,} more tasks (all of them with --json)"))
+
+
+def _show_weights(one: WeightComparison) -> None:
+    if one.identical:
+        console.print(plain(f"seed {one.seed}: weights identical ({one.tensors:,} tensors)"))
+        return
+    largest = "not comparable" if one.largest is None else f"{one.largest:.3g}"
+    console.print(
+        plain(
+            f"seed {one.seed}: weights differ in {len(one.differing):,} of {one.tensors:,} tensors; "
+            f"the largest absolute difference is {largest}"
+        )
+    )
+    print_table(["tensor", "largest difference"], [[at.name, at.largest] for at in one.differing[:_MOST_TENSORS]])

@@ -1,0 +1,155 @@
+"""Two checkpoints side by side: base model, losses and scores, and the subsets that they were trained on."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from smart_assets.errors import StoreError
+from smart_assets.lineage.diff.made import Change, MadeOf, Side, compare_making
+from smart_assets.lineage.diff.references import SUBSET
+from smart_assets.lineage.diff.subsets import SubsetDiff, diff_subsets
+from smart_assets.lineage.stored import key_of, made_from, stored_folder
+from smart_assets.pipeline.eval_results import CODE_VERSION
+from smart_assets.pipeline.step import AssetPartition, parse_input
+from smart_assets.store import Manifest, Store
+
+EVALUATION = "eval_results"
+_FIGURES = ("rows", "steps", "response_tokens", "mean_last_losses", "final_loss")
+_WEIGHTS = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedDiff:
+    """The fine-tunes of one seed."""
+
+    seed: int
+    same_weights: bool | None  # to the bit, by their hashes; None where one has no such seed
+    figures: tuple[Change, ...]  # rows, steps and losses (nats a response token) of both, equal or not
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A benchmark's macro mean over tasks, in the mean over seeds; None where it was not measured."""
+
+    benchmark: str
+    tasks: str  # all, seen or unseen
+    metric: str
+    a: float | None
+    b: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointDiff:
+    """Two checkpoints side by side."""
+
+    a: Side
+    b: Side
+    made: MadeOf
+    base_models: Change | None  # None where it is the same
+    seeds: tuple[SeedDiff, ...]
+    scores: tuple[Score, ...]  # of the evaluations made from these very versions
+    subset: SubsetDiff | None  # None where a subset's manifest is gone
+    notes: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing differs."""
+        return self.made.equal and self.a.version == self.b.version
+
+
+def diff_checkpoints(store: Store, a: Manifest, b: Manifest) -> CheckpointDiff:
+    """Compare two versions of `finetuned_checkpoint`; losses and hashes of weights come from their manifests alone.
+
+    Raises:
+        StoreError: a file is there and cannot be read.
+    """
+    sides = [Side.of(one, stored_folder(store, one) is None) for one in (a, b)]
+    evaluations = [evaluation_of(store, one) for one in (a, b)]
+    base_a, base_b = a.parameters.get("base_model"), b.parameters.get("base_model")
+    subset, notes = _subset_diff(store, a, b)
+    return CheckpointDiff(
+        sides[0],
+        sides[1],
+        compare_making(a, b),
+        None if base_a == base_b else Change("base model", _base_model(a), _base_model(b)),
+        tuple(_seeds(a, b)),
+        tuple(_scores(*evaluations)),
+        subset,
+        (*notes, *_evaluation_notes(sides, evaluations)),
+    )
+
+
+def evaluation_of(store: Store, checkpoint: Manifest) -> Manifest | None:
+    """The newest `eval_results` that measured this very version; its manifest holds the macro means."""
+    key = str(key_of(checkpoint))
+    history = store.history(EVALUATION, checkpoint.partition)
+    return next((one for one in history if one.inputs.get(key) == checkpoint.content_version), None)
+
+
+def _subset_diff(store: Store, a: Manifest, b: Manifest) -> tuple[SubsetDiff | None, list[str]]:
+    try:
+        subsets = [made_from(store, one, str(AssetPartition(SUBSET, one.partition))) for one in (a, b)]
+    except StoreError as error:
+        return None, [f"the subsets cannot be compared: {error}"]
+    return diff_subsets(store, *subsets), []
+
+
+def _base_model(manifest: Manifest) -> str:
+    """As it was named when it was trained, with what pins it."""
+    results: list[Mapping[str, Any]] = list(manifest.summary["seeds"].values())
+    named = results[0].get("base_model", {}).get("reference") if results else None
+    pinned = str(manifest.parameters.get("base_model"))
+    return pinned if named is None or pinned.startswith(named) else f"{named} ({pinned})"
+
+
+def _seeds(a: Manifest, b: Manifest) -> Iterator[SeedDiff]:
+    results: tuple[Mapping[str, Any], Mapping[str, Any]] = a.summary["seeds"], b.summary["seeds"]
+    for seed in sorted(map(int, {*results[0], *results[1]})):
+        first, second = (one.get(str(seed), {}) for one in results)
+        figures = (Change(name, first.get(name), second.get(name)) for name in _FIGURES)
+        weights = [_weights(one, seed) for one in (a, b)]
+        same = weights[0] == weights[1] if all(weights) else None
+        yield SeedDiff(seed, same, tuple(one for one in figures if (one.a, one.b) != (None, None)))
+
+
+def _weights(manifest: Manifest, seed: int) -> dict[str, str]:
+    return {
+        file.path: file.sha256
+        for file in manifest.files
+        if file.path.startswith(f"seed-{seed}/") and file.path.endswith(_WEIGHTS)
+    }
+
+
+def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[Score]:
+    # Results of other code may have another form, and would not compare.
+    means = [_macro_means(one) if one is not None and one.code_version == CODE_VERSION else {} for one in (a, b)]
+    for name in sorted({*means[0], *means[1]}):
+        yield Score(*name, means[0].get(name), means[1].get(name))
+
+
+def _macro_means(evaluation: Manifest) -> dict[tuple[str, str, str], float]:
+    """The means over seeds, by benchmark, group of tasks and metric."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for result in evaluation.summary.values():
+        for benchmark, groups in result["macro_means"].items():
+            for group, metrics in groups.items():
+                for metric, value in metrics.items():
+                    found.setdefault((benchmark, group, metric), []).append(value)
+    return {name: fmean(values) for name, values in found.items()}
+
+
+def _evaluation_notes(sides: list[Side], evaluations: list[Manifest | None]) -> Iterator[str]:
+    for side, one in zip(sides, evaluations, strict=True):
+        if one is None:
+            yield f"{side.partition}@{side.version[:12]} has no eval_results"
+        elif one.code_version != CODE_VERSION:
+            yield f"{side.partition}@{side.version[:12]} was evaluated by other code (version {one.code_version})"
+    a, b = evaluations
+    if a is not None and b is not None and not _measured_alike(a, b):
+        yield "the two were evaluated with other settings or on other held-out rows: their scores do not compare"
+
+
+def _measured_alike(a: Manifest, b: Manifest) -> bool:
+    rows = [{name: v for name, v in one.inputs.items() if parse_input(name)[0].asset == "raw_tasks"} for one in (a, b)]
+    return a.parameters == b.parameters and rows[0] == rows[1] and a.code_version == b.code_version

@@ -1,0 +1,76 @@
+"""What two manifests say apart from their files: parameters, code, and what each was made from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smart_assets.lineage.plan import value_changes
+from smart_assets.pipeline.step import parse_input
+from smart_assets.store import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two artifacts."""
+
+    asset: str
+    partition: str
+    version: str
+    made_at: str  # UTC
+    collected: bool = False  # its files are not in the store any more
+
+    @classmethod
+    def of(cls, manifest: Manifest, collected: bool) -> "Side":
+        """From its manifest."""
+        return cls(
+            manifest.asset,
+            str(manifest.partition),
+            manifest.content_version,
+            str(manifest.made.get("at", "")),
+            collected,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value that is not the same in both; None where one has none."""
+
+    what: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What differs in how two artifacts were made."""
+
+    parameters: tuple[Change, ...]  # by path, such as `recipe.task_budgets.temperature`
+    inputs: tuple[Change, ...]  # by name; content versions
+    code: tuple[Change, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether both were made alike, from the same."""
+        return not (self.parameters or self.inputs or self.code)
+
+
+def compare_making(a: Manifest, b: Manifest) -> MadeOf:
+    """Compare what the manifests record."""
+    parameters = tuple(Change(*change) for change in value_changes(a.parameters, b.parameters))
+    code = () if a.code_version == b.code_version else (Change("code version", a.code_version, b.code_version),)
+    return MadeOf(parameters, tuple(_changes(_inputs(a), _inputs(b))), code)
+
+
+def _inputs(manifest: Manifest) -> dict[str, str]:
+    """Versions by name; an input of the same budget and recipe goes by its asset alone."""
+    found: dict[str, str] = {}
+    for name, version in manifest.inputs.items():
+        key, _ = parse_input(name)
+        found[key.asset if key.partition == manifest.partition else name] = version
+    return found
+
+
+def _changes(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Change]:
+    for name in dict.fromkeys([*a, *b]):
+        if a.get(name) != b.get(name):
+            yield Change(name, a.get(name), b.get(name))

@@ -1,0 +1,71 @@
+"""What a subset was made from, by the versions that manifests name: rows, vectors, and what was made of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smart_assets.errors import SmartError
+from smart_assets.lineage.stored import key_of, made_from
+from smart_assets.pipeline.step import AssetPartition, parse_input
+from smart_assets.store import Manifest, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestors:
+    """The manifests behind a subset. What is current by now plays no part: a subset of the past has them too."""
+
+    subset: Manifest
+    rows: Mapping[str, Manifest]  # source -> `raw_tasks`
+    vectors: Mapping[str, Manifest]  # source -> `prompt_embeddings`; none where the recipe looks at no vector
+    orderings: Mapping[str, Manifest]  # source -> `instance_orderings`; none where rows are random
+    scores: Manifest | None  # `task_scores`; None where budgets need no gains
+
+    def find(self, key: AssetPartition) -> Manifest | None:
+        """The manifest of one of them."""
+        source = str(key.partition)
+        return {
+            "raw_tasks": self.rows.get(source),
+            "prompt_embeddings": self.vectors.get(source),
+            "instance_orderings": self.orderings.get(source),
+            "task_scores": self.scores,
+            "selected_subset": self.subset,
+        }.get(key.asset)
+
+
+def ancestors_of(store: Store, subset: Manifest) -> Ancestors:
+    """Follow the versions that a subset's manifest names.
+
+    Raises:
+        StoreError: a manifest on the way is gone.
+        SmartError: scores and orderings were made from two states of a source's vectors.
+    """
+    inputs = {parse_input(name)[0]: made_from(store, subset, name) for name in subset.inputs}
+    orderings = _of_sources(inputs, "instance_orderings")
+    scores = inputs.get(AssetPartition("task_scores"))
+    vectors = {
+        source: made_from(store, one, str(AssetPartition("prompt_embeddings", source)))
+        for source, one in orderings.items()
+    }
+    if scores is not None:
+        vectors |= _vectors_of_scores(store, subset, scores, vectors)
+    return Ancestors(subset, _of_sources(inputs, "raw_tasks"), vectors, orderings, scores)
+
+
+def _vectors_of_scores(
+    store: Store, subset: Manifest, scores: Manifest, known: Mapping[str, Manifest]
+) -> dict[str, Manifest]:
+    """The vectors behind task scores: those behind the orderings, where there are any."""
+    found: dict[str, Manifest] = {}
+    for name, version in scores.inputs.items():
+        source = str(parse_input(name)[0].partition)
+        found[source] = known.get(source) or made_from(store, scores, name)
+        if found[source].facets.get("tasks") != version:
+            raise SmartError(
+                f"the scores and the orderings behind {key_of(subset)} were made of two states of source `{source}`, "
+                "and no one state gives this subset: `smart run` brings it up to date"
+            )
+    return found
+
+
+def _of_sources(inputs: Mapping[AssetPartition, Manifest], asset: str) -> dict[str, Manifest]:
+    """Those of one asset, in the order of the sources."""
+    return {str(key.partition): manifest for key, manifest in inputs.items() if key.asset == asset}

@@ -1,0 +1,105 @@
+"""A stored subset beside the one that was made again: the first row that differs, and the tasks' budgets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smart_assets.errors import StoreError
+from smart_assets.lineage.reproduce.tables import TableDifference, first_difference
+from smart_assets.lineage.stored import stored_folder
+from smart_assets.selection.mixture import MIXTURE_COLUMNS
+from smart_assets.store import Manifest, Store
+from smart_assets.store.hashing import file_sha256
+
+ROWS, BUDGETS = "subset.parquet", "task_budgets.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetDifference:
+    """A task whose line in `task_budgets.parquet` differs."""
+
+    task: str
+    columns: tuple[str, ...]  # what differs
+    stored: Mapping[str, Any] | None  # None where the task has no line
+    reproduced: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubsetComparison:
+    """A stored subset and the one that was made again."""
+
+    stored: str  # content versions
+    reproduced: str
+    rows: tuple[int, int] | None  # stored, reproduced; None where the stored one is not in the store any more
+    only_stored: int = 0  # rows
+    only_reproduced: int = 0
+    first: TableDifference | None = None
+    budgets: tuple[BudgetDifference, ...] = ()
+    damaged: tuple[str, ...] = ()  # stored files that are not what the manifest says
+
+    @property
+    def identical(self) -> bool:
+        """Whether rows, ranks, gains and budgets are the same; where the stored files are gone, their hashes."""
+        if self.rows is None:
+            return self.stored == self.reproduced
+        return self.first is None and not self.budgets
+
+
+def compare_subsets(there: Store, stored: Manifest, here: Store, reproduced: Manifest) -> SubsetComparison:
+    """Compare the files themselves, so that a changed file shows even where its manifest does not.
+
+    Raises:
+        StoreError: a stored file is there and cannot be read.
+    """
+    versions = stored.content_version, reproduced.content_version
+    old = stored_folder(there, stored)
+    if old is None:
+        return SubsetComparison(*versions, rows=None)
+    new = here.artifact(reproduced)
+    rows_old, rows_new = _rows(old / ROWS), _rows(new / ROWS)
+    keys_old, keys_new = _keys(rows_old), _keys(rows_new)
+    return SubsetComparison(
+        *versions,
+        rows=(rows_old.num_rows, rows_new.num_rows),
+        only_stored=len(keys_old - keys_new),
+        only_reproduced=len(keys_new - keys_old),
+        first=first_difference(rows_old, rows_new),
+        budgets=_budget_differences(_read(old / BUDGETS), _read(new / BUDGETS)),
+        damaged=tuple(file.path for file in stored.files if file_sha256(old / file.path) != file.sha256),
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read ({error}): `smart verify` names all that is damaged") from error
+
+
+def _rows(path: Path) -> pa.Table:
+    table = _read(path)
+    try:
+        return table.select(MIXTURE_COLUMNS.names).cast(MIXTURE_COLUMNS)
+    except (KeyError, pa.ArrowException, ValueError) as error:
+        raise StoreError(f"{path} holds no rows of a subset ({error}): `smart verify` names what is damaged") from error
+
+
+def _keys(rows: pa.Table) -> set[tuple[str, int | None]]:
+    return set(zip(rows["id"].to_pylist(), rows["seed"].to_pylist(), strict=True))
+
+
+def _budget_differences(stored: pa.Table, reproduced: pa.Table) -> tuple[BudgetDifference, ...]:
+    """Tasks in the order in which they were picked, those of the stored subset first."""
+    old, new = ({row["task"]: row for row in table.to_pylist()} for table in (stored, reproduced))
+    found: list[BudgetDifference] = []
+    for task in dict.fromkeys([*old, *new]):
+        before, after = old.get(task), new.get(task)
+        if before != after:
+            names = [*(before or after or {})]
+            columns = [name for name in names if (before or {}).get(name) != (after or {}).get(name)]
+            found.append(BudgetDifference(task, tuple(columns), before, after))
+    return tuple(found)
