@@ -45,7 +45,7 @@ def project(made: Path, tmp_path: Path) -> Path:
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     shown = smart("--help", cwd=tmp_path).stdout
-    for command in ("init", "run", "plan", "export", "tasks", "sql", "dev", "sample"):
+    for command in ("init", "run", "plan", "export", "tasks", "sql", "dev", "sample", "reproduce", "diff"):
         assert command in shown
     program = "import sys, smart_assets.cli.main; print(len(sys.modules), [n for n in ('dagster', 'pydantic', 'torch', "
     program += "'numpy', 'pyarrow') if n in sys.modules])"
