@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from smart_assets.cli.main import app
-from smart_assets.errors import SmartError, StoreError, UpstreamMissingError
+from smart_assets.errors import ProgramError, SmartError, StoreError, UpstreamMissingError
 from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.reproduce.launch import launcher
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
@@ -24,6 +25,7 @@ from smart_assets.lineage.reproduce.tables import first_difference
 from smart_assets.lineage.reproduce.weights import compare_weights
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import RunContext
+from smart_assets.pipeline.verdicts import GAIN_TOLERANCE
 from smart_assets.selection.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
@@ -71,14 +73,21 @@ def again(
     return reproduce(project, subset, folder / "again", Extent(**extent), run)
 
 
-def tamper(project: Project, manifest: Manifest, file: str, change: Callable[[Path], None]) -> Manifest:
+def tamper(
+    project: Project,
+    manifest: Manifest,
+    file: str,
+    change: Callable[[Path], None],
+    facets: Mapping[str, str] | None = None,
+) -> Manifest:
     """Record another content under the fingerprint of a manifest, as a bug or a hand would leave it."""
     store = project.store
     with store.draft() as draft:
         shutil.copytree(store.artifact(manifest), draft / "content")
         change(draft / "content" / file)
         artifact = store.commit(manifest.asset, draft / "content")
-    changed = manifest.model_copy(update={"content_version": artifact.version, "files": artifact.files})
+    update = {"content_version": artifact.version, "files": artifact.files, "facets": facets or manifest.facets}
+    changed = manifest.model_copy(update=update)
     store.record(changed)
     return changed
 
@@ -110,7 +119,8 @@ def test_a_subset_is_what_its_recipe_gives_and_the_store_stays_as_it_is(
 ) -> None:
     before = state(project)
     found = again(project, tmp_path, recipe)
-    assert found.identical
+    assert found.holds
+    assert found.subset.identical
     assert found.subset.stored == found.subset.reproduced
     assert found.notes == ()
     assert state(project) == before
@@ -140,7 +150,7 @@ def test_a_tampered_ordering_shows_as_the_first_row_that_differs(project: Projec
     tampered = subset_rows(project, "smart")
     expected = next(place for place, pair in enumerate(zip(tampered, honest, strict=True)) if pair[0] != pair[1])
     found = again(project, tmp_path)
-    assert not found.identical
+    assert not found.holds
     first = found.subset.first
     assert first is not None
     assert (first.position, first.columns) == (expected, ("id",))
@@ -170,13 +180,40 @@ def test_a_tampered_budget_shows_by_its_task(project: Project, tmp_path: Path, i
     else:
         tamper(project, manifest, "task_budgets.parquet", move_a_row_of_budget)
     found = again(project, tmp_path)
-    assert not found.identical
+    assert not found.holds
     assert found.subset.first is None
     assert [(one.task, one.columns) for one in found.subset.budgets] == [
         (row["task"], ("budget",)) for row in budgets[:2]
     ]
     assert found.subset.budgets[0].reproduced == budgets[0]
     assert found.subset.damaged == (("task_budgets.parquet",) if in_place else ())
+
+
+def test_gains_within_rounding_leave_the_rows_what_they_are(project: Project, tmp_path: Path) -> None:
+    def scaled(by: float) -> Callable[[Path], None]:
+        def change(path: Path) -> None:
+            table = pq.read_table(path)
+            gains = pc.multiply(table["gain"], by)
+            write_table(table.set_column(table.schema.get_field_index("gain"), table.schema.field("gain"), gains), path)
+
+        return change
+
+    honest = current(project, "selected_subset", "20|smart")
+    for by, holds in ((1 + 1e-9, True), (1.01, False)):
+        project.store.record(honest)
+        tamper(project, honest, "subset.parquet", scaled(by))
+        found = again(project, tmp_path)
+        assert found.subset.same_rows
+        assert not found.subset.identical
+        assert found.holds == holds
+        assert found.subset.figures_apart == pytest.approx(by - 1, rel=0.02)
+        assert found.subset.first is not None
+        assert found.subset.first.columns == ("gain",)
+        assert [step.first for step in found.steps] == ([] if holds else [None, None]), "only the subset was changed"
+        shutil.rmtree(tmp_path / "again")
+        shown = smart(project, "reproduce", "20", "smart")
+        assert shown.exit_code == (0 if holds else 1)
+        assert ("the same rows in the same places: 20|smart" in shown.output) == holds
 
 
 def test_settings_are_those_of_then(project: Project, tmp_path: Path) -> None:
@@ -187,11 +224,11 @@ def test_settings_are_those_of_then(project: Project, tmp_path: Path) -> None:
         "recipes: {smart: {preset: smart, task_budgets: {kind: submodular, temperature: 3}}}\n",
     )
     found = again(changed, tmp_path)
-    assert found.identical
+    assert found.holds
     assert any("recipe `smart`: task_budgets.temperature: 1.0 -> 3" in note for note in found.notes), found.notes
     shutil.rmtree(tmp_path / "again")
     random = again(changed, tmp_path, "random")
-    assert random.identical
+    assert random.holds
     assert random.notes == ("smart.yaml has no 20|random any more",)
 
 
@@ -204,7 +241,7 @@ def test_approximate_orderings_are_approximated_again(project: Project, tmp_path
     with pytest.raises(SmartError, match=r"instance_orderings\[small\] .* approximate: .*nearest_neighbours.* is gone"):
         again(plain, tmp_path)
     assert not (tmp_path / "again").exists(), "refused before anything is made"
-    assert again(edit(plain, "selection: {approximation: stochastic_greedy}\n", ""), tmp_path).identical
+    assert again(edit(plain, "selection: {approximation: stochastic_greedy}\n", ""), tmp_path).holds
 
 
 def test_two_sources_that_leak_into_each_other(tmp_path: Path) -> None:
@@ -220,12 +257,12 @@ def test_two_sources_that_leak_into_each_other(tmp_path: Path) -> None:
     assert current(project, "selected_subset", "20|smart").summary[left_out] > 0
     swapped = write(tmp_path, sources={name: sources[name] for name in ("two", "one")})
     for recipe in ("smart", "random"):
-        assert again(swapped, tmp_path, recipe).identical
+        assert again(swapped, tmp_path, recipe).holds
         shutil.rmtree(tmp_path / "again")
 
 
 def test_a_source_that_is_gone_from_smart_yaml_is_still_that_of_then(project: Project, tmp_path: Path) -> None:
-    assert again(edit(project, "small:", "other:"), tmp_path).identical
+    assert again(edit(project, "small:", "other:"), tmp_path).holds
 
 
 def test_a_version_of_the_past_is_derived_from_the_rows_of_then(project: Project, tmp_path: Path) -> None:
@@ -237,7 +274,7 @@ def test_a_version_of_the_past_is_derived_from_the_rows_of_then(project: Project
     assert new.content_version != old.content_version
     for version in (old.content_version[:8], None):
         found = again(project, tmp_path, version=version)
-        assert found.identical
+        assert found.holds
         assert found.subset.stored == (new if version is None else old).content_version
         shutil.rmtree(tmp_path / "again")
 
@@ -246,7 +283,7 @@ def test_collected_files_are_compared_by_their_hashes(project: Project, tmp_path
     manifest = current(project, "selected_subset", "20|smart")
     shutil.rmtree(project.store.artifact(manifest))
     found = again(project, tmp_path)
-    assert found.identical
+    assert found.holds
     assert found.subset.rows is None
 
 
@@ -254,7 +291,7 @@ def test_collected_vectors_are_made_again_from_the_stored_rows(project: Project,
     shutil.rmtree(project.store.artifact(current(project, "prompt_embeddings", "small")))
     shutil.rmtree(project.root / "tasks")
     found = again(project, tmp_path)
-    assert found.identical
+    assert found.holds
     assert found.notes == (
         "the vectors of source `small` are not in the store any more: its prompts are embedded again",
     )
@@ -294,9 +331,50 @@ def test_from_raw_rows_and_vectors_are_compared_too(project: Project, tmp_path: 
     assert one.mean_distance == pytest.approx(distance / 74, abs=1e-6)
 
 
+def test_other_vectors_of_the_same_rows_move_gains_alone(tmp_path: Path) -> None:
+    project = write(tmp_path, recipes={"mixed": {"preset": "smart", "instances": "random"}})
+    make(project, "selected_subset")
+    assert again(project, tmp_path, "mixed").subset.identical, "vectors count by the tasks' means alone"
+    shutil.rmtree(tmp_path / "again")
+
+    def blur(path: Path) -> None:
+        for name in ("vectors.npy", "task_means.npy"):
+            vectors = np.load(path.with_name(name))
+            noise = np.random.default_rng(0).standard_normal(vectors.shape)
+            np.save(path.with_name(name), (vectors + 1e-4 * noise).astype(np.float32))
+
+    tamper(project, current(project, "prompt_embeddings", "small"), "vectors.npy", blur, {"tasks": "0" * 32})
+    make(project, "selected_subset")
+    found = again(project, tmp_path, "mixed", from_raw=True)
+    assert found.vectors[0].differing == 77
+    assert found.subset.figures_apart > GAIN_TOLERANCE
+    assert not found.subset.identical
+    assert found.holds
+
+
+def test_scores_and_orderings_of_two_states_prove_nothing(project: Project, tmp_path: Path) -> None:
+    scores = current(project, "task_scores", None)
+    old = current(project, "prompt_embeddings", "small")
+    project.store.record(old.model_copy(update={"facets": {"tasks": "0" * 32}}))
+    other = scores.model_copy(update={"inputs": {"prompt_embeddings[small]#tasks": "0" * 32}})
+    project.store.record(other)
+    project.store.record(old)
+    with pytest.raises(
+        SmartError, match=r"behind selected_subset\[20\|smart\] were made of two states of source `small`"
+    ):
+        again(project, tmp_path)
+
+
+def test_a_program_that_fails_ends_with_its_code() -> None:
+    told: list[str] = []
+    with pytest.raises(ProgramError, match="the program ended with code 3"):
+        launcher(told.append)(["-c", "print('a line', flush=True); raise SystemExit(3)"])
+    assert told == ["a line"]
+
+
 def test_from_raw_another_encoder_is_refused(project: Project, tmp_path: Path) -> None:
     changed = edit(project, "device: cpu", "embedding: {max_length: 16}\ndevice: cpu")
-    assert again(changed, tmp_path).identical, "stored vectors need no encoder"
+    assert again(changed, tmp_path).holds, "stored vectors need no encoder"
     shutil.rmtree(tmp_path / "again")
     with pytest.raises(SmartError, match=r"prompt_embeddings\[small\] .* encoder changed.* Set them back"):
         again(changed, tmp_path, from_raw=True)
@@ -331,7 +409,7 @@ def test_the_command_says_what_it_found(project: Project, tmp_path: Path) -> Non
     done = smart(project, "reproduce", "20", "smart", "--json")
     assert done.exit_code == 1
     told: Mapping[str, Any] = json.loads(done.stdout)
-    assert told["identical"] is False
+    assert told["holds"] is told["subset"]["identical"] is False
     assert told["subset"]["first"]["position"] == 0
     assert told["subset"]["rows"] == [19, 20]
     assert not list(tmp_path.glob("**/smart-reproduce-*"))
@@ -424,7 +502,7 @@ def test_training_again_gives_the_same_weights(tmp_path: Path) -> None:
     subset = find_subset(changed.store, 20, "random", None)
     found = reproduce(changed, subset, tmp_path / "again", Extent(train=True, seed=0), run)
     assert state(project) == before
-    assert found.identical
+    assert found.holds
     [weights] = found.weights
     assert (weights.seed, weights.identical) == (0, True)
     assert weights.tensors > 10

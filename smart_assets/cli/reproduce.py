@@ -54,7 +54,7 @@ def reproduce_subset(
         _show(found)
         if keep is not None:
             console.print(plain(f"the store of the reproduction is {keep}; its rows and vectors are links"))
-    if not found.identical:
+    if not found.holds:
         raise typer.Exit(1)
 
 
@@ -81,16 +81,20 @@ def _device(project: Project) -> str:
 
 
 def _as_json(found: Reproduction, keep: Path | None) -> dict[str, Any]:
-    subset = {**asdict(found.subset), "identical": found.subset.identical}
+    subset = {
+        **asdict(found.subset),
+        "identical": found.subset.identical,
+        "same_rows": found.subset.same_rows,
+    }
     weights = [{**asdict(one), "identical": one.identical, "largest": one.largest} for one in found.weights]
     kept = None if keep is None else str(keep)
-    return {**asdict(found), "subset": subset, "weights": weights, "identical": found.identical, "kept": kept}
+    return {**asdict(found), "subset": subset, "weights": weights, "holds": found.holds, "kept": kept}
 
 
 def _show(found: Reproduction) -> None:
     for line in (*found.notes, *_agreement_lines(found)):
         console.print(plain(line))
-    _show_subset(found.partition, found.subset)
+    _show_subset(found)
     for step in found.steps:
         _show_step(step)
     for one in found.weights:
@@ -114,11 +118,16 @@ def _agreement_lines(found: Reproduction) -> Iterator[str]:
         )
 
 
-def _show_subset(partition: str, subset: SubsetComparison) -> None:
+def _show_subset(found: Reproduction) -> None:
+    subset, partition = found.subset, found.partition
     for file in subset.damaged:
         console.print(plain(f"the stored {file} is not what its manifest says: `smart verify`", "yellow"))
     if subset.identical:
         console.print(plain(f"identical: {partition} {subset.stored[:12]}"))
+        return
+    if found.subset_holds:
+        apart = f"gains and weights differ by {subset.figures_apart:.2g} at most"
+        console.print(plain(f"the same rows in the same places: {partition} {subset.stored[:12]}; {apart}"))
         return
     console.print(plain(f"different: {partition} is {subset.stored[:12]}, reproduced it is {subset.reproduced[:12]}"))
     if subset.rows is None:

@@ -1,7 +1,7 @@
 """Deriving a subset again, and where asked its rows, vectors and weights, and saying whether it is the stored one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +21,7 @@ from smart_assets.lineage.reproduce.subset import SubsetComparison, compare_subs
 from smart_assets.lineage.reproduce.weights import WeightComparison, compare_weights
 from smart_assets.lineage.stored import key_of, stored_folder
 from smart_assets.pipeline.step import AssetPartition, RunContext
+from smart_assets.pipeline.verdicts import GAIN_TOLERANCE
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -47,11 +48,21 @@ class Reproduction:
     vectors: tuple[VectorAgreement, ...] = ()
     weights: tuple[WeightComparison, ...] = ()  # of each seed that was trained again
     notes: tuple[str, ...] = ()  # what is to be known besides
+    embedded: bool = False  # whether prompts were embedded again
 
     @property
-    def identical(self) -> bool:
-        """Whether subset and weights are the stored ones; rows and vectors may differ where they change nothing."""
-        return self.subset.identical and all(one.identical for one in self.weights)
+    def subset_holds(self) -> bool:
+        """Whether the recipe gives the stored subset: its rows, places and budgets, and its gains within rounding.
+
+        Vectors embedded again differ in their last digits with the batches that they were computed in, and gains with
+        them: where the rows are the same, how far gains are apart does not count then.
+        """
+        return self.subset.same_rows and (self.embedded or self.subset.figures_apart <= GAIN_TOLERANCE)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the subset holds, and all weights that were trained again are equal to the bit."""
+        return self.subset_holds and all(one.identical for one in self.weights)
 
 
 def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, run: RunContext) -> Reproduction:
@@ -77,25 +88,28 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     training = _Training.of(again, extent) if extent.train else None
     notes = [*changed_since(project, subset), *again.require_settings()]
     if not extent.from_raw:
-        notes += [
-            f"the vectors of source `{one.partition}` are not in the store any more: its prompts are embedded again"
-            for one in ancestors.vectors.values()
-            if one not in given
-        ]
+        notes += again.collected()
     notes += training.require_settings() if training else ()
     link_in(project.store, past.store, again.given, run.log)
     made = derive(past, again.target, again.given_keys, run)
     run.log("comparing the subset")
     compared = compare_subsets(project.store, subset, past.store, made[again.target])
-    steps = () if compared.identical else compare_steps(project.store, ancestors, past.store)
     rows, vectors = again.agreement() if extent.from_raw else ((), ())
-    weights: tuple[WeightComparison, ...] = ()
-    if training and compared.identical:
+    found = Reproduction(
+        str(subset.partition),
+        compared,
+        rows=rows,
+        vectors=vectors,
+        notes=tuple(notes),
+        embedded=any(key.asset == "prompt_embeddings" for key in made),
+    )
+    if not found.subset_holds:
+        notes += ["nothing was trained again: another subset gives other weights"] if training else []
+        return replace(found, steps=compare_steps(project.store, ancestors, past.store), notes=tuple(notes))
+    if training:
         weights, circumstances = training.compare()
-        notes += circumstances
-    elif training:
-        notes.append("nothing was trained again: another subset gives other weights")
-    return Reproduction(str(subset.partition), compared, steps, rows, vectors, weights, tuple(notes))
+        return replace(found, weights=weights, notes=(*notes, *circumstances))
+    return found
 
 
 def _given(project: Project, ancestors: Ancestors) -> tuple[Manifest, ...]:
@@ -121,6 +135,14 @@ class _Again:
     @property
     def given_keys(self) -> frozenset[AssetPartition]:
         return frozenset(map(key_of, self.given))
+
+    def collected(self) -> list[str]:
+        """Which vectors are not given though they were made from."""
+        return [
+            f"the vectors of source `{one.partition}` are not in the store any more: its prompts are embedded again"
+            for one in self.ancestors.vectors.values()
+            if one not in self.given
+        ]
 
     def require_settings(self) -> tuple[str, ...]:
         """Refuse what cannot be made as it was, before anything is made."""

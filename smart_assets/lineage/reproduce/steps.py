@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
 from smart_assets.lineage.reproduce.ancestors import Ancestors
+from smart_assets.lineage.reproduce.subset import FIGURES
 from smart_assets.lineage.reproduce.tables import TableDifference, first_difference
 from smart_assets.lineage.stored import key_of, stored_folder
 from smart_assets.selection.recipes import Recipe
@@ -52,7 +53,7 @@ def _compare(
     old, made = stored_folder(there, stored), here.current(stored.asset, stored.partition)
     if old is not None and made is not None:
         tables = (_read(folder / table[0], table[1], objective) for folder in (old, here.artifact(made)))
-        yield StepComparison(str(key_of(stored)), objective, first_difference(*tables))
+        yield StepComparison(str(key_of(stored)), objective, first_difference(*tables, FIGURES))
 
 
 def _read(path: Path, columns: list[str], objective: str) -> pa.Table:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
@@ -16,6 +18,8 @@ from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
 
 ROWS, BUDGETS = "subset.parquet", "task_budgets.parquet"
+FIGURES = frozenset({"gain", "weight"})
+"""Columns that are computed from vectors; the others say which rows are taken, and in which order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class SubsetComparison:
     only_reproduced: int = 0
     first: TableDifference | None = None
     budgets: tuple[BudgetDifference, ...] = ()
+    figures_apart: float = 0.0  # the largest difference of a gain or weight, over max(1, its size)
     damaged: tuple[str, ...] = ()  # stored files that are not what the manifest says
 
     @property
@@ -47,6 +52,14 @@ class SubsetComparison:
         if self.rows is None:
             return self.stored == self.reproduced
         return self.first is None and not self.budgets
+
+    @property
+    def same_rows(self) -> bool:
+        """Whether the same rows stand in the same places, with the same budgets; gains and weights may differ."""
+        if self.rows is None:
+            return self.stored == self.reproduced
+        of_rows = self.first is None or (bool(self.first.columns) and set(self.first.columns) <= FIGURES)
+        return of_rows and all(set(one.columns) <= FIGURES for one in self.budgets)
 
 
 def compare_subsets(there: Store, stored: Manifest, here: Store, reproduced: Manifest) -> SubsetComparison:
@@ -62,13 +75,15 @@ def compare_subsets(there: Store, stored: Manifest, here: Store, reproduced: Man
     new = here.artifact(reproduced)
     rows_old, rows_new = _rows(old / ROWS), _rows(new / ROWS)
     keys_old, keys_new = _keys(rows_old), _keys(rows_new)
+    budgets = _budget_differences(_read(old / BUDGETS), _read(new / BUDGETS))
     return SubsetComparison(
         *versions,
         rows=(rows_old.num_rows, rows_new.num_rows),
         only_stored=len(keys_old - keys_new),
         only_reproduced=len(keys_new - keys_old),
-        first=first_difference(rows_old, rows_new),
-        budgets=_budget_differences(_read(old / BUDGETS), _read(new / BUDGETS)),
+        first=first_difference(rows_old, rows_new, FIGURES),
+        budgets=budgets,
+        figures_apart=max(_gains_apart(rows_old, rows_new), *map(_line_apart, budgets), 0.0),
         damaged=tuple(file.path for file in stored.files if file_sha256(old / file.path) != file.sha256),
     )
 
@@ -103,3 +118,15 @@ def _budget_differences(stored: pa.Table, reproduced: pa.Table) -> tuple[BudgetD
             columns = [name for name in names if (before or {}).get(name) != (after or {}).get(name)]
             found.append(BudgetDifference(task, tuple(columns), before, after))
     return tuple(found)
+
+
+def _gains_apart(stored: pa.Table, reproduced: pa.Table) -> float:
+    """How far gains at equal places are apart; none is 0."""
+    common = min(stored.num_rows, reproduced.num_rows)
+    old, new = (pc.fill_null(one["gain"].slice(0, common), 0).to_numpy() for one in (stored, reproduced))
+    return float(np.max(np.abs(old - new) / np.maximum(1, np.abs(old)), initial=0.0))
+
+
+def _line_apart(difference: BudgetDifference) -> float:
+    pairs = ([(side or {}).get(name) or 0.0 for side in (difference.stored, difference.reproduced)] for name in FIGURES)
+    return max(abs(old - new) / max(1.0, abs(old)) for old, new in pairs)
