@@ -47,7 +47,20 @@ def project(made: Path, tmp_path: Path) -> Path:
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     shown = smart("--help", cwd=tmp_path).stdout
-    commands = ("init", "run", "plan", "export", "document", "tasks", "sql", "dev", "sample", "audit", "reproduce", "diff")
+    commands = (
+        "init",
+        "run",
+        "plan",
+        "export",
+        "document",
+        "tasks",
+        "sql",
+        "dev",
+        "sample",
+        "audit",
+        "reproduce",
+        "diff",
+    )
     for command in commands:
         assert command in shown
     program = "import sys, smart_assets.cli.main; print(len(sys.modules), [n for n in ('dagster', 'pydantic', 'torch', "

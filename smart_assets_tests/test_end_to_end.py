@@ -13,6 +13,7 @@ from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.lineage.graph import STEPS, closure, find_partitions
 from smart_assets.lineage.materialize import Outcome
 from smart_assets.lineage.sql import connect
+from smart_assets.lineage.standards.documents import documented, write_documents
 from smart_assets.pipeline.rows import raw_task_inputs
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
@@ -123,6 +124,26 @@ def test_the_report_compares_row_by_row_and_dagster_shows_it(made: Project) -> N
     assert shown["comparisons"].records[0].data["recipe"] == "smart"
     assert "smart is" in shown["findings"].md_str
     assert shown["score against budget, Held-out rows: response loss"].md_str.startswith("![](data:image/png")
+
+
+def test_a_real_checkpoint_is_documented(made: Project, tmp_path: Path) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+    from huggingface_hub import ModelCard
+
+    write_documents(documented(made, "12|random", 1), tmp_path / "documents")
+    folder = tmp_path / "documents" / "model-seed-1"
+    text = (folder / "bom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    model = json.loads(text)["metadata"]["component"]
+    assert "seed-1/model/model.safetensors" in {file["name"] for file in model["components"]}
+    assert model["pedigree"]["ancestors"][0]["name"] == "model", "not where it lies on this machine"
+    assert model["modelCard"]["modelParameters"]["modelArchitecture"] == "LlamaForCausalLM"
+    assert str(made.root) not in "".join(path.read_text() for path in folder.iterdir())
+    results = ModelCard.load(folder / "README.md").data.eval_results or []
+    assert {result.metric_type for result in results} >= {"exact_match", "response_loss"}
+    checkpoint = current(made, "finetuned_checkpoint", "12|random")
+    assert {"name": "smart:run_id", "value": checkpoint.made["run_id"]} in model["properties"]
 
 
 def test_a_second_run_does_nothing(made: Project) -> None:
