@@ -101,11 +101,21 @@ def export(
 def sql(
     query: Annotated[str | None, typer.Argument(help="A query; without one, read queries from the terminal.")] = None,
     config: Config = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write all views as tables of this new DuckDB file instead.")
+    ] = None,
+    texts: Annotated[bool, typer.Option("--texts", help="With --export: also the texts of rows.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --export: replace a file that is there.")] = False,
 ) -> None:
     """Ask the store in SQL (DuckDB)."""
-    from smart_assets.cli.sql import run_sql
+    from smart_assets.cli.sql import export_sql, run_sql
 
-    run_sql(config, query)
+    if export is not None and query is not None:
+        raise typer.BadParameter("give a query or --export, not both")
+    if export is None:
+        run_sql(config, query)
+    else:
+        export_sql(config, export, texts, force)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smart_assets.errors import StoreError
+from smart_assets.pipeline.step import parse_input
 from smart_assets.store import Manifest, Store
 from smart_assets.store.drafts import DAY
 from smart_assets.store.inventory import Name, Recorded, name_of, recorded
@@ -123,9 +124,8 @@ class _Named:
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
         """The newest manifest of each version that a manifest was made from, as far as it is in the store."""
         for name, version in manifest.inputs.items():
-            source, _, facet = name.partition("#")
-            asset, bracket, partition = source.removesuffix("]").partition("[")
-            found = self._newest.get((asset, partition if bracket else None, facet, version))
+            source, facet = parse_input(name)
+            found = self._newest.get((source.asset, source.partition, facet, version))
             if found is not None:
                 yield found
 

@@ -131,6 +131,13 @@ class Step(Protocol):
         ...
 
 
+def parse_input(name: str) -> tuple[AssetPartition, str]:
+    """What a key of a manifest's `inputs` stands for: a partition, and the facet of it or an empty one."""
+    source, _, facet = name.partition("#")
+    asset, bracket, partition = source.removesuffix("]").partition("[")
+    return AssetPartition(asset, partition if bracket else None), facet
+
+
 def grid_key(budget: int, recipe: str) -> str:
     """The partition key of a budget and a recipe, in the order of Dagster's dimensions."""
     return f"{budget}|{recipe}"
