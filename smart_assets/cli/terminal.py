@@ -1,5 +1,6 @@
 """What the commands share: the console, tables of hostile text, and the progress of a run."""
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 
@@ -37,6 +38,14 @@ def _shown(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "" if value is None else f"{value:,}" if isinstance(value, int) else value
+
+
+def print_json(value: object) -> None:
+    """Print JSON of plain letters only: no control character in it, and no markup where a page takes it in."""
+    text = json.dumps(value, indent=1)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    print(text)
 
 
 class TerminalDisplay:
