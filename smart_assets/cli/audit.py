@@ -33,7 +33,7 @@ def show_row(config: Path | None, name: str, similar: float | None, as_json: boo
         _say("it has no vector any more, so rows like it cannot be told")
     else:
         _show_rows(found.alike, f"other rows have a prompt like it (cosine {found.threshold:g} or more)")
-    _show_unknown(found.unknown)
+    _show_unknown(found.unknown, found.unreadable)
 
 
 def show_text(config: Path | None, text: str, similar: float | None, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def show_text(config: Path | None, text: str, similar: float | None, as_json: bo
     _show_held(
         [held for row in rows.values() for held in row.held_by], "times a subset or checkpoint holds one of them"
     )
-    _show_unknown(found.unknown)
+    _show_unknown(found.unknown, found.unreadable)
 
 
 def show_task(config: Path | None, task: str, as_json: bool) -> None:
@@ -77,7 +77,8 @@ def show_task(config: Path | None, task: str, as_json: bool) -> None:
             for row in found.rows
         ],
     )
-    _show_shares(found.held_by, found.unknown)
+    _show_shares(found.held_by)
+    _show_unknown(found.unknown, found.unreadable)
 
 
 def show_source(config: Path | None, source: str, as_json: bool) -> None:
@@ -108,7 +109,8 @@ def show_source(config: Path | None, source: str, as_json: bool) -> None:
         for row in found.rows
     ]
     print_table(columns, rows)
-    _show_shares(found.held_by, found.unknown)
+    _show_shares(found.held_by)
+    _show_unknown(found.unknown, found.unreadable)
 
 
 def _threshold(project: Project, similar: float | None) -> float:
@@ -179,19 +181,20 @@ def _standing_cells(standings: Sequence[Standing]) -> list[object]:
     return [one.source, in_line(one.task), side if one.current else f"gone (was {side})"]
 
 
-def _show_shares(shares: Sequence[Share], gone: Sequence[Unknown]) -> None:
+def _show_shares(shares: Sequence[Share]) -> None:
     _say(f"{len(shares) or 'no'} subsets and checkpoints hold rows of it")
     if shares:
         print_table(
             ["rows", "of", *_HOLDER], [[share.rows, share.of, *_holder_cells(share.holder)] for share in shares]
         )
-    _show_unknown(gone)
 
 
-def _show_unknown(gone: Sequence[Unknown]) -> None:
+def _show_unknown(gone: Sequence[Unknown], unreadable: int) -> None:
     if gone:
         _say(f"of {len(gone)} others it cannot be told whether they hold it")
         print_table([*_HOLDER, "why"], [[*_holder_cells(one.holder), one.why] for one in gone])
+    if unreadable:
+        _say(f"{unreadable} manifests cannot be relied on and are left out: `smart verify` names them")
 
 
 def _holder_cells(holder: Holder) -> list[object]:

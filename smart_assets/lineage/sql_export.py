@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,9 @@ def export_views(connection: "DuckDBPyConnection", out: Path, texts: bool, repla
         reason = error.strerror if isinstance(error, OSError) else error
         raise SmartError(f"{out} cannot be written: {reason}") from error
     finally:
-        draft.unlink(missing_ok=True)
-        draft.with_name(f"{draft.name}.wal").unlink(missing_ok=True)
+        for left in (draft, draft.with_name(f"{draft.name}.wal")):
+            with suppress(OSError):
+                left.unlink()
     return names
 
 

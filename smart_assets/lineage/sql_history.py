@@ -31,7 +31,7 @@ _MATERIALIZATIONS = {
     "parameters": "JSON",
     "summary": "JSON",
 }
-_LINEAGE = dict.fromkeys(
+_LINEAGE: dict[str, str] = dict.fromkeys(
     (
         "asset",
         "partition",
@@ -81,10 +81,25 @@ _PAST = """
 CREATE VIEW past_subsets AS SELECT p.budget, p.recipe, f.* EXCLUDE (filename), p.content_version, p.made_at, p.run_id
 FROM read_parquet([{files}], filename = true) f JOIN past_subset_versions p ON p.path = f.filename
 """
+# What `audit.holdings` says of checkpoints, in SQL.
+_TRAINED = """
+CREATE VIEW trained_rows AS
+WITH rows_of AS (
+    SELECT budget, recipe, seed, content_version, id, source, task, template, rank, gain FROM subsets
+    UNION ALL SELECT budget, recipe, seed, content_version, id, source, task, template, rank, gain FROM past_subsets
+)
+SELECT c.budget, c.recipe, c.seed, c.content_version, c.made_at, c.run_id, c.current,
+    r.id, r.source, r.task, r.template, r.rank, r.gain
+FROM checkpoints c JOIN rows_of r ON r.content_version = c.subset_version AND r.budget = c.budget
+    AND r.recipe = c.recipe AND (r.seed IS NULL OR r.seed = c.seed)
+WHERE NOT EXISTS (
+    SELECT 1 FROM dropped_rows d WHERE d.content_version = c.content_version AND d.seed = c.seed AND d.id = r.id
+)
+"""
 
 
 def create_history(connection: "DuckDBPyConnection", project: Project, history: History) -> None:
-    """Create `materializations`, `runs`, `lineage`, `checkpoints`, `dropped_rows` and `past_subsets`."""
+    """Create what is made from manifests, and `past_subsets` and `trained_rows` beside it."""
     _create(connection, "materializations", _MATERIALIZATIONS, list(map(_materialization, history.made)))
     connection.execute(_RUNS)
     _create(connection, "lineage", _LINEAGE, _edges(history))
@@ -93,6 +108,7 @@ def create_history(connection: "DuckDBPyConnection", project: Project, history: 
     _create(connection, "checkpoints", _CHECKPOINTS, checkpoints)
     _create(connection, "dropped_rows", _DROPPED, list(_dropped_rows(history)))
     _create_past_subsets(connection, list(_past_subsets(store, history)))
+    connection.execute(_TRAINED)
 
 
 def _create(

@@ -62,6 +62,7 @@ class TaskAudit:
     rows: tuple[TaskRows, ...]  # newest first
     held_by: tuple[Share, ...]
     unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class SourceAudit:
     rows: tuple[SourceRows, ...]  # newest first
     held_by: tuple[Share, ...]
     unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
 
 
 def audit_task(project: Project, task: str) -> TaskAudit:
@@ -88,7 +90,7 @@ def audit_task(project: Project, task: str) -> TaskAudit:
     gone = tuple(one for one in unknown(past) if one.holder not in told)
     if not rows and not held:
         raise SmartError(_no_such("task", task, _known_tasks(past), gone))
-    return TaskAudit(task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), gone)
+    return TaskAudit(task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), gone, past.unreadable)
 
 
 def audit_source(project: Project, source: str) -> SourceAudit:
@@ -107,7 +109,7 @@ def audit_source(project: Project, source: str) -> SourceAudit:
         raise SmartError(_no_such("source", source, known, gone))
     rows = tuple(_source_rows(past, item) for item in made)
     shown = settings.model_dump(mode="json") if settings is not None else None
-    return SourceAudit(source, shown, rows, _sorted(_shares(past, "source", source)), gone)
+    return SourceAudit(source, shown, rows, _sorted(_shares(past, "source", source)), gone, past.unreadable)
 
 
 def _sorted(shares: list[Share]) -> tuple[Share, ...]:

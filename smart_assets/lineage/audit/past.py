@@ -33,6 +33,11 @@ class Past:
         self.history: History = read_history(project, {SUBSET, CHECKPOINT, ROWS, VECTORS})
         self._presence: dict[tuple[str, str, bool], Presence] = {}
 
+    @property
+    def unreadable(self) -> int:
+        """How many manifests cannot be relied on."""
+        return len(self.history.unreadable)
+
     @cached_property
     def production(self) -> Promoted | None:
         """The promoted model."""

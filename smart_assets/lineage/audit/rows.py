@@ -54,6 +54,7 @@ class RowAudit:
     compared: int | None  # rows that it was compared with; None where it has no vector any more
     alike: RowsFound
     unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class TextAudit:
     compared: int  # rows
     alike: RowsFound
     unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
 
 
 def audit_row(project: Project, name: str, threshold: float) -> RowAudit:
@@ -91,7 +93,7 @@ def audit_row(project: Project, name: str, threshold: float) -> RowAudit:
     if not (traced[0].standings or traced[0].held_by or traced[0].dropped_by):
         raise SmartError(_no_such_row(name, gone))
     compared = None if prompt is None else near.compared
-    return RowAudit(traced[0], threshold, compared, RowsFound(len(cosines), tuple(traced[1:])), gone)
+    return RowAudit(traced[0], threshold, compared, RowsFound(len(cosines), tuple(traced[1:])), gone, past.unreadable)
 
 
 def audit_text(project: Project, text: str, threshold: float) -> TextAudit:
@@ -115,7 +117,7 @@ def audit_text(project: Project, text: str, threshold: float) -> TextAudit:
     same_prompt, same_response, others = (
         RowsFound(len(ids), tuple(traced[id_] for id_ in ids[:MOST_ROWS])) for ids in kinds
     )
-    return TextAudit(same_prompt, same_response, threshold, near.compared, others, unknown(past))
+    return TextAudit(same_prompt, same_response, threshold, near.compared, others, unknown(past), past.unreadable)
 
 
 def _ids(past: Past, where: str, value: str) -> list[str]:
