@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smart_assets.errors import SmartError
-from smart_assets.lineage.sql_views import VIEWS, quoted
+from smart_assets.lineage.sql_text import quoted
+from smart_assets.lineage.sql_views import VIEWS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

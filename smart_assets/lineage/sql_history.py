@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from smart_assets.errors import StoreError
 from smart_assets.lineage.history import History, Materialization
-from smart_assets.lineage.sql_views import VIEWS, file_name, nothing
+from smart_assets.lineage.sql_text import file_name
+from smart_assets.lineage.sql_views import VIEWS, nothing
 from smart_assets.pipeline.step import parse_input, split_grid_key
 from smart_assets.settings import Project
 from smart_assets.store import Store

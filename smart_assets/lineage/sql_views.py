@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
+from smart_assets.lineage.sql_text import file_name, quoted
 from smart_assets.pipeline.instance_orderings import ORDERINGS
 from smart_assets.pipeline.prompt_embeddings import ROW_COLUMNS
 from smart_assets.pipeline.step import split_grid_key
@@ -116,18 +117,3 @@ VIEWS: dict[str, View] = {
 def nothing(columns: dict[str, pa.DataType]) -> str:
     """Columns of a query without rows."""
     return ", ".join(f'NULL::{_KINDS[str(kind)]} AS "{name}"' for name, kind in columns.items())
-
-
-def quoted(text: str) -> str:
-    """Text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def file_name(path: Path) -> str:
-    """A path as an SQL literal that DuckDB takes for this one file."""
-    return quoted(literal_path(path))
-
-
-def literal_path(path: Path) -> str:
-    """A path without its meaning as a pattern: DuckDB would take `[` for the beginning of a set of letters."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))

@@ -69,16 +69,14 @@ def alike(past: Past, prompt: Prompt, threshold: float) -> Likeness:
     """
     found: dict[str, float] = {}
     compared = 0
-    seen: list[pa.Array] = []
-    files = past.files(VECTORS, "vectors.npy")
-    for version, rows in _row_files(past, prompt.encoder).items():
+    files, row_files = past.files(VECTORS, "vectors.npy"), _row_files(past, prompt.encoder)
+    for version, new in _new_rows(row_files):
         vectors = _open(files[version])
-        ids = pq.read_table(rows, columns=["id"])["id"].combine_chunks()
-        new = _new(ids, seen)
-        for position, cosine in _above(vectors, new, prompt.vector, threshold):
-            found[ids[position].as_py()] = cosine
-        compared += len(ids) if new is None else len(new)
-        seen.append(ids)
+        cosines = dict(_above(vectors, new, prompt.vector, threshold))
+        chosen = "WHERE file_row_number IN (SELECT unnest($p0))"
+        rows = {version: row_files[version]} if cosines else {}
+        found |= {id_: cosines[row] for id_, row in past.ask(rows, "id, file_row_number", chosen, list(cosines))}
+        compared += len(vectors) if new is None else len(new)
     order = sorted(found, key=lambda id_: (-found[id_], id_))
     return Likeness({id_: found[id_] for id_ in order}, compared)
 
@@ -91,12 +89,17 @@ def _row_files(past: Past, encoder: str) -> dict[str, Path]:
     return {version: files[version] for version in versions if version in files}
 
 
-def _new(ids: pa.Array, seen: list[pa.Array]) -> NDArray[np.int64] | None:
-    """The positions of those ids that were not seen; None for all."""
-    if not seen:
-        return None
-    known = pc.is_in(ids, value_set=pa.chunked_array(seen))
-    return np.flatnonzero(~np.asarray(known))
+def _new_rows(files: dict[str, Path]) -> Iterator[tuple[str, NDArray[np.int64] | None]]:
+    """Each version and the positions of its rows that no version before it has; None for all."""
+    seen: list[pa.Array] = []
+    for version, path in files.items():
+        if len(files) == 1:  # most often: a million ids need not be read
+            yield version, None
+            return
+        ids = pq.read_table(path, columns=["id"])["id"].combine_chunks()
+        known = pc.is_in(ids, value_set=pa.chunked_array(seen, pa.string()))
+        yield version, np.flatnonzero(~np.asarray(known))
+        seen.append(ids)
 
 
 def _above(

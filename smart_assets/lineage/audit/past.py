@@ -1,14 +1,14 @@
 """What an audit looks through: all manifests, each read once, and those files of theirs that are still there."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smart_assets.errors import StoreError
 from smart_assets.lineage.history import History, Materialization, Presence, presence, read_history
 from smart_assets.lineage.promotion import Promoted, production
-from smart_assets.lineage.sql_views import literal_path
+from smart_assets.lineage.sql_text import literal_path
 from smart_assets.settings import Project
 from smart_assets.store import Artifact
 
@@ -32,6 +32,7 @@ class Past:
         self.store = project.store.snapshot()
         self.history: History = read_history(project, {SUBSET, CHECKPOINT, ROWS, VECTORS})
         self._presence: dict[tuple[str, str, bool], Presence] = {}
+        self.files = cache(self._files)
 
     @property
     def unreadable(self) -> int:
@@ -51,17 +52,17 @@ class Past:
             self._presence[key] = presence(self.store, found, item.newest)
         return self._presence[key]
 
-    @cached_property
+    @property
     def subsets(self) -> Files:
         """The rows of all subsets that are still there."""
         return self.files(SUBSET, "subset.parquet")
 
-    @cached_property
+    @property
     def instances(self) -> Files:
         """The rows of all sources that are still there."""
         return self.files(ROWS, "instances.parquet")
 
-    def files(self, asset: str, name: str, attachment: str | None = None) -> Files:
+    def _files(self, asset: str, name: str, attachment: str | None = None) -> Files:
         """A file of every version of an asset or attachment that is still there, the newest of a partition first."""
         found: dict[str, Path] = {}
         for item in self.history.of(asset):
