@@ -1,8 +1,14 @@
 """Settings of all tests: nothing reaches a network, and nothing of the caller's environment leaks in."""
 
 import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from smart_assets.settings import Project
 
 # Before any library is imported: what is local must be enough.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,3 +21,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SMART_CONFIG", "SMART_LOADED_SETTINGS", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def past_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
+    """The store of `past.py`, made once; tests that change it take `own_past`."""
+    from smart_assets_tests.past import make_past
+
+    return make_past(tmp_path_factory.mktemp("past"))
+
+
+@pytest.fixture
+def own_past(past_project: "Project", tmp_path: Path) -> "Project":
+    """A copy of it."""
+    from smart_assets.settings import load_project
+
+    shutil.copytree(past_project.root, tmp_path / "past")
+    return load_project(tmp_path / "past" / "smart.yaml")

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.cli.terminal import console, plain, print_json, print_table
 from smart_assets.errors import SmartError
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.settings import load_project
@@ -22,7 +22,7 @@ def show_model(config: Path | None, names: Sequence[str], seed: int | None, as_j
     if out is not None:
         _write_page(audit, out)
     if as_json:
-        print(json.dumps(audit.as_json(), indent=1, ensure_ascii=True))
+        print_json(audit.as_json())
     else:
         _tell(audit, out)
     return 1 if audit.problems else 0

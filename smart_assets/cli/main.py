@@ -17,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+audit = typer.Typer(help="Which rows went into which model, and the way back.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", envvar="SMART_CONFIG", help="The smart.yaml, or its folder.", show_default="./smart.yaml"),
@@ -118,15 +121,76 @@ def document(
 def sql(
     query: Annotated[str | None, typer.Argument(help="A query; without one, read queries from the terminal.")] = None,
     config: Config = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write all views as tables of this new DuckDB file instead.")
+    ] = None,
+    texts: Annotated[bool, typer.Option("--texts", help="With --export: also the texts of rows.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --export: replace a file that is there.")] = False,
 ) -> None:
     """Ask the store in SQL (DuckDB)."""
-    from smart_assets.cli.sql import run_sql
+    from smart_assets.cli.sql import export_sql, run_sql
 
-    run_sql(config, query)
+    if export is not None and query is not None:
+        raise typer.BadParameter("give a query or --export, not both")
+    if export is None:
+        run_sql(config, query)
+    else:
+        export_sql(config, export, texts, force)
 
 
-audit = typer.Typer(help="Which rows went into which model.", no_args_is_help=True)
-app.add_typer(audit, name="audit")
+Json = Annotated[bool, typer.Option("--json", help="As JSON, everything.")]
+Similar = Annotated[
+    float | None,
+    typer.Option(
+        "--similar", min=0, max=1, help="Cosine from which on prompts are alike.", show_default="index.near_duplicate"
+    ),
+]
+
+
+@audit.command("row")
+def audit_row(
+    row: Annotated[str, typer.Argument(help="A row's id, or its first 8 hex digits or more.")],
+    config: Config = None,
+    similar: Similar = None,
+    json_: Json = False,
+) -> None:
+    """Every subset and checkpoint, now and in the past, that holds a row or one like it."""
+    from smart_assets.cli.audit import show_row
+
+    show_row(config, row, similar, json_)
+
+
+@audit.command("text")
+def audit_text(
+    text: Annotated[str, typer.Argument(help="A prompt or a response.")],
+    config: Config = None,
+    similar: Similar = None,
+    json_: Json = False,
+) -> None:
+    """The rows with a prompt or response, those with a prompt like it, and what holds them."""
+    from smart_assets.cli.audit import show_text
+
+    show_text(config, text, similar, json_)
+
+
+@audit.command("task")
+def audit_task(
+    task: Annotated[str, typer.Argument(help="A task's name.")], config: Config = None, json_: Json = False
+) -> None:
+    """Every subset and checkpoint, now and in the past, with rows of a task."""
+    from smart_assets.cli.audit import show_task
+
+    show_task(config, task, json_)
+
+
+@audit.command("source")
+def audit_source(
+    source: Annotated[str, typer.Argument(help="A source's name.")], config: Config = None, json_: Json = False
+) -> None:
+    """Every subset and checkpoint, now and in the past, with rows of a source."""
+    from smart_assets.cli.audit import show_source
+
+    show_source(config, source, json_)
 
 
 @audit.command("model")

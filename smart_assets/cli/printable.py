@@ -6,3 +6,8 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
+
+
+def in_line(text: str) -> str:
+    """Printable text in one line: breaks in it are written out, so that it cannot pass for other lines."""
+    return printable(text.replace("\n", "\\n").replace("\t", "\\t"))

@@ -1,10 +1,9 @@
 """`smart plan` and `smart tasks`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.cli.terminal import console, plain, print_json, print_table
 from smart_assets.errors import UpstreamMissingError
 from smart_assets.lineage.forecast import Cost, ForecastStep, forecast, total
 from smart_assets.lineage.graph import wanted_state, what_is_present
@@ -24,7 +23,7 @@ def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
     plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
     steps = forecast(project, wanted, plan, present)
     if as_json:
-        print(json.dumps(_as_json(steps, present), indent=1, ensure_ascii=False))
+        print_json(_as_json(steps, present))
         return
     rows = [
         _plan_row(one, present.current(one.step.key)) for one in steps if everything or one.step.status != "current"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from smart_assets.cli.terminal import console, plain, print_table
 from smart_assets.errors import SmartError
 from smart_assets.lineage.sql import connect
+from smart_assets.lineage.sql_export import export_views
 from smart_assets.settings import load_project
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ def run_sql(config: Path | None, query: str | None) -> None:
             _answer(connection, line)
         except SmartError as error:
             console.print(plain(f"error: {error}", "red"))
+
+
+def export_sql(config: Path | None, out: Path, texts: bool, force: bool) -> None:
+    """Write all views as the tables of one DuckDB file."""
+    connection = connect(load_project(config), lambda line: console.print(plain(line, "yellow")))
+    names = export_views(connection, out, texts, force)
+    without = "" if texts else ", without the texts of rows (`--texts` includes them)"
+    console.print(plain(f"{len(names)} tables are in {out}{without}"))
 
 
 def _names(connection: "DuckDBPyConnection") -> list[str]:

@@ -1,5 +1,6 @@
 """What the commands share: the console, tables of hostile text, and the progress of a run."""
 
+import json
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,14 @@ def spinner(doing: str) -> Generator[Log]:
         return
     with console.status(plain(doing)) as status:
         yield lambda line: status.update(plain(line, "dim"))
+
+
+def print_json(value: object) -> None:
+    """Print JSON of plain letters only: no control character in it, and no markup where a page takes it in."""
+    text = json.dumps(value, indent=1)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    print(text)
 
 
 class TerminalDisplay:

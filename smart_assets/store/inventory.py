@@ -1,5 +1,6 @@
 """What lies in a store: every manifest, whether it can be read or not, and every artifact that they name."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,14 +31,19 @@ class Recorded:
         return (self.manifest.artifact, *self.manifest.attachments.values()) if self.manifest else ()
 
 
-def recorded(store: Store) -> list[list[Recorded]]:
+def recorded(store: Store, assets: Collection[str] | None = None) -> list[list[Recorded]]:
     """The manifests of every partition that was ever made, newest first; partitions are in the order of their paths.
+
+    Args:
+        store: the store.
+        assets: those whose manifests are read; None for all.
 
     Raises:
         StoreError: the remote store cannot be reached. A manifest that cannot be read is no error, but a problem.
     """
     here = store.snapshot()
-    return [[_recorded(here, path) for path in here.manifests_in(folder)] for folder in here.manifest_folders()]
+    folders = [folder for folder in here.manifest_folders() if assets is None or folder.parent.name in assets]
+    return [[_recorded(here, path) for path in here.manifests_in(folder)] for folder in folders]
 
 
 def name_of(artifact: Artifact) -> Name:

@@ -136,9 +136,10 @@ class Store:
 
     def is_whole(self, manifest: Manifest) -> bool:
         """Whether all files of a manifest are there with their sizes, or can still be fetched from the remote store."""
-        return all(self._is_there(artifact) for artifact in (manifest.artifact, *manifest.attachments.values()))
+        return all(self.has(artifact) for artifact in (manifest.artifact, *manifest.attachments.values()))
 
-    def _is_there(self, artifact: Artifact) -> bool:
+    def has(self, artifact: Artifact) -> bool:
+        """Whether all files of an artifact are there with their sizes, or can still be fetched."""
         folder = self.artifact_folder(artifact.asset, artifact.version)
         if _first_damaged(folder, artifact) is None:
             return True

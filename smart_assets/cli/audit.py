@@ -1,0 +1,221 @@
+"""`smart audit row`, `text`, `task` and `source`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from smart_assets.cli.printable import in_line
+from smart_assets.cli.terminal import console, plain, print_json, print_table
+from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
+from smart_assets.lineage.audit.holdings import Held, Holder, Unknown
+from smart_assets.lineage.audit.rows import MOST_ROWS, RowsFound, RowTrace, audit_row, audit_text
+from smart_assets.lineage.audit.standings import Origin, Standing
+from smart_assets.settings import Project, load_project
+
+_HOLDER = ["holder", "seed", "made (UTC)", "run", "state"]
+_KINDS = {"selected_subset": "subset", "finetuned_checkpoint": "checkpoint"}
+_SIDES = {"train": "training", "validation": "held out"}
+
+
+def show_row(config: Path | None, name: str, similar: float | None, as_json: bool) -> None:
+    """Print what is known of a row, what holds it, and rows like it."""
+    project = load_project(config)
+    found = audit_row(project, name, _threshold(project, similar))
+    if as_json:
+        print_json(asdict(found))
+        return
+    _say(f"row {found.row.id}")
+    _show_facts(found.row)
+    _show_held(found.row.held_by, "subsets and checkpoints hold it")
+    for one in found.row.dropped_by:
+        _say(f"not trained on by {_name(one.holder)}, seed {one.holder.seed}: {one.reason}")
+    if found.compared is None:
+        _say("it has no vector any more, so rows like it cannot be told")
+    else:
+        _show_rows(found.alike, f"other rows have a prompt like it (cosine {found.threshold:g} or more)")
+    _show_unknown(found.unknown, found.unreadable)
+
+
+def show_text(config: Path | None, text: str, similar: float | None, as_json: bool) -> None:
+    """Print the rows with a text, those like it, and what holds them."""
+    project = load_project(config)
+    found = audit_text(project, text, _threshold(project, similar))
+    if as_json:
+        print_json(asdict(found))
+        return
+    _show_rows(found.same_prompt, "rows have this prompt")
+    _show_rows(found.same_response, "rows have this response")
+    alike = f"of {found.compared:,} rows have a prompt like it (cosine {found.threshold:g} or more)"
+    _show_rows(found.alike, f"others {alike}")
+    kinds = (found.same_prompt, found.same_response, found.alike)
+    rows = {row.id: row for kind in kinds for row in kind.rows}
+    _show_held(
+        [held for row in rows.values() for held in row.held_by], "times a subset or checkpoint holds one of them"
+    )
+    _show_unknown(found.unknown, found.unreadable)
+
+
+def show_task(config: Path | None, task: str, as_json: bool) -> None:
+    """Print the rows of a task, and what holds them."""
+    found = audit_task(load_project(config), task)
+    if as_json:
+        print_json(asdict(found))
+        return
+    unseen = ": unseen, so no row of it is selected" if found.unseen else ""
+    _say(f"task {found.task}{unseen}")
+    print_table(
+        ["source", "training", "held out", "rejected", "from (UTC)", "to"],
+        [
+            [
+                row.source,
+                row.training,
+                row.held_out,
+                row.rejected,
+                row.first_made_at,
+                _until(row.current, row.last_made_at),
+            ]
+            for row in found.rows
+        ],
+    )
+    _show_shares(found.held_by)
+    _show_unknown(found.unknown, found.unreadable)
+
+
+def show_source(config: Path | None, source: str, as_json: bool) -> None:
+    """Print the materializations of a source, and what holds rows of it."""
+    found = audit_source(load_project(config), source)
+    if as_json:
+        print_json(asdict(found))
+        return
+    given = found.settings
+    licence = f", licence {given['license'] or 'not given'}" if given else ""
+    _say(
+        f"source {found.source}: {given['kind']} {given['path']}{licence}"
+        if given
+        else f"source {found.source}: of the past"
+    )
+    columns = ["version", "rows", "training", "held out", "rejected", "made (UTC)", "run", "state"]
+    rows = [
+        [
+            row.content_version[:12],
+            row.rows,
+            row.training,
+            row.held_out,
+            row.rejected,
+            row.made_at,
+            row.run_id and row.run_id[:8],
+            _state(row.current, given is not None, row.artifact),
+        ]
+        for row in found.rows
+    ]
+    print_table(columns, rows)
+    _show_shares(found.held_by)
+    _show_unknown(found.unknown, found.unreadable)
+
+
+def _threshold(project: Project, similar: float | None) -> float:
+    return project.settings.index.near_duplicate if similar is None else similar
+
+
+def _say(line: str) -> None:
+    console.print(plain(in_line(line)))
+
+
+def _show_facts(row: RowTrace) -> None:
+    for one in row.standings:
+        when = "now" if one.current else f"{one.first_made_at} to {one.last_made_at}"
+        _say(f"  {when}: {_stands(one)}")
+    if not row.standings:
+        _say("  it is in no source any more, and what is left of their past does not have it")
+    elif not row.standings[0].current:
+        _say("  it is in no source any more")
+    if row.unseen:
+        _say("  its task is unseen: no row of it is selected")
+    for twin in row.twins:
+        when = "" if twin.current else " (in the past)"
+        _say(f"  left out as an exact duplicate of it: {_place(twin.origin)}, source {twin.source}{when}")
+
+
+def _stands(one: Standing) -> str:
+    template = f", template {one.template}" if one.template else ""
+    return f"{_SIDES.get(one.split, one.split)}; source {one.source}, task {one.task}{template}; {_place(one.origin)}"
+
+
+def _place(origin: Origin) -> str:
+    if origin.dataset is not None:
+        revision = f" at {origin.revision}" if origin.revision else ""
+        return f"dataset {origin.dataset}{revision}, index {origin.index}"
+    return f"file {origin.file}, line {origin.line}" if origin.file is not None else "its place was not recorded"
+
+
+def _show_held(held: Sequence[Held], what: str) -> None:
+    _say(f"{len(held) or 'no'} {what}")
+    several = len({one.id for one in held}) > 1
+    rows = [[*([one.id[:12]] if several else []), one.rank, one.gain, *_holder_cells(one.holder)] for one in held]
+    if rows:
+        print_table([*(["row"] if several else []), "rank", "gain", *_HOLDER], rows)
+
+
+def _show_rows(found: RowsFound, what: str) -> None:
+    _say(f"{f'{found.total:,}' if found.total else 'no'} {what}")
+    if found.total > len(found.rows):
+        _say(f"  the first {MOST_ROWS} of them are followed")
+    rows = [
+        [
+            row.id[:12],
+            row.cosine,
+            *_standing_cells(row.standings),
+            *(sum(held.holder.asset == asset for held in row.held_by) for asset in _KINDS),
+        ]
+        for row in found.rows
+    ]
+    if rows:
+        print_table(["row", "cosine", "source", "task", "side", "subsets", "checkpoints"], rows)
+
+
+def _standing_cells(standings: Sequence[Standing]) -> list[object]:
+    if not standings:
+        return ["", "", "gone"]
+    one = standings[0]
+    side = _SIDES.get(one.split, one.split)
+    return [one.source, in_line(one.task), side if one.current else f"gone (was {side})"]
+
+
+def _show_shares(shares: Sequence[Share]) -> None:
+    _say(f"{len(shares) or 'no'} subsets and checkpoints hold rows of it")
+    if shares:
+        print_table(
+            ["rows", "of", *_HOLDER], [[share.rows, share.of, *_holder_cells(share.holder)] for share in shares]
+        )
+
+
+def _show_unknown(gone: Sequence[Unknown], unreadable: int) -> None:
+    if gone:
+        _say(f"of {len(gone)} others it cannot be told whether they hold it")
+        print_table([*_HOLDER, "why"], [[*_holder_cells(one.holder), one.why] for one in gone])
+    if unreadable:
+        _say(f"{unreadable} manifests cannot be relied on and are left out: `smart verify` names them")
+
+
+def _holder_cells(holder: Holder) -> list[object]:
+    return [
+        _name(holder),
+        "" if holder.seed is None else str(holder.seed),
+        holder.made_at,
+        holder.run_id and holder.run_id[:8],
+        _state(holder.current, holder.named, holder.artifact) + (", production" if holder.production else ""),
+    ]
+
+
+def _name(holder: Holder) -> str:
+    return f"{_KINDS[holder.asset]} {holder.budget}|{holder.recipe} {holder.content_version[:12]}"
+
+
+def _state(current: bool, named: bool, artifact: str) -> str:
+    state = "current" if current else "past" if named else "past, in smart.yaml no more"
+    left = {"there": "", "collected": ", collected; its manifest remains"}.get(artifact, f", {artifact}")
+    return f"{state}{left}"
+
+
+def _until(current: bool, last: str | None) -> str | None:
+    return "now" if current else last

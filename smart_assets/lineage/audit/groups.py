@@ -1,0 +1,214 @@
+"""The audit of a task and of a source: how many of its rows every subset and checkpoint holds."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from smart_assets.errors import SmartError
+from smart_assets.lineage.audit.holdings import Holder, Training, Unknown, holder, newest_first, trainings, unknown
+from smart_assets.lineage.audit.past import ROWS, SUBSET, Past
+from smart_assets.lineage.history import Materialization, Presence
+from smart_assets.settings import Project
+
+Kind = Literal["task", "source"]
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many rows of a task or source a holder has."""
+
+    rows: int
+    of: int | None  # rows of the holder in all; None where its subset is gone, and only its record tells of the task
+    holder: Holder
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRows:
+    """What one or several materializations of a source say of a task, all the same."""
+
+    source: str
+    training: int
+    held_out: int
+    rejected: int | None  # None where what was rejected is not there any more
+    current: bool
+    first_made_at: str | None
+    last_made_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """A materialization of a source."""
+
+    rows: int
+    training: int
+    held_out: int
+    rejected: int
+    content_version: str
+    made_at: str | None
+    run_id: str | None
+    current: bool
+    artifact: Presence
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAudit:
+    """All that is known of a task."""
+
+    task: str
+    unseen: bool  # `evaluate.unseen_tasks` names it
+    rows: tuple[TaskRows, ...]  # newest first
+    held_by: tuple[Share, ...]
+    unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAudit:
+    """All that is known of a source."""
+
+    source: str
+    settings: Mapping[str, Any] | None  # in `smart.yaml`; None where it names the source no more
+    rows: tuple[SourceRows, ...]  # newest first
+    held_by: tuple[Share, ...]
+    unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
+
+
+def audit_task(project: Project, task: str) -> TaskAudit:
+    """Follow a task.
+
+    Raises:
+        SmartError: no source ever had a task of that name.
+        StoreError: files of the store cannot be read.
+    """
+    past = Past(project)
+    rows, held = tuple(_task_rows(past, task)), [*_shares(past, "task", task), *_by_record(past, task)]
+    told = {share.holder for share in held}
+    gone = tuple(one for one in unknown(past) if one.holder not in told)
+    if not rows and not held:
+        raise SmartError(_no_such("task", task, _known_tasks(past), gone))
+    return TaskAudit(task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), gone, past.unreadable)
+
+
+def audit_source(project: Project, source: str) -> SourceAudit:
+    """Follow a source.
+
+    Raises:
+        SmartError: there is no source of that name, and never was one.
+        StoreError: files of the store cannot be read.
+    """
+    past = Past(project)
+    made = [item for item in past.history.of(ROWS) if item.manifest.partition == source]
+    settings = project.settings.sources.get(source)
+    gone = unknown(past)
+    if not made and settings is None:
+        known = {*project.settings.sources, *(str(item.manifest.partition) for item in past.history.of(ROWS))}
+        raise SmartError(_no_such("source", source, known, gone))
+    rows = tuple(_source_rows(past, item) for item in made)
+    shown = settings.model_dump(mode="json") if settings is not None else None
+    return SourceAudit(source, shown, rows, _sorted(_shares(past, "source", source)), gone, past.unreadable)
+
+
+def _sorted(shares: list[Share]) -> tuple[Share, ...]:
+    return tuple(sorted(shares, key=lambda share: newest_first(share.holder), reverse=True))
+
+
+def _shares(past: Past, kind: Kind, name: str) -> list[Share]:
+    """Every subset and checkpoint with rows of a task or source."""
+    counts: dict[str, list[tuple[int | None, int, int]]] = defaultdict(list)
+    columns = f"version, seed, count(*) FILTER ({kind} = $p0), count(*)"
+    for version, *count in past.ask(past.subsets, columns, "GROUP BY version, seed", name):
+        counts[version].append((count[0], count[1], count[2]))
+    shares = [
+        Share(rows, of, holder(past, item, seed))
+        for item in past.history.of(SUBSET)
+        for seed, rows, of in counts.get(item.manifest.content_version, [])
+        if rows
+    ]
+    left_out = _dropped(past, kind, name)
+    for training in trainings(past):
+        drops = training.dropped
+        mine = [count for count in counts.get(training.subset or "", []) if count[0] in (None, training.seed)]
+        rows = sum(count[1] for count in mine) - len(left_out.get(training.subset or "", set()) & drops.keys())
+        if rows > 0:
+            of = sum(count[2] for count in mine) - len(drops)
+            shares.append(Share(rows, of, holder(past, training.item, training.seed)))
+    return shares
+
+
+def _dropped(past: Past, kind: Kind, name: str) -> dict[str, set[str]]:
+    """Version of a subset -> those rows of a task or source in it that some checkpoint dropped."""
+    ids = sorted({id_ for training in trainings(past) for id_ in training.dropped})
+    found: dict[str, set[str]] = defaultdict(set)
+    if ids:
+        rest = f"WHERE {kind} = $p0 AND id IN (SELECT unnest($p1))"
+        for version, id_ in past.ask(past.subsets, "version, id", rest, name, ids):
+            found[version].add(id_)
+    return found
+
+
+def _by_record(past: Past, task: str) -> Iterator[Share]:
+    """Checkpoints whose subset is gone, but whose own record counts the rows of each task."""
+    for training in trainings(past):
+        rows = _recorded(training).get(task, 0)
+        if training.subset not in past.subsets and rows:
+            yield Share(rows, None, holder(past, training.item, training.seed))
+
+
+def _recorded(training: Training) -> Mapping[str, int]:
+    return training.record.get("tasks", {})
+
+
+def _task_rows(past: Past, task: str) -> list[TaskRows]:
+    columns = "version, count(*) FILTER (split = 'train'), count(*) FILTER (split <> 'train')"
+    counts = {
+        version: (training, held_out)
+        for version, training, held_out in past.ask(past.instances, columns, "WHERE task = $p0 GROUP BY version", task)
+    }
+    files = past.files(ROWS, "tasks.parquet", "origins")
+    rejected = dict(past.ask(files, "version, rejected", "WHERE task = $p0", task))
+    found: dict[tuple[object, ...], TaskRows] = {}
+    for item in past.history.of(ROWS):
+        attachment = item.manifest.attachments.get("origins")
+        refused = rejected.get(attachment.version) if attachment is not None else None
+        if item.manifest.content_version not in counts and refused is None:
+            continue
+        facts = (*counts.get(item.manifest.content_version, (0, 0)), refused)
+        key = (item.manifest.partition, *facts)
+        if key in found:
+            found[key] = replace(found[key], first_made_at=item.made_at)
+        else:
+            found[key] = TaskRows(str(item.manifest.partition), *facts, item.current, item.made_at, item.made_at)
+    return sorted(found.values(), key=lambda one: (one.current, one.last_made_at or ""), reverse=True)
+
+
+def _source_rows(past: Past, item: Materialization) -> SourceRows:
+    summary = item.manifest.summary
+    return SourceRows(
+        rows=summary.get("rows", 0),
+        training=summary.get("training rows", 0),
+        held_out=summary.get("validation rows", 0),
+        rejected=summary.get("rejected rows", 0),
+        content_version=item.manifest.content_version,
+        made_at=item.made_at,
+        run_id=item.run_id,
+        current=item.current,
+        artifact=past.presence(item),
+    )
+
+
+def _known_tasks(past: Past) -> set[str]:
+    files = past.files(ROWS, "tasks.parquet", "origins")
+    read = {task for found in (files, past.subsets) for (task,) in past.ask(found, "DISTINCT task", "")}
+    return read | {task for training in trainings(past) for task in _recorded(training)}
+
+
+def _no_such(kind: Kind, name: str, known: set[str], gone: tuple[Unknown, ...]) -> str:
+    near = get_close_matches(name, sorted(known), _NAMED, 0.5)
+    named = ", ".join(repr(one) for one in near or sorted(known)[:_NAMED])
+    there = f"names like it: {named}" if near else f"there are {named}" if known else "nothing was made yet"
+    told = f"; of {len(gone)} subsets and checkpoints it cannot be told any more" if gone else ""
+    return f"no {kind} {name!r:.100} is or was in the store ({there}{told}); `smart tasks` lists the tasks"

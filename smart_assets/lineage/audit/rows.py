@@ -1,0 +1,184 @@
+"""The audit of a row by its id, and of rows by their text."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from smart_assets.errors import SmartError
+from smart_assets.lineage.audit.holdings import Dropped, Held, Unknown, holdings, unknown
+from smart_assets.lineage.audit.likeness import Likeness, alike, prompt_of_row, prompt_of_text
+from smart_assets.lineage.audit.past import Past
+from smart_assets.lineage.audit.standings import Standing, Twin, standings, twins
+from smart_assets.settings import Project
+from smart_assets.tasks.rows import content_hash
+
+ID_LENGTH = 32
+SHORTEST_PREFIX = 8
+MOST_ROWS = 100
+"""Rows of one kind (same prompt, same response, alike) that are followed; of more, so many are followed."""
+
+_NAMED = 5
+_Kept = TypeVar("_Kept", Held, Dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class RowTrace:
+    """A row, where it stands and stood, and what holds it."""
+
+    id: str
+    cosine: float | None  # of its prompt with what was asked for; None where it is what was asked for
+    standings: tuple[Standing, ...]  # newest first; none where only subsets still name the row
+    twins: tuple[Twin, ...]
+    held_out: bool  # it is kept for evaluation now
+    unseen: bool  # `evaluate.unseen_tasks` names its task
+    held_by: tuple[Held, ...]
+    dropped_by: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFound:
+    """Rows of one kind: how many there are, and the first MOST_ROWS of them."""
+
+    total: int
+    rows: tuple[RowTrace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowAudit:
+    """All that is known of a row, and of rows like it."""
+
+    row: RowTrace
+    threshold: float  # cosine
+    compared: int | None  # rows that it was compared with; None where it has no vector any more
+    alike: RowsFound
+    unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
+
+
+@dataclass(frozen=True, slots=True)
+class TextAudit:
+    """All rows with a text, and those whose prompts are like it."""
+
+    same_prompt: RowsFound
+    same_response: RowsFound
+    threshold: float  # cosine
+    compared: int  # rows
+    alike: RowsFound
+    unknown: tuple[Unknown, ...]
+    unreadable: int  # manifests that cannot be relied on and are left out
+
+
+def audit_row(project: Project, name: str, threshold: float) -> RowAudit:
+    """Follow one row, by its id or a unique beginning of it.
+
+    Args:
+        project: the project.
+        name: hex digits, at least SHORTEST_PREFIX.
+        threshold: cosine from which on rows are alike.
+
+    Raises:
+        SmartError: no row, or more than one, has such an id.
+        StoreError: files of the store cannot be read.
+    """
+    past = Past(project)
+    gone = unknown(past)
+    id_ = _resolved(past, name, gone)
+    prompt = prompt_of_row(past, id_)
+    near = alike(past, prompt, threshold) if prompt is not None else Likeness({}, 0)
+    cosines = {other: cosine for other, cosine in near.cosines.items() if other != id_}
+    followed = list(cosines)[:MOST_ROWS]
+    traced = _traces(past, [id_, *followed], cosines)
+    if not (traced[0].standings or traced[0].held_by or traced[0].dropped_by):
+        raise SmartError(_no_such_row(name, gone))
+    compared = None if prompt is None else near.compared
+    return RowAudit(traced[0], threshold, compared, RowsFound(len(cosines), tuple(traced[1:])), gone, past.unreadable)
+
+
+def audit_text(project: Project, text: str, threshold: float) -> TextAudit:
+    """Follow the rows whose prompt or response is a text, and those whose prompts are like it.
+
+    Raises:
+        SmartError: the text is empty.
+        EmbeddingError: the encoder cannot be loaded.
+        StoreError: files of the store cannot be read.
+    """
+    if not text.strip():
+        raise SmartError("the text is empty: give the prompt or the response of a row")
+    past = Past(project)
+    prompts = _ids(past, "WHERE prompt_hash = $p0", content_hash(text))
+    responses = _ids(past, "WHERE response = $p0", text)
+    near = alike(past, prompt_of_text(past, text), threshold)
+    cosines = {id_: cosine for id_, cosine in near.cosines.items() if id_ not in set(prompts)}
+    kinds = (prompts, responses, list(cosines))
+    followed = list(dict.fromkeys(id_ for ids in kinds for id_ in ids[:MOST_ROWS]))
+    traced = {trace.id: trace for trace in _traces(past, followed, cosines)}
+    same_prompt, same_response, others = (
+        RowsFound(len(ids), tuple(traced[id_] for id_ in ids[:MOST_ROWS])) for ids in kinds
+    )
+    return TextAudit(same_prompt, same_response, threshold, near.compared, others, unknown(past), past.unreadable)
+
+
+def _ids(past: Past, where: str, value: str) -> list[str]:
+    return [id_ for (id_,) in past.ask(past.instances, "DISTINCT id", f"{where} ORDER BY id", value)]
+
+
+def _resolved(past: Past, name: str, gone: Sequence[Unknown]) -> str:
+    """The one id that begins so; a whole id is not looked up."""
+    prefix = name.strip().lower()
+    if not re.fullmatch(f"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH}}}", prefix):
+        raise SmartError(
+            f"{name!r:.60} is no row's id: an id is {ID_LENGTH} hex digits, of which the first {SHORTEST_PREFIX} or "
+            'more are enough; `smart audit text "..."` finds rows by their prompt or response'
+        )
+    if len(prefix) == ID_LENGTH:
+        return prefix
+    between = "WHERE id >= $p0 AND id < $p0 || 'g' ORDER BY id"  # lets row groups be passed over by their statistics
+    found = {
+        id_ for files in (past.instances, past.subsets) for (id_,) in past.ask(files, "DISTINCT id", between, prefix)
+    }
+    if not found:
+        raise SmartError(_no_such_row(prefix, gone))
+    if len(found) > 1:
+        raise SmartError(
+            f"{len(found)} rows have ids that begin with {prefix}: {', '.join(sorted(found)[:_NAMED])}"
+            f"{' ...' if len(found) > _NAMED else ''}; give more digits"
+        )
+    return found.pop()
+
+
+def _no_such_row(name: str, gone: Sequence[Unknown]) -> str:
+    told = f"; of {len(gone)} subsets and checkpoints it cannot be told any more" if gone else ""
+    return (
+        f"no row of any source or subset in the store, now or in the past, has an id that begins with {name}{told}; "
+        '`smart audit text "..."` finds rows by their prompt or response'
+    )
+
+
+def _traces(past: Past, ids: Sequence[str], cosines: dict[str, float]) -> list[RowTrace]:
+    if not ids:
+        return []
+    stands, repeats, holds = standings(past, ids), twins(past, ids), holdings(past, ids)
+    held, dropped = _by_id(holds.held), _by_id(holds.dropped)
+    unseen = set(past.project.settings.evaluate.unseen_tasks)
+    return [
+        RowTrace(
+            id=id_,
+            cosine=cosines.get(id_),
+            standings=stands[id_],
+            twins=repeats[id_],
+            held_out=any(one.current and one.split == "validation" for one in stands[id_]),
+            unseen=any(one.current and one.task in unseen for one in stands[id_]),
+            held_by=tuple(held[id_]),
+            dropped_by=tuple(dropped[id_]),
+        )
+        for id_ in ids
+    ]
+
+
+def _by_id(found: Iterable[_Kept]) -> defaultdict[str, list[_Kept]]:
+    by_id: defaultdict[str, list[_Kept]] = defaultdict(list)
+    for one in found:
+        by_id[one.id].append(one)
+    return by_id

@@ -1,0 +1,398 @@
+"""The way back, held against a reading of every manifest and every subset one by one."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from smart_assets.cli.audit import show_row, show_source, show_task, show_text
+from smart_assets.embedding.encoder import load_encoder
+from smart_assets.errors import SmartError
+from smart_assets.lineage.audit import rows as audited_rows
+from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
+from smart_assets.lineage.audit.holdings import Holder, holdings
+from smart_assets.lineage.audit.likeness import alike, prompt_of_row
+from smart_assets.lineage.audit.past import Past
+from smart_assets.lineage.audit.rows import audit_row, audit_text
+from smart_assets.lineage.audit.standings import Origin, standings
+from smart_assets.lineage.promotion import promote
+from smart_assets.lineage.sql import connect
+from smart_assets.settings import Project
+from smart_assets.store import Manifest
+from smart_assets.tasks.rows import content_hash
+from smart_assets_tests.past import (
+    HOSTILE,
+    HOSTILE_PROMPT,
+    REASON,
+    first_tasks,
+    second_tasks,
+)
+from smart_assets_tests.test_promotion import commit, put
+
+CURRENT = {"10|smart", "10|random", "15|smart", "15|random"}
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def id_of(row: dict[str, str]) -> str:
+    return content_hash(row["t"], row["prompt"], row["response"])
+
+
+FIRST = {id_of(row): row for row in first_tasks()}
+SECOND = {id_of(row): row for row in second_tasks()}
+TWIN = id_of(first_tasks()[7])
+HOSTILE_ROW = id_of(first_tasks()[-1])
+
+
+def manifests(project: Project, asset: str) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+    """Partition, whether it is its state now, and the manifest."""
+    for folder in sorted((project.store.root / "manifests" / asset).iterdir()):
+        for index, path in enumerate(sorted(folder.iterdir(), reverse=True)):
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            yield manifest["partition"], index == 0 and manifest["partition"] in CURRENT, manifest
+
+
+def subset(project: Project, version: str) -> list[dict[str, Any]]:
+    path = project.store.root / "artifacts" / "selected_subset" / version / "subset.parquet"
+    return pq.ParquetFile(path).read().to_pylist()
+
+
+def everything_held(project: Project) -> list[dict[str, Any]]:
+    """Every row of every subset and checkpoint, read without any cleverness."""
+    found: list[dict[str, Any]] = []
+    for partition, current, manifest in manifests(project, "selected_subset"):
+        made = (manifest["made"]["at"], manifest["made"]["run_id"], current)
+        for row in subset(project, manifest["content_version"]):
+            found.append(
+                {**row, "holder": ("selected_subset", partition, row["seed"], manifest["content_version"], *made)}
+            )
+    for partition, current, manifest in manifests(project, "finetuned_checkpoint"):
+        made = (manifest["made"]["at"], manifest["made"]["run_id"], current)
+        for seed, record in manifest["summary"]["seeds"].items():
+            dropped = {row["id"] for row in record["dropped"]}
+            for row in subset(project, manifest["inputs"][f"selected_subset[{partition}]"]):
+                if row["seed"] in (None, int(seed)) and row["id"] not in dropped:
+                    holder = ("finetuned_checkpoint", partition, int(seed), manifest["content_version"], *made)
+                    found.append({**row, "holder": holder})
+    return found
+
+
+def flat(holder: Holder) -> tuple[Any, ...]:
+    made = (holder.made_at, holder.run_id, holder.current)
+    return (holder.asset, f"{holder.budget}|{holder.recipe}", holder.seed, holder.content_version, *made)
+
+
+@pytest.fixture(scope="module")
+def held(past_project: Project) -> list[dict[str, Any]]:
+    return everything_held(past_project)
+
+
+def test_every_row_is_held_where_reading_all_subsets_says(past_project: Project, held: list[dict[str, Any]]) -> None:
+    expected = Counter((row["id"], row["rank"], row["gain"], row["holder"]) for row in held)
+    found = holdings(Past(past_project), sorted({row["id"] for row in held}))
+    assert Counter((one.id, one.rank, one.gain, flat(one.holder)) for one in found.held) == expected
+    assert {one.reason for one in found.dropped} == {REASON}
+    assert len({(one.id, one.holder) for one in found.dropped}) == 2 * len(
+        list(manifests(past_project, "finetuned_checkpoint"))
+    )
+    assert not {(one.id, one.holder) for one in found.dropped} & {(one.id, one.holder) for one in found.held}
+    assert {one.holder.artifact for one in found.held} == {"there"}
+    budgets = {(one.holder.budget, one.holder.named) for one in found.held}
+    assert budgets == {(10, True), (15, True), (20, False)}
+    order = [one.holder.current for one in found.held]
+    assert order == sorted(order, reverse=True), "what is current comes first"
+
+
+def test_sql_says_the_same_of_checkpoints(past_project: Project, held: list[dict[str, Any]]) -> None:
+    rows = connect(past_project, print).execute(
+        "SELECT id, rank, gain, budget || '|' || recipe, seed, content_version, run_id, current FROM trained_rows"
+    )
+    trained = [row for row in held if row["holder"][0] == "finetuned_checkpoint"]
+    # Of equal content made twice, SQL's key is the content, as the manifests' is.
+    expected = Counter(
+        (row["id"], row["rank"], row["gain"], *row["holder"][1:4], *row["holder"][5:]) for row in trained
+    )
+    assert Counter(rows.fetchall()) == expected
+
+
+def test_where_a_row_stands_now_and_stood_before(past_project: Project) -> None:
+    found = standings(Past(past_project), [*FIRST, *SECOND])
+    lines = [{id_: line for line, id_ in enumerate(rows, 1)} for rows in (FIRST, SECOND)]
+    for id_, those in found.items():
+        places = {one.origin for one in those}
+        expected = {Origin(file="all.jsonl", line=those_lines[id_]) for those_lines in lines if id_ in those_lines}
+        assert places == expected, "moved lines are places of their own"
+        assert [one.current for one in those] == [True, False][: len(those)] if id_ in SECOND else [False]
+        now = SECOND.get(id_) or FIRST[id_]
+        assert (those[0].task, those[0].template) == (now["t"], now.get("template", ""))
+    splits = pq.read_table(
+        past_project.store.artifact(current(past_project, "raw_tasks", "small")) / "instances.parquet"
+    ).to_pylist()
+    assert {row["id"]: row["split"] for row in splits} == {id_: found[id_][0].split for id_ in SECOND}
+
+
+def current(project: Project, asset: str, partition: str | None) -> Manifest:
+    manifest = project.store.current(asset, partition)
+    assert manifest is not None
+    return manifest
+
+
+def test_a_row_that_left_is_followed_into_the_past(past_project: Project, held: list[dict[str, Any]]) -> None:
+    gone = next(row["id"] for row in held if row["id"] not in SECOND)
+    found = audit_row(past_project, gone, 0.95)
+    assert not found.row.held_out
+    assert {one.current for one in found.row.standings} == {False}
+    assert {one.holder.current for one in found.row.held_by} == {False}
+    expected = Counter(row["holder"] for row in held if row["id"] == gone)
+    assert Counter(flat(one.holder) for one in found.row.held_by) == expected
+    assert found.compared == len({*FIRST, *SECOND}), "vectors of the past are compared too"
+
+
+def test_an_exact_duplicate_is_named(past_project: Project) -> None:
+    row = audit_row(past_project, TWIN, 1.0).row
+    assert [(twin.origin, twin.template, twin.current) for twin in row.twins] == [
+        (Origin(file="twins.jsonl", line=1), "of the twin", True)
+    ]
+    assert audit_row(past_project, HOSTILE_ROW, 1.0).row.twins == ()
+
+
+@pytest.mark.parametrize("kind", ["task", "source"])
+def test_counts_of_a_group_are_those_of_its_rows(past_project: Project, held: list[dict[str, Any]], kind: str) -> None:
+    def counted(shares: tuple[Share, ...]) -> dict[tuple[Any, ...], tuple[int, int | None]]:
+        return {flat(share.holder): (share.rows, share.of) for share in shares}
+
+    of = Counter(row["holder"] for row in held)
+    for name in sorted({row[kind] for row in held}):
+        rows = Counter(row["holder"] for row in held if row[kind] == name)
+        audit = audit_task(past_project, name) if kind == "task" else audit_source(past_project, name)
+        assert counted(audit.held_by) == {holder: (count, of[holder]) for holder, count in rows.items()}
+        assert audit.unknown == ()
+
+
+def test_a_task_is_counted_in_its_source_now_and_before(past_project: Project) -> None:
+    audit = audit_task(past_project, HOSTILE)
+    sums = {(one.current, one.training + one.held_out) for one in audit.rows}
+    assert sums <= {(True, 15), (False, 15)}
+    [plain_now, plain_before] = audit_task(past_project, "plain").rows
+    assert (plain_now.training + plain_now.held_out, plain_now.rejected, plain_now.current) == (18, 1, True)
+    assert (plain_before.training + plain_before.held_out, plain_before.current) == (24, False)
+    [new] = audit_task(past_project, "new task").rows
+    assert (new.training + new.held_out, new.current) == (5, True)
+    source = audit_source(past_project, "small")
+    assert [(one.rows, one.current, one.run_id, one.artifact) for one in source.rows] == [
+        (len(SECOND), True, "run-2", "there"),
+        (len(FIRST), False, "run-1", "there"),
+    ]
+    assert source.settings is not None
+    assert source.settings["license"] == "CC0"
+
+
+def test_likeness_is_the_cosine_of_all_vectors(past_project: Project) -> None:
+    past = Past(past_project)
+    vectors: dict[str, np.ndarray] = {}
+    for _, _, manifest in manifests(past_project, "prompt_embeddings"):
+        folder = past_project.store.root / "artifacts" / "prompt_embeddings" / manifest["content_version"]
+        ids = pq.read_table(folder / "rows.parquet")["id"].to_pylist()
+        vectors |= dict(zip(ids, np.load(folder / "vectors.npy").astype(np.float64), strict=True))
+    for id_ in (TWIN, HOSTILE_ROW, next(iter(FIRST))):
+        prompt = prompt_of_row(past, id_)
+        assert prompt is not None
+        for threshold in (0.3, 0.8, 1.0):
+            expected = {other: round(float(vectors[other] @ vectors[id_]), 6) for other in vectors}
+            expected = {other: min(cosine, 1.0) for other, cosine in expected.items() if cosine >= threshold}
+            found = alike(past, prompt, threshold)
+            assert found.cosines == expected
+            assert list(found.cosines.values()) == sorted(found.cosines.values(), reverse=True)
+            assert found.compared == len(vectors)
+
+
+def test_a_text_finds_the_rows_that_have_it_and_those_like_it(past_project: Project) -> None:
+    gone = first_tasks()[2]
+    found = audit_text(past_project, gone["prompt"], 0.8)
+    assert [row.id for row in found.same_prompt.rows] == [id_of(gone)]
+    assert found.same_prompt.rows[0].standings[0].current is False, "the row is of the past"
+    assert found.same_response.total == 0
+    assert id_of(gone) not in {row.id for row in found.alike.rows}
+    encoder = load_encoder(past_project.settings.embedding, "cpu")
+    everything = {**FIRST, **SECOND}
+    vectors = encoder.encode([row["prompt"] for row in everything.values()]).astype(np.float64)
+    cosines = dict(zip(everything, vectors @ encoder.encode([gone["prompt"]])[0].astype(np.float64), strict=True))
+    for row in found.alike.rows:  # in bfloat16 a vector depends on its batch by some 3e-5
+        assert row.cosine == pytest.approx(cosines[row.id], abs=1e-3)
+    surely = {id_ for id_, cosine in cosines.items() if cosine > 0.801 and id_ != id_of(gone)}
+    assert surely <= {row.id for row in found.alike.rows} <= {id_ for id_, cosine in cosines.items() if cosine > 0.799}
+    answered = audit_text(past_project, "<b>no</b>", 1.0)
+    assert [row.id for row in answered.same_response.rows] == [HOSTILE_ROW]
+
+
+def test_many_rows_are_counted_and_the_first_followed(past_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audited_rows, "MOST_ROWS", 3)
+    found = audit_row(past_project, TWIN, 0.0)
+    cosines = [row.cosine for row in found.alike.rows]
+    assert found.alike.total > len(cosines) == 3
+    assert cosines == sorted(cosines, key=lambda cosine: -(cosine or 0))
+
+
+def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(
+    past_project: Project, held: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for id_ in (TWIN, next(row["id"] for row in held if row["id"] not in SECOND)):
+        assert audit_row(past_project, id_[:8].upper(), 1.0) == audit_row(past_project, id_, 1.0)
+    monkeypatch.setattr(audited_rows, "SHORTEST_PREFIX", 1)
+    [(first, _)] = Counter(id_[0] for id_ in {*FIRST, *SECOND}).most_common(1)
+    with pytest.raises(SmartError, match=f"rows have ids that begin with {first}: .*; give more digits"):
+        audit_row(past_project, first, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ask", "name", "message"),
+    [
+        pytest.param(audit_row, "abc", "'abc' is no row's id: an id is 32 hex digits", id="short"),
+        pytest.param(audit_row, "g" * 32, "is no row's id", id="not hex"),
+        pytest.param(audit_row, "\x1b[31m", r"'\\x1b\[31m' is no row's id", id="hostile"),
+        pytest.param(audit_row, "0" * 12, "has an id that begins with 0{12}; `smart audit text", id="prefix"),
+        pytest.param(audit_row, "0" * 32, "has an id that begins with 0{32}", id="whole id"),
+        pytest.param(audit_text, " \n", "the text is empty", id="text"),
+    ],
+)
+def test_a_row_that_is_not_there_is_an_error(past_project: Project, ask: Any, name: str, message: str) -> None:
+    with pytest.raises(SmartError, match=message):
+        ask(past_project, name, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("ask", "name", "message"),
+    [
+        pytest.param(
+            audit_task, "plian", r"no task 'plian' is or was in the store \(names like it: 'plain'\)", id="near"
+        ),
+        pytest.param(audit_task, "'; --", r"no task \"'; --\" is or was in the store", id="hostile"),
+        pytest.param(audit_source, "smal", r"no source 'smal' .* \(names like it: 'small'\)", id="source"),
+    ],
+)
+def test_a_name_that_is_not_there_is_an_error_with_names_like_it(
+    past_project: Project, ask: Any, name: str, message: str
+) -> None:
+    with pytest.raises(SmartError, match=message):
+        ask(past_project, name)
+
+
+def test_what_was_collected_is_told(
+    own_past: Project, held: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = next(
+        manifest
+        for partition, _, manifest in manifests(own_past, "selected_subset")
+        if partition == "20|smart" and manifest["made"]["run_id"] == "run-1"
+    )
+    weights = next(
+        manifest
+        for partition, _, manifest in manifests(own_past, "finetuned_checkpoint")
+        if partition == "20|random" and manifest["made"]["run_id"] == "run-1"
+    )
+    row = next(one["id"] for one in held if one["holder"][3] == weights["content_version"])
+    artifacts = own_past.store.root / "artifacts"
+    shutil.rmtree(artifacts / "selected_subset" / first["content_version"])
+    shutil.rmtree(artifacts / "finetuned_checkpoint" / weights["content_version"])
+    found = audit_row(own_past, row, 1.0)
+    states = {one.holder.content_version: one.holder.artifact for one in found.row.held_by}
+    assert states[weights["content_version"]] == "collected"
+    assert first["content_version"] not in states
+    unknown = {(one.holder.asset, one.holder.seed): one.why for one in found.unknown}
+    assert unknown == {
+        ("selected_subset", None): "collected; its manifest remains",
+        ("finetuned_checkpoint", 0): f"its subset {first['content_version'][:12]} is not there any more",
+        ("finetuned_checkpoint", 1): f"its subset {first['content_version'][:12]} is not there any more",
+    }
+    show_row(own_past.config, row, 1.0, False)
+    shown = capsys.readouterr().out
+    assert "past, in smart.yaml no more, collected; its manifest remains" in shown
+    assert "of 3 others it cannot be told whether they hold it" in shown
+    shares = {(share.holder.asset, share.of) for share in audit_task(own_past, "plain").held_by if share.of is None}
+    assert shares == {("finetuned_checkpoint", None)}, "the checkpoint's own record counts its tasks"
+    with pytest.raises(SmartError, match="of 3 subsets and checkpoints it cannot be told any more"):
+        audit_row(own_past, "0" * 32, 1.0)
+
+
+def test_production_and_a_damaged_manifest_are_told(own_past: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    promote(own_past, 10, "smart", 1)
+    folder = own_past.store.manifest_folder("selected_subset", "20|smart")
+    own_past.store.manifests_in(folder)[0].write_text("{")
+    audit = audit_task(own_past, "plain")
+    assert [
+        (one.holder.budget, one.holder.recipe, one.holder.seed) for one in audit.held_by if one.holder.production
+    ] == [(10, "smart", 1)]
+    assert audit.unreadable == 1
+    show_task(own_past.config, "plain", False)
+    shown = capsys.readouterr().out
+    assert "current, production" in shown
+    assert "1 manifests cannot be relied on" in shown
+
+
+def test_a_dataset_is_named_with_revision_and_index(own_past: Project) -> None:
+    earlier = current(own_past, "raw_tasks", "small")
+    attachment = earlier.attachments["origins"]
+    artifact = commit(own_past.store, "raw_tasks", {"instances.parquet": pq.read_table(
+        own_past.store.artifact(earlier) / "instances.parquet").slice(0, 3)})  # fmt: skip
+    source = {"kind": "huggingface", "path": "org/<name>"}
+    put(own_past, artifact, "hub", parameters={"source": source}, outside={"revision": "abc123"},
+        attachments={"origins": attachment}, made={})  # fmt: skip
+    row = pq.read_table(own_past.store.artifact_folder("raw_tasks", artifact.version) / "instances.parquet")["id"][0]
+    origins = {one.source: one.origin for one in audit_row(own_past, row.as_py(), 1.0).row.standings}
+    assert origins["hub"].dataset == "org/<name>"
+    assert (origins["hub"].revision, origins["hub"].file) == ("abc123", None)
+    assert isinstance(origins["hub"].index, int)
+
+
+def test_hostile_names_and_texts_are_escaped_everywhere(
+    past_project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def outputs(as_json: bool) -> Iterator[str]:
+        for show, name in ((show_task, HOSTILE), (show_source, "small")):
+            show(past_project.config, name, as_json)
+            yield capsys.readouterr().out
+        for ask, name in ((show_row, HOSTILE_ROW), (show_text, HOSTILE_PROMPT), (show_row, id_of(first_tasks()[30]))):
+            ask(past_project.config, name, 0.2, as_json)
+            yield capsys.readouterr().out
+
+    for shown in outputs(as_json=False):
+        assert not CONTROL.search(shown)
+        assert not [
+            line for line in shown.splitlines() if line.startswith(("row 0000", "\N{REPLACEMENT CHARACTER}[31m"))
+        ]
+    for shown in outputs(as_json=True):
+        assert shown.isascii()
+        assert not CONTROL.search(shown)
+        assert not set("<>&") & set(shown)
+        json.loads(shown)
+    show_task(past_project.config, HOSTILE, True)
+    assert json.loads(capsys.readouterr().out)["task"] == HOSTILE
+    show_task(past_project.config, HOSTILE, False)
+    assert HOSTILE in capsys.readouterr().out
+
+
+def test_json_holds_the_whole_audit(past_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    show_row(past_project.config, TWIN, None, True)
+    told = json.loads(capsys.readouterr().out)
+    threshold = past_project.settings.index.near_duplicate
+    assert told == json.loads(json.dumps(asdict(audit_row(past_project, TWIN, threshold))))
+    assert told["threshold"] == threshold
+    assert "prompt" not in json.dumps(told), "ids, never texts of rows"
+
+
+def test_an_audit_writes_nothing(own_past: Project) -> None:
+    def listed() -> dict[Path, float]:
+        return {path: path.stat().st_mtime for path in own_past.store.root.rglob("*") if "drafts" not in path.parts}
+
+    before = listed()
+    audit_row(own_past, TWIN, 0.9)
+    audit_task(own_past, "plain")
+    audit_source(own_past, "small")
+    assert listed() == before
