@@ -45,7 +45,7 @@ def project(made: Path, tmp_path: Path) -> Path:
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     shown = smart("--help", cwd=tmp_path).stdout
-    for command in ("init", "run", "plan", "export", "tasks", "sql", "dev", "sample"):
+    for command in ("init", "run", "plan", "export", "tasks", "audit", "sql", "dev", "sample"):
         assert command in shown
     program = "import sys, smart_assets.cli.main; print(len(sys.modules), [n for n in ('dagster', 'pydantic', 'torch', "
     program += "'numpy', 'pyarrow') if n in sys.modules])"
@@ -87,6 +87,8 @@ def test_a_second_run_says_that_there_is_nothing_to_do(project: Path) -> None:
         pytest.param(["export", 10, "smart", "x.doc"], "ending must be .jsonl or .parquet", id="ending"),
         pytest.param(["export", 10, "random", "x.jsonl", "--seed", 9], "no row set of seed 9", id="seed"),
         pytest.param(["sql", "SELECT * FROM nothing"], "views: ", id="sql"),
+        pytest.param(["sql", "--export", "smart.yaml"], "smart.yaml is there already", id="sql export"),
+        pytest.param(["audit", "task", "plian"], "names like it: 'plain'", id="audit"),
     ],
 )
 def test_an_error_is_one_message_without_a_traceback(project: Path, arguments: list[object], message: str) -> None:
@@ -115,7 +117,7 @@ def test_exports_hold_the_same_rows(project: Path) -> None:
 
 
 def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
-    for arguments in (["tasks"], ["sql", "SELECT * FROM instances"], ["status", "--all"]):
+    for arguments in (["tasks"], ["sql", "SELECT * FROM instances"], ["audit", "task", "plain"]):
         shown = smart(*arguments, cwd=project).stdout
         assert "\x1b" not in shown
         assert "\x07" not in shown
