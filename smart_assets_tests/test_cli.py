@@ -133,6 +133,8 @@ def test_a_second_run_says_that_there_is_nothing_to_do(project: Path) -> None:
         pytest.param(["document", 11, "smart", "x.d"], "no partition '11|smart'", id="document"),
         pytest.param(["verify", "--signatures", "x"], "--signatures FOLDER --public-key KEY.pem", id="public key"),
         pytest.param(["sql", "SELECT * FROM nothing"], "views: ", id="sql"),
+        pytest.param(["sql", "--export", "smart.yaml"], "smart.yaml is there already", id="sql export"),
+        pytest.param(["audit", "task", "plian"], "names like it: 'plain'", id="audit"),
     ],
 )
 def test_an_error_is_one_message_without_a_traceback(project: Path, arguments: list[object], message: str) -> None:
@@ -169,7 +171,7 @@ def test_documents_of_rows_alone(project: Path) -> None:
 
 
 def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
-    for arguments in (["tasks"], ["sql", "SELECT * FROM instances"], ["status", "--all"]):
+    for arguments in (["tasks"], ["sql", "SELECT * FROM instances"], ["audit", "task", "plain"]):
         shown = smart(*arguments, cwd=project).stdout
         assert "\x1b" not in shown
         assert "\x07" not in shown

@@ -8,6 +8,8 @@ from smart_assets.lineage.history import Materialization
 from smart_assets.store import Manifest
 from smart_assets.tasks import reasons
 
+_PLACE = "version, id, file, line"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -62,9 +64,6 @@ def standings(past: Past, ids: Sequence[str]) -> dict[str, tuple[Standing, ...]]
                 place = places.get((_origins_version(item.manifest), id_), (None, None))
                 _add(found[id_], item, facts, _origin(item.manifest, *place))
     return {id_: tuple(sorted(those.values(), key=_newest, reverse=True)) for id_, those in found.items()}
-
-
-_PLACE = "version, id, file, line"
 
 
 def twins(past: Past, ids: Sequence[str]) -> dict[str, tuple[Twin, ...]]:
