@@ -52,8 +52,9 @@ def _compare(
 ) -> Iterator[StepComparison]:
     old, made = stored_folder(there, stored), here.current(stored.asset, stored.partition)
     if old is not None and made is not None:
-        tables = (_read(folder / table[0], table[1], objective) for folder in (old, here.artifact(made)))
-        yield StepComparison(str(key_of(stored)), objective, first_difference(*tables, FIGURES))
+        name, columns = table
+        before, after = (_read(folder / name, columns, objective) for folder in (old, here.artifact(made)))
+        yield StepComparison(str(key_of(stored)), objective, first_difference(before, after, FIGURES))
 
 
 def _read(path: Path, columns: list[str], objective: str) -> pa.Table:
