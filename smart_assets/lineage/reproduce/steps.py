@@ -52,7 +52,8 @@ def _compare(
 ) -> Iterator[StepComparison]:
     old, made = stored_folder(there, stored), here.current(stored.asset, stored.partition)
     if old is not None and made is not None:
-        before, after = (_read(folder / table[0], table[1], objective) for folder in (old, here.artifact(made)))
+        name, columns = table
+        before, after = (_read(folder / name, columns, objective) for folder in (old, here.artifact(made)))
         yield StepComparison(str(key_of(stored)), objective, first_difference(before, after, FIGURES))
 
 
