@@ -109,6 +109,15 @@ def test_what_differs_is_named(root: Path, change: Callable[[Path], object], nam
     assert any(named in problem for problem in problems(root)), problems(root)
 
 
+def test_signed_weights_of_another_seed_do_not_pass_for_these(root: Path) -> None:
+    seed_1 = weights(root).parent.parent
+    shutil.copytree(seed_1.with_name("seed-0"), seed_1, dirs_exist_ok=True)
+    signatures = root / "documents" / "signatures"
+    shutil.copy(signatures / "weights-seed-0.sig", signatures / "weights-seed-1.sig")
+    [problem] = problems(root)
+    assert "model/weights is signed, but is not the file that" in problem
+
+
 def test_another_key_does_not_verify(root: Path) -> None:
     [problem] = problems(root, "theirs.pub.pem")
     assert "documents.sig" in problem

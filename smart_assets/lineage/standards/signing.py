@@ -5,7 +5,7 @@ the store. Nothing of it needs a network.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from smart_assets.lineage.promotion import CHECKPOINT
 from smart_assets.lineage.standards.bom import PARTITION
 from smart_assets.lineage.standards.documents import BOM, Documented
 from smart_assets.settings import Project
+from smart_assets.store.hashing import file_sha256
 
 FOLDER = "signatures"
 _DOCUMENTS = "documents.sig"
@@ -77,10 +78,20 @@ def _weights_problem(project: Project, bom: Path, check: Callable[[Path, Path], 
         manifest = project.store.find(CHECKPOINT, partition, model["version"])
         if manifest is None:
             return f"no manifest of {CHECKPOINT}[{partition}] in {project.store.root} names {model['version']}"
-        weights = project.store.artifact(manifest) / f"seed-{seed}"
+        artifact = project.store.artifact(manifest)
     except StoreError as error:
         return str(error)
-    return check(weights, bom.parent.parent / FOLDER / _weights(seed))
+    problem = check(artifact / f"seed-{seed}", bom.parent.parent / FOLDER / _weights(seed))
+    return problem or _foreign_weights(artifact, model, bom)
+
+
+def _foreign_weights(artifact: Path, model: Mapping[str, Any], bom: Path) -> str | None:
+    """Weights may be signed by the same key and still be another model's: the ML-BOM names those that are meant."""
+    for file in model["components"]:
+        path = artifact / file["name"]
+        if file_sha256(path) != file["hashes"][0]["content"]:
+            return f"{path} is signed, but is not the file that {bom} names"
+    return None
 
 
 def _hashing(package: ModuleType) -> Any:
