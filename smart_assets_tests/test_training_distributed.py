@@ -45,6 +45,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     assert os.listdir(outs[1].parent) == ["out"]
 
 
+@pytest.mark.slow
 def test_ended_from_outside_all_end_and_go_on_later(tmp_path: Path) -> None:
     path = job_of(tmp_path / "job", 2, rows=32, epochs=2, save_minutes=0)
     program = start(path)
