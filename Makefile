@@ -17,7 +17,7 @@ dev: $(STAMP) tasks/sample
 	$(BIN)/smart dev
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: $(STAMP)
 	$(BIN)/pytest -m browser
