@@ -1,13 +1,11 @@
 """`smart audit model`."""
 
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from smart_assets.cli.terminal import console, plain, print_json, print_table
-from smart_assets.errors import SmartError
+from smart_assets.lineage.export import write_beside
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.settings import load_project
 
@@ -31,13 +29,10 @@ def show_model(config: Path | None, names: Sequence[str], seed: int | None, as_j
 def _write_page(audit: ModelAudit, out: Path) -> None:
     from smart_assets.lineage.model_audit.page import render_audit
 
-    draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    def write(draft: Path) -> None:
         draft.write_text(render_audit(audit), encoding="utf-8")
-        os.replace(draft, out)
-    except OSError as error:
-        raise SmartError(f"{out} cannot be written: {error.strerror}") from error
+
+    write_beside(out, write)
 
 
 def _tell(audit: ModelAudit, out: Path | None) -> None:

@@ -1,12 +1,10 @@
 """The views as tables of one DuckDB file that needs no store: for an auditor, or for keeping."""
 
-import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smart_assets.errors import SmartError
+from smart_assets.lineage.export import write_beside
 from smart_assets.lineage.sql_text import quoted
 from smart_assets.lineage.sql_views import VIEWS
 
@@ -33,18 +31,11 @@ def export_views(connection: "DuckDBPyConnection", out: Path, texts: bool, repla
     if out.is_dir() or (out.exists() and not replace):
         what = "is a folder" if out.is_dir() else "is there already: `--force` replaces it"
         raise SmartError(f"{out} {what}; name a new file")
-    draft = out.with_name(f".{out.name[-100:]}.{uuid.uuid4().hex}")
+    names: list[str] = []
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        names = _write(connection, draft, texts)
-        os.replace(draft, out)
-    except (OSError, duckdb.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SmartError(f"{out} cannot be written: {reason}") from error
-    finally:
-        for left in (draft, draft.with_name(f"{draft.name}.wal")):
-            with suppress(OSError):
-                left.unlink()
+        write_beside(out, lambda draft: names.extend(_write(connection, draft, texts)))
+    except duckdb.Error as error:
+        raise SmartError(f"{out} cannot be written: {error}") from error
     return names
 
 
