@@ -129,19 +129,22 @@ def _show_facts(row: RowTrace) -> None:
         _say("  it is in no source any more, and what is left of their past does not have it")
     elif not row.standings[0].current:
         _say("  it is in no source any more")
+    if row.forgotten:
+        _say(f"  forgotten {row.forgotten}; models that were trained on it stay so until they are trained again")
     if row.unseen:
         _say("  its task is unseen: no row of it is selected")
     for twin in row.twins:
         when = "" if twin.current else " (in the past)"
-        _say(f"  left out as an exact duplicate of it: {_place(twin.origin)}, source {twin.source}{when}")
+        _say(f"  left out as an exact duplicate of it: {place_of(twin.origin)}, source {twin.source}{when}")
 
 
 def _stands(one: Standing) -> str:
     template = f", template {one.template}" if one.template else ""
-    return f"{_SIDES.get(one.split, one.split)}; source {one.source}, task {one.task}{template}; {_place(one.origin)}"
+    return f"{_SIDES.get(one.split, one.split)}; source {one.source}, task {one.task}{template}; {place_of(one.origin)}"
 
 
-def _place(origin: Origin) -> str:
+def place_of(origin: Origin) -> str:
+    """Where a row was read from, in words."""
     if origin.dataset is not None:
         revision = f" at {origin.revision}" if origin.revision else ""
         return f"dataset {origin.dataset}{revision}, index {origin.index}"
@@ -151,7 +154,7 @@ def _place(origin: Origin) -> str:
 def _show_held(held: Sequence[Held], what: str) -> None:
     _say(f"{len(held) or 'no'} {what}")
     several = len({one.id for one in held}) > 1
-    rows = [[*([one.id[:12]] if several else []), one.rank, one.gain, *_holder_cells(one.holder)] for one in held]
+    rows = [[*([one.id[:12]] if several else []), one.rank, one.gain, *holder_cells(one.holder)] for one in held]
     if rows:
         print_table([*(["row"] if several else []), "rank", "gain", *_HOLDER], rows)
 
@@ -184,20 +187,19 @@ def _standing_cells(standings: Sequence[Standing]) -> list[object]:
 def _show_shares(shares: Sequence[Share]) -> None:
     _say(f"{len(shares) or 'no'} subsets and checkpoints hold rows of it")
     if shares:
-        print_table(
-            ["rows", "of", *_HOLDER], [[share.rows, share.of, *_holder_cells(share.holder)] for share in shares]
-        )
+        print_table(["rows", "of", *_HOLDER], [[share.rows, share.of, *holder_cells(share.holder)] for share in shares])
 
 
 def _show_unknown(gone: Sequence[Unknown], unreadable: int) -> None:
     if gone:
         _say(f"of {len(gone)} others it cannot be told whether they hold it")
-        print_table([*_HOLDER, "why"], [[*_holder_cells(one.holder), one.why] for one in gone])
+        print_table([*_HOLDER, "why"], [[*holder_cells(one.holder), one.why] for one in gone])
     if unreadable:
         _say(f"{unreadable} manifests cannot be relied on and are left out: `smart verify` names them")
 
 
-def _holder_cells(holder: Holder) -> list[object]:
+def holder_cells(holder: Holder) -> list[object]:
+    """A subset or checkpoint in five cells: its name, seed, time, run and state."""
     return [
         _name(holder),
         "" if holder.seed is None else str(holder.seed),

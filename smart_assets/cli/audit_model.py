@@ -10,6 +10,7 @@ from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.settings import load_project
 
 _TASKS = 20
+_FORGOTTEN = 10
 
 
 def show_model(config: Path | None, names: Sequence[str], seed: int | None, as_json: bool, out: Path | None) -> int:
@@ -65,7 +66,24 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
         console.print(plain(f"and {len(tasks) - _TASKS} more tasks", "dim"))
     where = f"; {out} lists them" if out else "; --out report.html or --json lists them"
     console.print(plain(f"{audit.rows.num_rows:,} rows, each with id, origin, rank and gain{where}"))
+    _tell_forgotten(audit)
     for problem in audit.problems:
         console.print(plain(problem, "red"))
     if not audit.problems:
-        console.print(plain("every file between the raw rows and these weights is what was recorded", "green"))
+        redacted = sum(link.redacted > 0 for link in audit.chain)
+        less = f", or redacted since ({redacted} of {len(audit.chain)} links)" if redacted else ""
+        console.print(plain(f"every file between the raw rows and these weights is what was recorded{less}", "green"))
+
+
+def _tell_forgotten(audit: ModelAudit) -> None:
+    """Rows that were there when the model was trained, and are to be nowhere now."""
+    for one in audit.forgotten[:_FORGOTTEN]:
+        console.print(
+            plain(f"a row was here, forgotten on {one.at} because {one.reason}: {one.id}, task {one.task}", "yellow")
+        )
+    if len(audit.forgotten) > _FORGOTTEN:
+        console.print(plain(f"and {len(audit.forgotten) - _FORGOTTEN:,} more forgotten rows", "yellow"))
+    if audit.forgotten:
+        console.print(
+            plain("these weights stay trained on what is forgotten until the model is trained again", "yellow")
+        )

@@ -22,7 +22,7 @@ def collect_garbage(config: Path | None, dry_run: bool) -> None:
     found = find_garbage(project.store, retention, pinned(project))
     gone = found if dry_run else remove_garbage(found)
     _show_garbage(gone)
-    freed = f"{'would free' if dry_run else 'freed'} {_size(sum(item.size for item in gone))}"
+    freed = f"{'would free' if dry_run else 'freed'} {size(sum(item.size for item in gone))}"
     kept = f"the newest {retention.newest} of each partition, and what was replaced within {retention.days} days"
     console.print(plain(f"{freed}; kept: {kept}"))
     if len(gone) < len(found):
@@ -35,7 +35,7 @@ def _show_garbage(garbage: Sequence[Garbage]) -> None:
     for item in garbage:
         sizes[item.what, item.why] += item.size
     if counts:
-        rows = [[what, count, _size(sizes[what, why]), why] for (what, why), count in sorted(counts.items())]
+        rows = [[what, count, size(sizes[what, why]), why] for (what, why), count in sorted(counts.items())]
         print_table(["asset", "artifacts", "size", "why"], rows)
 
 
@@ -55,10 +55,11 @@ def verify_store(config: Path | None, repair: bool) -> None:
     for line in result.repairs:
         console.print(plain(line))
     collected = f"; {result.collected:,} of the past were collected" if result.collected else ""
+    redacted = f"; {result.redacted:,} redacted, since rows in them are forgotten" if result.redacted else ""
     console.print(
         plain(
             f"{len(result.damages) or 'nothing'} damaged: {result.manifests:,} manifests and {result.files:,} files of "
-            f"{result.artifacts:,} artifacts read, {_size(result.size)}{collected}"
+            f"{result.artifacts:,} artifacts read, {size(result.size)}{collected}{redacted}"
         )
     )
     if result.damages and not repair:
@@ -78,7 +79,7 @@ def verify_documents(config: Path | None, folder: Path | None, public_key: Path 
     console.print(plain(f"{folder} and the weights it is about are as they were signed"))
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
     """Bytes as people say them."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from smart_assets.cli.terminal import console, plain
 from smart_assets.lineage.export import write_beside
+from smart_assets.lineage.forget.exports import remember_export
 from smart_assets.lineage.graph import find_partitions
-from smart_assets.lineage.standards.documents import Documented, documented, write_documents
+from smart_assets.lineage.standards.documents import DATASET, Documented, documented, write_documents
 from smart_assets.lineage.standards.signing import sign
 from smart_assets.pipeline.step import grid_key
 from smart_assets.settings import Project, load_project
@@ -26,6 +27,7 @@ def document_mixture(
             sign(project, found, draft, private_key)
 
     write_beside(out, write)
+    remember_export(project.store, out / DATASET, found.subset.manifest.content_version)
     for line in _said(project, found):
         console.print(plain(line))
     console.print(plain(f"the documents are in {out}"))
@@ -37,6 +39,10 @@ def _said(project: Project, found: Documented) -> list[str]:
     lines: list[str] = []
     if not found.checkpoints:
         lines.append(f"nothing was trained on {key} yet: the rows alone are documented")
+    if found.subset.forgotten:
+        lines.append(
+            f"{found.subset.forgotten:,} rows of {key} are forgotten since, and are not in the documents' rows"
+        )
     newest = project.store.current(subset.asset, subset.partition)
     if newest is not None and newest.content_version != subset.content_version:
         lines.append(

@@ -5,6 +5,7 @@ from pathlib import Path
 from smart_assets.cli.run import make_current
 from smart_assets.cli.terminal import console, plain
 from smart_assets.lineage.export import write_subset
+from smart_assets.lineage.forget.exports import remember_export
 from smart_assets.lineage.graph import find_partitions
 from smart_assets.lineage.standards.subsets import current_subset
 from smart_assets.pipeline.step import grid_key
@@ -19,4 +20,5 @@ def export_subset(config: Path | None, mixture: tuple[int, str], out: Path, seed
     make_current(project, wanted, counted=wanted)
     subset = current_subset(project, key, seed)
     write_subset(subset, out)
+    remember_export(project.store, out, subset.manifest.content_version)
     console.print(plain(f"{subset.rows.num_rows} rows are in {out}"))

@@ -243,14 +243,44 @@ def models(config: Config = None) -> None:
 
 
 @app.command()
+def forget(  # noqa: PLR0913, PLR0917  (the options of a command)
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of rows, or their first 8 hex digits or more.")] = None,
+    config: Config = None,
+    task: Annotated[str | None, typer.Option(help="Forget a whole task, rows to come included.")] = None,
+    match: Annotated[str | None, typer.Option(help="Forget all rows in which this stands, whatever its case.")] = None,
+    because: Annotated[str, typer.Option(help="Why, for everyone who asks later.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be forgotten.")] = False,
+    undo: Annotated[str | None, typer.Option(help="Take back the tombstone of this key.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show what was forgotten.")] = False,
+    json_: Json = False,
+) -> None:
+    """Keep rows out of everything that is made from now on, and name what holds them."""
+    from smart_assets.cli.forget import forget_rows, list_forgotten, undo_forgetting
+
+    if list_:
+        list_forgotten(config, json_)
+    elif undo is not None:
+        undo_forgetting(config, undo)
+    else:
+        forget_rows(config, (ids or [], task, match), because, dry_run, json_)
+
+
+@app.command()
 def gc(
     config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    forgotten: Annotated[
+        bool, typer.Option("--forgotten", help="Take forgotten rows out of everything of the past, for good.")
+    ] = False,
 ) -> None:
     """Remove from the store what no manifest within the kept window names."""
     from smart_assets.cli.care import collect_garbage
+    from smart_assets.cli.forget import remove_forgotten
 
-    collect_garbage(config, dry_run)
+    if forgotten:
+        remove_forgotten(config, dry_run)
+    else:
+        collect_garbage(config, dry_run)
 
 
 @app.command()

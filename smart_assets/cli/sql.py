@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from smart_assets.cli.terminal import console, plain, print_table
 from smart_assets.errors import SmartError
+from smart_assets.lineage.forget.exports import remember_export
 from smart_assets.lineage.sql import connect
 from smart_assets.lineage.sql_export import export_views
 from smart_assets.settings import load_project
@@ -34,8 +35,11 @@ def run_sql(config: Path | None, query: str | None) -> None:
 
 def export_sql(config: Path | None, out: Path, texts: bool, force: bool) -> None:
     """Write all views as the tables of one DuckDB file."""
-    connection = connect(load_project(config), lambda line: console.print(plain(line, "yellow")))
+    project = load_project(config)
+    connection = connect(project, lambda line: console.print(plain(line, "yellow")))
     names = export_views(connection, out, texts, force)
+    if texts:
+        remember_export(project.store, out, None)
     without = "" if texts else ", without the texts of rows (`--texts` includes them)"
     console.print(plain(f"{len(names)} tables are in {out}{without}"))
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from smart_assets.errors import SmartError
 from smart_assets.pipeline.raw_tasks import preview
 from smart_assets.pipeline.step import AssetPartition, Input, Wanted
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.changes import COLUMNS, RowChanges, changes_between, in_words
@@ -29,6 +30,7 @@ class ChangedRows:
         # Each is asked for by several partitions of a plan.
         self.preview = cache(self._preview)
         self.rows_of = cache(self._rows_of)
+        self.tombstones = read_tombstones(self._store).forgotten
         self.between = cache(self._between)
 
     def outside(self, wanted: Wanted) -> tuple[str, ...]:
@@ -55,6 +57,20 @@ class ChangedRows:
             replaced = self.replaced(item.source, before, now)
             return () if replaced is None else (f"{replaced[0]:,} of {replaced[1]:,} rows of its subset changed",)
         return ()
+
+    def forgotten(self, manifest: Manifest) -> tuple[str, ...]:
+        """Whether a subset, or the rows that a checkpoint was trained on, are to be forgotten in part."""
+        key = AssetPartition("selected_subset", manifest.partition)
+        version = manifest.content_version if manifest.asset == key.asset else manifest.inputs.get(str(key))
+        gone = self.tombstones
+        if manifest.asset not in (key.asset, "finetuned_checkpoint") or not gone or version is None:
+            return ()
+        rows = self._read(key.asset, key.partition, version, "subset.parquet", ["id", "task"])
+        if rows is None:
+            return ()
+        count = pc.count_distinct(rows.filter(gone.covers(rows["id"], rows["task"]))["id"]).as_py()
+        verb = "holds" if manifest.asset == key.asset else "was trained on"
+        return (f"{verb} {count:,} forgotten row{'s' * (count != 1)}",) if count else ()
 
     def replaced(self, subset: AssetPartition, before: str, now: Manifest) -> tuple[int, int] | None:
         """How many rows of a subset are others than in its version `before`, and how many it has, row sets of all

@@ -10,7 +10,7 @@ from smart_assets.errors import StoreError
 from smart_assets.lineage.manifests import Manifests
 from smart_assets.store import Manifest, Store
 from smart_assets.store.drafts import DAY
-from smart_assets.store.inventory import Name, Recorded, name_of, recorded
+from smart_assets.store.inventory import Name, Recorded, name_of, recorded, redacted
 from smart_assets.store.places import Place
 from smart_assets.store.settings import Retention
 
@@ -64,6 +64,7 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
             "`smart verify --repair` has moved it away"
         )
     kept = kept_artifacts(histories, retention, _since(store, retention), pinned)
+    kept |= _kept_of_redacted(store, kept)
     known = {name_of(artifact) for history in histories for item in history for artifact in item.artifacts}
     found = [*_artifacts(store, store.remote or store.local, kept, known), *_leftovers(store, retention)]
     if store.remote is not None:
@@ -109,6 +110,12 @@ def kept_artifacts(
             explained.add(key)
             left += [(source, source.asset in EXPLAINS) for source in named.inputs(manifest)]
     return kept
+
+
+def _kept_of_redacted(store: Store, kept: set[Name]) -> set[Name]:
+    """What is left of those kept artifacts that forgotten rows were taken out of."""
+    redactions = (redaction for name, redaction in redacted(store).items() if name in kept)
+    return {name_of(one.replaced_by) for one in redactions if one.replaced_by is not None}
 
 
 def _since(store: Store, retention: Retention) -> datetime:

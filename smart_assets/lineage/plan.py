@@ -118,12 +118,14 @@ def _step(wanted: Wanted, present: Present, above: Mapping[AssetPartition, PlanS
     state = json_version([print_, [manifest.fingerprint, manifest.made] if manifest else None])
     if manifest is None:
         return PlanStep(wanted.key, "missing", ("never made",), after, state=state)
+    forgotten = present.details.forgotten(manifest) if present.details is not None else ()
     if manifest.fingerprint != print_:
-        reasons = differences(manifest, wanted, present)
+        reasons = (*differences(manifest, wanted, present), *forgotten)
         return PlanStep(wanted.key, "stale", reasons, after, _keeps_content(manifest, wanted, present), state)
     if not present.whole(manifest):
         return PlanStep(wanted.key, "stale", ("its files are missing or cut short",), after, state=state)
-    return PlanStep(wanted.key, "waiting" if after else "current", (), after, state=state)
+    status: Status = "current" if not after else "stale" if forgotten else "waiting"
+    return PlanStep(wanted.key, status, forgotten if after else (), after, state=state)
 
 
 def _keeps_content(manifest: Manifest, wanted: Wanted, present: Present) -> bool:
@@ -147,7 +149,7 @@ def differences(manifest: Manifest, wanted: Wanted, present: Present) -> tuple[s
         reasons.append(f"code version {manifest.code_version} -> {wanted.code_version}")
     reasons += parameter_differences(wanted.key, manifest.parameters, wanted.parameters)
     outside = list(_file_changes(manifest.outside, wanted.outside))
-    if outside and details is not None:
+    if details is not None and (outside or manifest.parameters.get("forgotten") != wanted.parameters.get("forgotten")):
         outside += details.outside(wanted)
     reasons += outside
     now = {str(item): (item, made) for item in wanted.inputs if item.counts and (made := present.current(item.source))}
@@ -174,7 +176,8 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
         path = f"recipe `{split_grid_key(key.partition)[1]}`: {path.removeprefix('recipe.')}"
     path = {"engine": "code version of the selection engine"}.get(path, path)
     path = path.replace("redundancy_weight", "redundancy_weight (lambda)")
-    if isinstance(before, list) and isinstance(after, list):
+    if isinstance(before, list | None) and isinstance(after, list | None):
+        before, after = before or [], after or []
         added = [f"{_brief(one)} is new" for one in after if one not in before]
         removed = [f"{_brief(one)} is gone" for one in before if one not in after]
         if added or removed:

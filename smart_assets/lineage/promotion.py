@@ -166,7 +166,7 @@ def record(
         action=action,
         model=model,
         reason=reason,
-        who=_user() if by_rule is None else RULE,
+        who=user_name() if by_rule is None else RULE,
         figures=dict(by_rule or {}),
     )
     append(project.store, LOG, entry.model_dump(mode="json"))
@@ -249,7 +249,8 @@ def link(project: Project) -> Path | None:
     return path
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who decides here."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container's user may have no name

@@ -113,8 +113,9 @@ class _Decision:
             return f"{checkpoint.why[0]}; its subset did not change: `smart run` trains it again"
         details = self._present.details
         replaced = details.replaced(subset, before, now) if details is not None else None
-        if replaced is None:
-            return Due((checkpoint,), "its subset changed", 1)
+        forgotten = details.forgotten(manifest) if details is not None else ()
+        if replaced is None or forgotten:  # what is forgotten is unlearnt, however few rows it is
+            return Due((checkpoint,), f"it {forgotten[0]}" if forgotten else "its subset changed", 1)
         rows, of = replaced
         words = f"{rows:,} of {of:,} rows of its subset changed ({rows / of:.1%})"
         if not rows or rows < of * self._automation.minimum_change:

@@ -12,6 +12,7 @@ from smart_assets.lineage.history import History, Materialization
 from smart_assets.lineage.sql_text import file_name
 from smart_assets.lineage.sql_views import VIEWS, nothing
 from smart_assets.pipeline.step import parse_input, split_grid_key
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.settings import Project
 from smart_assets.store import Store
 
@@ -71,6 +72,16 @@ _SUBSET_VERSIONS = {
     "made_at": "TIMESTAMP",
     "run_id": "VARCHAR",
 }
+_FORGOTTEN = {
+    "tombstone": "VARCHAR",
+    "id": "VARCHAR",  # null in the row that stands for a task as a whole
+    "task": "VARCHAR",  # where a whole task is forgotten
+    "forgotten_at": "TIMESTAMP",
+    "who": "VARCHAR",
+    "reason": "VARCHAR",
+    "undone": "BOOLEAN",
+    "removed": "BOOLEAN",  # its content is nowhere in the store any more
+}
 # Sums over what each run made; the times are those of its first and last manifest.
 _RUNS = """
 CREATE VIEW runs AS SELECT run_id, min(made_at) AS first_at, max(made_at) AS last_at, count(*) AS materializations,
@@ -110,6 +121,7 @@ def create_history(connection: "DuckDBPyConnection", project: Project, history: 
     _create(connection, "dropped_rows", _DROPPED, list(_dropped_rows(history)))
     _create_past_subsets(connection, list(_past_subsets(store, history)))
     connection.execute(_TRAINED)
+    _create(connection, "forgotten", _FORGOTTEN, list(_forgotten(store)))
 
 
 def _create(
@@ -212,6 +224,24 @@ def _dropped_rows(history: History) -> Iterator[dict[str, Any]]:
         for seed, record in summary.get("seeds", {}).items():
             for row in record.get("dropped", []):
                 yield {"content_version": version, "seed": int(seed), "id": row["id"], "reason": row["reason"]}
+
+
+def _forgotten(store: Store) -> Iterator[dict[str, Any]]:
+    """A row for each forgotten row, and one for each forgotten task."""
+    tombstones = read_tombstones(store)
+    active = {one.key for one in tombstones.active}
+    for one in tombstones.records:
+        if one.action == "forget":
+            shared = {
+                "tombstone": one.key,
+                "task": one.task,
+                "forgotten_at": one.at.replace(tzinfo=None).isoformat(),
+                "who": one.who,
+                "reason": one.reason,
+                "undone": one.key not in active,
+                "removed": one.key in tombstones.final,
+            }
+            yield from ({"id": id_, **shared} for id_ in (*one.ids, *([None] if one.task else [])))
 
 
 def _past_subsets(store: Store, history: History) -> Iterator[dict[str, Any]]:

@@ -1,16 +1,18 @@
 """Whether the store holds what its manifests say: all bytes of all artifacts read again, and what is damaged mended."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_assets.errors import StoreError
 from smart_assets.lineage.plan import fingerprint_of
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.progress import Log, Progress
 from smart_assets.store import Artifact, Store
-from smart_assets.store.inventory import Name, Recorded, name_of, recorded
+from smart_assets.store.inventory import Name, Recorded, name_of, recorded, redacted
 from smart_assets.store.places import Found, Place
+from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.store.remote import Remote
 
 DAMAGED = "damaged"
@@ -36,6 +38,7 @@ class Verified:
     files: int = 0
     size: int = 0  # bytes
     collected: int = 0  # artifacts of the past that are not there any more
+    redacted: int = 0  # artifacts of the past that forgotten rows were taken out of, or that went because of them
     damages: list[Damage] = field(default_factory=list[Damage])
     repairs: list[str] = field(default_factory=list[str])
 
@@ -64,6 +67,9 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
             _manifest(store, replace(item, problem=changed), result, repair)
     current = {name_of(one) for history in histories for item in _newest(history) for one in item.artifacts}
     named = {name_of(one): one for history in histories for item in history for one in item.artifacts}
+    redactions = {name: one for name, one in redacted(store).items() if name in named}
+    _without_reason(store, redactions.values(), result)
+    named |= {name_of(one.replaced_by): one.replaced_by for one in redactions.values() if one.replaced_by is not None}
     places: list[tuple[str, Place]] = [("", store.local)]
     if store.remote is not None:
         places = [("in the remote store", store.remote), ("in the mirror", store.local)]
@@ -73,7 +79,8 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
         folder = store.artifact_folder(*name)
         found = {where: there[where].get(name, {}) for where, _ in places}
         if not found[places[0][0]] and name not in current:
-            result.collected += 1
+            result.redacted += name in redactions
+            result.collected += name not in redactions
             continue
         damages = {
             where: list(_damages(place, where, folder, artifact, found[where], reading))
@@ -86,6 +93,17 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
             result.repairs += _repair(store, artifact, places, damages)
     result.files, result.size = reading.files, reading.size
     return result
+
+
+def _without_reason(store: Store, redactions: Iterable[Redaction], result: Verified) -> None:
+    """Name the records that say that rows were forgotten which nobody forgot: they would hide a change."""
+    tombstones = read_tombstones(store)
+    for one in redactions:
+        known = {id_ for record in tombstones.records if record.key in one.because for id_ in record.ids}
+        tasks = any(record.task is not None for record in tombstones.records if record.key in one.because)
+        if not set(one.ids) <= known and not tasks:
+            folder = store.root / log_of(one.asset, one.version)
+            result.damages.append(Damage(folder, "says that rows are forgotten which no tombstone names"))
 
 
 def _newest(history: Sequence[Recorded]) -> list[Recorded]:

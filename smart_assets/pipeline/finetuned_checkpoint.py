@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.errors import StoreError
+from smart_assets.errors import SelectionError, StoreError
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.program import run_program
 from smart_assets.pipeline.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.pipeline.workplace import Workplace, workplace
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -53,6 +54,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     What TensorBoard shows becomes the attachment `tensorboard`: its files hold times, and so are no content.
     """
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
+    _require_none_forgotten(project, partition, subset)
     texts = read_training_rows(project, inputs, subset["id"])
     earlier = project.store.current(NAME, partition)
     seeds = project.settings.finetune.seeds
@@ -83,6 +85,16 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         cost=cost,
         recorded=partial(_clear, used),
     )
+
+
+def _require_none_forgotten(project: Project, partition: str | None, subset: pa.Table) -> None:
+    gone = read_tombstones(project.store).forgotten
+    count = pc.sum(gone.covers(subset["id"], subset["task"])).as_py() if gone else 0
+    if count:
+        raise SelectionError(
+            f"selected_subset[{partition}] holds {count:,} rows that are to be forgotten, and nothing is trained on "
+            f"them: `smart run --select 'finetuned_checkpoint[{partition}]'` selects anew first"
+        )
 
 
 def rows_of_seed(subset: pa.Table, seed: int) -> pa.Table:

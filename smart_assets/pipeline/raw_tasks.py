@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from smart_assets.errors import SmartError
 from smart_assets.pipeline.parquet import ROW_GROUP, write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest
@@ -48,6 +49,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
         parameters={
             "source": _parameters(source),
             "validation": project.settings.validation.model_dump(mode="json"),
+            **_forgotten_parameter(project, partition),
         },
         code_version=CODE_VERSION,
         outside=outside,
@@ -60,7 +62,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     earlier, known = _earlier(project, partition, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
-    collection = collect(source, project.root, run.log, Aids(scratch, _hashes(project, partition), earlier))
+    aids = Aids(scratch, _hashes(project, partition), earlier)
+    collection = collect(source, project.root, run.log, aids, read_tombstones(project.store).forgotten)
     signatures = signatures_of(collection, known, run.log)
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
     sides = split(collection.rows, signatures, project.settings.validation, run.log)
@@ -98,12 +101,14 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
         earlier = _read_earlier(project, manifest)
     except SmartError:
         return None
-    if manifest.outside == hashes_of(files):
+    forgotten = _forgotten_parameter(project, partition).get("forgotten")
+    if manifest.outside == hashes_of(files) and manifest.parameters.get("forgotten") == forgotten:
         return no_changes(earlier.rows)
     if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
     aids = Aids(hashes=_hashes(project, partition), earlier=earlier)
-    return changes_between(earlier.rows, collect(source, project.root, lambda _: None, aids).rows)
+    collection = collect(source, project.root, lambda _: None, aids, read_tombstones(project.store).forgotten)
+    return changes_between(earlier.rows, collection.rows)
 
 
 def held_out_version(held_out: pa.Table) -> str:
@@ -113,6 +118,12 @@ def held_out_version(held_out: pa.Table) -> str:
 
 def _parameters(source: Source) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude=_NOT_CONTENT)
+
+
+def _forgotten_parameter(project: Project, partition: str | None) -> dict[str, list[str]]:
+    """What of the tombstones concerns the source; nothing at all where none does."""
+    told = read_tombstones(project.store).parameter(partition)
+    return {"forgotten": told} if told else {}
 
 
 def _hashes(project: Project, partition: str | None) -> Path:
@@ -149,7 +160,8 @@ def _read_earlier(project: Project, manifest: Manifest) -> Earlier:
     origins = manifest.attachments.get("origins")
     if origins is None:
         raise SmartError("its origins were not recorded")
-    return read_earlier(project.store.artifact(manifest), project.store.folder(origins))
+    forgotten = read_tombstones(project.store).forgotten
+    return read_earlier(project.store.artifact(manifest), project.store.folder(origins), forgotten)
 
 
 def _require_intact(project: Project, artifact: Artifact) -> None:

@@ -45,17 +45,17 @@ class Drafts:
         starts = [_modified(lock) for lock in self.folder.glob(f"*{_LOCK}") if _may_live(lock)]
         return min(starts, default=None)
 
-    def leftovers(self) -> list[Path]:
-        """What processes that are no more left here over a day ago."""
+    def leftovers(self, age: float = DAY) -> list[Path]:
+        """What processes that are no more left here over `age` seconds ago."""
         locks = list(self.folder.glob(f"*{_LOCK}"))
         found: list[Path] = []
         for lock in locks:
-            if not _may_live(lock) and time.time() - _modified(lock) > DAY:
+            if not _may_live(lock) and time.time() - _modified(lock) > age:
                 found += [path for path in (lock.with_suffix(""), lock) if path.exists()]
         drafts = {path for lock in locks for path in (lock, lock.with_suffix(""))}
         # Moved here to be removed, or a single file on its way: renaming sets the time of the last status change.
         others = [path for path in self.folder.iterdir() if path not in drafts]
-        return found + [path for path in others if time.time() - _status_changed(path) > DAY]
+        return found + [path for path in others if time.time() - _status_changed(path) > age]
 
 
 @contextmanager

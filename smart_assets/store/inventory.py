@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from smart_assets.errors import StoreError
 from smart_assets.store.hashing import content_version
 from smart_assets.store.manifest import Artifact, Manifest
+from smart_assets.store.redaction import FOLDER, Redaction
 from smart_assets.store.store import Store
 
 Name = tuple[str, str]
@@ -44,6 +45,18 @@ def recorded(store: Store, assets: Collection[str] | None = None) -> list[list[R
     here = store.snapshot()
     folders = [folder for folder in here.manifest_folders() if assets is None or folder.parent.name in assets]
     return [[_recorded(here, path) for path in here.manifests_in(folder)] for folder in folders]
+
+
+def redacted(store: Store) -> dict[Name, Redaction]:
+    """The artifacts that forgotten rows were taken out of, and what became of each.
+
+    Raises:
+        StoreError: a record of it cannot be read, or the remote store cannot be reached.
+    """
+    root = store.root / FOLDER
+    logs = {path.parent for path in (store.remote or store.local).files(root) if path.suffix == ".json"}
+    names = sorted((log.parent.name, log.name) for log in logs)
+    return {name: found for name in names if (found := store.redaction(*name)) is not None}
 
 
 def name_of(artifact: Artifact) -> Name:

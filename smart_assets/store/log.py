@@ -10,21 +10,23 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smart_assets.errors import StoreError
-from smart_assets.store.store import Store
+
+if TYPE_CHECKING:
+    from smart_assets.store.store import Store
 
 
-def append(store: Store, log: str, record: Mapping[str, Any]) -> Path:
-    """Append a record to the log of a name.
+def append(store: "Store", log: str, record: Mapping[str, Any]) -> Path:
+    """Append a record to the log of a name, which is a folder's path in the store.
 
     Raises:
         StoreError: it cannot be written, here or in the remote store.
     """
     folder = store.root / log
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with store.draft() as drafts:
             draft = drafts / "record.json"
             with draft.open("w", encoding="utf-8") as stream:
@@ -41,7 +43,7 @@ def append(store: Store, log: str, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def records(store: Store, log: str) -> list[dict[str, Any]]:
+def records(store: "Store", log: str) -> list[dict[str, Any]]:
     """All records of a log, oldest first; none where nothing was appended.
 
     Raises:
@@ -51,14 +53,14 @@ def records(store: Store, log: str) -> list[dict[str, Any]]:
     if store.remote is not None:
         for path in paths:
             if not path.exists():
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 with store.draft() as drafts:
                     store.remote.pull(path, drafts / path.name)
                     (drafts / path.name).rename(path)
     return [_read(path) for path in paths]
 
 
-def _names(store: Store, log: str) -> list[str]:
+def _names(store: "Store", log: str) -> list[str]:
     folder = store.root / log
     if store.remote is None:
         return [path.name for path in folder.glob("*.json")]

@@ -20,8 +20,10 @@ from pydantic import ValidationError
 from smart_assets.errors import StoreError
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import content_version, file_sha256, json_version
+from smart_assets.store.log import records
 from smart_assets.store.manifest import Artifact, ArtifactFile, Manifest
 from smart_assets.store.places import LocalPlace
+from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.store.remote import ListedRemote, Remote
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"  # of a manifest's name: in the order of time, to the microsecond
@@ -108,11 +110,20 @@ class Store:
     def folder(self, artifact: Artifact) -> Path:
         """The local folder of an artifact, fetched from the remote store where it is not here yet.
 
+        Of an artifact that forgotten rows were taken out of, it is the folder of what is kept of it.
+
         Raises:
             StoreError: a file of it is missing.
         """
         target = self.artifact_folder(artifact.asset, artifact.version)
         damaged = _first_damaged(target, artifact)
+        redaction = None if damaged is None or target.exists() else self.redaction(artifact.asset, artifact.version)
+        if redaction is not None:
+            if redaction.replaced_by is not None:
+                return self.folder(redaction.replaced_by)
+            raise StoreError(
+                f"{target} was removed on {redaction.at:%Y-%m-%d}, since {len(redaction.ids)} rows in it are forgotten"
+            )
         if damaged is not None and self._remote is not None:
             with self.draft() as fresh:
                 for file in artifact.files:
@@ -145,7 +156,22 @@ class Store:
             return True
         there = self._remote.files(folder) if self._remote is not None else {}
         sizes = {path.relative_to(folder).as_posix(): found.size for path, found in there.items()}
-        return all(sizes.get(file.path) == file.size for file in artifact.files)
+        if all(sizes.get(file.path) == file.size for file in artifact.files):
+            return True
+        redaction = None if sizes or folder.exists() else self.redaction(artifact.asset, artifact.version)
+        return redaction is not None and redaction.replaced_by is not None and self.has(redaction.replaced_by)
+
+    def redaction(self, asset: str, version: str) -> Redaction | None:
+        """What became of an artifact that forgotten rows were taken out of; None where nothing was.
+
+        Raises:
+            StoreError: its record cannot be read.
+        """
+        found = records(self, log_of(asset, version))
+        try:
+            return Redaction.model_validate(found[-1]) if found else None
+        except ValidationError as error:
+            raise StoreError(f"the record of {log_of(asset, version)} is none of ours: restore it: {error}") from error
 
     def artifact(self, manifest: Manifest) -> Path:
         """The local folder of a manifest's artifact."""
@@ -160,6 +186,8 @@ class Store:
         path = self.artifact_folder(manifest.asset, manifest.content_version) / name
         if path.exists() or self._remote is None:
             return path if path.exists() else self.artifact(manifest) / name
+        if self.redaction(manifest.asset, manifest.content_version) is not None:
+            return self.artifact(manifest) / name
         single = self.cache_folder("files") / f"{manifest.content_version}-{name}"
         if not single.exists():
             draft = self.drafts.path()

@@ -35,7 +35,8 @@ REJECTED = pa.schema(
         pa.field("task", pa.string()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("excerpt", pa.string()),
-        # Of an exact duplicate, whose text stands under this id among the instances; its template may be another.
+        # Of an exact duplicate, whose text stands under this id among the instances; its template may be another. Of a
+        # forgotten row, whose text stands nowhere, and of a refused one whose excerpt is forgotten.
         pa.field("id", pa.string()),
         pa.field("template", pa.string()),
     ]

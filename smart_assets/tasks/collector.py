@@ -20,6 +20,7 @@ from smart_assets.progress import Log
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, TASKS, Collection, SourceFile
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
+from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.raw_rows import BadRow, RawRow, excerpt_of
 from smart_assets.tasks.row_error import RowError
 from smart_assets.tasks.rows import FieldNames, Instance, Row, instance_of, task_of
@@ -38,6 +39,7 @@ class Reading:
     names: FieldNames
     task_prefix: str
     log: Log
+    forgotten: Forgotten = NOTHING
 
 
 class Collector:
@@ -111,16 +113,22 @@ class Collector:
             self._refusals.append(refusals)
         candidates = pa.concat_tables([CANDIDATES.empty_table(), *self._candidates])
         self._candidates = []
+        candidates, forgotten = self._without_forgotten(candidates)
         ids = digests.from_arrow(candidates["id"])
         order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
         first = digests.first_of_equal(ids[order])
         accepted = candidates.take(pa.array(order[first]))
-        rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))))
+        rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
         del candidates
         if not accepted.num_rows:
+            advice = (
+                "Take the source out of smart.yaml: no row that may be kept is left in it."
+                if forgotten.num_rows
+                else "Name its columns under `columns`, or repair the rows."
+            )
             raise SourceError(
                 f"source {self._reading.label}: none of its {rejected.num_rows:,} rows can be used "
-                f"({_reasons(rejected)}). Name its columns under `columns`, or repair the rows."
+                f"({_reasons(rejected)}). {advice}"
             )
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
         return Collection(
@@ -172,7 +180,8 @@ class Collector:
             self._texts.add(ids, _table([[getattr(one, name) for one in instances] for name in TEXTS.names], TEXTS))
             self._instances, self._characters = [], 0
         if self._refused:
-            self._refusals.append(_table(list(zip(*self._refused, strict=True)), REFUSALS))
+            columns = [*zip(*self._refused, strict=True), [None] * len(self._refused)]
+            self._refusals.append(_table(columns, REFUSALS))
             self._refused = []
 
     def _claim(self, task: str, file: str) -> None:
@@ -186,7 +195,15 @@ class Collector:
     def _named(self, places: pa.ChunkedArray) -> pa.Array:
         return pa.array(self._names, pa.string()).take(places.combine_chunks())
 
-    def _rejected(self, duplicates: pa.Table) -> pa.Table:
+    def _without_forgotten(self, candidates: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return the CANDIDATES that may be kept, and those that are to be forgotten."""
+        if not self._reading.forgotten:
+            return candidates, CANDIDATES.empty_table()
+        ids = pa.chunked_array([digests.to_hex(digests.from_arrow(candidates["id"]))], pa.string())
+        gone = self._reading.forgotten.covers(ids, candidates["task"])
+        return candidates.filter(pc.invert(gone)), candidates.filter(gone)
+
+    def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
         refusals = pa.concat_tables([REFUSALS.empty_table(), *self._refusals])
         self._refusals = []
@@ -194,10 +211,9 @@ class Collector:
         refusals = refusals.set_column(2, REFUSALS.field("task"), pc.coalesce(refusals["task"], default))
         every = pa.concat_tables(
             [
-                refusals,
-                duplicates.drop_columns("prompt_hash")
-                .set_column(0, "id", digests.to_hex(digests.from_arrow(duplicates["id"])))
-                .append_column("reason", pa.repeat(reasons.DUPLICATE, duplicates.num_rows)),
+                self._excerpts_forgotten(refusals),
+                _refused(duplicates, reasons.DUPLICATE),
+                _refused(forgotten, reasons.FORGOTTEN),
             ],
             promote_options="default",
         )
@@ -205,6 +221,20 @@ class Collector:
         every = every.take(pa.array(np.lexsort((lines, every["file"].to_numpy()))))
         every = every.set_column(0, "file", self._named(every["file"]))
         return every.select(REJECTED.names).cast(REJECTED)
+
+    def _excerpts_forgotten(self, refusals: pa.Table) -> pa.Table:
+        """Return REFUSALS without the excerpts that are to be forgotten, which leave an id."""
+        if not self._reading.forgotten:
+            return refusals
+        known = [excerpt and refusal_id(excerpt) for excerpt in refusals["excerpt"].to_pylist()]
+        ids = pc.coalesce(refusals["id"], pa.array(known, pa.string()))
+        gone = self._reading.forgotten.covers(ids, refusals["task"])
+        nothing = pa.nulls(refusals.num_rows, pa.string())
+        excerpts = pc.if_else(gone, nothing, refusals["excerpt"])
+        names = refusals.column_names
+        return refusals.set_column(names.index("excerpt"), "excerpt", excerpts).set_column(
+            names.index("id"), "id", pc.if_else(gone, ids, nothing)
+        )
 
     def _count_tasks(self, accepted: pa.ChunkedArray, rejected: pa.Table) -> pa.Table:
         rows, refused = _counts(accepted), _counts(rejected["task"].drop_null())
@@ -216,6 +246,16 @@ class Collector:
         if lost := [task for task in tasks if not rows[task]]:
             self._reading.log(f"source {self._reading.label}: left with no rows: {', '.join(lost)}")
         return _table([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
+
+
+def _refused(candidates: pa.Table, reason: str) -> pa.Table:
+    """Return rows that have an id as refusals."""
+    ids = digests.to_hex(digests.from_arrow(candidates["id"]))
+    return (
+        candidates.drop_columns("prompt_hash")
+        .set_column(0, "id", ids)
+        .append_column("reason", pa.repeat(reason, candidates.num_rows))
+    )
 
 
 def _counts(column: pa.ChunkedArray) -> Counter[str]:

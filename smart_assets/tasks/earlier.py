@@ -17,6 +17,7 @@ from smart_assets.errors import SourceError
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, SourceFile
 from smart_assets.tasks.digests import Digests
+from smart_assets.tasks.forgotten import Forgotten
 
 # A row that has an id, accepted or a duplicate; `file` is its place among the source's files, sorted by name.
 CANDIDATES = pa.schema(
@@ -37,8 +38,10 @@ REFUSALS = pa.schema(
         ("task", pa.string()),
         ("reason", pa.string()),
         ("excerpt", pa.string()),
+        ("id", pa.string()),  # where the excerpt is forgotten
     ]
 )
+_NO_PROMPT = bytes(16)  # the prompt hash of a forgotten row
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,12 @@ class Earlier:
     rows: pa.Table  # ROWS
     _candidates: pa.Table  # CANDIDATES and REFUSALS, but with the names of files
     _refusals: pa.Table
+    _again: frozenset[str]  # files with rows that were forgotten then and are not any more
 
     def has(self, file: SourceFile) -> bool:
-        """Whether a file was read then as it is now."""
+        """Whether a file was read then as it is now, and what is taken over says all that reading it would say."""
         before = self.files.get(file.path)
-        return before is not None and before.sha256 == file.sha256 != ""
+        return before is not None and before.sha256 == file.sha256 != "" and file.path not in self._again
 
     def taken_over(self, names: Sequence[str | None]) -> tuple[pa.Table, pa.Table]:
         """Return CANDIDATES and REFUSALS of some files, in no particular order.
@@ -67,8 +71,13 @@ class Earlier:
         return _placed(self._candidates, known, CANDIDATES), _placed(self._refusals, known, REFUSALS)
 
 
-def read_earlier(content: Path, origins: Path) -> Earlier:
+def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
     """Return what the folders of an earlier artifact and of its attachment `origins` hold, texts left aside.
+
+    Args:
+        content: The artifact.
+        origins: The attachment.
+        forgotten: What is to be forgotten now.
 
     Raises:
         SourceError: They cannot be read, or do not belong together.
@@ -82,15 +91,21 @@ def read_earlier(content: Path, origins: Path) -> Earlier:
         if not (np.all(ids[1:] > ids[:-1]) and rows["id"].equals(stood["id"])):
             raise ValueError("its instances and origins do not belong together")
         files = json.loads((origins / "files.json").read_bytes())["files"]
-        duplicate = pc.equal(rejected["reason"], reasons.DUPLICATE)
-        candidates = [_accepted(rows, stood), _duplicates(rows, ids, rejected.filter(duplicate))]
+        duplicate, gone = (pc.equal(rejected["reason"], why) for why in (reasons.DUPLICATE, reasons.FORGOTTEN))
+        refused = rejected.filter(pc.invert(pc.or_(duplicate, gone)))
+        candidates = [
+            _accepted(rows, stood),
+            _duplicates(rows, ids, rejected.filter(duplicate)),
+            _forgotten(rejected.filter(gone)),
+        ]
         return Earlier(
             instances=instances,
             ids=ids,
             files={file["path"]: _source_file(file) for file in files},
             rows=rows,
             _candidates=pa.concat_tables(candidates),
-            _refusals=rejected.filter(pc.invert(duplicate)).select(REFUSALS.names),
+            _refusals=refused.select(REFUSALS.names),
+            _again=_remembered([rejected.filter(gone), refused.filter(pc.is_valid(refused["id"]))], forgotten),
         )
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise SourceError(f"the earlier artifact {content} cannot be used: {error}") from error
@@ -113,6 +128,19 @@ def _duplicates(rows: pa.Table, ids: Digests, rejected: pa.Table) -> pa.Table:
     prompts = digests.to_arrow(digests.from_hex(rows["prompt_hash"].take(pa.array(at))))
     columns = [rejected[name] for name in ("task", "template", "file", "line")]
     return pa.table([digests.to_arrow(found), prompts, *columns], names=CANDIDATES.names)
+
+
+def _forgotten(rejected: pa.Table) -> pa.Table:
+    ids = digests.to_arrow(digests.from_hex(rejected["id"]))
+    columns = [rejected[name] for name in ("task", "template", "file", "line")]
+    return pa.table([ids, digests.to_arrow([_NO_PROMPT] * len(ids)), *columns], names=CANDIDATES.names)
+
+
+def _remembered(parts: Sequence[pa.Table], forgotten: Forgotten) -> frozenset[str]:
+    """Return the files of those rows that are not to be forgotten any more."""
+    rows = pa.concat_tables([part.select(["file", "id", "task"]) for part in parts])
+    still = forgotten.covers(rows["id"], rows["task"])
+    return frozenset(rows.filter(pc.invert(still))["file"].to_pylist())
 
 
 def _placed(rows: pa.Table, names: pa.Array, schema: pa.Schema) -> pa.Table:

@@ -11,6 +11,7 @@ from smart_assets.tasks.collection import Collection, SourceFile
 from smart_assets.tasks.collector import Collector, Reading
 from smart_assets.tasks.earlier import Earlier
 from smart_assets.tasks.files import FoundFile, Listing, hashed, is_as_found, list_folder
+from smart_assets.tasks.forgotten import NOTHING, Forgotten
 from smart_assets.tasks.formats import READERS, read_file
 from smart_assets.tasks.hub import dataset_rows, load, local_folder, resolve_revision
 from smart_assets.tasks.rows import FieldNames
@@ -27,16 +28,16 @@ class Aids:
     earlier: Earlier | None = None  # of the same source under the same settings: unchanged files are not read again
 
 
-def collect(source: Source, root: Path, log: Log, aids: Aids = Aids()) -> Collection:
+def collect(source: Source, root: Path, log: Log, aids: Aids = Aids(), forgotten: Forgotten = NOTHING) -> Collection:
     """Read a source: every row is accepted or rejected with a reason, and no bad row or file stops the rest.
 
     Paths of the source are relative to `root`. Files are hashed before they are read: one that changes meanwhile
-    differs from its recorded hash afterwards, and so is read again.
+    differs from its recorded hash afterwards, and so is read again. Rows that are `forgotten` are rejected as such.
 
     Raises:
         SourceError: The source as a whole cannot be read, two files give the same task, or no row is accepted.
     """
-    reading = Reading(source.path, FieldNames.from_columns(source.columns), source.task_prefix, log)
+    reading = Reading(source.path, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
     if isinstance(source, FolderSource):
         return _collect_folder(source, root, reading, aids)
     return _collect_dataset(source, root, reading, aids)

@@ -85,11 +85,11 @@ def audit_task(project: Project, task: str) -> TaskAudit:
         StoreError: files of the store cannot be read.
     """
     past = Past(project)
-    rows, held = tuple(_task_rows(past, task)), [*_shares(past, "task", task), *_by_record(past, task)]
+    rows, held = tuple(_task_rows(past, task)), [*shares_of(past, "task = $p0", task), *_by_record(past, task)]
     told = {share.holder for share in held}
     gone = tuple(one for one in unknown(past) if one.holder not in told)
     if not rows and not held:
-        raise SmartError(_no_such("task", task, _known_tasks(past), gone))
+        raise SmartError(no_such("task", task, known_tasks(past), gone))
     return TaskAudit(task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), gone, past.unreadable)
 
 
@@ -106,21 +106,30 @@ def audit_source(project: Project, source: str) -> SourceAudit:
     gone = unknown(past)
     if not made and settings is None:
         known = {*project.settings.sources, *(str(item.manifest.partition) for item in past.history.of(ROWS))}
-        raise SmartError(_no_such("source", source, known, gone))
+        raise SmartError(no_such("source", source, known, gone))
     rows = tuple(_source_rows(past, item) for item in made)
     shown = settings.model_dump(mode="json") if settings is not None else None
-    return SourceAudit(source, shown, rows, _sorted(_shares(past, "source", source)), gone, past.unreadable)
+    return SourceAudit(source, shown, rows, _sorted(shares_of(past, "source = $p0", source)), gone, past.unreadable)
 
 
 def _sorted(shares: list[Share]) -> tuple[Share, ...]:
     return tuple(sorted(shares, key=lambda share: newest_first(share.holder), reverse=True))
 
 
-def _shares(past: Past, kind: Kind, name: str) -> list[Share]:
-    """Every subset and checkpoint with rows of a task or source."""
+def shares_of(past: Past, condition: str, value: object) -> list[Share]:
+    """Every subset and checkpoint with rows of some kind.
+
+    Args:
+        past: what is looked through.
+        condition: of such a row, in SQL.
+        value: what `$p0` stands for in it.
+
+    Raises:
+        StoreError: files of the store cannot be read.
+    """
     counts: dict[str, list[tuple[int | None, int, int]]] = defaultdict(list)
-    columns = f"version, seed, count(*) FILTER ({kind} = $p0), count(*)"
-    for version, *count in past.ask(past.subsets, columns, "GROUP BY version, seed", name):
+    columns = f"version, seed, count(*) FILTER ({condition}), count(*)"
+    for version, *count in past.ask(past.subsets, columns, "GROUP BY version, seed", value):
         counts[version].append((count[0], count[1], count[2]))
     shares = [
         Share(rows, of, holder(past, item, seed))
@@ -128,7 +137,7 @@ def _shares(past: Past, kind: Kind, name: str) -> list[Share]:
         for seed, rows, of in counts.get(item.manifest.content_version, [])
         if rows
     ]
-    left_out = _dropped(past, kind, name)
+    left_out = _dropped(past, condition, value)
     for training in trainings(past):
         drops = training.dropped
         mine = [count for count in counts.get(training.subset or "", []) if count[0] in (None, training.seed)]
@@ -139,13 +148,13 @@ def _shares(past: Past, kind: Kind, name: str) -> list[Share]:
     return shares
 
 
-def _dropped(past: Past, kind: Kind, name: str) -> dict[str, set[str]]:
-    """Version of a subset -> those rows of a task or source in it that some checkpoint dropped."""
+def _dropped(past: Past, condition: str, value: object) -> dict[str, set[str]]:
+    """Version of a subset -> those rows of some kind in it that some checkpoint dropped."""
     ids = sorted({id_ for training in trainings(past) for id_ in training.dropped})
     found: dict[str, set[str]] = defaultdict(set)
     if ids:
-        rest = f"WHERE {kind} = $p0 AND id IN (SELECT unnest($p1))"
-        for version, id_ in past.ask(past.subsets, "version, id", rest, name, ids):
+        rest = f"WHERE {condition} AND id IN (SELECT unnest($p1))"
+        for version, id_ in past.ask(past.subsets, "version, id", rest, value, ids):
             found[version].add(id_)
     return found
 
@@ -200,13 +209,15 @@ def _source_rows(past: Past, item: Materialization) -> SourceRows:
     )
 
 
-def _known_tasks(past: Past) -> set[str]:
+def known_tasks(past: Past) -> set[str]:
+    """The tasks of all sources, subsets and checkpoints, as far as their files or records are there."""
     files = past.files(ROWS, "tasks.parquet", "origins")
     read = {task for found in (files, past.subsets) for (task,) in past.ask(found, "DISTINCT task", "")}
     return read | {task for training in trainings(past) for task in _recorded(training)}
 
 
-def _no_such(kind: Kind, name: str, known: set[str], gone: tuple[Unknown, ...]) -> str:
+def no_such(kind: Kind, name: str, known: set[str], gone: tuple[Unknown, ...]) -> str:
+    """What to say of a name that nothing has or had."""
     near = get_close_matches(name, sorted(known), _NAMED, 0.5)
     named = ", ".join(repr(one) for one in near or sorted(known)[:_NAMED])
     there = f"names like it: {named}" if near else f"there are {named}" if known else "nothing was made yet"

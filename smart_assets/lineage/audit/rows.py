@@ -11,6 +11,7 @@ from smart_assets.lineage.audit.holdings import Dropped, Held, Unknown, holdings
 from smart_assets.lineage.audit.likeness import Likeness, alike, prompt_of_row, prompt_of_text
 from smart_assets.lineage.audit.past import Past
 from smart_assets.lineage.audit.standings import Standing, Twin, standings, twins
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.settings import Project
 from smart_assets.tasks.rows import content_hash
 
@@ -35,6 +36,7 @@ class RowTrace:
     unseen: bool  # `evaluate.unseen_tasks` names its task
     held_by: tuple[Held, ...]
     dropped_by: tuple[Dropped, ...]
+    forgotten: str | None = None  # when and why, where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def audit_row(project: Project, name: str, threshold: float) -> RowAudit:
     """
     past = Past(project)
     gone = unknown(past)
-    id_ = _resolved(past, name, gone)
+    id_ = resolve_id(past, name, gone)
     prompt = prompt_of_row(past, id_)
     near = alike(past, prompt, threshold) if prompt is not None else Likeness({}, 0)
     cosines = {other: cosine for other, cosine in near.cosines.items() if other != id_}
@@ -124,8 +126,12 @@ def _ids(past: Past, where: str, value: str) -> list[str]:
     return [id_ for (id_,) in past.ask(past.instances, "DISTINCT id", f"{where} ORDER BY id", value)]
 
 
-def _resolved(past: Past, name: str, gone: Sequence[Unknown]) -> str:
-    """The one id that begins so; a whole id is not looked up."""
+def resolve_id(past: Past, name: str, gone: Sequence[Unknown]) -> str:
+    """The one id that begins so; a whole id is not looked up.
+
+    Raises:
+        SmartError: no row, or more than one, has such an id.
+    """
     prefix = name.strip().lower()
     if not re.fullmatch(f"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH}}}", prefix):
         raise SmartError(
@@ -162,6 +168,7 @@ def _traces(past: Past, ids: Sequence[str], cosines: dict[str, float]) -> list[R
     stands, repeats, holds = standings(past, ids), twins(past, ids), holdings(past, ids)
     held, dropped = _by_id(holds.held), _by_id(holds.dropped)
     unseen = set(past.project.settings.evaluate.unseen_tasks)
+    tombstones = read_tombstones(past.store).of(ids, [stands[id_][0].task if stands[id_] else "" for id_ in ids])
     return [
         RowTrace(
             id=id_,
@@ -172,8 +179,9 @@ def _traces(past: Past, ids: Sequence[str], cosines: dict[str, float]) -> list[R
             unseen=any(one.current and one.task in unseen for one in stands[id_]),
             held_by=tuple(held[id_]),
             dropped_by=tuple(dropped[id_]),
+            forgotten=None if tombstone is None else f"on {tombstone.at:%Y-%m-%d} because {tombstone.reason}",
         )
-        for id_ in ids
+        for id_, tombstone in zip(ids, tombstones, strict=True)
     ]
 
 

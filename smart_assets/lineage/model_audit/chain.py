@@ -11,6 +11,7 @@ from smart_assets.lineage.plan import fingerprint_of
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import file_sha256
+from smart_assets.store.redaction import Redaction
 from smart_assets.tasks.sources import FolderSource
 
 
@@ -31,11 +32,12 @@ class Link:
     files: int
     bytes: int
     problems: tuple[str, ...]  # what of its files is no longer what was recorded; none: all hashes are right
+    redacted: int  # rows that were forgotten since and taken out of its files
 
     @property
     def verdict(self) -> str:
         """On its hashes, in a word."""
-        return "differ" if self.problems else "right"
+        return "differ" if self.problems else "redacted" if self.redacted else "right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def walk(manifest: Manifest, manifests: Manifests) -> tuple[list[Manifest], list
 def link_of(store: Store, manifest: Manifest) -> Link:
     """A manifest as a link of the chain, with every file of it read and hashed."""
     artifacts = (manifest.artifact, *manifest.attachments.values())
+    redactions = [found for one in artifacts if (found := redaction_of(store, one)) is not None]
     made = manifest.made
     return Link(
         asset=manifest.asset,
@@ -86,7 +89,14 @@ def link_of(store: Store, manifest: Manifest) -> Link:
         files=sum(len(artifact.files) for artifact in artifacts),
         bytes=sum(file.size for artifact in artifacts for file in artifact.files),
         problems=(*_altered(manifest), *(problem for artifact in artifacts for problem in _problems(store, artifact))),
+        redacted=len({id_ for found in redactions for id_ in found.ids}),
     )
+
+
+def redaction_of(store: Store, artifact: Artifact) -> Redaction | None:
+    """What became of an artifact that forgotten rows were taken out of; None where it is what it was."""
+    there = store.artifact_folder(artifact.asset, artifact.version).exists()
+    return None if there else store.redaction(artifact.asset, artifact.version)
 
 
 def _altered(manifest: Manifest) -> Iterator[str]:
@@ -99,6 +109,11 @@ def _altered(manifest: Manifest) -> Iterator[str]:
 
 
 def _problems(store: Store, artifact: Artifact) -> Iterator[str]:
+    redaction = redaction_of(store, artifact)
+    if redaction is not None:
+        if redaction.replaced_by is not None:
+            yield from _problems(store, redaction.replaced_by)
+        return
     folder = store.artifact_folder(artifact.asset, artifact.version)
     try:
         store.folder(artifact)

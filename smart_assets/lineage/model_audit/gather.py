@@ -13,8 +13,10 @@ from smart_assets.lineage.model_audit.chain import Link, RawFile, link_of, raw_f
 from smart_assets.lineage.model_audit.rows import (
     ROWS,
     AuditedTask,
+    ForgottenRow,
     Rejection,
     audited_tasks,
+    forgotten_rows,
     rejections,
     trained_rows,
 )
@@ -49,6 +51,7 @@ class ModelAudit:
     problems: tuple[str, ...]  # everything that is not as it was recorded
     tasks: tuple[AuditedTask, ...]
     rejected: tuple[Rejection, ...]
+    forgotten: tuple[ForgottenRow, ...]  # rows of its training that were forgotten since
     rows: pa.Table  # ROWS
 
     def as_json(self) -> dict[str, Any]:
@@ -101,6 +104,7 @@ def _audit(
         rows = trained_rows(store, subset, sources, target.seed, {row["id"] for row in dropped})
         tasks = audited_tasks(store, subset, rows)
         rejected = [one for source in sources for one in rejections(store, source)]
+        forgotten = forgotten_rows(store, rows)
     except (StoreError, OSError, pa.ArrowException) as error:
         told = "".join(f"\n{problem}" for problem in problems)
         raise SmartError(f"the rows of this model cannot be read: {error}{told}") from error
@@ -125,6 +129,7 @@ def _audit(
         problems=tuple(problems + _unlike(folder / "result.json", result)),
         tasks=tuple(tasks),
         rejected=tuple(rejected),
+        forgotten=tuple(forgotten),
         rows=rows,
     )
 

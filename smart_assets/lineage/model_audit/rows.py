@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.store import Manifest, Store
 
 ROWS = ("id", "source", "task", "template", "file", "line", "rank", "gain", "trained")
@@ -69,6 +70,37 @@ def _task(row: Mapping[str, Any], share: Mapping[str, Any]) -> AuditedTask:
     return AuditedTask(
         row["source"], row["task"], row["count_all"], share.get("size"), share.get("weight"), share.get("gain")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenRow:
+    """A row that is to be forgotten, and that these weights were trained on."""
+
+    id: str
+    task: str
+    at: str  # day, UTC
+    reason: str
+    tombstone: str  # its key
+    removed: bool  # its content is nowhere in the store any more
+
+
+def forgotten_rows(store: Store, rows: pa.Table) -> list[ForgottenRow]:
+    """Those of the rows (ROWS) that are forgotten and that tokens were learnt of.
+
+    Raises:
+        StoreError: the log of tombstones cannot be read.
+    """
+    tombstones = read_tombstones(store)
+    if not tombstones.active:
+        return []
+    trained = rows.filter(rows["trained"])
+    ids, tasks = trained["id"].to_pylist(), trained["task"].to_pylist()
+    found = zip(ids, tasks, tombstones.of(ids, tasks), strict=True)
+    return [
+        ForgottenRow(id_, task, f"{one.at:%Y-%m-%d}", one.reason, one.key, one.key in tombstones.final)
+        for id_, task, one in found
+        if one is not None
+    ]
 
 
 def rejections(store: Store, source: Manifest, examples: int = 20) -> list[Rejection]:

@@ -16,6 +16,7 @@ from smart_assets.lineage.standards.sources import SourceRecord, read_source
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
 from smart_assets.pipeline.rows import read_rows, rows_in_order
 from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
+from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -31,6 +32,7 @@ class SubsetRecord:
     seed: int | None  # whose row set; None where all seeds have the same
     rows: pa.Table  # COLUMNS in mixture order, and `messages` where there are chats
     sources: tuple[SourceRecord, ...]  # those that gave rows, sorted by name
+    forgotten: int = 0  # rows of the subset that are forgotten since, and so are not in `rows`
 
     @property
     def budget(self) -> int:
@@ -84,7 +86,7 @@ def trained_subset(project: Project, checkpoint: Manifest, seed: int | None) -> 
 
 
 def read_subset(project: Project, manifest: Manifest, seed: int | None) -> SubsetRecord:
-    """A version of a subset, with its rows' texts and the sources these came from.
+    """A version of a subset, with its rows' texts and the sources these came from; forgotten rows are left out.
 
     Args:
         seed: whose row set, where rows are random; None for the first.
@@ -95,6 +97,11 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
     subset = pq.read_table(project.store.artifact(manifest) / "subset.parquet")
     own_seed = _seed_of(subset, seed)
     chosen = subset if own_seed is None else rows_of_seed(subset, own_seed)
+    gone = read_tombstones(project.store).forgotten
+    kept = chosen.filter(pc.invert(gone.covers(chosen["id"], chosen["task"]))) if gone else chosen
+    forgotten, chosen = chosen.num_rows - kept.num_rows, kept
+    if not chosen.num_rows:
+        raise SmartError(f"all {forgotten} rows of {manifest.asset}[{manifest.partition}] are forgotten")
     names = sorted(set(chosen["source"].to_pylist()))
     manifests = {AssetPartition("raw_tasks", name): _raw_tasks(project, manifest, name) for name in names}
     texts = read_rows(Inputs(project.store, manifests), names, chosen["id"])
@@ -109,6 +116,7 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
             read_source(project, found, rows.filter(pc.equal(rows["source"], str(key.partition))))
             for key, found in manifests.items()
         ),
+        forgotten=forgotten,
     )
 
 

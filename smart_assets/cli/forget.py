@@ -1,0 +1,167 @@
+"""`smart forget`, and what of `smart gc` is about forgotten rows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from smart_assets.cli.audit import holder_cells, place_of
+from smart_assets.cli.care import size
+from smart_assets.cli.terminal import console, plain, print_json, print_table, spinner
+from smart_assets.errors import SmartError
+from smart_assets.lineage.audit.past import Past
+from smart_assets.lineage.forget.decide import Forgetting, forget, undo
+from smart_assets.lineage.forget.exports import Exported
+from smart_assets.lineage.forget.find import Meant, by_ids, by_task, by_text
+from smart_assets.lineage.forget.held import Holding
+from smart_assets.lineage.forget.removal import Removal, carry_out, find_removal
+from smart_assets.pipeline.tombstones import read_tombstones
+from smart_assets.settings import load_project
+
+
+def forget_rows(
+    config: Path | None,
+    named: tuple[Sequence[str], str | None, str | None],
+    because: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Write a tombstone for rows, and say what holds them and what comes next.
+
+    Args:
+        config: of the project.
+        named: ids, or a task, or a text; one of them.
+        because: the reason.
+        dry_run: write nothing.
+        as_json: say it in JSON.
+    """
+    project = load_project(config)
+    past = Past(project)
+    done = forget(project, past, _meant(past, *named), because, dry_run)
+    if as_json:
+        print_json({**asdict(done), "record": done.record.model_dump(mode="json"), "key": done.record.key})
+    else:
+        _tell(done, dry_run)
+
+
+def undo_forgetting(config: Path | None, key: str) -> None:
+    """Take a tombstone back."""
+    tombstone = undo(load_project(config), key)
+    console.print(plain(f"{tombstone.what} may be kept again: `smart run` brings back what the sources still have"))
+
+
+def list_forgotten(config: Path | None, as_json: bool) -> None:
+    """Print all tombstones, also those that were undone."""
+    tombstones = read_tombstones(load_project(config).store)
+    active = {one.key for one in tombstones.active}
+    given = [one for one in tombstones.records if one.action == "forget"]
+    states = [
+        "undone" if one.key not in active else "removed" if one.key in tombstones.final else "forgotten"
+        for one in given
+    ]
+    if as_json:
+        rows = zip(given, states, strict=True)
+        print_json([{"key": one.key, "state": state, **one.model_dump(mode="json")} for one, state in rows])
+        return
+    if not given:
+        console.print(plain("nothing was ever forgotten"))
+        return
+    print_table(
+        ["key", "what", "on", "who", "because", "state"],
+        [
+            [one.key, one.what, f"{one.at:%Y-%m-%d}", one.who, one.reason, state]
+            for one, state in zip(given, states, strict=True)
+        ],
+    )
+
+
+def remove_forgotten(config: Path | None, dry_run: bool) -> None:
+    """Take forgotten rows out of everything of the past, or say what that would do."""
+    project = load_project(config)
+    with spinner("looking for forgotten rows") as log:
+        removal = find_removal(project)
+        final = not dry_run and carry_out(project, removal, log)
+    _tell_removal(removal, dry_run)
+    if removal.current:
+        console.print(plain("the state of these is what it is: `smart run` makes them without the forgotten rows"))
+        print_table(["asset", "version", "rows"], _holding_rows(removal.current))
+    if final:
+        console.print(
+            plain("no artifact holds the forgotten rows any more; models keep what they learnt until retrained")
+        )
+
+
+def _meant(past: Past, ids: Sequence[str], task: str | None, match: str | None) -> Meant:
+    if sum([bool(ids), task is not None, match is not None]) != 1:
+        raise SmartError('name what to forget in one way: ids of rows, --task NAME, or --match "..."')
+    if task is not None:
+        return by_task(past, task)
+    return by_text(past, match) if match is not None else by_ids(past, ids)
+
+
+def _tell(done: Forgetting, dry_run: bool) -> None:
+    record = done.record
+    head = "would be forgotten" if dry_run else f"forgotten ({record.key})"
+    console.print(plain(f"{record.what}: {head}, because {record.reason}", "bold"))
+    rows = [
+        [id_, place.source, place.task, "now" if place.current else "in the past", place_of(place.origin)]
+        for id_, places in done.rows.items()
+        for place in places[:1]
+    ]
+    if rows:
+        print_table(["row", "source", "task", "stands", "at"], rows)
+    if len(record.ids) > len(rows):
+        console.print(plain(f"and {len(record.ids) - len(rows):,} more, refused rows among them", "dim"))
+    console.print(plain(f"{len(done.held_by) or 'no'} subsets and checkpoints hold some of it"))
+    if done.held_by:
+        cells = [[share.rows, share.of, *holder_cells(share.holder)] for share in done.held_by]
+        print_table(["rows", "of", "holder", "seed", "made (UTC)", "run", "state"], cells)
+    if done.same_prompt:
+        console.print(
+            plain(f"{done.same_prompt:,} other rows have the same prompt and stay: `smart audit row` shows them")
+        )
+    trained = sum(share.holder.asset == "finetuned_checkpoint" for share in done.held_by)
+    if trained:
+        console.print(plain("weights stay trained on what is forgotten until they are trained again", "yellow"))
+    console.print(
+        plain(
+            "your own files are not touched: what stands there is left out when it is read\n"
+            "`smart run` makes everything without it; `smart gc --forgotten` then takes it out of the past for good",
+            "dim",
+        )
+    )
+
+
+def _tell_removal(removal: Removal, dry_run: bool) -> None:
+    if removal.past:
+        console.print(plain("would be redacted" if dry_run else "redacted", "bold"))
+        print_table(["asset", "version", "rows", "what stays"], _holding_rows(removal.past, kept=True))
+    if removal.beside:
+        console.print(plain("would be removed" if dry_run else "removed", "bold"))
+        sizes: Counter[tuple[str, str]] = Counter()
+        for item in removal.beside:
+            sizes[item.what, item.why] += item.size
+        print_table(["where", "size", "why"], [[what, size(total), why] for (what, why), total in sizes.items()])
+    if removal.exports:
+        print_table(
+            ["exported file or folder", "written (UTC)", "now"],
+            [
+                [one.export.path, f"{one.export.at:%Y-%m-%d %H:%M}", _export_state(one, dry_run)]
+                for one in removal.exports
+            ],
+        )
+    if not (removal.past or removal.beside or removal.exports):
+        console.print(plain("nothing of the past holds forgotten rows"))
+
+
+def _export_state(exported: Exported, dry_run: bool) -> str:
+    if exported.state == "as written":
+        return "would be removed" if dry_run else "removed"
+    return f"{exported.state}: look at it yourself"
+
+
+def _holding_rows(holdings: Sequence[Holding], kept: bool = False) -> list[list[object]]:
+    return [
+        [one.artifact.asset, one.artifact.version[:12], len(one.ids), *([one.kept] if kept else [])]
+        for one in sorted(holdings, key=lambda one: (one.artifact.asset, one.artifact.version))
+    ]

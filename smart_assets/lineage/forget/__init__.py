@@ -1,0 +1,1 @@
+"""Forgetting rows: what is to be forgotten, what holds it, and taking it out of everything of the past."""

@@ -1,0 +1,111 @@
+"""Deciding to forget rows, and taking that back: both are records of the log of tombstones, and nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from smart_assets.errors import SmartError
+from smart_assets.lineage.audit.groups import Share, shares_of
+from smart_assets.lineage.audit.past import Past
+from smart_assets.lineage.audit.standings import Standing, standings
+from smart_assets.lineage.forget.find import Meant, same_prompt, sources_of
+from smart_assets.lineage.promotion import user_name
+from smart_assets.pipeline.tombstones import Record, Tombstones, read_tombstones, write_record
+from smart_assets.settings import Project
+
+MOST_SHOWN = 20
+"""Rows whose places are looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What is forgotten, and what holds it."""
+
+    record: Record
+    rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN rows, with their places
+    held_by: tuple[Share, ...]  # subsets and checkpoints, now and in the past
+    same_prompt: int  # other rows with the prompt of a forgotten one; they stay
+
+
+def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: bool = False) -> Forgetting:
+    """Write a tombstone for rows, unless it is a dry run.
+
+    Args:
+        project: whose store it is.
+        past: what the rows were found in.
+        meant: the rows; those that are forgotten already are left out.
+        reason: why, for everyone who asks later.
+        dry_run: only tell.
+
+    Raises:
+        SmartError: there is no reason, or all of it is forgotten already.
+        StoreError: the log cannot be read or written, or files of the store cannot be read.
+    """
+    if not reason.strip():
+        raise SmartError('say why, for those who will ask: --because "..."')
+    known = read_tombstones(project.store).forgotten
+    ids = tuple(id_ for id_ in meant.every if id_ not in known.ids)
+    if (meant.task is not None and meant.task in known.tasks) or (meant.task is None and not ids):
+        raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
+    record = Record(
+        at=_now(),
+        action="forget",
+        who=user_name(),
+        reason=reason.strip(),
+        ids=ids,
+        task=meant.task,
+        sources=meant.sources,
+    )
+    if not dry_run:
+        write_record(project.store, record)
+    return Forgetting(
+        record,
+        standings(past, meant.ids[:MOST_SHOWN]),
+        tuple(shares_of(past, "id IN (SELECT unnest($p0))", list(meant.ids))),
+        same_prompt(past, meant.ids),
+    )
+
+
+def undo(project: Project, key: str) -> Record:
+    """Take a tombstone back: its rows may be kept again, and come back when their sources are read next.
+
+    Raises:
+        SmartError: no tombstone that holds, or more than one, has a key that begins so; or its rows were removed from
+            everything of the past, so that it is final.
+        StoreError: the log cannot be read or written.
+    """
+    tombstones = read_tombstones(project.store)
+    found = [one for one in tombstones.active if key and one.key.startswith(key)]
+    if len(found) != 1:
+        raise SmartError(f"{key!r:.40} begins {len(found) or 'no'} keys of tombstones; there are {_keys(tombstones)}")
+    tombstone = found[0]
+    if tombstone.key in tombstones.final:
+        raise SmartError(
+            f"{tombstone.key} is final: `smart gc --forgotten` removed its rows from everything of the past, which is "
+            "not brought back"
+        )
+    # A source that the rows came to after they were forgotten has them among its rejected rows.
+    now = sources_of(Past(project), tombstone.ids, (), tombstone.task)
+    record = Record(
+        at=_now(),
+        action="undo",
+        who=user_name(),
+        sources=tuple(sorted({*tombstone.sources, *now})),
+        of=(tombstone.key,),
+    )
+    write_record(project.store, record)
+    return tombstone
+
+
+def _keys(tombstones: Tombstones) -> str:
+    return ", ".join(one.key for one in tombstones.active) or "none that holds"
+
+
+def told(tombstones: Sequence[Record | None]) -> str:
+    """When and why rows were forgotten, each reason once."""
+    found = dict.fromkeys(f"on {one.at:%Y-%m-%d} because {one.reason}" for one in tombstones if one is not None)
+    return "; ".join(found)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

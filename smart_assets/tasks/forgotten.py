@@ -1,0 +1,42 @@
+"""The rows that are to be forgotten: by their ids, which are hashes of what they say, and by their tasks."""
+
+# pyright: reportUnknownParameterType=false
+# pyarrow has no types.
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smart_assets.tasks.rows import content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What no collection may hold. A refused row has no id of its own: it goes by `refusal_id`."""
+
+    ids: frozenset[str] = frozenset()  # 32 hex digits each
+    tasks: frozenset[str] = frozenset()  # whole tasks, also rows of theirs that are yet to come
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.tasks)
+
+    def covers(self, ids: pa.ChunkedArray, tasks: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Which rows are to be forgotten.
+
+        Args:
+            ids: (rows,) 32 hex digits each, null for a refused row whose text is not forgotten.
+            tasks: (rows,) null where a refused row names none.
+
+        Returns:
+            (rows,) booleans.
+        """
+        by_id = pc.is_in(ids, value_set=pa.array(sorted(self.ids), pa.string()))
+        return pc.or_(by_id, pc.is_in(tasks, value_set=pa.array(sorted(self.tasks), pa.string())))
+
+
+NOTHING = Forgotten()
+
+
+def refusal_id(excerpt: str) -> str:
+    """The id by which a refused row is forgotten: 128 bits over its excerpt, in hex."""
+    return content_hash("refused", excerpt)
