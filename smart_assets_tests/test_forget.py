@@ -27,6 +27,7 @@ from smart_assets.lineage.materialize import materialize
 from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.lineage.model_audit.page import render_audit
 from smart_assets.lineage.plan import PlanStep, make_plan
+from smart_assets.lineage.reproduce.reproduction import Extent, reproduce
 from smart_assets.lineage.retraining import decide
 from smart_assets.lineage.sql import connect
 from smart_assets.lineage.standards.subsets import current_subset, trained_subset
@@ -68,10 +69,11 @@ def tasks() -> dict[str, list[dict[str, Any]]]:
     return {"all": alpha + beta + bad, "more": [*gamma, {**alpha[3], "template": "of the twin"}]}
 
 
-def run_all(project: Project, log: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Make everything; gives what was not current."""
-    run = RunContext(log=log, launch=Parrot(), device="cpu", run_id="run-1")
-    outcomes = {str(key): materialize(project, key, run) for batch in batches(project) for key in batch}
+def run_all(project: Project, report: bool = False) -> list[str]:
+    """Make everything, with or without the report and its pictures; gives what was not current."""
+    run = RunContext(log=lambda _: None, launch=Parrot(), device="cpu", run_id="run-1")
+    keys = [key for batch in batches(project) for key in batch if report or key.asset != "mixture_report"]
+    outcomes = {str(key): materialize(project, key, run) for key in keys}
     return [name for name, outcome in outcomes.items() if not outcome.unchanged]
 
 
@@ -154,6 +156,7 @@ def current_folders(project: Project) -> list[Path]:
 def test_a_forgotten_text_leaves_what_is_current_and_then_the_past(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    run_all(project, report=True)
     secret = next(row for row in instances(project) if SECRET in row["prompt"])
     vector, store = vector_of(project, secret["id"]), project.store
     assert len(files_with(SECRET, store.root)) >= 3, "rows, refused rows, a report"
@@ -162,7 +165,7 @@ def test_a_forgotten_text_leaves_what_is_current_and_then_the_past(
     assert done.record.sources == ("small",)
     assert SECRET not in (store.root / "forgotten").glob("*.json").__next__().read_text(encoding="utf-8")
 
-    run_all(project)
+    run_all(project, report=True)
     for folder in current_folders(project):
         assert files_with(SECRET, folder) == []
         assert vectors_like(vector, folder) == []
@@ -172,7 +175,7 @@ def test_a_forgotten_text_leaves_what_is_current_and_then_the_past(
     assert [reason for reason, _, _ in rejected].count("forgotten by `smart forget`") == 3, "both, and the twin of one"
     assert {id_ for _, id_, _ in rejected} == set(done.record.ids)
     assert all(excerpt is None for _, _, excerpt in rejected)
-    assert run_all(project) == []
+    assert run_all(project, report=True) == []
     assert vectors_like(vector, store.root), "the past still has it"
 
     remove_forgotten(project.root, dry_run=True)
@@ -184,14 +187,16 @@ def test_a_forgotten_text_leaves_what_is_current_and_then_the_past(
     found = verify(store, lambda _: None)
     assert found.damages == []
     assert found.redacted > 0
-    assert run_all(project) == [], "what is current is as it was"
+    assert run_all(project, report=True) == [], "what is current is as it was"
     with pytest.raises(SmartError, match="is final"):
         undo(project, done.record.key)
     remove_forgotten(project.root, dry_run=False)
     assert "nothing of the past holds forgotten rows" in capsys.readouterr().out
 
 
-def test_the_plan_names_what_holds_a_row_and_the_audit_of_the_old_model_tells_of_it(project: Project) -> None:
+def test_the_plan_names_what_holds_a_row_and_the_audit_of_the_old_model_tells_of_it(
+    project: Project, tmp_path: Path
+) -> None:
     id_ = subset_ids(project)[0]
     before = project.store.current("finetuned_checkpoint", PARTITION)
     assert before is not None
@@ -214,6 +219,13 @@ def test_the_plan_names_what_holds_a_row_and_the_audit_of_the_old_model_tells_of
     page = render_audit(audit)
     assert "she asked for it &lt;b&gt;" in page
     assert "stay so until the model is trained again" in page
+    subset = project.store.history("selected_subset", PARTITION)[-1]
+    with pytest.raises(SmartError, match="cannot be derived again: 1 of its rows are forgotten"):
+        reproduce(project, subset, tmp_path / "again", Extent(), RunContext(lambda _: None, Parrot(), "cpu"))
+    now = project.store.current("selected_subset", PARTITION)
+    assert now is not None
+    again = Extent(from_raw=True)
+    assert reproduce(project, now, tmp_path / "raw", again, RunContext(lambda _: None, Parrot(), "cpu")).holds
     newest = audit_model(project, ["20", "smart"], None, lambda _: None)
     assert newest.forgotten == ()
     assert id_ not in newest.rows["id"].to_pylist()
@@ -241,22 +253,19 @@ def test_a_held_out_row_leaves_the_predictions(project: Project) -> None:
 
 
 def test_undoing_brings_everything_back_to_the_byte(project: Project) -> None:
-    before = {str(key): step.state for key, step in plan(project).items()}
     versions = {key: project.store.current(step.key.asset, step.key.partition) for key, step in plan(project).items()}
     done = forgotten(project, lambda past: by_text(past, SECRET))
     run_all(project)
     undo(project, done.record.key[:6])
     assert any("undone" in reason for reason in plan(project)["raw_tasks[small]"].reasons)
     run_all(project)
-    assert {step.status for step in plan(project).values()} == {"current"}
-    for name in before:
-        key = plan(project)[name].key
-        after, was = project.store.current(key.asset, key.partition), versions[name]
+    steps = {name: step for name, step in plan(project).items() if name != "mixture_report"}
+    assert {step.status for step in steps.values()} == {"current"}
+    for name, step in steps.items():
+        after, was = project.store.current(step.key.asset, step.key.partition), versions[name]
         assert after is not None
         assert was is not None
-        if key.asset != "mixture_report":  # which says when its inputs were made
-            assert after.content_version == was.content_version, name
-            assert after.attachments == was.attachments, name
+        assert (after.content_version, after.attachments) == (was.content_version, was.attachments), name
 
 
 def test_undoing_before_a_run_leaves_nothing_but_a_look(project: Project) -> None:
@@ -465,3 +474,33 @@ def test_the_command_says_what_it_did(project: Project, capsys: pytest.CaptureFi
     undo_forgetting(project.root, told["key"])
     list_forgotten(project.root, False)
     assert "undone" in capsys.readouterr().out
+
+
+def test_a_store_on_a_url_and_every_machine_s_mirror_of_it_lose_the_row(tmp_path: Path) -> None:
+    import fsspec
+
+    sources = {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}}
+    changes = {"sources": sources, "store": "memory://forget/p", "budgets": [20], "recipes": ["proportional"]}
+    here, there = (write_project(tmp_path / name, tasks(), changes) for name in ("here", "there"))
+    run = RunContext(log=lambda _: None, launch=Parrot(), device="cpu")
+
+    def make(project: Project) -> None:
+        for asset, partition in (("raw_tasks", "small"), ("selected_subset", "20|proportional")):
+            manifest = materialize(project, AssetPartition(asset, partition), run).manifest
+            project.store.artifact(manifest)
+
+    make(here)
+    make(there)
+    forgotten(here, lambda past: by_text(past, SECRET))
+    make(there)
+    for project in (here, there):
+        remove_forgotten(project.root, dry_run=False)
+        assert files_with(SECRET, project.store.root) == []
+        assert verify(project.store, lambda _: None).damages == []
+    fsspec.filesystem("memory").get("/forget/p", str(tmp_path / "remote"), recursive=True)
+    assert (tmp_path / "remote" / "manifests").exists()
+    assert files_with(SECRET, tmp_path / "remote") == []
+    old = here.store.history("raw_tasks", "small")[-1]
+    shutil.rmtree(here.store.root / "artifacts")
+    kept = pq.read_table(here.store.file(old, "instances.parquet"))
+    assert kept["prompt"].to_pylist().count("") == 2, "what is kept of it is fetched again"

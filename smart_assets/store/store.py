@@ -117,7 +117,7 @@ class Store:
         """
         target = self.artifact_folder(artifact.asset, artifact.version)
         damaged = _first_damaged(target, artifact)
-        redaction = None if damaged is None or target.exists() else self.redaction(artifact.asset, artifact.version)
+        redaction = None if damaged is None else self.what_became_of(artifact)
         if redaction is not None:
             if redaction.replaced_by is not None:
                 return self.folder(redaction.replaced_by)
@@ -158,8 +158,17 @@ class Store:
         sizes = {path.relative_to(folder).as_posix(): found.size for path, found in there.items()}
         if all(sizes.get(file.path) == file.size for file in artifact.files):
             return True
-        redaction = None if sizes or folder.exists() else self.redaction(artifact.asset, artifact.version)
+        redaction = None if sizes else self.what_became_of(artifact)
         return redaction is not None and redaction.replaced_by is not None and self.has(redaction.replaced_by)
+
+    def what_became_of(self, artifact: Artifact) -> Redaction | None:
+        """The redaction of an artifact that does not lie here any more; None where there was none.
+
+        Raises:
+            StoreError: its record cannot be read.
+        """
+        there = self.artifact_folder(artifact.asset, artifact.version).exists()
+        return None if there else self.redaction(artifact.asset, artifact.version)
 
     def redaction(self, asset: str, version: str) -> Redaction | None:
         """What became of an artifact that forgotten rows were taken out of; None where nothing was.

@@ -11,7 +11,6 @@ from smart_assets.lineage.plan import fingerprint_of
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import file_sha256
-from smart_assets.store.redaction import Redaction
 from smart_assets.tasks.sources import FolderSource
 
 
@@ -73,7 +72,7 @@ def walk(manifest: Manifest, manifests: Manifests) -> tuple[list[Manifest], list
 def link_of(store: Store, manifest: Manifest) -> Link:
     """A manifest as a link of the chain, with every file of it read and hashed."""
     artifacts = (manifest.artifact, *manifest.attachments.values())
-    redactions = [found for one in artifacts if (found := redaction_of(store, one)) is not None]
+    redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
     made = manifest.made
     return Link(
         asset=manifest.asset,
@@ -93,12 +92,6 @@ def link_of(store: Store, manifest: Manifest) -> Link:
     )
 
 
-def redaction_of(store: Store, artifact: Artifact) -> Redaction | None:
-    """What became of an artifact that forgotten rows were taken out of; None where it is what it was."""
-    there = store.artifact_folder(artifact.asset, artifact.version).exists()
-    return None if there else store.redaction(artifact.asset, artifact.version)
-
-
 def _altered(manifest: Manifest) -> Iterator[str]:
     """Whether a manifest's own words still give its fingerprint."""
     if manifest.fingerprint != fingerprint_of(manifest):
@@ -109,7 +102,7 @@ def _altered(manifest: Manifest) -> Iterator[str]:
 
 
 def _problems(store: Store, artifact: Artifact) -> Iterator[str]:
-    redaction = redaction_of(store, artifact)
+    redaction = store.what_became_of(artifact)
     if redaction is not None:
         if redaction.replaced_by is not None:
             yield from _problems(store, redaction.replaced_by)

@@ -8,6 +8,7 @@ from pathlib import Path
 from smart_assets.errors import SmartError, StoreError
 from smart_assets.lineage.graph import batches, closure
 from smart_assets.lineage.materialize import materialize
+from smart_assets.lineage.stored import key_of
 from smart_assets.pipeline.step import AssetPartition, RunContext
 from smart_assets.progress import Log, Progress
 from smart_assets.settings import Project
@@ -37,8 +38,10 @@ def link_in(store: Store, into: Store, manifests: tuple[Manifest, ...], log: Log
     """Check the bytes of artifacts, and make them current in another store by links to their files.
 
     Raises:
-        StoreError: a file is missing, or is not what was written.
+        StoreError: a file is missing, or is not what was written; or rows of them were forgotten and are gone.
     """
+    for manifest in manifests:
+        _require_all_rows(store, manifest)
     artifacts = [one for manifest in manifests for one in (manifest.artifact, *manifest.attachments.values())]
     reading = _Reading(sum(file.size for artifact in artifacts for file in artifact.files), log)
     for artifact in artifacts:
@@ -49,6 +52,15 @@ def link_in(store: Store, into: Store, manifests: tuple[Manifest, ...], log: Log
             link.symlink_to(folder / file.path)
     for manifest in manifests:
         into.record(manifest)
+
+
+def _require_all_rows(store: Store, manifest: Manifest) -> None:
+    redaction = store.what_became_of(manifest.artifact)
+    if redaction is not None:
+        raise StoreError(
+            f"what was made from {key_of(manifest)} {manifest.content_version[:12]} cannot be derived again: "
+            f"{len(redaction.ids)} of its rows are forgotten, and were removed on {redaction.at:%Y-%m-%d}"
+        )
 
 
 class _Reading:
@@ -63,6 +75,9 @@ class _Reading:
 
 
 def _intact(store: Store, artifact: Artifact, reading: _Reading) -> Path:
+    redaction = store.what_became_of(artifact)
+    if redaction is not None and redaction.replaced_by is not None:  # beside the rows: excerpts of refused ones
+        artifact = redaction.replaced_by
     folder = store.folder(artifact)
     for file in artifact.files:
         if file_sha256(folder / file.path) != file.sha256:

@@ -24,6 +24,8 @@ _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 _OTHER_RECIPES = "objectives"
 # Which code orders or computes is no setting.
 _CODE = "engine"
+# What was forgotten since is not read again; whether that changed the subset, comparing tells.
+_FORGOTTEN = "forgotten"
 
 
 def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> Project:
@@ -130,11 +132,13 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
                 "reproduce it"
             )
         notes += _code_differences(key, manifest, wanted.code_version, wanted.parameters.get(_CODE))
+        if manifest.parameters.get(_FORGOTTEN) != wanted.parameters.get(_FORGOTTEN):
+            notes.append(f"rows of {key} were forgotten since, or are not any more: they are not those of then")
     return tuple(notes)
 
 
 def _comparable(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if name not in (_OTHER_RECIPES, _CODE)}
+    return {name: value for name, value in parameters.items() if name not in (_OTHER_RECIPES, _CODE, _FORGOTTEN)}
 
 
 def _code_differences(key: AssetPartition, manifest: Manifest, code: str, engine: object) -> Iterator[str]:

@@ -21,6 +21,7 @@ from smart_assets.lineage.reproduce.subset import SubsetComparison, compare_subs
 from smart_assets.lineage.reproduce.weights import WeightComparison, compare_weights
 from smart_assets.lineage.stored import key_of, stored_folder
 from smart_assets.pipeline.step import AssetPartition, RunContext
+from smart_assets.pipeline.tombstones import read_tombstones, write_record
 from smart_assets.pipeline.verdicts import GAIN_TOLERANCE
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -83,6 +84,8 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     """
     ancestors = ancestors_of(project.store, subset)
     past = project_as_recorded(project, ancestors, folder)
+    for record in read_tombstones(project.store).records:  # what is forgotten is not read again, here neither
+        write_record(past.store, record)
     given = () if extent.from_raw else _given(project, ancestors)
     again = _Again(project, past, ancestors, run, given)
     training = _Training.of(again, extent) if extent.train else None
