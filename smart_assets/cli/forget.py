@@ -112,7 +112,7 @@ def _tell(done: Forgetting, dry_run: bool) -> None:
         print_table(["row", "source", "task", "stands", "at"], rows)
     if len(record.ids) > len(rows):
         console.print(plain(f"and {len(record.ids) - len(rows):,} more, refused rows among them", "dim"))
-    console.print(plain(f"{len(done.held_by) or 'no'} subsets and checkpoints hold some of it"))
+    console.print(plain("held by" if done.held_by else "no subset or checkpoint holds any of it"))
     if done.held_by:
         cells = [[share.rows, share.of, *holder_cells(share.holder)] for share in done.held_by]
         print_table(["rows", "of", "holder", "seed", "made (UTC)", "run", "state"], cells)
