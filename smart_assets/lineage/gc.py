@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smart_assets.errors import StoreError
-from smart_assets.lineage.manifests import Manifests
+from smart_assets.lineage.history import history_of
 from smart_assets.store import Manifest, Store
 from smart_assets.store.drafts import DAY
 from smart_assets.store.inventory import Name, Recorded, name_of, recorded, redacted
@@ -98,7 +98,7 @@ def kept_artifacts(
                 index < retention.newest or history[index - 1].at >= since or item.manifest.content_version in pinned
             ):
                 left.append((item.manifest, True))
-    named = Manifests(histories)
+    history = history_of(histories)
     kept: set[Name] = set()
     explained: set[tuple[str, str | None, str]] = set()
     while left:
@@ -108,7 +108,7 @@ def kept_artifacts(
         key = (manifest.asset, manifest.partition, manifest.fingerprint)
         if manifest.asset in AUDITED and key not in explained:
             explained.add(key)
-            left += [(source, source.asset in EXPLAINS) for source in named.inputs(manifest)]
+            left += [(source, source.asset in EXPLAINS) for source in history.inputs(manifest)]
     return kept
 
 

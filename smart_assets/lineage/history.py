@@ -1,15 +1,20 @@
-"""Everything that the store remembers to have made, also of partitions that `smart.yaml` names no more."""
+"""Everything that the store remembers to have made, and what it was made from.
 
-from collections.abc import Collection, Iterator
+Partitions that `smart.yaml` names no more are in it, too.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from smart_assets.errors import StoreError
 from smart_assets.lineage.graph import STEPS, partitions
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.pipeline.step import AssetPartition, parse_input
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
-from smart_assets.store.inventory import recorded
+from smart_assets.store.inventory import Recorded, recorded
 
 Presence = Literal["there", "collected", "missing", "damaged"]
 """What is left of an artifact: `collected` is one of the past that `smart gc` removed, `missing` one that should be
@@ -27,7 +32,7 @@ class Materialization:
     @property
     def key(self) -> AssetPartition:
         """The partition that was made."""
-        return AssetPartition(self.manifest.asset, self.manifest.partition)
+        return key_of(self.manifest)
 
     @property
     def current(self) -> bool:
@@ -45,16 +50,55 @@ class Materialization:
         return self.manifest.made.get("run_id")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class History:
     """All materializations of some assets, newest first in each partition."""
 
     made: tuple[Materialization, ...]
-    unreadable: tuple[Path, ...]  # manifests that cannot be relied on
+    unreadable: tuple[Recorded, ...]  # manifests that cannot be relied on
 
     def of(self, *assets: str) -> Iterator[Materialization]:
         """Those of some assets."""
         return (item for item in self.made if item.manifest.asset in assets)
+
+    def manifests(self, asset: str) -> list[Manifest]:
+        """The manifests of an asset."""
+        return [item.manifest for item in self.of(asset)]
+
+    def named(self, name: str, version: str) -> Manifest | None:
+        """The newest manifest that an input's name and version mean; None where there is none."""
+        source, facet = parse_input(name)
+        return self._newest.get((source, facet or "", version))
+
+    def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
+        """What a manifest was made from, as far as there are manifests of it."""
+        for name, version in manifest.inputs.items():
+            found = self.named(name, version)
+            if found is not None:
+                yield found
+
+    def input(self, manifest: Manifest, name: str) -> Manifest:
+        """One of the inputs that a manifest was made from, by the name that it gives it.
+
+        Raises:
+            StoreError: no manifest of it is left, or it was never named.
+        """
+        version = manifest.inputs.get(name, "")
+        found = self.named(name, version)
+        if found is None:
+            raise StoreError(
+                f"{key_of(manifest)} was made from {name} {version[:12]}, which no manifest of the store names any more"
+            )
+        return found
+
+    @cached_property
+    def _newest(self) -> dict[tuple[AssetPartition, str, str], Manifest]:
+        """(partition, facet or "", version that counts) -> the newest manifest."""
+        found: dict[tuple[AssetPartition, str, str], Manifest] = {}
+        for item in self.made:
+            for facet, version in [("", item.manifest.content_version), *item.manifest.facets.items()]:
+                found.setdefault((item.key, facet, version), item.manifest)
+        return found
 
 
 def read_history(project: Project, assets: Collection[str] | None = None) -> History:
@@ -63,19 +107,42 @@ def read_history(project: Project, assets: Collection[str] | None = None) -> His
     Raises:
         StoreError: the remote store cannot be reached.
     """
-    named = {key for asset in STEPS for key in partitions(project, asset)}
+    named = frozenset(key for asset in STEPS for key in partitions(project, asset))
+    return history_of(recorded(project.store, assets), named)
+
+
+def history_of(histories: Sequence[Sequence[Recorded]], named: frozenset[AssetPartition] = frozenset()) -> History:
+    """Manifests that were read as a history.
+
+    Args:
+        histories: those of each partition, newest first, as `recorded` gives them.
+        named: the partitions that `smart.yaml` names.
+    """
     made: list[Materialization] = []
-    unreadable: list[Path] = []
-    for partition in recorded(project.store, assets):
+    unreadable: list[Recorded] = []
+    for partition in histories:
         newest = True
         for item in partition:
             if item.manifest is None:
-                unreadable.append(item.path)
+                unreadable.append(item)
                 continue
-            key = AssetPartition(item.manifest.asset, item.manifest.partition)
-            made.append(Materialization(item.manifest, newest, key in named))
+            made.append(Materialization(item.manifest, newest, key_of(item.manifest) in named))
             newest = False
     return History(tuple(made), tuple(unreadable))
+
+
+def key_of(manifest: Manifest) -> AssetPartition:
+    """The partition that a manifest is of."""
+    return AssetPartition(manifest.asset, manifest.partition)
+
+
+def stored_folder(store: Store, manifest: Manifest) -> Path | None:
+    """The local folder of an artifact, whole or damaged; None where it is not in the store any more."""
+    try:
+        return store.artifact(manifest)
+    except StoreError:
+        folder = store.artifact_folder(manifest.asset, manifest.content_version)
+        return folder if folder.exists() else None
 
 
 def presence(store: Store, artifact: Artifact, newest: bool) -> Presence:

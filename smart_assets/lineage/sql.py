@@ -23,8 +23,8 @@ def connect(project: Project, log: Log) -> "DuckDBPyConnection":
 
     connection = duckdb.connect()
     history = read_history(project)
-    for path in history.unreadable:
-        log(f"the manifest {path} cannot be relied on and is left out: see `smart verify`")
+    for item in history.unreadable:
+        log(f"the manifest {item.path} cannot be relied on and is left out: see `smart verify`")
     for name, view in VIEWS.items():
         _create_view(connection, name, view.nothing(), list(_parts(project, history, view, log)), log)
     create_history(connection, project, history)

@@ -161,13 +161,12 @@ def _utc(item: Materialization) -> str | None:
 
 def _edges(history: History) -> list[dict[str, Any]]:
     """Each edge once, also where a partition came to the same content from the same input several times."""
-    content = _content_versions(history)
     edges: dict[tuple[str | None, ...], None] = {}
     for item in history.made:
         made = item.manifest
         for name, version in made.inputs.items():
             source, facet = parse_input(name)
-            found = content.get((source.asset, source.partition, facet or "", version))
+            input_made = history.named(name, version)
             edges[
                 made.asset,
                 made.partition,
@@ -176,18 +175,9 @@ def _edges(history: History) -> list[dict[str, Any]]:
                 source.partition,
                 facet,
                 version,
-                found,
+                input_made and input_made.content_version,
             ] = None
     return [dict(zip(_LINEAGE, edge, strict=True)) for edge in edges]
-
-
-def _content_versions(history: History) -> dict[tuple[str, str | None, str, str], str]:
-    """(asset, partition, facet or "", version) -> the newest content version that has it."""
-    found: dict[tuple[str, str | None, str, str], str] = {}
-    for manifest in (item.manifest for item in history.made):
-        for facet, version in [("", manifest.content_version), *manifest.facets.items()]:
-            found.setdefault((manifest.asset, manifest.partition, facet, version), manifest.content_version)
-    return found
 
 
 def _checkpoint(store: Store, item: Materialization) -> Iterator[dict[str, Any]]:

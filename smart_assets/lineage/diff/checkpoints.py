@@ -9,10 +9,11 @@ from smart_assets.errors import StoreError
 from smart_assets.lineage.diff.made import Change, MadeOf, Side, compare_making
 from smart_assets.lineage.diff.references import SUBSET
 from smart_assets.lineage.diff.subsets import SubsetDiff, diff_subsets
-from smart_assets.lineage.stored import key_of, made_from, stored_folder
+from smart_assets.lineage.history import history_of, key_of, stored_folder
 from smart_assets.pipeline.eval_results import CODE_VERSION
 from smart_assets.pipeline.step import AssetPartition, parse_input
 from smart_assets.store import Manifest, Store
+from smart_assets.store.inventory import recorded
 
 EVALUATION = "eval_results"
 _FIGURES = ("rows", "steps", "response_tokens", "mean_last_losses", "final_loss")
@@ -89,7 +90,8 @@ def evaluation_of(store: Store, checkpoint: Manifest) -> Manifest | None:
 
 def _subset_diff(store: Store, a: Manifest, b: Manifest) -> tuple[SubsetDiff | None, list[str]]:
     try:
-        subsets = [made_from(store, one, str(AssetPartition(SUBSET, one.partition))) for one in (a, b)]
+        history = history_of(recorded(store, {SUBSET}))
+        subsets = [history.input(one, str(AssetPartition(SUBSET, one.partition))) for one in (a, b)]
     except StoreError as error:
         return None, [f"the subsets cannot be compared: {error}"]
     return diff_subsets(store, *subsets), []

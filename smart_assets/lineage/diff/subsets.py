@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
 from smart_assets.lineage.diff.made import MadeOf, Side, compare_making
-from smart_assets.lineage.stored import stored_folder
+from smart_assets.lineage.history import stored_folder
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
 from smart_assets.store import Manifest, Store
 

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
 from smart_assets.lineage.history import History
-from smart_assets.lineage.manifests import Manifests
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Name, name_of
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
@@ -36,8 +35,8 @@ class Holding:
 class Holders:
     """Looks through what is still there of all artifacts."""
 
-    def __init__(self, store: Store, history: History, manifests: Manifests, forgotten: Forgotten) -> None:
-        self._store, self._history, self._manifests, self._forgotten = store, history, manifests, forgotten
+    def __init__(self, store: Store, history: History, forgotten: Forgotten) -> None:
+        self._store, self._history, self._forgotten = store, history, forgotten
         self._seen: dict[Name, tuple[str, ...]] = {}
 
     def find(self) -> list[Holding]:
@@ -126,7 +125,7 @@ class Holders:
 
     def _raw(self, manifest: Manifest) -> Iterator[Manifest]:
         """The rows at the beginning of what something was made from."""
-        for one in self._manifests.inputs(manifest):
+        for one in self._history.inputs(manifest):
             if one.asset == "raw_tasks":
                 yield one
             elif one.asset in ("prompt_embeddings", "similarity_index"):

@@ -10,14 +10,12 @@ from smart_assets.lineage.forget.held import Holders, Holding
 from smart_assets.lineage.forget.redact import redact
 from smart_assets.lineage.gc import Garbage, remove_garbage
 from smart_assets.lineage.history import read_history
-from smart_assets.lineage.manifests import Manifests
 from smart_assets.lineage.promotion import user_name
 from smart_assets.lineage.verify import DAMAGED
 from smart_assets.pipeline.tombstones import Record, Tombstones, read_tombstones, write_record
 from smart_assets.progress import Log, Progress
 from smart_assets.settings import Project
 from smart_assets.store import Store
-from smart_assets.store.inventory import recorded
 
 # All that texts or vectors of rows may lie in, and that can be made again; models and hashes of files are not of these.
 _CACHES = ("vectors", "training", "files", "evaluation")
@@ -55,10 +53,10 @@ def find_removal(project: Project) -> Removal:
     history = read_history(project)
     if history.unreadable:
         raise StoreError(
-            f"the manifest {history.unreadable[0]} cannot be relied on, so that what it names is unknown: nothing is "
+            f"the manifest {history.unreadable[0].path} cannot be relied on: what it names is unknown, and nothing is "
             "removed before `smart verify --repair` has moved it away"
         )
-    held = Holders(store, history, Manifests(recorded(store)), tombstones.forgotten).find()
+    held = Holders(store, history, tombstones.forgotten).find()
     return Removal(
         tombstones,
         past=tuple(one for one in held if not one.current),

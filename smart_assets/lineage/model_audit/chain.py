@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smart_assets.errors import StoreError
-from smart_assets.lineage.manifests import Manifests
+from smart_assets.lineage.history import History
 from smart_assets.lineage.plan import fingerprint_of
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
@@ -49,7 +49,7 @@ class RawFile:
     state: str  # "as read", or what became of it
 
 
-def walk(manifest: Manifest, manifests: Manifests) -> tuple[list[Manifest], list[str]]:
+def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str]]:
     """All that a manifest was made from, itself first; and the inputs that no manifest in the store explains."""
     found: dict[tuple[str, str | None, str], Manifest] = {}
     lost: list[str] = []
@@ -61,7 +61,7 @@ def walk(manifest: Manifest, manifests: Manifests) -> tuple[list[Manifest], list
             continue
         found[key] = one
         for name, version in one.inputs.items():
-            earlier = manifests.named(name, version)
+            earlier = history.named(name, version)
             if earlier is None:
                 lost.append(f"{name} in version {version[:12]}, which {_called(one)} was made from, has no manifest")
             else:

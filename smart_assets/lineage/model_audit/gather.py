@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from smart_assets.errors import SmartError, StoreError
-from smart_assets.lineage.manifests import Manifests
+from smart_assets.lineage.history import read_history
 from smart_assets.lineage.model_audit.chain import Link, RawFile, link_of, raw_files, walk
 from smart_assets.lineage.model_audit.rows import (
     ROWS,
@@ -25,7 +25,6 @@ from smart_assets.pipeline.step import split_grid_key
 from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
-from smart_assets.store.inventory import recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,13 @@ def audit_model(project: Project, names: Sequence[str], seed: int | None, log: L
     Raises:
         SmartError: there is no such model, or what it was trained on is not in the store any more.
     """
-    histories = recorded(project.store)
-    manifests = Manifests(histories)
-    target = find_target(project, manifests, names, seed)
+    history = read_history(project)
+    target = find_target(project, history, names, seed)
     log("reading and hashing everything that the model was made from")
-    chain, lost = walk(target.manifest, manifests)
+    chain, lost = walk(target.manifest, history)
     links = [link_of(project.store, manifest) for manifest in chain]
     raw = [file for one in chain if one.asset == "raw_tasks" for file in raw_files(project, one)]
-    unreliable = [item for history in histories for item in history if item.manifest is None]
-    problems = [f"the manifest {item.path} cannot be relied on: {item.problem}" for item in unreliable]
+    problems = [f"the manifest {item.path} cannot be relied on: {item.problem}" for item in history.unreadable]
     problems += [problem for link in links for problem in link.problems] + lost
     return _audit(project, target, chain, (links, raw, problems))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smart_assets.errors import SmartError
-from smart_assets.lineage.manifests import Manifests
+from smart_assets.lineage.history import History
 from smart_assets.pipeline.finetuned_checkpoint import NAME
 from smart_assets.pipeline.step import grid_key
 from smart_assets.settings import Project
@@ -24,12 +24,12 @@ class Target:
     current: bool  # the newest of its partition
 
 
-def find_target(project: Project, manifests: Manifests, names: Sequence[str], seed: int | None) -> Target:
+def find_target(project: Project, history: History, names: Sequence[str], seed: int | None) -> Target:
     """The checkpoint that the words of a command name.
 
     Args:
         project: the project.
-        manifests: all of its store's.
+        history: all of its store.
         names: `BUDGET RECIPE` (its newest), or one of: a folder of weights, a content version of 8 digits or more.
         seed: which of its fine-tunes; by default the folder's, else the first.
 
@@ -38,11 +38,11 @@ def find_target(project: Project, manifests: Manifests, names: Sequence[str], se
     """
     if len(names) == 2 and names[0].isdecimal():
         partition = grid_key(int(names[0]), names[1])
-        manifest = next((one for one in manifests.of(NAME) if one.partition == partition), None)
+        manifest = next((one for one in history.manifests(NAME) if one.partition == partition), None)
         if manifest is None:
-            raise SmartError(f"no checkpoint of {names[0]} {names[1]} was ever made; there are {_there(manifests)}")
+            raise SmartError(f"no checkpoint of {names[0]} {names[1]} was ever made; there are {_there(history)}")
     elif len(names) == 1:
-        manifest, of_folder = _by_version_or_folder(project, manifests, names[0])
+        manifest, of_folder = _by_version_or_folder(project, history, names[0])
         seed = of_folder if seed is None else seed
     else:
         raise SmartError("name a budget and a recipe, a folder of weights, or a content version")
@@ -50,29 +50,29 @@ def find_target(project: Project, manifests: Manifests, names: Sequence[str], se
     chosen = seeds[0] if seed is None else seed
     if chosen not in seeds:
         raise SmartError(f"this checkpoint has no seed {chosen}; it has {', '.join(map(str, seeds))}")
-    newest = next(one for one in manifests.of(NAME) if one.partition == manifest.partition)
+    newest = next(one for one in history.manifests(NAME) if one.partition == manifest.partition)
     return Target(manifest, chosen, newest.content_version == manifest.content_version)
 
 
-def _by_version_or_folder(project: Project, manifests: Manifests, name: str) -> tuple[Manifest, int | None]:
+def _by_version_or_folder(project: Project, history: History, name: str) -> tuple[Manifest, int | None]:
     version, seed = name, None
     if not _VERSION.fullmatch(name):
         path = Path(name).expanduser().resolve()  # `<store>/production` is a link to the weights
         root = (project.store.root / "artifacts" / NAME).resolve()
         if not path.is_relative_to(root) or path == root:
             raise SmartError(
-                f"{name}: neither a content version nor a folder under {root}; there are {_there(manifests)}"
+                f"{name}: neither a content version nor a folder under {root}; there are {_there(history)}"
             )
         version, *inside = path.relative_to(root).parts
         seeds = [part for part in inside if re.fullmatch(r"seed-\d+", part)]
         seed = int(seeds[0].removeprefix("seed-")) if seeds else None
-    found = {one.content_version: one for one in manifests.of(NAME) if one.content_version.startswith(version)}
+    found = {one.content_version: one for one in history.manifests(NAME) if one.content_version.startswith(version)}
     if len(found) != 1:
         many = "several checkpoints begin" if found else "no checkpoint begins"
-        raise SmartError(f"{many} with {version!r}; there are {_there(manifests)}")
+        raise SmartError(f"{many} with {version!r}; there are {_there(history)}")
     return next(iter(found.values())), seed
 
 
-def _there(manifests: Manifests) -> str:
-    names = [f"{one.partition} ({one.content_version[:12]})" for one in manifests.of(NAME)]
+def _there(history: History) -> str:
+    names = [f"{one.partition} ({one.content_version[:12]})" for one in history.manifests(NAME)]
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "none"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smart_assets.errors import SmartError
-from smart_assets.lineage.stored import key_of, made_from
+from smart_assets.lineage.history import History, key_of
 from smart_assets.pipeline.step import AssetPartition, parse_input
-from smart_assets.store import Manifest, Store
+from smart_assets.store import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +31,33 @@ class Ancestors:
         }.get(key.asset)
 
 
-def ancestors_of(store: Store, subset: Manifest) -> Ancestors:
+def ancestors_of(history: History, subset: Manifest) -> Ancestors:
     """Follow the versions that a subset's manifest names.
 
     Raises:
         StoreError: a manifest on the way is gone.
         SmartError: scores and orderings were made from two states of a source's vectors.
     """
-    inputs = {parse_input(name)[0]: made_from(store, subset, name) for name in subset.inputs}
+    inputs = {parse_input(name)[0]: history.input(subset, name) for name in subset.inputs}
     orderings = _of_sources(inputs, "instance_orderings")
     scores = inputs.get(AssetPartition("task_scores"))
     vectors = {
-        source: made_from(store, one, str(AssetPartition("prompt_embeddings", source)))
+        source: history.input(one, str(AssetPartition("prompt_embeddings", source)))
         for source, one in orderings.items()
     }
     if scores is not None:
-        vectors |= _vectors_of_scores(store, subset, scores, vectors)
+        vectors |= _vectors_of_scores(history, subset, scores, vectors)
     return Ancestors(subset, _of_sources(inputs, "raw_tasks"), vectors, orderings, scores)
 
 
 def _vectors_of_scores(
-    store: Store, subset: Manifest, scores: Manifest, known: Mapping[str, Manifest]
+    history: History, subset: Manifest, scores: Manifest, known: Mapping[str, Manifest]
 ) -> dict[str, Manifest]:
     """The vectors behind task scores: those behind the orderings, where there are any."""
     found: dict[str, Manifest] = {}
     for name, version in scores.inputs.items():
         source = str(parse_input(name)[0].partition)
-        found[source] = known.get(source) or made_from(store, scores, name)
+        found[source] = known.get(source) or history.input(scores, name)
         if found[source].facets.get("tasks") != version:
             raise SmartError(
                 f"the scores and the orderings behind {key_of(subset)} were made of two states of source `{source}`, "

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from smart_assets.errors import SmartError, StoreError
 from smart_assets.lineage.graph import batches, closure
+from smart_assets.lineage.history import key_of
 from smart_assets.lineage.materialize import materialize
-from smart_assets.lineage.stored import key_of
 from smart_assets.pipeline.step import AssetPartition, RunContext
 from smart_assets.progress import Log, Progress
 from smart_assets.settings import Project

@@ -7,6 +7,7 @@ from typing import Self
 
 from smart_assets.errors import UpstreamMissingError
 from smart_assets.lineage.graph import closure
+from smart_assets.lineage.history import key_of, read_history, stored_folder
 from smart_assets.lineage.reproduce.agreement import RowAgreement, VectorAgreement, rows_agree, vectors_agree
 from smart_assets.lineage.reproduce.ancestors import Ancestors, ancestors_of
 from smart_assets.lineage.reproduce.derive import derive, link_in
@@ -19,7 +20,6 @@ from smart_assets.lineage.reproduce.recorded import (
 from smart_assets.lineage.reproduce.steps import StepComparison, compare_steps
 from smart_assets.lineage.reproduce.subset import SubsetComparison, compare_subsets
 from smart_assets.lineage.reproduce.weights import WeightComparison, compare_weights
-from smart_assets.lineage.stored import key_of, stored_folder
 from smart_assets.pipeline.step import AssetPartition, RunContext
 from smart_assets.pipeline.tombstones import read_tombstones, write_record
 from smart_assets.pipeline.verdicts import GAIN_TOLERANCE
@@ -82,7 +82,7 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     Raises:
         SmartError: what it was made from is gone, damaged, or was made with settings that cannot be had any more.
     """
-    ancestors = ancestors_of(project.store, subset)
+    ancestors = ancestors_of(read_history(project), subset)
     past = project_as_recorded(project, ancestors, folder)
     for record in read_tombstones(project.store).records:  # what is forgotten is not read again, here neither
         write_record(past.store, record)

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
+from smart_assets.lineage.history import key_of, stored_folder
 from smart_assets.lineage.reproduce.ancestors import Ancestors
 from smart_assets.lineage.reproduce.subset import FIGURES
 from smart_assets.lineage.reproduce.tables import TableDifference, first_difference
-from smart_assets.lineage.stored import key_of, stored_folder
 from smart_assets.selection.recipes import Recipe
 from smart_assets.store import Manifest, Store
 

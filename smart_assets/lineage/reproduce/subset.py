@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
+from smart_assets.lineage.history import stored_folder
 from smart_assets.lineage.reproduce.tables import TableDifference, first_difference
-from smart_assets.lineage.stored import stored_folder
 from smart_assets.selection.mixture import MIXTURE_COLUMNS
 from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
