@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
+import pyarrow as pa
 
+from smart_assets.defs.metadata import table
 from smart_assets.defs.partitions import partition_key, partitions_of
 from smart_assets.errors import SmartError
 from smart_assets.pipeline import verdicts
 from smart_assets.pipeline.step import AssetPartition
+from smart_assets.pipeline.traced_rows import rows_are_traced
 from smart_assets.pipeline.verdicts import Verdict
 from smart_assets.settings import Project
 
@@ -47,6 +50,12 @@ CHECKS: tuple[CheckCard, ...] = (
         "No held-out row, and no row with the prompt of one, is in the subset.",
         verdicts.no_held_out_rows,
     ),
+    CheckCard(
+        "selected_subset",
+        "rows_are_traced",
+        "Every row was read from a file whose hash is known, or from a known revision of a dataset.",
+        rows_are_traced,
+    ),
     CheckCard("finetuned_checkpoint", "loss_is_finite", "Every recorded loss is finite.", verdicts.loss_is_finite),
     CheckCard(
         "finetuned_checkpoint",
@@ -77,6 +86,12 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
             verdict = card.judge(project, partition_key(context))
         except SmartError as error:
             raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
-        return dg.AssetCheckResult(passed=verdict.passed, description=verdict.sentence, metadata=dict(verdict.figures))
+        return dg.AssetCheckResult(
+            passed=verdict.passed,
+            description=verdict.sentence,
+            metadata={
+                name: table(value) if isinstance(value, pa.Table) else value for name, value in verdict.figures.items()
+            },
+        )
 
     return definition
