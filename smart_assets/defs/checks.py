@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import dagster as dg
 import pyarrow as pa
 
-from smart_assets.defs.metadata import table
 from smart_assets.defs.partitions import partition_key, partitions_of
+from smart_assets.defs.tables import table
 from smart_assets.errors import SmartError
 from smart_assets.pipeline import verdicts
 from smart_assets.pipeline.step import AssetPartition

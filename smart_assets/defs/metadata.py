@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.defs.audit_metadata import OPENING, audit_metadata
+from smart_assets.defs.tables import table
 from smart_assets.lineage.materialize import Outcome
+from smart_assets.pipeline import finetuned_checkpoint
 from smart_assets.pipeline.finetuned_checkpoint import BOARD
 from smart_assets.pipeline.mixture_report import COMPARISONS, PAGE
 from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
@@ -24,7 +27,6 @@ from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
 Metadata = dict[str, Any]
-TABLE_ROWS = 100
 
 
 def metadata_of(project: Project, outcome: Outcome) -> Metadata:
@@ -36,6 +38,7 @@ def metadata_of(project: Project, outcome: Outcome) -> Metadata:
     return {
         **figures_of(manifest),
         **(shown(inputs, manifest) if shown else {}),
+        **(audit_metadata(project, manifest) if manifest.asset == finetuned_checkpoint.NAME else {}),
         "unchanged": outcome.unchanged,
         "artifact": dg.MetadataValue.path(str(store.artifact(manifest))),
     }
@@ -63,23 +66,6 @@ def _figures(summary: Mapping[str, Any]) -> Metadata:
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
     """A PNG as metadata."""
     return dg.MetadataValue.md(f"![]({'data:image/png;base64,' + b64encode(png).decode('ascii')})")
-
-
-def table(rows: pa.Table) -> dg.TableMetadataValue:
-    """The first rows of a table as metadata."""
-    records = [
-        dg.TableRecord({name: value if value is not None else "" for name, value in row.items()})
-        for row in rows.slice(0, TABLE_ROWS).to_pylist()
-    ]
-    kinds = {name: _column_kind(rows.schema.field(name).type) for name in rows.column_names}
-    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in kinds.items()])
-    return dg.MetadataValue.table(records, schema)
-
-
-def _column_kind(kind: pa.DataType) -> str:
-    if pa.types.is_integer(kind):
-        return "int"
-    return "float" if pa.types.is_floating(kind) else "string"
 
 
 def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
@@ -183,7 +169,11 @@ def _results(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 def _mixture_report(inputs: Inputs, manifest: Manifest) -> Metadata:
     page = inputs.store.artifact(manifest) / PAGE
-    return {"page": dg.MetadataValue.url(page.as_uri()), **_comparisons(manifest.summary[COMPARISONS])}
+    return {
+        "page": dg.MetadataValue.path(str(page)),
+        "to open the page": OPENING,
+        **_comparisons(manifest.summary[COMPARISONS]),
+    }
 
 
 def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:

@@ -30,12 +30,15 @@ class Link:
     packages: Mapping[str, str]
     files: int
     bytes: int
-    problems: tuple[str, ...]  # what of its files is no longer what was recorded; none: all hashes are right
+    problems: tuple[str, ...]  # what is no longer what was recorded
+    hashed: bool  # whether its files were read and hashed for this audit
 
     @property
     def verdict(self) -> str:
-        """On its hashes, in a word."""
-        return "differ" if self.problems else "right"
+        """On its hashes, in a word or three."""
+        if self.problems:
+            return "differ"
+        return "right" if self.hashed else "not taken again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,10 @@ def walk(manifest: Manifest, manifests: Manifests) -> tuple[list[Manifest], list
     return list(found.values()), lost
 
 
-def link_of(store: Store, manifest: Manifest) -> Link:
-    """A manifest as a link of the chain, with every file of it read and hashed."""
+def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
+    """A manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
     artifacts = (manifest.artifact, *manifest.attachments.values())
+    files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
     made = manifest.made
     return Link(
         asset=manifest.asset,
@@ -85,7 +89,8 @@ def link_of(store: Store, manifest: Manifest) -> Link:
         packages=made.get("packages", {}),
         files=sum(len(artifact.files) for artifact in artifacts),
         bytes=sum(file.size for artifact in artifacts for file in artifact.files),
-        problems=(*_altered(manifest), *(problem for artifact in artifacts for problem in _problems(store, artifact))),
+        problems=(*_altered(manifest), *files),
+        hashed=hashed,
     )
 
 
@@ -114,9 +119,11 @@ def _problems(store: Store, artifact: Artifact) -> Iterator[str]:
             yield f"{path} does not belong to the artifact"
 
 
-def raw_files(project: Project, manifest: Manifest) -> list[RawFile]:
+def raw_files(project: Project, manifest: Manifest, hashed: bool = True) -> list[RawFile]:
     """What a materialization of `raw_tasks` read outside the store, and whether it is still there as it was."""
     source = str(manifest.partition)
+    if not hashed:
+        return [RawFile(source, path, version, "not looked at again") for path, version in manifest.outside.items()]
     settings = project.settings.sources.get(source)
     folder = project.root / settings.path if isinstance(settings, FolderSource) else None
     return [RawFile(source, path, version, _state(folder, path, version)) for path, version in manifest.outside.items()]
