@@ -14,6 +14,7 @@ from smart_assets.pipeline import verdicts
 from smart_assets.pipeline.step import AssetPartition
 from smart_assets.pipeline.traced_rows import rows_are_traced
 from smart_assets.pipeline.verdicts import Verdict
+from smart_assets.printable import in_line
 from smart_assets.settings import Project
 
 
@@ -88,7 +89,7 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
             raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
         return dg.AssetCheckResult(
             passed=verdict.passed,
-            description=verdict.sentence,
+            description=in_line(verdict.sentence),
             metadata={
                 name: table(value) if isinstance(value, pa.Table) else value for name, value in verdict.figures.items()
             },

@@ -1,6 +1,5 @@
 """What a person wants to see of a materialization: figures, a table, and a picture where it helps."""
 
-import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
 from smart_assets.defs.tables import table
 from smart_assets.lineage.materialize import Outcome
+from smart_assets.lineage.standards.markdown import escaped
 from smart_assets.pipeline import finetuned_checkpoint
 from smart_assets.pipeline.finetuned_checkpoint import BOARD
 from smart_assets.pipeline.mixture_report import COMPARISONS, PAGE
@@ -27,6 +27,7 @@ from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
 Metadata = dict[str, Any]
+_LONGEST_FINDING = 2000  # characters
 
 
 def metadata_of(project: Project, outcome: Outcome) -> Metadata:
@@ -183,7 +184,9 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
     curves = {found["title"]: recorded_curve(found) for found in recorded}
     recipes = list(dict.fromkeys(point.recipe for curve in curves.values() for point in curve.points))
     differences = [{"metric": found["title"], **each} for found in recorded for each in found["differences"]]
-    sentences = [_escaped(f"{found['title']}: {told}") for found in recorded for told in found["sentences"]]
+    sentences = [
+        escaped(f"{found['title']}: {told}", _LONGEST_FINDING) for found in recorded for told in found["sentences"]
+    ]
     return {
         COMPARISONS: table(pa.Table.from_pylist(differences)),
         "findings": dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences)),
@@ -192,11 +195,6 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
             for title, curve in curves.items()
         },
     }
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>|~#])", r"\\\1", text)
 
 
 _SHOWN: Mapping[str, Callable[[Inputs, Manifest], Metadata]] = {

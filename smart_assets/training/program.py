@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Protocol, TypeVar
 
 from smart_assets.errors import SmartError
+from smart_assets.printable import printable
 from smart_assets.progress import Log
 from smart_assets.training.distributed import is_main
 
@@ -96,12 +97,12 @@ def _progress_log() -> Generator[Log]:
         yield lambda _: None
         return
     if "DAGSTER_PIPES_CONTEXT" not in os.environ:
-        yield lambda line: print(line, file=sys.stderr, flush=True)
+        yield lambda line: print(printable(line), file=sys.stderr, flush=True)
         return
     from dagster_pipes import open_dagster_pipes
 
     with open_dagster_pipes() as pipes:
-        yield pipes.log.info
+        yield lambda line: pipes.log.info(printable(line))
 
 
 def end_with_parent() -> None:
