@@ -1,15 +1,19 @@
-"""What Dagster shows of every asset: hostile names stay text, texts of rows stay inside, checkpoints explain themselves."""
+"""What Dagster shows of every asset: hostile names stay text, texts of rows stay inside, checkpoints explain all."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from markdown_it import MarkdownIt
 
+from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.requests import REASON_TAG, request_run
 from smart_assets.defs.tables import TABLE_ROWS
@@ -21,10 +25,11 @@ from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.lineage.plan import PlanStep
 from smart_assets.pipeline.mixture_report import COMPARISONS
 from smart_assets.pipeline.step import AssetPartition, RunContext
-from smart_assets.settings import Project
+from smart_assets.settings import Project, load_project
 from smart_assets.store.hashing import file_sha256
 from smart_assets_tests.programs import Programs
 from smart_assets_tests.projects import rows, write_project
+from smart_assets_tests.test_definitions import run_check, tamper_table
 
 SECRET = "text-of-a-row"
 PAYLOADS = {
@@ -123,6 +128,25 @@ def test_the_findings_of_a_report_show_a_name_as_it_is(project: Project, payload
     )
     assert "is better than" in plain
     assert payload.replace("\u202e", "") in plain
+
+
+def test_a_check_names_tasks_as_text(project: Project, tmp_path: Path) -> None:
+    """The UI takes the description of a check for Markdown: an image in it would be fetched."""
+    shutil.copytree(project.root, tmp_path / "copy")
+    copy = load_project(tmp_path / "copy")
+
+    def spoil(table: pa.Table) -> pa.Table:
+        return table.set_column(table.schema.get_field_index("gain"), "gain", pc.add(table["gain"], 1.0))
+
+    tamper_table(copy.store, "instance_orderings", "small", "orderings.parquet", spoil)
+    found = run_check(copy, "orderings_reproduce", "instance_orderings", "small")
+    assert not found.passed
+    assert found.description is not None
+    assert obeyed(found.description) == []
+    told = str(found.metadata[SENTENCE].value)
+    named = [payload for payload in PAYLOADS.values() if payload in told]
+    assert len(named) == 3
+    assert "gains differ" in told
 
 
 def test_no_browser_opens_a_file_from_the_ui_so_paths_are_given(project: Project) -> None:

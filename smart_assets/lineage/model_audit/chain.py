@@ -89,17 +89,19 @@ def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
         packages=made.get("packages", {}),
         files=sum(len(artifact.files) for artifact in artifacts),
         bytes=sum(file.size for artifact in artifacts for file in artifact.files),
-        problems=(*_altered(manifest), *files),
+        problems=(*_altered(store, manifest), *files),
         hashed=hashed,
     )
 
 
-def _altered(manifest: Manifest) -> Iterator[str]:
+def _altered(store: Store, manifest: Manifest) -> Iterator[str]:
     """Whether a manifest's own words still give its fingerprint."""
     if manifest.fingerprint != fingerprint_of(manifest):
+        there = store.manifests_in(store.manifest_folder(manifest.asset, manifest.partition))
+        path = next((one for one in there if one.stem.endswith(f"-{manifest.content_version}")), None)
         yield (
-            f"the manifest of {_called(manifest)} in version {manifest.content_version[:12]} was changed: its inputs, "
-            "parameters or code version are not those of its fingerprint"
+            f"the manifest of {_called(manifest)} in version {manifest.content_version[:12]} was changed ({path}): "
+            "its inputs, parameters or code version are not those of its fingerprint"
         )
 
 
