@@ -1,8 +1,16 @@
 """The project's own error tree: every message names the place, the rule, the value, and what to do next."""
 
+from smart_assets.printable import printable
+
 
 class SmartError(Exception):
-    """Base of all errors that are meant for the user; the command line prints them without a traceback."""
+    """Base of all errors that are meant for the user; the command line prints them without a traceback.
+
+    What they quote of files and rows is printable: they reach terminals by many ways, Dagster's logs among them.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SettingsError(SmartError):

@@ -3,8 +3,10 @@
 import gzip
 import json
 import re
+import shutil
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +15,11 @@ import pytest
 
 from smart_assets.cli.audit_model import show_model
 from smart_assets.errors import SmartError
+from smart_assets.lineage.model_audit.attach import AUDIT
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.lineage.model_audit.page import render_audit
 from smart_assets.lineage.model_audit.rows import ROWS
+from smart_assets.lineage.verify import verify
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets_tests.programs import Programs
@@ -29,16 +33,23 @@ def audit(project: Project, *names: str, seed: int | None = None) -> ModelAudit:
     return audit_model(project, names or ("10", "random"), seed, lambda line: None)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+@pytest.fixture(scope="module")
+def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("audited")
     tasks = {**SMALL_TASKS, "delta": [{"prompt": HOSTILE, "response": "yes", "template": HOSTILE}]}
     sources = {"small": {"kind": "folder", "path": "tasks", "license": "MIT"}}
     finetune = {"base_model": "tiny", "seeds": [0, 1]}
-    project = write_project(tmp_path, tasks, {"finetune": finetune, "sources": sources})
-    with (tmp_path / "tasks" / "alpha.jsonl").open("a") as stream:
+    project = write_project(root, tasks, {"finetune": finetune, "sources": sources})
+    with (root / "tasks" / "alpha.jsonl").open("a") as stream:
         stream.write('{"prompt": "no response"}\n')
     make(project, Programs())
-    return project
+    return root
+
+
+@pytest.fixture
+def project(template_folder: Path, tmp_path: Path) -> Project:
+    shutil.copytree(template_folder, tmp_path / "project")
+    return load_project(tmp_path / "project")
 
 
 def test_every_row_is_named_with_the_line_it_was_read_from(project: Project) -> None:
@@ -102,17 +113,37 @@ def edited(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def drop_a_row(project: Project, manifest: Manifest) -> Path:
-    subset = project.store.current("selected_subset", "10|random")
-    assert subset is not None
-    path = project.store.artifact(subset) / "subset.parquet"
+def current(project: Project, asset: str, partition: str) -> Manifest:
+    manifest = project.store.current(asset, partition)
+    assert manifest is not None
+    return manifest
+
+
+def drop_a_row(project: Project) -> Path:
+    path = project.store.artifact(current(project, "selected_subset", "10|random")) / "subset.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
     return path
 
 
-def edit_origins(project: Project, manifest: Manifest) -> Path:
-    raw = project.store.current("raw_tasks", "small")
-    assert raw is not None
+def edit_a_response(project: Project) -> Path:
+    path = project.store.artifact(current(project, "raw_tasks", "small")) / "instances.parquet"
+    table = pq.read_table(path)
+    other = pa.array(["other", *table["response"].to_pylist()[1:]], pa.string())
+    pq.write_table(table.set_column(table.schema.get_field_index("response"), "response", other), path)
+    return path
+
+
+def edit_in_place(project: Project) -> Path:
+    """A byte of a Parquet file, its size as it was."""
+    path = project.store.artifact(current(project, "raw_tasks", "small")) / "instances.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def edit_origins(project: Project) -> Path:
+    raw = current(project, "raw_tasks", "small")
     path = project.store.folder(raw.attachments["origins"]) / "origins.parquet"
     table = pq.read_table(path)
     lines = pa.array([line + 1 for line in table["line"].to_pylist()], pa.int64())
@@ -120,47 +151,68 @@ def edit_origins(project: Project, manifest: Manifest) -> Path:
     return path
 
 
-def replace_weights(project: Project, manifest: Manifest) -> Path:
-    path = project.store.artifact(manifest) / "seed-0" / "model" / "weights"
+def edit_the_page(project: Project) -> Path:
+    folder = project.store.folder(current(project, "finetuned_checkpoint", "10|random").attachments[AUDIT])
+    edited(folder / "seed-0.html", (folder / "seed-0.html").read_text().replace("MIT", "GPL"))
+    return folder / "seed-0.html"
+
+
+def replace_weights(project: Project) -> Path:
+    path = (
+        project.store.artifact(current(project, "finetuned_checkpoint", "10|random")) / "seed-0" / "model" / "weights"
+    )
     edited(path, path.read_text()[::-1])
     return path
 
 
-def swap_manifest(project: Project, manifest: Manifest) -> Path:
-    folder = project.store.manifest_folder("selected_subset", "10|random")
-    [path] = folder.glob("*.json")
-    edited(path, next(project.store.manifest_folder("raw_tasks", "small").glob("*.json")).read_text())
+def manifest_file(project: Project, asset: str, partition: str) -> Path:
+    [path] = project.store.manifest_folder(asset, partition).glob("*.json")
     return path
 
 
-def change_parameters(project: Project, manifest: Manifest) -> str:
-    [path] = project.store.manifest_folder("selected_subset", "10|random").glob("*.json")
+def swap_manifest(project: Project) -> Path:
+    path = manifest_file(project, "selected_subset", "10|random")
+    edited(path, manifest_file(project, "raw_tasks", "small").read_text())
+    return path
+
+
+def swap_the_checkpoints_manifest(project: Project) -> Path:
+    path = manifest_file(project, "finetuned_checkpoint", "10|random")
+    edited(path, manifest_file(project, "raw_tasks", "small").read_text())
+    return path
+
+
+def change_parameters(project: Project) -> Path:
+    path = manifest_file(project, "selected_subset", "10|random")
     edited(path, path.read_text().replace('"kind": "random"', '"kind": "greedy"'))
-    return r"selected_subset\[10\|random\] in version [0-9a-f]{12} was changed"
+    return path
 
 
-@pytest.mark.parametrize(
-    "attack", [edit_origins, replace_weights, change_parameters, drop_a_row], ids=lambda one: one.__name__
+ATTACKS: tuple[Callable[[Project], Path], ...] = (
+    drop_a_row,
+    edit_a_response,
+    edit_in_place,
+    edit_origins,
+    edit_the_page,
+    replace_weights,
+    swap_manifest,
+    swap_the_checkpoints_manifest,
+    change_parameters,
 )
-def test_what_was_changed_is_named(project: Project, attack: Callable[[Project, Manifest], Path | str]) -> None:
-    manifest = project.store.current("finetuned_checkpoint", "10|random")
-    assert manifest is not None
-    changed = attack(project, manifest)
-    pattern = re.escape(str(changed)) if isinstance(changed, Path) else changed
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.__name__)
+def test_what_was_changed_is_named_by_the_audit_and_by_verify(
+    project: Project, attack: Callable[[Project], Path]
+) -> None:
+    assert verify(project.store, lambda _: None).damages == []
+    path = attack(project)
+    assert path in {damage.path for damage in verify(project.store, lambda _: None).damages}
     try:
         problems = audit(project).problems
-    except SmartError as error:  # it cannot be read any more, and is named all the same
+    except SmartError as error:  # it cannot be gathered any more, and the file is named all the same
         problems = (str(error),)
-    assert any(re.search(pattern, problem) for problem in problems), problems
-
-
-def test_a_swapped_manifest_is_named(project: Project) -> None:
-    manifest = project.store.current("finetuned_checkpoint", "10|random")
-    assert manifest is not None
-    path = swap_manifest(project, manifest)
-    with pytest.raises(SmartError, match="has no manifest in the store any more"):
-        audit(project)
-    assert path.exists()
+    assert any(str(path) in problem for problem in problems), problems
 
 
 def test_the_page_shows_hostile_names_as_text_and_holds_every_row(project: Project, tmp_path: Path) -> None:
@@ -169,7 +221,8 @@ def test_the_page_shows_hostile_names_as_text_and_holds_every_row(project: Proje
     make(project, Programs())
     found = audit(project)
     page = render_audit(found)
-    assert page == render_audit(audit(project))
+    assert page == render_audit(replace(audit(project), hashed_at=found.hashed_at))
+    assert f"All hashes were taken again for this page, which was written at {found.hashed_at}" in page
     assert "<img" not in page
     assert "\x1b" not in page
     assert "default-src 'none'" in page
@@ -192,8 +245,6 @@ def test_the_command_prints_json_and_a_page_and_tells_damage_by_its_status(
     found = json.loads(capsys.readouterr().out)
     assert len(found["rows"]) == 10
     assert found["row_columns"] == list(ROWS)
-    manifest = project.store.current("finetuned_checkpoint", "10|random")
-    assert manifest is not None
-    replace_weights(project, manifest)
+    replace_weights(project)
     assert show_model(load_project(project.config).config, ["10", "random"], None, False, None) == 1
     assert "is no longer what was recorded" in capsys.readouterr().out

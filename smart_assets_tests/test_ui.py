@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from smart_assets_tests.projects import write_project
+from smart_assets_tests.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.browser
 PARTITION = "10|smart"
@@ -44,7 +45,9 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def dagster(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, Path]]:
     """`smart dev` on a small project whose sources and scores are made; gives its address and folder."""
-    project = write_project(tmp_path_factory.mktemp("project"))
+    root = tmp_path_factory.mktemp("project")
+    make_tiny_model(root / "model", chat=True)
+    project = write_project(root, changes={"finetune": {"base_model": "model", "epochs": 1000}})
     smart = Path(sys.executable).with_name("smart")
     upstream = ["instance_orderings", "task_scores"]
     for name in upstream:
@@ -191,3 +194,64 @@ def test_the_sensor_can_be_switched_on_says_what_it_saw_and_off(dagster: tuple[s
     assert tick["runIds"] or tick["skipReason"]
     graphql(address, f'mutation {{ stopSensor(id: "{state()["id"]}") {{ __typename }} }}')
     assert state()["status"] == "STOPPED"
+
+
+LAUNCH = """mutation($run: ExecutionParams!) { launchPipelineExecution(executionParams: $run) {
+    ... on LaunchRunSuccess { run { runId } } } }"""
+LOGGED = """query($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
+    ... on LogMessageEvent { message } } } } }"""
+
+
+def launch(address: str, assets: list[str]) -> str:
+    budget, recipe = PARTITION.split("|")
+    partition = {"dagster/partition": PARTITION, "dagster/partition/budget": budget, "dagster/partition/recipe": recipe}
+    run = {
+        "selector": {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": "smart_assets.definitions",
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": [asset]} for asset in assets],
+        },
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in partition.items()]},
+    }
+    return graphql(address, LAUNCH, {"run": run})["launchPipelineExecution"]["run"]["runId"]
+
+
+def trains(root: Path) -> bool:
+    """Whether a training program of a project is at work; one that nobody reaped has no command line any more."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes()
+        except OSError:  # it ended in between
+            continue
+        if b"smart_assets.training" in command and str(root).encode() in command:
+            return True
+    return False
+
+
+def test_terminating_a_run_ends_its_training(chromium: str, dagster: tuple[str, Path], tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    address, root = dagster
+    run = launch(address, ["selected_subset", "finetuned_checkpoint"])
+
+    def under_way() -> bool:
+        events = graphql(address, LOGGED, {"run": run})["logsForRun"]["events"]
+        return any(event.get("message", "").startswith("step ") for event in events)
+
+    wait_until(under_way, 180)
+    assert trains(root)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/runs/{run}")
+        page.get_by_role("button", name="Terminate").first.click()
+        page.get_by_role("dialog").get_by_role("button", name="Terminate 1 run").click()
+        wait_until(lambda: not trains(root), 30)
+        browser.close()
+    ended = wait_until(lambda: finished_run(address, None), 60)
+    assert ended == {"runId": run, "status": "CANCELED"}
+    assert not list((root / ".smart" / "manifests").glob("finetuned_checkpoint/*/*"))

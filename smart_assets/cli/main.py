@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from smart_assets.cli.printable import printable
 from smart_assets.errors import SmartError
+from smart_assets.printable import printable
 
 app = typer.Typer(
     name="smart",

@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 
-from smart_assets.cli.printable import printable
 from smart_assets.cli.terminal import console, plain, print_table, spinner
 from smart_assets.errors import SmartError
 from smart_assets.lineage.diff.references import find_subset
@@ -22,6 +21,7 @@ from smart_assets.lineage.reproduce.subset import SubsetComparison
 from smart_assets.lineage.reproduce.tables import TableDifference
 from smart_assets.lineage.reproduce.weights import WeightComparison
 from smart_assets.pipeline.step import RunContext
+from smart_assets.printable import printable
 from smart_assets.progress import Log
 from smart_assets.settings import Project, load_project
 

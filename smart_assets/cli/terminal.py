@@ -10,8 +10,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from smart_assets.cli.printable import printable
 from smart_assets.lineage.plan import PlanStep
+from smart_assets.printable import printable
 from smart_assets.progress import Log
 
 console = Console(highlight=False)

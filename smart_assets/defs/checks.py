@@ -5,13 +5,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
+import pyarrow as pa
 
 from smart_assets.defs.partitions import partition_key, partitions_of
+from smart_assets.defs.tables import table
 from smart_assets.errors import SmartError
+from smart_assets.lineage.standards.markdown import escaped
 from smart_assets.pipeline import verdicts
 from smart_assets.pipeline.step import AssetPartition
+from smart_assets.pipeline.traced_rows import rows_are_traced
 from smart_assets.pipeline.verdicts import Verdict
+from smart_assets.printable import in_line
 from smart_assets.settings import Project
+
+SENTENCE = "verdict"
+"""The metadata that holds the sentence as it is, for whoever shows plain text."""
+_LONGEST_SENTENCE = 2000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,12 @@ CHECKS: tuple[CheckCard, ...] = (
         "No held-out row, and no row with the prompt of one, is in the subset.",
         verdicts.no_held_out_rows,
     ),
+    CheckCard(
+        "selected_subset",
+        "rows_are_traced",
+        "Every row was read from a file whose hash is known, or from a known revision of a dataset.",
+        rows_are_traced,
+    ),
     CheckCard("finetuned_checkpoint", "loss_is_finite", "Every recorded loss is finite.", verdicts.loss_is_finite),
     CheckCard(
         "finetuned_checkpoint",
@@ -77,6 +92,12 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
             verdict = card.judge(project, partition_key(context))
         except SmartError as error:
             raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
-        return dg.AssetCheckResult(passed=verdict.passed, description=verdict.sentence, metadata=dict(verdict.figures))
+        return dg.AssetCheckResult(
+            passed=verdict.passed,
+            # The UI takes a description for Markdown, and would fetch an image that a task's name asks for.
+            description=escaped(verdict.sentence, _LONGEST_SENTENCE),
+            metadata={SENTENCE: in_line(verdict.sentence)}
+            | {name: table(value) if isinstance(value, pa.Table) else value for name, value in verdict.figures.items()},
+        )
 
     return definition

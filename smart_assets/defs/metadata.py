@@ -1,6 +1,5 @@
 """What a person wants to see of a materialization: figures, a table, and a picture where it helps."""
 
-import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.defs.audit_metadata import OPENING, audit_metadata
+from smart_assets.defs.tables import table
 from smart_assets.lineage.materialize import Outcome
+from smart_assets.lineage.standards.markdown import escaped
+from smart_assets.pipeline import finetuned_checkpoint
 from smart_assets.pipeline.finetuned_checkpoint import BOARD
 from smart_assets.pipeline.mixture_report import COMPARISONS, PAGE
 from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
@@ -24,7 +27,7 @@ from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
 Metadata = dict[str, Any]
-TABLE_ROWS = 100
+_LONGEST_FINDING = 2000  # characters
 
 
 def metadata_of(project: Project, outcome: Outcome) -> Metadata:
@@ -36,6 +39,7 @@ def metadata_of(project: Project, outcome: Outcome) -> Metadata:
     return {
         **figures_of(manifest),
         **(shown(inputs, manifest) if shown else {}),
+        **(audit_metadata(project, manifest) if manifest.asset == finetuned_checkpoint.NAME else {}),
         "unchanged": outcome.unchanged,
         "artifact": dg.MetadataValue.path(str(store.artifact(manifest))),
     }
@@ -63,23 +67,6 @@ def _figures(summary: Mapping[str, Any]) -> Metadata:
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
     """A PNG as metadata."""
     return dg.MetadataValue.md(f"![]({'data:image/png;base64,' + b64encode(png).decode('ascii')})")
-
-
-def table(rows: pa.Table) -> dg.TableMetadataValue:
-    """The first rows of a table as metadata."""
-    records = [
-        dg.TableRecord({name: value if value is not None else "" for name, value in row.items()})
-        for row in rows.slice(0, TABLE_ROWS).to_pylist()
-    ]
-    kinds = {name: _column_kind(rows.schema.field(name).type) for name in rows.column_names}
-    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in kinds.items()])
-    return dg.MetadataValue.table(records, schema)
-
-
-def _column_kind(kind: pa.DataType) -> str:
-    if pa.types.is_integer(kind):
-        return "int"
-    return "float" if pa.types.is_floating(kind) else "string"
 
 
 def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
@@ -183,7 +170,11 @@ def _results(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 def _mixture_report(inputs: Inputs, manifest: Manifest) -> Metadata:
     page = inputs.store.artifact(manifest) / PAGE
-    return {"page": dg.MetadataValue.url(page.as_uri()), **_comparisons(manifest.summary[COMPARISONS])}
+    return {
+        "page": dg.MetadataValue.path(str(page)),
+        "to open the page": OPENING,
+        **_comparisons(manifest.summary[COMPARISONS]),
+    }
 
 
 def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
@@ -193,7 +184,9 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
     curves = {found["title"]: recorded_curve(found) for found in recorded}
     recipes = list(dict.fromkeys(point.recipe for curve in curves.values() for point in curve.points))
     differences = [{"metric": found["title"], **each} for found in recorded for each in found["differences"]]
-    sentences = [_escaped(f"{found['title']}: {told}") for found in recorded for told in found["sentences"]]
+    sentences = [
+        escaped(f"{found['title']}: {told}", _LONGEST_FINDING) for found in recorded for told in found["sentences"]
+    ]
     return {
         COMPARISONS: table(pa.Table.from_pylist(differences)),
         "findings": dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences)),
@@ -202,11 +195,6 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
             for title, curve in curves.items()
         },
     }
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>|~#])", r"\\\1", text)
 
 
 _SHOWN: Mapping[str, Callable[[Inputs, Manifest], Metadata]] = {

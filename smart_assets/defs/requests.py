@@ -11,6 +11,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from smart_assets.lineage.graph import BY_SOURCE
 from smart_assets.lineage.plan import PlanStep
 from smart_assets.pipeline.step import AssetPartition
+from smart_assets.printable import in_line
 from smart_assets.store.hashing import json_version
 
 # Assets of one job must have the same partitions, or none: hence three jobs and not one.
@@ -55,7 +56,7 @@ def request_run(
         run_key=f"{state}-{failed}-{made}",
         asset_selection=[dg.AssetKey(step.key.asset) for step in steps],
         partition_key=first.partition,
-        tags={REASON_TAG: reason[:TAG_LENGTH], STATE_TAG: state},
+        tags={REASON_TAG: in_line(reason)[:TAG_LENGTH], STATE_TAG: state},
     )
 
 

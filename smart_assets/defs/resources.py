@@ -12,6 +12,7 @@ from dagster._core.errors import DagsterPipesExecutionError
 from smart_assets.defs.orphans import claim_run
 from smart_assets.errors import ProgramError
 from smart_assets.pipeline.step import RunContext
+from smart_assets.printable import printable
 
 
 class ComputeDevice(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
@@ -58,4 +59,7 @@ def run_context(context: dg.AssetExecutionContext, device: str, pipes: dg.PipesS
         except DagsterPipesExecutionError as error:
             raise ProgramError(str(error)) from error
 
-    return RunContext(context.log.info, launch, device, context.run_id)
+    def log(line: str) -> None:  # `smart dev` prints it in a terminal, and names of files may be in it
+        context.log.info(printable(line))
+
+    return RunContext(log, launch, device, context.run_id)

@@ -10,6 +10,7 @@ import dagster as dg
 
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
+from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.orphans import end_orphans
 from smart_assets.lineage.graph import BY_SOURCE, batches, wanted, wanted_state, what_is_present
 from smart_assets.lineage.plan import PlanStep, make_plan
@@ -141,7 +142,7 @@ def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[st
     for check in result.get_asset_check_evaluations():
         if not check.passed:
             asset = check.asset_key.to_user_string()
-            errors.setdefault(asset, f"the check {check.check_name} failed: {check.description}")
+            errors.setdefault(asset, f"the check {check.check_name} failed: {check.metadata[SENTENCE].value}")
     return errors
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from smart_assets.errors import SmartError, UpstreamMissingError
 from smart_assets.lineage.graph import STEPS, partitions, wanted
+from smart_assets.lineage.model_audit.attach import with_pages
 from smart_assets.lineage.plan import fingerprint, input_versions
 from smart_assets.pipeline.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
 from smart_assets.settings import Project
@@ -54,6 +55,7 @@ def materialize(project: Project, key: AssetPartition, run: RunContext) -> Outco
         run.log(f"{key} is current ({current.content_version[:12]}): nothing to do")
         return Outcome(current, unchanged=True)
     manifest, made = _make(project, plan, inputs, run, versions)
+    manifest = with_pages(project, manifest, run.log)
     project.store.record(manifest)
     made.recorded()
     if current is not None and current.content_version == manifest.content_version:

@@ -4,6 +4,7 @@ It ends with the process that started it, ends on SIGTERM with everything half-w
 where somebody reads it, and says in one line what went wrong.
 """
 
+import atexit
 import ctypes
 import os
 import shutil
@@ -11,11 +12,13 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Protocol, TypeVar
 
 from smart_assets.errors import SmartError
+from smart_assets.printable import printable
 from smart_assets.progress import Log
 from smart_assets.training.distributed import is_main
 
@@ -94,17 +97,37 @@ def _progress_log() -> Generator[Log]:
         yield lambda _: None
         return
     if "DAGSTER_PIPES_CONTEXT" not in os.environ:
-        yield lambda line: print(line, file=sys.stderr, flush=True)
+        yield lambda line: print(printable(line), file=sys.stderr, flush=True)
         return
     from dagster_pipes import open_dagster_pipes
 
     with open_dagster_pipes() as pipes:
-        yield pipes.log.info
+        yield lambda line: pipes.log.info(printable(line))
 
 
 def end_with_parent() -> None:
-    """End on SIGTERM as on an exception, so that drafts are removed; on Linux have it sent when the parent dies."""
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    """End on SIGTERM and SIGINT as on an exception, so that drafts are removed, and then at once.
+
+    Dagster sends SIGINT when a person terminates the run, which a shell's background process would ignore. On Linux
+    SIGTERM is also sent when the parent dies. Taking down an interpreter that holds torch takes seconds, and nobody
+    waits for what it frees: once every exit hook has run, the process leaves without.
+    """
+    ended_by: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        ended_by.append(number)
+        sys.exit(128 + number)
+
+    def leave() -> None:
+        if ended_by:
+            with suppress(OSError, ValueError):  # nobody may be reading any more
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(128 + ended_by[0])
+
+    atexit.register(leave)  # before any library's hook, and so run after all of them
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

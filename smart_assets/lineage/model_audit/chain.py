@@ -30,13 +30,18 @@ class Link:
     packages: Mapping[str, str]
     files: int
     bytes: int
-    problems: tuple[str, ...]  # what of its files is no longer what was recorded; none: all hashes are right
+    problems: tuple[str, ...]  # what is no longer what was recorded
     redacted: int  # rows that were forgotten since and taken out of its files
+    hashed: bool  # whether its files were read and hashed for this audit
 
     @property
     def verdict(self) -> str:
-        """On its hashes, in a word."""
-        return "differ" if self.problems else "redacted" if self.redacted else "right"
+        """On its hashes, in a word or three."""
+        if self.problems:
+            return "differ"
+        if not self.hashed:
+            return "not taken again"
+        return "redacted" if self.redacted else "right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,11 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
     return list(found.values()), lost
 
 
-def link_of(store: Store, manifest: Manifest) -> Link:
-    """A manifest as a link of the chain, with every file of it read and hashed."""
+def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
+    """A manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
     artifacts = (manifest.artifact, *manifest.attachments.values())
     redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
+    files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
     made = manifest.made
     return Link(
         asset=manifest.asset,
@@ -87,17 +93,20 @@ def link_of(store: Store, manifest: Manifest) -> Link:
         packages=made.get("packages", {}),
         files=sum(len(artifact.files) for artifact in artifacts),
         bytes=sum(file.size for artifact in artifacts for file in artifact.files),
-        problems=(*_altered(manifest), *(problem for artifact in artifacts for problem in _problems(store, artifact))),
+        problems=(*_altered(store, manifest), *files),
         redacted=len({id_ for found in redactions for id_ in found.ids}),
+        hashed=hashed,
     )
 
 
-def _altered(manifest: Manifest) -> Iterator[str]:
+def _altered(store: Store, manifest: Manifest) -> Iterator[str]:
     """Whether a manifest's own words still give its fingerprint."""
     if manifest.fingerprint != fingerprint_of(manifest):
+        there = store.manifests_in(store.manifest_folder(manifest.asset, manifest.partition))
+        path = next((one for one in there if one.stem.endswith(f"-{manifest.content_version}")), None)
         yield (
-            f"the manifest of {_called(manifest)} in version {manifest.content_version[:12]} was changed: its inputs, "
-            "parameters or code version are not those of its fingerprint"
+            f"the manifest of {_called(manifest)} in version {manifest.content_version[:12]} was changed ({path}): "
+            "its inputs, parameters or code version are not those of its fingerprint"
         )
 
 
@@ -122,9 +131,11 @@ def _problems(store: Store, artifact: Artifact) -> Iterator[str]:
             yield f"{path} does not belong to the artifact"
 
 
-def raw_files(project: Project, manifest: Manifest) -> list[RawFile]:
+def raw_files(project: Project, manifest: Manifest, hashed: bool = True) -> list[RawFile]:
     """What a materialization of `raw_tasks` read outside the store, and whether it is still there as it was."""
     source = str(manifest.partition)
+    if not hashed:
+        return [RawFile(source, path, version, "not looked at again") for path, version in manifest.outside.items()]
     settings = project.settings.sources.get(source)
     folder = project.root / settings.path if isinstance(settings, FolderSource) else None
     return [RawFile(source, path, version, _state(folder, path, version)) for path, version in manifest.outside.items()]

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from smart_assets.errors import SmartError, StoreError
-from smart_assets.lineage.history import read_history
+from smart_assets.lineage.graph import BY_SOURCE
+from smart_assets.lineage.history import History, history_of, read_history
 from smart_assets.lineage.model_audit.chain import Link, RawFile, link_of, raw_files, walk
 from smart_assets.lineage.model_audit.rows import (
     ROWS,
@@ -25,6 +27,10 @@ from smart_assets.pipeline.step import split_grid_key
 from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.inventory import recorded
+
+MADE_FROM = frozenset({*BY_SOURCE, "task_scores", "selected_subset"})
+"""The assets that a checkpoint is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class ModelAudit:
     seed: int
     content_version: str
     current: bool  # the newest checkpoint of its budget and recipe
+    hashed_at: str | None  # when all hashes were taken again, ISO 8601, UTC; None where they are those recorded
     path: str  # of the weights
     base_model: Mapping[str, Any]  # reference, revision, weights_sha256
     hyperparameters: Mapping[str, Any]
@@ -75,27 +82,64 @@ def audit_model(project: Project, names: Sequence[str], seed: int | None, log: L
         SmartError: there is no such model, or what it was trained on is not in the store any more.
     """
     history = read_history(project)
-    target = find_target(project, history, names, seed)
-    log("reading and hashing everything that the model was made from")
-    chain, lost = walk(target.manifest, history)
-    links = [link_of(project.store, manifest) for manifest in chain]
-    raw = [file for one in chain if one.asset == "raw_tasks" for file in raw_files(project, one)]
     problems = [f"the manifest {item.path} cannot be relied on: {item.problem}" for item in history.unreadable]
-    problems += [problem for link in links for problem in link.problems] + lost
-    return _audit(project, target, chain, (links, raw, problems))
+    try:
+        target = find_target(project, history, names, seed)
+    except SmartError as error:
+        raise _with(error, problems) from error
+    log("reading and hashing everything that the model was made from")
+    return _audit(project, target, _chain(project, target, history, problems, hashed=True))
 
 
-def _audit(
-    project: Project, target: Target, chain: Sequence[Manifest], found: tuple[list[Link], list[RawFile], list[str]]
-) -> ModelAudit:
-    links, raw, problems = found
+def audit_by_manifests(project: Project, manifest: Manifest, seed: int) -> ModelAudit:
+    """Gather the audit of a seed of a partition's newest checkpoint from what was recorded: no hash is taken again.
+
+    Args:
+        project: whose store is read.
+        manifest: of the checkpoint; it need not be in the store yet.
+        seed: which fine-tune of it.
+
+    Raises:
+        SmartError: what it was trained on is not in the store any more.
+    """
+    history = history_of(recorded(project.store, MADE_FROM))
+    target = Target(manifest, seed, current=True)
+    return _audit(project, target, _chain(project, target, history, [], hashed=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """All that a model was made from."""
+
+    manifests: list[Manifest]  # the checkpoint's first
+    links: list[Link]
+    raw: list[RawFile]
+    problems: list[str]
+    hashed_at: str | None
+
+
+def _chain(project: Project, target: Target, history: History, problems: Sequence[str], hashed: bool) -> _Chain:
+    found, lost = walk(target.manifest, history)
+    links = [link_of(project.store, manifest, hashed) for manifest in found]
+    raw = [file for one in found if one.asset == "raw_tasks" for file in raw_files(project, one, hashed)]
+    told = [*problems, *(problem for link in links for problem in link.problems), *lost]
+    return _Chain(found, links, raw, told, datetime.now(UTC).isoformat(timespec="seconds") if hashed else None)
+
+
+def _with(error: SmartError, problems: Sequence[str]) -> SmartError:
+    """An error that also names what of the store cannot be relied on."""
+    return SmartError("\n".join([str(error), *problems]))
+
+
+def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
     manifest, store = target.manifest, project.store
     budget, recipe = split_grid_key(manifest.partition)
     result: Mapping[str, Any] = manifest.summary["seeds"][str(target.seed)]
-    subset = next((one for one in chain if one.asset == "selected_subset"), None)
-    sources = [one for one in chain if one.asset == "raw_tasks"]
+    subset = next((one for one in chain.manifests if one.asset == "selected_subset"), None)
+    sources = [one for one in chain.manifests if one.asset == "raw_tasks"]
     if subset is None:
-        raise SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
+        gone = SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
+        raise _with(gone, chain.problems)
     dropped = tuple(result.get("dropped", ()))
     try:
         rows = trained_rows(store, subset, sources, target.seed, {row["id"] for row in dropped})
@@ -103,8 +147,7 @@ def _audit(
         rejected = [one for source in sources for one in rejections(store, source)]
         forgotten = forgotten_rows(store, rows)
     except (StoreError, OSError, pa.ArrowException) as error:
-        told = "".join(f"\n{problem}" for problem in problems)
-        raise SmartError(f"the rows of this model cannot be read: {error}{told}") from error
+        raise _with(SmartError(f"the rows of this model cannot be read: {error}"), chain.problems) from error
     folder = store.artifact_folder(manifest.asset, manifest.content_version) / f"seed-{target.seed}"
     return ModelAudit(
         project=project.root.name,
@@ -113,6 +156,7 @@ def _audit(
         seed=target.seed,
         content_version=manifest.content_version,
         current=target.current,
+        hashed_at=chain.hashed_at,
         path=str(folder),
         base_model=result.get("base_model", {}),
         hyperparameters=result.get("hyperparameters", {}),
@@ -121,9 +165,9 @@ def _audit(
         truncated=tuple(result.get("truncated", ())),
         dropped=dropped,
         licences={str(one.partition): _licence(project, str(one.partition)) for one in sources},
-        chain=tuple(links),
-        raw=tuple(raw),
-        problems=tuple(problems + _unlike(folder / "result.json", result)),
+        chain=tuple(chain.links),
+        raw=tuple(chain.raw),
+        problems=tuple(chain.problems + _unlike(folder / "result.json", result)),
         tasks=tuple(tasks),
         rejected=tuple(rejected),
         forgotten=tuple(forgotten),

@@ -6,6 +6,7 @@ template's escaping or into text nodes, and the page's own policy lets a browser
 
 import gzip
 import json
+import shlex
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
@@ -26,6 +27,7 @@ def render_audit(audit: ModelAudit) -> str:
     script = files(_PACKAGE).joinpath("audit.js").read_text(encoding="utf-8")
     return _template().render(
         audit=audit,
+        command=audit_command(audit.budget, audit.recipe, audit.seed),
         settings={
             "Recipe": _lines(audit.selection.get("recipe", {})),
             "Other settings of the subset": _lines({k: v for k, v in audit.selection.items() if k != "recipe"}),
@@ -39,6 +41,11 @@ def render_audit(audit: ModelAudit) -> str:
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def audit_command(budget: int, recipe: str, seed: int) -> str:
+    """The command that takes the audit of a checkpoint's seed again, for a shell."""
+    return f"smart audit model {budget} {shlex.quote(recipe)} --seed {seed}"
 
 
 def _lines(values: Any, prefix: str = "") -> list[tuple[str, str]]:

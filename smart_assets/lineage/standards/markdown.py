@@ -11,10 +11,10 @@ _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _LONGEST = 300  # characters of a name
 
 
-def escaped(text: str) -> str:
-    """Text on one line that Markdown shows literally, wherever in a line or a cell it stands."""
+def escaped(text: str, longest: int = _LONGEST) -> str:
+    """Text on one line, cut after so many characters, that Markdown shows literally wherever in a line it stands."""
     line = plain(text)
-    short = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    short = line if len(line) <= longest else f"{line[:longest]}…"
     safe = "".join(_HTML.get(letter, letter) for letter in _SPECIAL.sub(r"\\\1", short))
     return re.sub(r"(?i)(www)\.", r"\1\\.", safe)
 

@@ -1,4 +1,4 @@
-"""Text that is safe to show in a terminal."""
+"""Text that is safe to show in a terminal, and in what reaches one: logs and errors."""
 
 
 def printable(text: str) -> str:
