@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from smart_assets.defs.metadata import table
 from smart_assets.defs.partitions import partition_key, partitions_of
 from smart_assets.errors import SmartError
 from smart_assets.pipeline import verdicts
@@ -43,9 +44,9 @@ CHECKS: tuple[CheckCard, ...] = (
     CheckCard("selected_subset", "rows_are_distinct", "No row stands twice in a subset.", verdicts.rows_are_distinct),
     CheckCard(
         "selected_subset",
-        "no_held_out_rows",
-        "No held-out row, and no row with the prompt of one, is in the subset.",
-        verdicts.no_held_out_rows,
+        "no_evaluation_text",
+        "No row of the subset is held out, or holds text of a row that is evaluated on.",
+        verdicts.no_evaluation_text,
     ),
     CheckCard("finetuned_checkpoint", "loss_is_finite", "Every recorded loss is finite.", verdicts.loss_is_finite),
     CheckCard(
@@ -77,6 +78,12 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
             verdict = card.judge(project, partition_key(context))
         except SmartError as error:
             raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
-        return dg.AssetCheckResult(passed=verdict.passed, description=verdict.sentence, metadata=dict(verdict.figures))
+        rows = {} if verdict.rows is None else {"rows": table(verdict.rows)}
+        return dg.AssetCheckResult(
+            passed=verdict.passed,
+            severity=dg.AssetCheckSeverity.WARN if verdict.warning else dg.AssetCheckSeverity.ERROR,
+            description=verdict.sentence,
+            metadata={**verdict.figures, **rows},
+        )
 
     return definition
