@@ -42,8 +42,7 @@ class ExactTexts:
 
 
 def _keys(prompt: str, response: str) -> Iterable[bytes]:
-    prompt, response = _folded(prompt), _folded(response)
-    return _digest(f"prompt {prompt}"), _digest(f"text {prompt} {response}".rstrip())
+    return _digest(f"prompt {_folded(prompt)}"), _digest(f"text {_folded(f'{prompt} {response}')}")
 
 
 def _folded(text: str) -> str:

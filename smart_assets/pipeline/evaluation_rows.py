@@ -121,7 +121,10 @@ def outside_state(project: Project) -> tuple[dict[str, Any], dict[str, str]]:
     Raises:
         SourceError: one of them cannot be found or reached.
     """
-    evaluate, hashes = project.settings.evaluate, project.store.cache_folder("file_hashes")
+    evaluate = project.settings.evaluate
+    if not (evaluate.collections or evaluate.local_data):
+        return {}, {}
+    hashes = project.store.cache_folder("file_hashes")
     collections = collections_state(evaluate, hashes)
     local = {
         name: folder_state(Path(folder), hashes / f"evaluate.local_data-{json_version(folder)[:8]}.json")

@@ -57,7 +57,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     budget, name = split_grid_key(partition)
     instances, left_out = _training_instances(project, inputs)
     if left_out.get(LEFT_OUT):
-        run.log("; ".join(f"{name}: {rows:,}" for name, rows in left_out.items()))
+        run.log("; ".join(f"{name}: {found}" for name, found in left_out.items()))
     pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
     recipe = project.settings.recipes[name]
     mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
@@ -84,7 +84,7 @@ def _proposed(recipe: Recipe, mixture: Mixture) -> dict[str, int]:
     return {"max tasks (auto)": mixture.tasks.num_rows} if automatic else {}
 
 
-def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dict[str, int]]:
+def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dict[str, Any]]:
     """The training rows of all seen tasks, less those that hold evaluation text; how many each rule left out."""
     read = {source: _rows(inputs.folder("raw_tasks", source)) for source in project.settings.sources}
     names = [task for table in read.values() for task in pc.unique(table["task"]).to_pylist()]
@@ -105,10 +105,7 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dic
             f"all {train.num_rows} training rows hold text of evaluation rows and are left out: `smart sql` lists them "
             "(view `overlaps`); raise `contamination.share`, or set `contamination.exclude: false`"
         )
-    return kept, {
-        LEFT_OUT: train.num_rows - kept.num_rows,
-        **{f"{LEFT_OUT}, {kind}": n for kind, n in by_kind(overlaps).items()},
-    }
+    return kept, {LEFT_OUT: train.num_rows - kept.num_rows, "left out by rule": by_kind(overlaps)}
 
 
 def _rows(folder: Path) -> pa.Table:

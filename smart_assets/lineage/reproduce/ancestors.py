@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smart_assets.errors import SmartError
-from smart_assets.lineage.stored import key_of, made_from
+from smart_assets.lineage.stored import key_of, made_from, stored_folder
 from smart_assets.pipeline.step import AssetPartition, parse_input
 from smart_assets.store import Manifest, Store
 
@@ -15,9 +15,11 @@ class Ancestors:
 
     subset: Manifest
     rows: Mapping[str, Manifest]  # source -> `raw_tasks`
-    vectors: Mapping[str, Manifest]  # source -> `prompt_embeddings`; none where the recipe looks at no vector
+    vectors: Mapping[str, Manifest]  # source -> `prompt_embeddings`; none where nothing looks at a vector
     orderings: Mapping[str, Manifest]  # source -> `instance_orderings`; none where rows are random
     scores: Manifest | None  # `task_scores`; None where budgets need no gains
+    overlap: Manifest | None  # `evaluation_overlap`; None where no row was left out
+    overlap_explained: bool  # whether what it was made from is rows and vectors of these
 
     def find(self, key: AssetPartition) -> Manifest | None:
         """The manifest of one of them."""
@@ -27,6 +29,7 @@ class Ancestors:
             "prompt_embeddings": self.vectors.get(source),
             "instance_orderings": self.orderings.get(source),
             "task_scores": self.scores,
+            "evaluation_overlap": self.overlap,
             "selected_subset": self.subset,
         }.get(key.asset)
 
@@ -47,7 +50,10 @@ def ancestors_of(store: Store, subset: Manifest) -> Ancestors:
     }
     if scores is not None:
         vectors |= _vectors_of_scores(store, subset, scores, vectors)
-    return Ancestors(subset, _of_sources(inputs, "raw_tasks"), vectors, orderings, scores)
+    rows, overlap = _of_sources(inputs, "raw_tasks"), inputs.get(AssetPartition("evaluation_overlap"))
+    compared = None if overlap is None else _vectors_of_overlap(store, overlap, rows, vectors)
+    vectors |= compared or {}
+    return Ancestors(subset, rows, vectors, orderings, scores, overlap, compared is not None)
 
 
 def _vectors_of_scores(
@@ -63,6 +69,30 @@ def _vectors_of_scores(
                 f"the scores and the orderings behind {key_of(subset)} were made of two states of source `{source}`, "
                 "and no one state gives this subset: `smart run` brings it up to date"
             )
+    return found
+
+
+def _vectors_of_overlap(
+    store: Store, overlap: Manifest, rows: Mapping[str, Manifest], known: Mapping[str, Manifest]
+) -> dict[str, Manifest] | None:
+    """The vectors that prompts were compared by; None where the rows, or known vectors, are of another state.
+
+    The same rows may hold evaluation text in two states of the sources: its newest manifest names one of them.
+    """
+    found: dict[str, Manifest] = {}
+    for name, version in overlap.inputs.items():
+        key, _ = parse_input(name)
+        source = str(key.partition)
+        if key.asset == "raw_tasks":
+            if source not in rows or rows[source].content_version != version:
+                return None
+            continue
+        vectors = known.get(source) or store.find(key.asset, key.partition, version)
+        if vectors is None or vectors.content_version != version:
+            return None
+        if source not in known and stored_folder(store, vectors) is None:  # nothing else needs them embedded again
+            return None
+        found[source] = vectors
     return found
 
 

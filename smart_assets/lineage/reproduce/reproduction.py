@@ -11,7 +11,9 @@ from smart_assets.lineage.reproduce.agreement import RowAgreement, VectorAgreeme
 from smart_assets.lineage.reproduce.ancestors import Ancestors, ancestors_of
 from smart_assets.lineage.reproduce.derive import derive, link_in
 from smart_assets.lineage.reproduce.recorded import (
+    OVERLAP,
     changed_since,
+    overlap_is_given,
     project_as_recorded,
     require_recorded_settings,
     trained_as_recorded,
@@ -83,10 +85,13 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     """
     ancestors = ancestors_of(project.store, subset)
     past = project_as_recorded(project, ancestors, folder)
+    why_given = overlap_is_given(past, ancestors)
     given = () if extent.from_raw else _given(project, ancestors)
+    if why_given and ancestors.overlap is not None:
+        given = (*given, ancestors.overlap)
     again = _Again(project, past, ancestors, run, given)
     training = _Training.of(again, extent) if extent.train else None
-    notes = [*changed_since(project, subset), *again.require_settings()]
+    notes = [*changed_since(project, subset), *again.require_settings(), *filter(None, [why_given])]
     if not extent.from_raw:
         notes += again.collected()
     notes += training.require_settings() if training else ()
@@ -134,7 +139,9 @@ class _Again:
 
     @property
     def given_keys(self) -> frozenset[AssetPartition]:
-        return frozenset(map(key_of, self.given))
+        found = frozenset(map(key_of, self.given))
+        # Where no row was left out, the subset is made without looking for those that hold evaluation text.
+        return found if self.ancestors.overlap is not None else found | {OVERLAP}
 
     def collected(self) -> list[str]:
         """Which vectors are not given though they were made from."""
