@@ -53,7 +53,7 @@ def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     only = closure(project, find_partitions(project, ["selected_subset", "similarity_index"]))
     summary = run_plan(project, only, Lines())
     assert not summary.failed
-    assert len(summary.made) == 9
+    assert len(summary.made) == 10
     return folder
 
 

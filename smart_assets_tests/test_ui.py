@@ -46,7 +46,7 @@ def dagster(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, Pa
     """`smart dev` on a small project whose sources and scores are made; gives its address and folder."""
     project = write_project(tmp_path_factory.mktemp("project"))
     smart = Path(sys.executable).with_name("smart")
-    upstream = ["instance_orderings", "task_scores"]
+    upstream = ["instance_orderings", "task_scores", "evaluation_overlap"]
     for name in upstream:
         subprocess.run([smart, "run", "--config", project.root, "--select", name], check=True)
     port = free_port()

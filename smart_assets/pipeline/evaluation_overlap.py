@@ -36,10 +36,13 @@ from smart_assets.pipeline.rows import raw_task_inputs
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
 from smart_assets.progress import Log, Progress
 from smart_assets.settings import Project
+from smart_assets.store.hashing import json_version
 from smart_assets.tasks.near_duplicates import Sketcher, nearest_prompts
 
 NAME = "evaluation_overlap"
 CODE_VERSION = "1"
+FOUND = "found"
+"""The facet of which rows are found by which rules: the last digit of a cosine is no part of it."""
 KINDS = ("exact", "ngram", "near_duplicate", "similarity")
 OVERLAPS = pa.schema(
     [
@@ -91,7 +94,14 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     overlaps = _table(found, sources, evaluation)
     write_table(overlaps, out.content / "overlaps.parquet")
     compared = sum(int(source.train.sum()) for source in sources)
-    return Made(_summary(overlaps, evaluation, compared), cost={"prompts embedded": embedded}, recorded=recorded)
+    return Made(
+        _summary(overlaps, evaluation, compared),
+        facets={
+            FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))
+        },
+        cost={"prompts embedded": embedded},
+        recorded=recorded,
+    )
 
 
 def _nothing() -> None:

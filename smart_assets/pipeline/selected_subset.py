@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import SelectionError
-from smart_assets.pipeline.evaluation_overlap import by_kind
+from smart_assets.pipeline.evaluation_overlap import FOUND, by_kind
 from smart_assets.pipeline.instance_orderings import ORDERINGS
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.rows import raw_task_inputs
@@ -35,7 +35,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     # Where no row is left out, the rows that hold evaluation text are looked for all the same: a check warns of them.
     inputs = [
         *raw_task_inputs(project),
-        Input(AssetPartition("evaluation_overlap"), optional=not exclude, counts=exclude),
+        Input(AssetPartition("evaluation_overlap"), FOUND, optional=not exclude, counts=exclude),
     ]
     parameters: dict[str, Any] = {
         "budget": budget,

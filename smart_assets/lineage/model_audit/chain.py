@@ -60,7 +60,7 @@ def walk(manifest: Manifest, manifests: Manifests) -> tuple[list[Manifest], list
             continue
         found[key] = one
         for name, version in one.inputs.items():
-            earlier = manifests.named(name, version)
+            earlier = manifests.named(name, version, str(one.made.get("at", "")))
             if earlier is None:
                 lost.append(f"{name} in version {version[:12]}, which {_called(one)} was made from, has no manifest")
             else:

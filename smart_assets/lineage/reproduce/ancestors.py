@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from smart_assets.errors import SmartError
 from smart_assets.lineage.stored import key_of, made_from, stored_folder
+from smart_assets.pipeline.evaluation_overlap import FOUND
 from smart_assets.pipeline.step import AssetPartition, parse_input
 from smart_assets.store import Manifest, Store
 
@@ -50,8 +51,8 @@ def ancestors_of(store: Store, subset: Manifest) -> Ancestors:
     }
     if scores is not None:
         vectors |= _vectors_of_scores(store, subset, scores, vectors)
-    rows, overlap = _of_sources(inputs, "raw_tasks"), inputs.get(AssetPartition("evaluation_overlap"))
-    compared = None if overlap is None else _vectors_of_overlap(store, overlap, rows, vectors)
+    rows = _of_sources(inputs, "raw_tasks")
+    overlap, compared = _overlap_of(store, inputs.get(AssetPartition("evaluation_overlap")), rows, vectors)
     vectors |= compared or {}
     return Ancestors(subset, rows, vectors, orderings, scores, overlap, compared is not None)
 
@@ -72,13 +73,28 @@ def _vectors_of_scores(
     return found
 
 
+def _overlap_of(
+    store: Store, newest: Manifest | None, rows: Mapping[str, Manifest], known: Mapping[str, Manifest]
+) -> tuple[Manifest | None, dict[str, Manifest] | None]:
+    """The manifest of the rows that were left out, and the vectors that prompts were compared by.
+
+    The same rows may hold evaluation text in several states of the sources: that of the subset's rows is taken where
+    there is one. Without it, and without its vectors, there is None in the place of these.
+    """
+    if newest is None:
+        return None, None
+    for one in store.history(newest.asset, newest.partition):
+        if one.facets.get(FOUND) == newest.facets.get(FOUND):
+            vectors = _vectors_of_overlap(store, one, rows, known)
+            if vectors is not None:
+                return one, vectors
+    return newest, None
+
+
 def _vectors_of_overlap(
     store: Store, overlap: Manifest, rows: Mapping[str, Manifest], known: Mapping[str, Manifest]
 ) -> dict[str, Manifest] | None:
-    """The vectors that prompts were compared by; None where the rows, or known vectors, are of another state.
-
-    The same rows may hold evaluation text in two states of the sources: its newest manifest names one of them.
-    """
+    """The vectors that prompts were compared by; None where the rows, or known vectors, are of another state."""
     found: dict[str, Manifest] = {}
     for name, version in overlap.inputs.items():
         key, _ = parse_input(name)
