@@ -10,10 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.defs.metadata import metadata_of
-from smart_assets.errors import SelectionError
+from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.materialize import Outcome
+from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
+from smart_assets.pipeline.step import RunContext
 from smart_assets.pipeline.verdicts import no_evaluation_text
 from smart_assets.settings import Project, load_project
+from smart_assets_tests.programs import no_program
 from smart_assets_tests.projects import rows, write_project, write_tasks
 from smart_assets_tests.test_definitions import run_check
 from smart_assets_tests.test_incremental import made_again, make
@@ -170,6 +174,33 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     strict.config.write_text(strict.config.read_text().replace("exclude: false", "exclude: true"))
     verdict = no_evaluation_text(load_project(strict.config), "49|random")
     assert (verdict.passed, verdict.warning) == (False, False)
+
+
+def test_a_subset_is_reproduced_with_the_rows_of_then_left_out(made: Project, tmp_path: Path) -> None:
+    def again(place: str) -> Reproduction:
+        run = RunContext(log=lambda _: None, launch=no_program, device="cpu")
+        return reproduce(made, find_subset(made.store, 20, "random", None), tmp_path / place, Extent(), run)
+
+    found = again("derived")
+    assert (found.holds, found.notes) == (True, ())
+    with (made.root / "exams" / "exam.jsonl").open("a") as file:
+        file.write(json.dumps(rows(1, 1)[0]) + "\n")  # a training row, by now
+    found = again("given")
+    assert found.holds
+    assert found.notes == (
+        "the rows that hold evaluation text were found by evaluation sets, or an encoder, that are not those of "
+        "smart.yaml any more: they are taken as they are stored",
+    )
+
+
+def test_a_budget_beyond_what_is_left_says_so(made: Project, tmp_path: Path) -> None:
+    config = tmp_path / "smart.yaml"
+    text = made.config.read_text().replace("- 20\n", "- 46\n").replace(": tasks", f": {made.root / 'tasks'}")
+    config.write_text(
+        text.replace(": exams", f": {made.root / 'exams'}").replace(": local", f": {made.root / 'local'}")
+    )
+    with pytest.raises(BudgetError, match=r"got 46.* \(\d training rows hold evaluation text and are left out\)"):
+        make(load_project(config), "selected_subset")
 
 
 def test_when_no_row_is_left_the_setting_is_named(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 Case and the width of white space do not count; punctuation does, since it may be all that tells two prompts apart.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,36 +17,32 @@ class ExactTexts:
     def __init__(self, benchmarks: NDArray[np.int64]) -> None:
         """`benchmarks` (e,) is the benchmark's number of each row to be added."""
         self._benchmarks = benchmarks
-        self._places: dict[bytes, dict[int, int]] = {}  # the first row of each benchmark
+        # Of each text the first row of each benchmark.
+        self._prompts: dict[str, dict[int, int]] = {}
+        self._texts: dict[str, dict[int, int]] = {}
         self._next = 0
 
     def add(self, prompts: Sequence[str], responses: Sequence[str]) -> None:
         """Take the next evaluation rows."""
-        for prompt, response in zip(prompts, responses, strict=True):
+        for prompt, text in _folded(prompts, responses):
             benchmark = int(self._benchmarks[self._next])
-            for key in _keys(prompt, response):
-                self._places.setdefault(key, {}).setdefault(benchmark, self._next)
+            self._prompts.setdefault(prompt, {}).setdefault(benchmark, self._next)
+            self._texts.setdefault(text, {}).setdefault(benchmark, self._next)
             self._next += 1
 
     def matches(self, prompts: Sequence[str], responses: Sequence[str]) -> Matches:
         """The pairs of rows that are the same; of each benchmark the first row for either key."""
-        found = [
-            (row, place)
-            for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))
-            for key in _keys(prompt, response)
-            for place in self._places.get(key, {}).values()
-        ]
+        found: list[tuple[int, int]] = []
+        for row, (prompt, text) in enumerate(_folded(prompts, responses)):
+            for places in (self._prompts.get(prompt), self._texts.get(text)):
+                if places is not None:
+                    found += [(row, place) for place in places.values()]
         pairs = np.array(found, np.int64).reshape(-1, 2)
         return Matches(pairs[:, 0], pairs[:, 1], np.ones(len(pairs)))
 
 
-def _keys(prompt: str, response: str) -> Iterable[bytes]:
-    return _digest(f"prompt {_folded(prompt)}"), _digest(f"text {_folded(f'{prompt} {response}')}")
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _folded(prompts: Sequence[str], responses: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Prompt, and prompt and response, as they are compared."""
+    for prompt, response in zip(prompts, responses, strict=True):
+        words = prompt.casefold().split()
+        yield " ".join(words), " ".join([*words, *response.casefold().split()])

@@ -18,12 +18,13 @@ _DECIMALS = 6  # what float32 vectors can tell
 
 
 def nearest_above(
-    ours: NDArray[np.float32], theirs: NDArray[np.float32], threshold: float
+    ours: NDArray[np.float32], rows: NDArray[np.int64], theirs: NDArray[np.float32], threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Find for each of our vectors the one of theirs with the largest cosine, where that reaches a threshold.
+    """Find for some of our vectors the one of theirs with the largest cosine, where that reaches a threshold.
 
     Args:
-        ours: (n, d) unit rows; may be a memory map.
+        ours: (any, d) unit rows; may be a memory map, of which some thousand are read at a time.
+        rows: (n,) which of them.
         theirs: (m, d) unit rows.
         threshold: in (0, 1].
 
@@ -31,18 +32,19 @@ def nearest_above(
         Row of theirs (n,), the lowest of those with the largest cosine, -1 where none reaches the threshold; the cosine
         (n,), taken in float64 and rounded to 6 decimals, 0 where there is none.
     """
-    nearest, cosines = np.full(len(ours), -1), np.zeros(len(ours))
+    nearest, cosines = np.full(len(rows), -1), np.zeros(len(rows))
     if not len(theirs):
         return nearest, cosines
     directions = _directions(theirs)
     short = _shortened(theirs, directions)
-    for start in range(0, len(ours), _OUR_ROWS):
-        block = np.ascontiguousarray(ours[start : start + _OUR_ROWS])
-        for rows, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
-            found = np.einsum("pd,pd->p", block[rows], theirs[others], dtype=np.float64).round(_DECIMALS)
-            for row, other, cosine in zip(rows + start, others, found, strict=True):
+    for start in range(0, len(rows), _OUR_ROWS):
+        block = ours[rows[start : start + _OUR_ROWS]]
+        for here, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
+            found = np.einsum("pd,pd->p", block[here], theirs[others], dtype=np.float64).round(_DECIMALS)
+            near = found >= threshold
+            for row, other, cosine in zip(here[near] + start, others[near], found[near], strict=True):
                 # Candidates of a row come in the order of their rows: the first of equal ones stays.
-                if cosine >= threshold and (nearest[row] < 0 or cosine > cosines[row]):
+                if nearest[row] < 0 or cosine > cosines[row]:
                     nearest[row], cosines[row] = other, cosine
     return nearest, cosines
 

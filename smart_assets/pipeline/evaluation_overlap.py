@@ -204,9 +204,9 @@ def _of_vectors(
     every = np.concatenate(theirs)
     parts: list[Matches] = []
     for source, start in zip(sources, _starts(sources), strict=False):
-        ours = vectors[source.name][source.train]
+        train = np.flatnonzero(source.train)
         for _, first, stop in evaluation.benchmarks:
-            rows, scores = nearest_above(ours, every[first:stop], similarity)
+            rows, scores = nearest_above(vectors[source.name], train, every[first:stop], similarity)
             parts.append(Matches.nearest(_places(source, start), rows, scores).moved(0, first))
     return Matches.joined(parts)
 

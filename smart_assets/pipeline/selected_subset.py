@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.errors import SelectionError
+from smart_assets.errors import BudgetError, SelectionError
 from smart_assets.pipeline.evaluation_overlap import FOUND, by_kind
 from smart_assets.pipeline.instance_orderings import ORDERINGS
 from smart_assets.pipeline.parquet import write_table
@@ -60,7 +60,14 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         run.log("; ".join(f"{name}: {found}" for name, found in left_out.items()))
     pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
     recipe = project.settings.recipes[name]
-    mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
+    try:
+        mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
+    except BudgetError as error:
+        if not left_out.get(LEFT_OUT):
+            raise
+        raise BudgetError(
+            f"{error} ({left_out[LEFT_OUT]:,} training rows hold evaluation text and are left out)"
+        ) from error
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
     return Made(summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)})
