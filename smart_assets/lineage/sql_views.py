@@ -98,7 +98,7 @@ VIEWS: dict[str, View] = {
     "embeddings": View("prompt_embeddings", "rows.parquet", _columns(_SOURCE, dict.fromkeys(ROW_COLUMNS, _STRINGS))),
     "near_duplicates": View("similarity_index", "near_duplicates.parquet", _columns(_SOURCE, _NEAR_DUPLICATES)),
     "orderings": View("instance_orderings", "orderings.parquet", _columns(_SOURCE, ORDERINGS)),
-    "overlaps": View("evaluation_overlap", "overlaps.parquet", _columns({}, OVERLAPS)),
+    "evaluation_overlaps": View("evaluation_overlap", "overlaps.parquet", _columns({}, OVERLAPS)),
     "task_scores": View("task_scores", "scores.parquet", _columns({}, SCORES)),
     "subsets": View("selected_subset", "subset.parquet", _columns(_MIXTURE, MIXTURE_COLUMNS)),
     "task_budgets": View("selected_subset", "task_budgets.parquet", _columns(_TOTAL, _TASK_BUDGETS)),

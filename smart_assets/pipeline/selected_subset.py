@@ -110,7 +110,7 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dic
     if train.num_rows and not kept.num_rows:
         raise SelectionError(
             f"all {train.num_rows} training rows hold text of evaluation rows and are left out: `smart sql` lists them "
-            "(view `overlaps`); raise `contamination.share`, or set `contamination.exclude: false`"
+            "(view `evaluation_overlaps`); raise `contamination.share`, or set `contamination.exclude: false`"
         )
     return kept, {LEFT_OUT: train.num_rows - kept.num_rows, "left out by rule": by_kind(overlaps)}
 
