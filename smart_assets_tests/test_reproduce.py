@@ -125,7 +125,9 @@ def test_a_subset_is_what_its_recipe_gives_and_the_store_stays_as_it_is(
     assert found.notes == ()
     assert state(project) == before
     made = {path.name for path in (tmp_path / "again" / "artifacts").iterdir()}
-    anew = {"selected_subset"} | ({"instance_orderings", "task_scores"} if recipe == "smart" else set())
+    anew = {"selected_subset", "evaluation_overlap"} | (
+        {"instance_orderings", "task_scores"} if recipe == "smart" else set()
+    )
     links = {path.relative_to(tmp_path / "again" / "artifacts").parts[0] for path in made_links(tmp_path / "again")}
     assert made - links == anew, "what is proved is made anew; only rows and vectors are given"
     shutil.rmtree(tmp_path / "again")
@@ -253,7 +255,7 @@ def test_two_sources_that_leak_into_each_other(tmp_path: Path) -> None:
     }
     project = write(tmp_path, sources=sources, validation={"fraction": 0.4})
     make(project, "selected_subset")
-    left_out = "rows left out for a held-out row of another source"
+    left_out = "rows left out for evaluation text"
     assert current(project, "selected_subset", "20|smart").summary[left_out] > 0
     swapped = write(tmp_path, sources={name: sources[name] for name in ("two", "one")})
     for recipe in ("smart", "random"):

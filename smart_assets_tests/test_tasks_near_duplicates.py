@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from smart_assets.tasks.near_duplicates import WIDTH, Sketcher, clusters_of, leaking_rows
+from smart_assets.tasks.near_duplicates import WIDTH, Sketcher, clusters_of, nearest_prompts
 from smart_assets.tasks.word_shingles import Shingler, normalized
 
 SIMILARITY = st.sampled_from([0.05, 0.3, 0.5, 0.75, 0.8, 0.9, 1.0])
@@ -47,13 +47,15 @@ def test_clusters_are_those_of_comparing_all_pairs(signatures: NDArray[np.uint32
 
 
 @settings(deadline=None)
-@given(SIGNATURES, st.lists(SIGNATURES, max_size=3), SIMILARITY)
-def test_leaking_rows_are_those_of_comparing_all_pairs(
-    train: NDArray[np.uint32], held_out: list[NDArray[np.uint32]], similarity: float
+@given(SIGNATURES, SIGNATURES, SIMILARITY)
+def test_nearest_prompts_are_those_of_comparing_all_pairs(
+    ours: NDArray[np.uint32], theirs: NDArray[np.uint32], similarity: float
 ) -> None:
-    others = [row for signatures in held_out for row in signatures]
-    expected = [any(near(row, other, similarity) for other in others) for row in train]
-    assert leaking_rows(train, held_out, similarity).tolist() == expected
+    rows, alike = nearest_prompts(ours, theirs, similarity)
+    for row, found, share in zip(ours, rows.tolist(), alike.tolist(), strict=True):
+        near_ones = [at for at, other in enumerate(theirs) if near(row, other, similarity)]
+        best = max(near_ones, key=lambda at: float(np.mean(row == theirs[at])), default=None)
+        assert (found, share) == ((-1, 0.0) if best is None else (best, float(np.mean(row == theirs[best]))))
 
 
 @pytest.mark.parametrize(
@@ -128,4 +130,4 @@ def test_ten_thousand_near_duplicates_are_quick_to_join() -> None:
     signatures = np.tile(np.arange(WIDTH, dtype=np.uint32), (10_000, 1))
     signatures[:, :6] = np.random.default_rng(0).integers(0, 2**32, (10_000, 6), dtype=np.uint32)
     assert len(set(clusters_of(signatures, 0.8, quiet).tolist())) == 1
-    assert leaking_rows(signatures, [signatures[:100]], 0.8).all()
+    assert (nearest_prompts(signatures, signatures[:100], 0.8)[0] >= 0).all()

@@ -203,7 +203,7 @@ def test_a_row_that_cannot_be_followed_is_named(project: Project, attack: str) -
     spoil(project)
     verdict = judged(project)
     assert not verdict.passed
-    named = verdict.figures["rows not traced"].to_pylist()
+    named = verdict.rows.to_pylist()
     assert 0 < len(named) == verdict.figures["not traced"]
     assert {row["source"] for row in named} == {source}
     assert all(why in row["why"] for row in named), named
@@ -244,7 +244,7 @@ def test_in_dagster_it_blocks_and_lists_ids(project: Project, monkeypatch: pytes
     [found] = [one for one in result.get_asset_check_evaluations() if one.check_name == "rows_are_traced"]
     assert not found.passed
     assert found.blocking
-    listed = found.metadata["rows not traced"]
+    listed = found.metadata["rows"]
     assert isinstance(listed, dg.TableMetadataValue)
     assert 0 < len(listed.records) <= MOST_NAMED
     assert {"id", "source", "file", "line", "why"} == set(listed.records[0].data)

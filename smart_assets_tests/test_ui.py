@@ -49,7 +49,7 @@ def dagster(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, Pa
     make_tiny_model(root / "model", chat=True)
     project = write_project(root, changes={"finetune": {"base_model": "model", "epochs": 1000}})
     smart = Path(sys.executable).with_name("smart")
-    upstream = ["instance_orderings", "task_scores"]
+    upstream = ["instance_orderings", "task_scores", "evaluation_overlap"]
     for name in upstream:
         subprocess.run([smart, "run", "--config", project.root, "--select", name], check=True)
     port = free_port()

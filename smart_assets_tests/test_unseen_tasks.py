@@ -16,7 +16,7 @@ from smart_assets.lineage.graph import STEPS, partitions
 from smart_assets.pipeline.rows import read_split
 from smart_assets.pipeline.step import AssetPartition, Inputs
 from smart_assets.pipeline.unseen_tasks import seen_tasks
-from smart_assets.pipeline.verdicts import budgets_hold, no_held_out_rows, rows_are_distinct
+from smart_assets.pipeline.verdicts import budgets_hold, no_evaluation_text, rows_are_distinct
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.projects import write_project
 from smart_assets_tests.test_incremental import made_again, make
@@ -66,14 +66,14 @@ def test_no_recipe_selects_a_row_of_an_unseen_task(root: Path) -> None:
     for key in GRID:
         assert tasks_of(project, "selected_subset", "subset.parquet", key) <= {"alpha", "beta"}
         assert tasks_of(project, "selected_subset", "task_budgets.parquet", key) == {"alpha", "beta"}
-        for verdict in (budgets_hold, no_held_out_rows, rows_are_distinct):
+        for verdict in (budgets_hold, no_evaluation_text, rows_are_distinct):
             assert verdict(project, key).passed
     held_out = read_split(project, inputs(project), "validation")
     assert "gamma" in held_out["task"].to_pylist()
 
 
 def test_a_subset_made_before_a_task_was_unseen_fails_its_check(root: Path) -> None:
-    verdict = no_held_out_rows(with_unseen(root, "alpha"), "20|equal")
+    verdict = no_evaluation_text(with_unseen(root, "alpha"), "20|equal")
     assert not verdict.passed
     subset = pq.read_table(subset_path(load_project(root / "smart.yaml"), "20|equal"))
     rows_of_alpha = subset.filter(pc.equal(subset["task"], "alpha")).num_rows

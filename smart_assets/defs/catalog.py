@@ -52,6 +52,15 @@ CATALOG: tuple[AssetCard, ...] = (
         ("prompt_embeddings",),
     ),
     AssetCard(
+        "evaluation_overlap",
+        "The training rows that hold text of a held-out row, of a collection that is only evaluated on, or of a local "
+        "lm-eval set: the same text, n-grams in common, near-duplicate prompts, nearly the same vector. Subsets leave "
+        "them out.",
+        "tasks",
+        frozenset({"python", "parquet"}),
+        ("raw_tasks",),
+    ),
+    AssetCard(
         "task_scores",
         "The greedy order of all tasks by each objective in use, the marginal gains, and the mixture weights that a "
         "second-order Taylor softmax makes of them.",
@@ -64,7 +73,7 @@ CATALOG: tuple[AssetCard, ...] = (
         "The mixture of one budget and recipe: which rows, of which task and template, at which rank and gain.",
         "selection",
         frozenset({"python", "parquet"}),
-        ("task_scores", "instance_orderings", "raw_tasks"),
+        ("task_scores", "instance_orderings", "raw_tasks", "evaluation_overlap"),
     ),
     AssetCard(
         "finetuned_checkpoint",
@@ -103,15 +112,16 @@ CATALOG: tuple[AssetCard, ...] = (
 
 
 def cards(settings: Settings) -> tuple[AssetCard, ...]:
-    """The catalog as the settings make it: orderings may use a GPU, or the similarity index."""
-    selection = settings.selection
-    return tuple(
-        replace(
-            card,
-            upstream=(*card.upstream, *(("similarity_index",) if selection.searches_index else ())),
-            gpu=selection.engine == "cuda",
-        )
-        if card.name == "instance_orderings"
-        else card
-        for card in CATALOG
-    )
+    """The catalog as the settings make it: whose upstreams and use of a GPU depend on them."""
+    return tuple(_card(card, settings) for card in CATALOG)
+
+
+def _card(card: AssetCard, settings: Settings) -> AssetCard:
+    selection, evaluate = settings.selection, settings.evaluate
+    if card.name == "instance_orderings":
+        searched = ("similarity_index",) if selection.searches_index else ()
+        return replace(card, upstream=(*card.upstream, *searched), gpu=selection.engine == "cuda")
+    if card.name == "evaluation_overlap" and settings.contamination.similarity is not None:
+        outside = bool(evaluate.collections or evaluate.local_data)  # whose prompts are embedded
+        return replace(card, upstream=(*card.upstream, "prompt_embeddings"), gpu=outside)
+    return card

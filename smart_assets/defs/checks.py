@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
-import pyarrow as pa
 
 from smart_assets.defs.partitions import partition_key, partitions_of
 from smart_assets.defs.tables import table
@@ -52,9 +51,9 @@ CHECKS: tuple[CheckCard, ...] = (
     CheckCard("selected_subset", "rows_are_distinct", "No row stands twice in a subset.", verdicts.rows_are_distinct),
     CheckCard(
         "selected_subset",
-        "no_held_out_rows",
-        "No held-out row, and no row with the prompt of one, is in the subset.",
-        verdicts.no_held_out_rows,
+        "no_evaluation_text",
+        "No row of the subset is held out, or holds text of a row that is evaluated on.",
+        verdicts.no_evaluation_text,
     ),
     CheckCard(
         "selected_subset",
@@ -92,12 +91,13 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
             verdict = card.judge(project, partition_key(context))
         except SmartError as error:
             raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
+        rows = {} if verdict.rows is None else {"rows": table(verdict.rows)}
         return dg.AssetCheckResult(
             passed=verdict.passed,
+            severity=dg.AssetCheckSeverity.WARN if verdict.warning else dg.AssetCheckSeverity.ERROR,
             # The UI takes a description for Markdown, and would fetch an image that a task's name asks for.
             description=escaped(verdict.sentence, _LONGEST_SENTENCE),
-            metadata={SENTENCE: in_line(verdict.sentence)}
-            | {name: table(value) if isinstance(value, pa.Table) else value for name, value in verdict.figures.items()},
+            metadata={SENTENCE: in_line(verdict.sentence), **verdict.figures, **rows},
         )
 
     return definition

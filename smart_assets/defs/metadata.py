@@ -105,6 +105,13 @@ def _instance_orderings(inputs: Inputs, manifest: Manifest) -> Metadata:
     }
 
 
+def _evaluation_overlap(inputs: Inputs, manifest: Manifest) -> Metadata:
+    overlaps = pq.read_table(inputs.store.artifact(manifest) / "overlaps.parquet")
+    tasks = overlaps.group_by(["source", "task", "kind", "benchmark"]).aggregate([([], "count_all")])
+    most = tasks.rename_columns({"count_all": "rows"}).sort_by([("rows", "descending"), ("task", "ascending")])
+    return {"rows with the text of": table(overlaps), "by task": table(most)}
+
+
 def _task_scores(inputs: Inputs, manifest: Manifest) -> Metadata:
     folder = inputs.store.artifact(manifest)
     scores = pq.read_table(folder / "scores.parquet")
@@ -202,6 +209,7 @@ _SHOWN: Mapping[str, Callable[[Inputs, Manifest], Metadata]] = {
     "prompt_embeddings": _prompt_embeddings,
     "similarity_index": _similarity_index,
     "instance_orderings": _instance_orderings,
+    "evaluation_overlap": _evaluation_overlap,
     "task_scores": _task_scores,
     "selected_subset": _selected_subset,
     "finetuned_checkpoint": _finetuned_checkpoint,

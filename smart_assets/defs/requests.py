@@ -17,7 +17,7 @@ from smart_assets.store.hashing import json_version
 # Assets of one job must have the same partitions, or none: hence three jobs and not one.
 JOBS = {
     "update_sources": tuple(BY_SOURCE),
-    "update_subsets": ("task_scores", "selected_subset"),
+    "update_subsets": ("evaluation_overlap", "task_scores", "selected_subset"),
     "update_results": ("base_model_results", "finetuned_checkpoint", "eval_results", "mixture_report"),
 }
 REASON_TAG = "smart/reason"

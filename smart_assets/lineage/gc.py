@@ -16,7 +16,7 @@ from smart_assets.store.settings import Retention
 
 AUDITED = frozenset({"finetuned_checkpoint", "eval_results", "selected_subset"})
 """Assets that stay explicable as long as they are kept,"""
-EXPLAINS = frozenset({"selected_subset", "raw_tasks"})
+EXPLAINS = frozenset({"selected_subset", "raw_tasks", "evaluation_overlap"})
 """by these, of all that they are made from."""
 
 # Segments and saved steps that a killed run left, single files of a remote store, and answers of models that nobody

@@ -9,6 +9,7 @@ from smart_assets.lineage.plan import Present
 from smart_assets.pipeline import (
     base_model_results,
     eval_results,
+    evaluation_overlap,
     finetuned_checkpoint,
     instance_orderings,
     mixture_report,
@@ -34,6 +35,7 @@ BY_BUDGET_AND_RECIPE: dict[str, Step] = {
     "eval_results": eval_results,
 }
 WHOLE: dict[str, Step] = {
+    "evaluation_overlap": evaluation_overlap,
     "task_scores": task_scores,
     "base_model_results": base_model_results,
     "mixture_report": mixture_report,
@@ -59,6 +61,7 @@ def batches(project: Project) -> Iterator[list[AssetPartition]]:
     """All partitions, in groups that one run makes together (equal partition key), inputs before their users."""
     for source in project.settings.sources:
         yield [AssetPartition(asset, source) for asset in BY_SOURCE]
+    yield [AssetPartition("evaluation_overlap")]
     yield [AssetPartition("task_scores")]
     yield [AssetPartition("base_model_results")]
     grid = [partitions(project, asset) for asset in BY_BUDGET_AND_RECIPE]

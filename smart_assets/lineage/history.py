@@ -65,15 +65,24 @@ class History:
         """The manifests of an asset."""
         return [item.manifest for item in self.of(asset)]
 
-    def named(self, name: str, version: str) -> Manifest | None:
-        """The newest manifest that an input's name and version mean; None where there is none."""
+    def named(self, name: str, version: str, at: str = "") -> Manifest | None:
+        """The newest manifest that an input's name and version mean; None where there is none.
+
+        Args:
+            name: of the input.
+            version: of its content, or of its facet.
+            at: when it was read, ISO 8601. The same content may have been made of one thing before and of another
+                after; what was made later is no part of what read it.
+        """
         source, facet = parse_input(name)
-        return self._newest.get((source, facet or "", version))
+        found = self._named.get((source, facet or "", version), [])
+        then = (one for one in found if not at or str(one.made.get("at", "")) <= at)
+        return next(then, found[-1] if found else None)
 
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
         """What a manifest was made from, as far as there are manifests of it."""
         for name, version in manifest.inputs.items():
-            found = self.named(name, version)
+            found = self.named(name, version, str(manifest.made.get("at", "")))
             if found is not None:
                 yield found
 
@@ -84,7 +93,7 @@ class History:
             StoreError: no manifest of it is left, or it was never named.
         """
         version = manifest.inputs.get(name, "")
-        found = self.named(name, version)
+        found = self.named(name, version, str(manifest.made.get("at", "")))
         if found is None:
             raise StoreError(
                 f"{key_of(manifest)} was made from {name} {version[:12]}, which no manifest of the store names any more"
@@ -92,12 +101,12 @@ class History:
         return found
 
     @cached_property
-    def _newest(self) -> dict[tuple[AssetPartition, str, str], Manifest]:
-        """(partition, facet or "", version that counts) -> the newest manifest."""
-        found: dict[tuple[AssetPartition, str, str], Manifest] = {}
+    def _named(self) -> dict[tuple[AssetPartition, str, str], list[Manifest]]:
+        """(partition, facet or "", version that counts) -> its manifests, newest first."""
+        found: dict[tuple[AssetPartition, str, str], list[Manifest]] = {}
         for item in self.made:
             for facet, version in [("", item.manifest.content_version), *item.manifest.facets.items()]:
-                found.setdefault((item.key, facet, version), item.manifest)
+                found.setdefault((item.key, facet, version), []).append(item.manifest)
         return found
 
 

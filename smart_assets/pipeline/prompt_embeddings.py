@@ -50,7 +50,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     if not len(hashes):
         raise EmbeddingError("there are no prompts to embed; check that the source has accepted instances")
     encoder = load_encoder(project.settings.embedding, *devices_of(run.device, project.settings.device))
-    known = _known_vectors(project, str(partition), encoder.version, out.folder / "vectors", run)
+    known = known_vectors(project, str(partition), encoder.version, out.folder / "vectors", run)
     distinct, missing = _distinct_and_missing(hashes, known)
     run.log(f"{distinct:,} prompts, {len(missing):,} of them to embed")
     seconds = embed_prompts(_prompts_at(instances, missing), len(missing), encoder, known, run.log)
@@ -107,9 +107,17 @@ def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str,
             start += count
 
 
-def _known_vectors(project: Project, source: str, encoder: str, links: Path, run: RunContext) -> VectorCache:
-    """The vectors that this encoder gave before: the newest of each source, and what a killed run left."""
-    known = VectorCache(project.store.cache_folder("vectors") / source, encoder, run.log, links)
+def known_vectors(project: Project, writer: str, encoder: str, links: Path, run: RunContext) -> VectorCache:
+    """The vectors that this encoder gave before: the newest of each source, and what a killed run of a writer left.
+
+    Args:
+        project: whose store holds them.
+        writer: a source, or who else embeds prompts.
+        encoder: its version.
+        links: a folder of this run alone.
+        run: told of what cannot be used.
+    """
+    known = VectorCache(project.store.cache_folder("vectors") / writer, encoder, run.log, links)
     for name in project.settings.sources:
         try:
             made = project.store.history(NAME, name, newest=_MANIFESTS)

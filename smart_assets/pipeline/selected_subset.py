@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.pipeline.evaluation_overlap import FOUND, by_kind
 from smart_assets.pipeline.instance_orderings import ORDERINGS
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.rows import raw_task_inputs
@@ -20,22 +21,27 @@ from smart_assets.selection.pool import Pool
 from smart_assets.selection.recipes import Recipe, SubmodularBudgets
 from smart_assets.selection.task_scores import effective_tasks
 from smart_assets.settings import Project
-from smart_assets.tasks.near_duplicates import leaking_rows
 
 NAME = "selected_subset"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
+LEFT_OUT = "rows left out for evaluation text"
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
-    """Made from the rows, and from scores and orderings only where the recipe asks for them."""
+    """Made from the rows and those to leave out; from scores and orderings only where the recipe asks for them."""
     budget, name = split_grid_key(partition)
     recipe = project.settings.recipes[name]
-    inputs = [*raw_task_inputs(project)]
+    exclude = project.settings.contamination.exclude
+    # Where no row is left out, the rows that hold evaluation text are looked for all the same: a check warns of them.
+    inputs = [
+        *raw_task_inputs(project),
+        Input(AssetPartition("evaluation_overlap"), FOUND, optional=not exclude, counts=exclude),
+    ]
     parameters: dict[str, Any] = {
         "budget": budget,
         "recipe": recipe.model_dump(mode="json"),
-        "similarity": project.settings.validation.similarity,
         **unseen_parameter(project),
+        "exclude": exclude,
     }
     if recipe.task_objective is not None:
         inputs.append(Input(AssetPartition("task_scores")))
@@ -49,18 +55,25 @@ def wanted(project: Project, partition: str | None) -> Wanted:
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
     """Write `subset.parquet` (id, source, task, template, rank, gain, seed) and `task_budgets.parquet`."""
     budget, name = split_grid_key(partition)
-    instances, leaking = _training_instances(project, inputs)
-    if leaking:
-        run.log(f"{leaking} training rows have the prompt of a held-out row of another source: left out")
+    instances, left_out = _training_instances(project, inputs)
+    if left_out.get(LEFT_OUT):
+        run.log("; ".join(f"{name}: {found}" for name, found in left_out.items()))
     pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
     recipe = project.settings.recipes[name]
-    mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
+    try:
+        mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
+    except BudgetError as error:
+        if not left_out.get(LEFT_OUT):
+            raise
+        raise BudgetError(
+            f"{error} ({left_out[LEFT_OUT]:,} training rows hold evaluation text and are left out)"
+        ) from error
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
-    return Made(summary={**_summary(mixture, budget, leaking), **_proposed(recipe, mixture)})
+    return Made(summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)})
 
 
-def _summary(mixture: Mixture, budget: int, leaking: int) -> dict[str, object]:
+def _summary(mixture: Mixture, budget: int) -> dict[str, object]:
     counts = mixture.rows.group_by("task").aggregate([([], "count_all")])["count_all"].to_numpy()
     return {
         "budget": budget,
@@ -68,7 +81,6 @@ def _summary(mixture: Mixture, budget: int, leaking: int) -> dict[str, object]:
         "tasks": len(counts),
         "effective tasks": round(effective_tasks(counts / counts.sum()), 2),
         "largest task budget": int(counts.max()),
-        "rows left out for a held-out row of another source": leaking,
     }
 
 
@@ -79,28 +91,28 @@ def _proposed(recipe: Recipe, mixture: Mixture) -> dict[str, int]:
     return {"max tasks (auto)": mixture.tasks.num_rows} if automatic else {}
 
 
-def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, int]:
-    """The training rows of all seen tasks, less those alike to a held-out row of another source; how many those are."""
-    tables: dict[str, pa.Table] = {}
-    train: dict[str, NDArray[np.uint32]] = {}
-    held_out: dict[str, NDArray[np.uint32]] = {}
+def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dict[str, Any]]:
+    """The training rows of all seen tasks, less those that hold evaluation text; how many each rule left out."""
     read = {source: _rows(inputs.folder("raw_tasks", source)) for source in project.settings.sources}
     names = [task for table in read.values() for task in pc.unique(table["task"]).to_pylist()]
     seen = pa.array(seen_tasks(project.settings.evaluate.unseen_tasks, names), pa.string())
-    for source, table in read.items():
-        signatures = np.load(inputs.folder("raw_tasks", source) / "signatures.npy", allow_pickle=False)
-        trains = np.asarray(pc.equal(table["split"], "train"))
-        usable = trains & np.asarray(pc.is_in(table["task"], seen))
-        train[source], held_out[source] = signatures[usable], signatures[~trains]
-        rows = table.filter(usable)
-        tables[source] = rows.append_column("source", pa.array([source] * rows.num_rows, pa.string()))
-    leaking = 0
-    for source, rows in tables.items():
-        others = [held_out[other] for other in tables if other != source]
-        leaks = leaking_rows(train[source], others, project.settings.validation.similarity)
-        leaking += int(leaks.sum())
-        tables[source] = rows.filter(~leaks)
-    return pa.concat_tables(list(tables.values())), leaking
+    tables = [
+        table.append_column("source", pa.array([source] * table.num_rows, pa.string()))
+        for source, table in read.items()
+    ]
+    every = pa.concat_tables(tables)
+    train = every.filter(pc.and_(pc.equal(every["split"], "train"), pc.is_in(every["task"], seen)))
+    if not project.settings.contamination.exclude:
+        return train, {}
+    overlaps = pq.read_table(inputs.folder("evaluation_overlap") / "overlaps.parquet", columns=["id", "kind"])
+    overlaps = overlaps.filter(pc.is_in(overlaps["id"], train["id"].combine_chunks()))
+    kept = train.filter(pc.invert(pc.is_in(train["id"], overlaps["id"].combine_chunks())))
+    if train.num_rows and not kept.num_rows:
+        raise SelectionError(
+            f"all {train.num_rows} training rows hold text of evaluation rows and are left out: `smart sql` lists them "
+            "(view `evaluation_overlaps`); raise `contamination.share`, or set `contamination.exclude: false`"
+        )
+    return kept, {LEFT_OUT: train.num_rows - kept.num_rows, "left out by rule": by_kind(overlaps)}
 
 
 def _rows(folder: Path) -> pa.Table:

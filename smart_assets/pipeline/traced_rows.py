@@ -61,7 +61,8 @@ def rows_are_traced(project: Project, partition: str | None) -> Verdict:
         False,
         f"{len(untraced)} of {distinct.num_rows} rows do not trace to a file whose hash is known (the first: "
         f"{untraced[0]['why']}); materialize raw_tasks again, then selected_subset",
-        {**figures, "rows not traced": named},
+        figures,
+        rows=named,
     )
 
 

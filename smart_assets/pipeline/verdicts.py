@@ -30,6 +30,8 @@ class Verdict:
     passed: bool
     sentence: str
     figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    warning: bool = False  # where it did not pass, it stops nothing
+    rows: pa.Table | None = None  # the rows that it is about; no texts
 
 
 def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
@@ -120,10 +122,11 @@ def _recomputable(groups: Sequence[Mapping[str, Any]], objectives: Mapping[str, 
     return chosen
 
 
-def _subset(project: Project, partition: str | None) -> tuple[pa.Table, Inputs]:
+def _subset(project: Project, partition: str | None, *besides: AssetPartition) -> tuple[pa.Table, Inputs]:
     inputs = _inputs(
         project,
         AssetPartition("selected_subset", partition),
+        *besides,
         *(AssetPartition("raw_tasks", source) for source in project.settings.sources),
     )
     return pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet"), inputs
@@ -159,9 +162,12 @@ def rows_are_distinct(project: Project, partition: str | None) -> Verdict:
     return Verdict(twice == 0, f"{twice} rows stand twice" if twice else "no row stands twice", {"twice": twice})
 
 
-def no_held_out_rows(project: Project, partition: str | None) -> Verdict:
-    """No row of the subset is held out, of an unseen task, or has the prompt of a held-out row of any source."""
-    subset, inputs = _subset(project, partition)
+def no_evaluation_text(project: Project, partition: str | None) -> Verdict:
+    """No row of the subset is held out or of an unseen task, and none holds text of a row that is evaluated on.
+
+    Where `contamination.exclude` is off, rows that hold such text are only warned of.
+    """
+    subset, inputs = _subset(project, partition, AssetPartition("evaluation_overlap"))
     unseen = pa.array(project.settings.evaluate.unseen_tasks, pa.string())
     held_out_prompts: list[str] = []
     train: list[pa.Table] = []
@@ -172,14 +178,26 @@ def no_held_out_rows(project: Project, partition: str | None) -> Verdict:
         held_out_prompts += rows.filter(held_out)["prompt_hash"].to_pylist()
         train.append(rows.filter(pc.invert(pc.or_(held_out, pc.is_in(rows["task"], unseen)))))
     allowed = pa.concat_tables(train)
-    clean = allowed.filter(pc.invert(pc.is_in(allowed["prompt_hash"], pa.array(held_out_prompts, pa.string()))))
-    foreign = subset.filter(pc.invert(pc.is_in(subset["id"], clean["id"].combine_chunks())))
+    same = allowed.filter(pc.is_in(allowed["prompt_hash"], pa.array(held_out_prompts, pa.string())))["id"]
+    overlaps = pq.read_table(inputs.folder("evaluation_overlap") / "overlaps.parquet")
+    ids = pc.unique(subset["id"])
+    foreign = ids.filter(pc.invert(pc.is_in(ids, allowed["id"].combine_chunks())))
+    offending = overlaps.filter(pc.is_in(overlaps["id"], ids))
+    found = pc.unique(
+        pa.chunked_array([*offending["id"].chunks, *same.filter(pc.is_in(same, ids)).chunks], pa.string())
+    )
+    faults = [f"{len(foreign)} rows are held out or of an unseen task"] * bool(len(foreign))
+    faults += [f"{len(found)} rows hold text of rows that are evaluated on"] * bool(len(found))
     return Verdict(
-        foreign.num_rows == 0,
-        f"{foreign.num_rows} rows are held out, of an unseen task, or share a prompt with a held-out row"
-        if foreign.num_rows
-        else "no row is held out",
-        {"held-out rows in the subset": foreign.num_rows, "first ids": foreign["id"].to_pylist()[:10]},
+        not faults,
+        " and ".join(faults) or "no row is held out, of an unseen task, or holds text of a row that is evaluated on",
+        {
+            "held-out rows in the subset": len(foreign),
+            "rows with evaluation text": len(found),
+            "first ids": [*foreign.to_pylist(), *found.to_pylist()][:10],
+        },
+        warning=not len(foreign) and not project.settings.contamination.exclude,
+        rows=offending,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from smart_assets.contamination.settings import Contamination
 from smart_assets.embedding.settings import Embedding, Index
 from smart_assets.errors import SettingsError
 from smart_assets.evaluation.settings import Evaluate
@@ -43,6 +44,9 @@ class Settings(Section):
     embedding: Embedding = Field(default_factory=Embedding, description="The prompt encoder.")
     index: Index = Field(default_factory=Index, description="The similarity index and the near-duplicate threshold.")
     selection: Selection = Field(default_factory=Selection, description="What orders instances, and what it may take.")
+    contamination: Contamination = Field(
+        default=Contamination(), description="Which training rows hold evaluation text, and whether they are kept out."
+    )
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         min_length=1, description="Total budgets N' in rows; one partition each."
     )

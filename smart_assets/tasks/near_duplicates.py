@@ -90,32 +90,39 @@ def clusters_of(signatures: Signatures, similarity: float, log: Log) -> NDArray[
     return labels[place]
 
 
-def leaking_rows(train: Signatures, held_out: Sequence[Signatures], similarity: float) -> NDArray[np.bool_]:
-    """Return which training rows are near duplicates of held-out rows, to be kept out of a mixture.
+def nearest_prompts(
+    ours: Signatures, theirs: Signatures, similarity: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return for each of our rows the row of theirs that is most nearly its duplicate, and how alike the two are.
 
     Rows of equal normalised prompts have equal signatures, so signatures tell all there is to know.
 
     Args:
-        train: (rows, WIDTH), the training rows of one source.
-        held_out: The validation rows of the other sources, each (any, WIDTH).
+        ours: (rows, WIDTH), such as training rows.
+        theirs: (any, WIDTH), such as held-out rows.
         similarity: The bound, in (0, 1].
 
     Returns:
-        (rows,), in the order of `train`.
+        Row of theirs (rows,), the lowest of those most alike, -1 where none is a near duplicate; the estimated Jaccard
+        similarity (rows,), 0 where there is none.
     """
-    theirs = np.concatenate([np.empty((0, WIDTH), np.uint32), *held_out])
-    if not len(theirs):
-        return np.zeros(len(train), dtype=np.bool_)
-    (our_rows, place), (their_rows, _) = _distinct(train), _distinct(theirs)
+    if not len(theirs) or not len(ours):
+        return np.full(len(ours), -1), np.zeros(len(ours))
+    (our_rows, place), (their_rows, _) = _distinct(ours), _distinct(theirs)
     equal = _equal_values(similarity)
-    leaks = np.zeros(len(our_rows), dtype=np.bool_)
-    bands = zip(_band_keys(train, our_rows, equal), _band_keys(theirs, their_rows, equal), strict=True)
+    # Equal values and row as one number: the largest has most equal values, and of those the lowest row.
+    best = np.full(len(our_rows), -1, dtype=np.int64)
+    bands = zip(_band_keys(ours, our_rows, equal), _band_keys(theirs, their_rows, equal), strict=True)
     for our_keys, their_keys in bands:
-        unknown = np.flatnonzero(~leaks)
-        for rows, others in _equal_pairs(our_keys[unknown], their_keys):
-            candidates = unknown[rows]
-            leaks[candidates[_near(train[our_rows[candidates]], theirs[their_rows[others]], equal)]] = True
-    return leaks[place]
+        for rows, others in _equal_pairs(our_keys, their_keys):
+            values = np.count_nonzero(ours[our_rows[rows]] == theirs[their_rows[others]], axis=1)
+            near = values >= equal
+            found = (values[near] + 1) * len(theirs) - 1 - their_rows[others[near]]
+            np.maximum.at(best, rows[near], found)
+    values, row = np.divmod(best, len(theirs))
+    there = best >= 0
+    nearest, alike = np.where(there, len(theirs) - 1 - row, -1), np.where(there, values / WIDTH, 0.0)
+    return nearest[place], alike[place]
 
 
 def _distinct(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

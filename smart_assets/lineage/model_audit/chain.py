@@ -66,7 +66,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
             continue
         found[key] = one
         for name, version in one.inputs.items():
-            earlier = history.named(name, version)
+            earlier = history.named(name, version, str(one.made.get("at", "")))
             if earlier is None:
                 lost.append(f"{name} in version {version[:12]}, which {_called(one)} was made from, has no manifest")
             else:

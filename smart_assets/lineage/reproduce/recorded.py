@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from smart_assets.contamination.settings import Contamination
 from smart_assets.errors import SmartError
-from smart_assets.lineage.graph import STEPS
+from smart_assets.lineage.graph import STEPS, wanted
 from smart_assets.lineage.plan import parameter_differences
 from smart_assets.lineage.reproduce.ancestors import Ancestors
 from smart_assets.pipeline.step import AssetPartition, split_grid_key
@@ -16,9 +17,11 @@ from smart_assets.selection.recipes import Recipe
 from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, Settings
 from smart_assets.store import Manifest
+from smart_assets.store.hashing import json_version
 from smart_assets.tasks.sources import Source, Validation
 from smart_assets.training.settings import Finetune
 
+OVERLAP = AssetPartition("evaluation_overlap")
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 # Objectives of other recipes are ordered beside those of this one and change nothing of it.
 _OTHER_RECIPES = "objectives"
@@ -47,6 +50,28 @@ def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> 
     except (ValidationError, KeyError) as error:
         raise _unknown_settings(ancestors.subset, error) from error
     return replace(project, settings=project.settings.model_copy(update={**changes, "store": str(store)}))
+
+
+def overlap_is_given(project: Project, ancestors: Ancestors) -> str | None:
+    """Why the rows that hold evaluation text are not looked for again; None where they are, or none were left out.
+
+    Args:
+        project: as recorded.
+        ancestors: the subset, and what it was made from.
+    """
+    overlap = ancestors.overlap
+    if overlap is None:
+        return None
+    now = wanted(project, OVERLAP)
+    if not ancestors.overlap_explained:
+        why = "were found in another state of the sources, or by vectors that are not in the store any more"
+    elif now.problem is not None:
+        why = f"were found by evaluation sets that cannot be read now ({now.problem})"
+    elif json_version([overlap.parameters, overlap.outside]) != json_version([now.parameters, now.outside]):
+        why = "were found by evaluation sets, or an encoder, that are not those of smart.yaml any more"
+    else:
+        return None
+    return f"the rows that hold evaluation text {why}: they are taken as they are stored"
 
 
 def trained_as_recorded(project: Project, checkpoint: Manifest, seeds: Sequence[int] | None) -> Project:
@@ -80,12 +105,17 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
     parameters = ancestors.subset.parameters
     _, recipe = split_grid_key(ancestors.subset.partition)
     rows = list(ancestors.rows.values())
-    validation = {**rows[0].parameters["validation"], "similarity": parameters["similarity"]}
+    validation = dict(rows[0].parameters["validation"])
+    contamination: dict[str, Any] = {"exclude": parameters["exclude"]}
+    if ancestors.overlap is not None:
+        validation["similarity"] = ancestors.overlap.parameters["near_duplicate"]
+        contamination |= ancestors.overlap.parameters["contamination"]
     changes: dict[str, Any] = {
         "sources": {
             source: _SOURCE.validate_python(one.parameters["source"]) for source, one in ancestors.rows.items()
         },
         "validation": Validation.model_validate(validation),
+        "contamination": Contamination.model_validate(contamination),
         "budgets": (parameters["budget"],),
         "recipes": {recipe: Recipe.model_validate(parameters["recipe"])},
         "evaluate": settings.evaluate.model_copy(update={"unseen_tasks": parameters.get("unseen_tasks", [])}),
@@ -120,8 +150,8 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
     """
     notes: list[str] = []
     for key, manifest in made.items():
-        wanted = STEPS[key.asset].wanted(project, key.partition)
-        then, now = _comparable(manifest.parameters), _comparable(wanted.parameters)
+        planned = STEPS[key.asset].wanted(project, key.partition)
+        then, now = _comparable(manifest.parameters), _comparable(planned.parameters)
         if key.asset == "finetuned_checkpoint":  # a part of its seeds may be trained
             then["finetune"], now["finetune"] = ({**one["finetune"], "seeds": None} for one in (then, now))
         differences = parameter_differences(key, then, now)
@@ -131,8 +161,8 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
                 f"smart.yaml has changed since (then -> now): {'; '.join(differences)}. Set them back in smart.yaml to "
                 "reproduce it"
             )
-        notes += _code_differences(key, manifest, wanted.code_version, wanted.parameters.get(_CODE))
-        if manifest.parameters.get(_FORGOTTEN) != wanted.parameters.get(_FORGOTTEN):
+        notes += _code_differences(key, manifest, planned.code_version, planned.parameters.get(_CODE))
+        if manifest.parameters.get(_FORGOTTEN) != planned.parameters.get(_FORGOTTEN):
             notes.append(f"rows of {key} were forgotten since, or are not any more: they are not those of then")
     return tuple(notes)
 

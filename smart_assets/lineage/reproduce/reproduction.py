@@ -12,7 +12,9 @@ from smart_assets.lineage.reproduce.agreement import RowAgreement, VectorAgreeme
 from smart_assets.lineage.reproduce.ancestors import Ancestors, ancestors_of
 from smart_assets.lineage.reproduce.derive import derive, link_in
 from smart_assets.lineage.reproduce.recorded import (
+    OVERLAP,
     changed_since,
+    overlap_is_given,
     project_as_recorded,
     require_recorded_settings,
     trained_as_recorded,
@@ -82,14 +84,17 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     Raises:
         SmartError: what it was made from is gone, damaged, or was made with settings that cannot be had any more.
     """
-    ancestors = ancestors_of(read_history(project), subset)
+    ancestors = ancestors_of(project.store, read_history(project), subset)
     past = project_as_recorded(project, ancestors, folder)
     for record in read_tombstones(project.store).records:  # what is forgotten is not read again, here neither
         write_record(past.store, record)
+    why_given = overlap_is_given(past, ancestors)
     given = () if extent.from_raw else _given(project, ancestors)
+    if why_given and ancestors.overlap is not None:
+        given = (*given, ancestors.overlap)
     again = _Again(project, past, ancestors, run, given)
     training = _Training.of(again, extent) if extent.train else None
-    notes = [*changed_since(project, subset), *again.require_settings()]
+    notes = [*changed_since(project, subset), *again.require_settings(), *filter(None, [why_given])]
     if not extent.from_raw:
         notes += again.collected()
     notes += training.require_settings() if training else ()
@@ -137,7 +142,9 @@ class _Again:
 
     @property
     def given_keys(self) -> frozenset[AssetPartition]:
-        return frozenset(map(key_of, self.given))
+        found = frozenset(map(key_of, self.given))
+        # Where no row was left out, the subset is made without looking for those that hold evaluation text.
+        return found if self.ancestors.overlap is not None else found | {OVERLAP}
 
     def collected(self) -> list[str]:
         """Which vectors are not given though they were made from."""

@@ -1,0 +1,82 @@
+"""Which word n-grams of the evaluation texts stand in other texts: an index of the small side for the large one.
+
+Most n-grams of a training row stand in no evaluation text. A table of bits turns them away before they are looked for.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smart_assets.contamination.ngrams import NgramHasher
+
+_FEWEST_BITS, _MOST_BITS = 16, 26
+_SPARSE = 4  # bits of the table that an n-gram more or less has: one in sixteen strangers passes
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """For each n-gram the evaluation texts that it stands in."""
+
+    starts: NDArray[np.int64]  # (g + 1,)
+    texts: NDArray[np.int64]  # (p,), of n-gram i those from starts[i] to starts[i + 1], rising
+
+    def ngrams(self) -> NDArray[np.int64]:
+        """The n-gram of each of `texts` (p,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def only(self, kept: NDArray[np.bool_]) -> "Postings":
+        """The postings that are kept, by place (p,)."""
+        counts = np.bincount(self.ngrams()[kept], minlength=len(self.starts) - 1)
+        return Postings(np.concatenate([[0], np.cumsum(counts)]), self.texts[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class NgramIndex:
+    """The distinct n-grams of the evaluation texts."""
+
+    hasher: NgramHasher
+    ngrams: NDArray[np.uint64]  # (g,) hashes, rising
+    postings: Postings
+    passes: NDArray[np.bool_]  # (2 ** bits,), by the upper bits of a hash
+
+    @classmethod
+    def of(cls, hasher: NgramHasher, batches: Iterable[Sequence[str]]) -> Self:
+        """Index the evaluation texts, numbered from 0 through all batches."""
+        hashes, texts, start = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], 0
+        for batch in batches:
+            found, text = hasher.hashes(batch)
+            hashes.append(found)
+            texts.append(text + start)
+            start += len(batch)
+        every, text = np.concatenate(hashes), np.concatenate(texts)
+        order = np.lexsort((text, every))
+        every, text = every[order], text[order]
+        again = (every[1:] == every[:-1]) & (text[1:] == text[:-1])
+        first = np.concatenate([np.ones(min(1, len(every)), np.bool_), ~again])
+        ngrams, starts = np.unique(every[first], return_index=True)
+        bits = min(_MOST_BITS, max(_FEWEST_BITS, len(ngrams).bit_length() + _SPARSE))
+        passes = np.zeros(1 << bits, np.bool_)
+        passes[_upper(ngrams, bits)] = True
+        return cls(hasher, ngrams, Postings(np.append(starts, int(first.sum())), text[first]), passes)
+
+    def hits(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each text the n-grams that stand in an evaluation text too, each once.
+
+        Returns:
+            Texts (h,), rising, and places in `ngrams` (h,).
+        """
+        hashes, text = self.hasher.hashes(texts)
+        maybe = self.passes[_upper(hashes, len(self.passes).bit_length() - 1)]
+        hashes, text = hashes[maybe], text[maybe]
+        at = np.searchsorted(self.ngrams, hashes)
+        there = at < len(self.ngrams)
+        there[there] = self.ngrams[at[there]] == hashes[there]
+        width = max(1, len(self.ngrams))
+        return np.divmod(np.unique(text[there] * width + at[there]), width)
+
+
+def _upper(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    return hashes >> np.uint64(64 - bits)

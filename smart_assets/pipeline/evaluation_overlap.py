@@ -1,0 +1,240 @@
+"""`evaluation_overlap`: the training rows that hold evaluation text, and the evaluation rows that it is of.
+
+Whatever a model is asked must not be what it was taught: subsets leave these rows out. Four rules find them, since each
+sees what the others miss: the same text, word n-grams in common, near-duplicate prompts by MinHash, and prompts whose
+vectors have nearly the same direction.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from smart_assets.contamination.exact import ExactTexts
+from smart_assets.contamination.matches import Matches
+from smart_assets.contamination.ngram_index import NgramIndex
+from smart_assets.contamination.ngram_overlap import NgramSearch
+from smart_assets.contamination.ngrams import NgramHasher
+from smart_assets.contamination.settings import Contamination
+from smart_assets.embedding.identity import encoder_version
+from smart_assets.embedding.nearest import nearest_above
+from smart_assets.pipeline.evaluation_rows import (
+    EvaluationRows,
+    SourceRows,
+    numbered,
+    outside_state,
+    read_evaluation_rows,
+    read_sources,
+)
+from smart_assets.pipeline.evaluation_vectors import embed_outside
+from smart_assets.pipeline.parquet import write_table
+from smart_assets.pipeline.rows import raw_task_inputs
+from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.progress import Log, Progress
+from smart_assets.settings import Project
+from smart_assets.store.hashing import json_version
+from smart_assets.tasks.near_duplicates import Sketcher, nearest_prompts
+
+NAME = "evaluation_overlap"
+CODE_VERSION = "1"
+FOUND = "found"
+"""The facet of which rows are found by which rules: the last digit of a cosine is no part of it."""
+KINDS = ("exact", "ngram", "near_duplicate", "similarity")
+OVERLAPS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "source", "task", "template", "kind", "benchmark")),
+        ("evaluation_id", pa.string()),  # of a local set: FILE:LINE
+        ("evaluation_task", pa.string()),
+        ("score", pa.float64()),  # 1; share of the evaluation row's n-grams; Jaccard similarity; cosine
+    ]
+)
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from the rows, their vectors where these are compared, and the evaluation sets outside the store."""
+    contamination = project.settings.contamination
+    parameters, outside = outside_state(project)
+    inputs = [*raw_task_inputs(project)]
+    if contamination.similarity is not None:
+        inputs += [Input(AssetPartition("prompt_embeddings", source)) for source in project.settings.sources]
+        if outside:
+            parameters["encoder"] = encoder_version(project.settings.embedding)
+    parameters["contamination"] = contamination.parameters()
+    parameters["near_duplicate"] = project.settings.validation.similarity
+    return Wanted(AssetPartition(NAME), tuple(inputs), parameters, CODE_VERSION, outside)
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `overlaps.parquet` (OVERLAPS): of each training row, kind and benchmark the evaluation row most like it.
+
+    Attaches `vectors` of evaluation prompts from outside the store.
+    """
+    settings = project.settings
+    sources = read_sources(project, inputs)
+    evaluation = read_evaluation_rows(project, sources, run.log)
+    scratch = out.folder / "scratch"
+    scratch.mkdir()
+    found = dict(_of_texts(sources, evaluation, settings.contamination, scratch, run.log))
+    found["near_duplicate"] = _of_signatures(sources, evaluation, settings.validation.similarity)
+    embedded, recorded, similarity = 0, _nothing, settings.contamination.similarity
+    if similarity is not None:
+        outside = embed_outside(project, NAME, evaluation.outside, out, run)
+        embedded, recorded = outside.embedded, outside.recorded
+        vectors = {
+            source.name: np.load(
+                inputs.folder("prompt_embeddings", source.name) / "vectors.npy", mmap_mode="r", allow_pickle=False
+            )
+            for source in sources
+        }
+        found["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, similarity)
+    overlaps = _table(found, sources, evaluation)
+    write_table(overlaps, out.content / "overlaps.parquet")
+    compared = sum(int(source.train.sum()) for source in sources)
+    return Made(
+        _summary(overlaps, evaluation, compared),
+        facets={
+            FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))
+        },
+        cost={"prompts embedded": embedded},
+        recorded=recorded,
+    )
+
+
+def _nothing() -> None:
+    pass
+
+
+def by_kind(overlaps: pa.Table) -> dict[str, int]:
+    """How many training rows each rule found; a row may be found by several."""
+    return {kind: pc.count_distinct(overlaps.filter(pc.equal(overlaps["kind"], kind))["id"]).as_py() for kind in KINDS}
+
+
+def _summary(overlaps: pa.Table, evaluation: EvaluationRows, compared: int) -> dict[str, object]:
+    found = {
+        name: pc.count_distinct(overlaps.filter(pc.equal(overlaps["benchmark"], name))["id"]).as_py()
+        for name, _, _ in evaluation.benchmarks
+    }
+    return {
+        "training rows": compared,
+        "evaluation rows": {name: stop - start for name, start, stop in evaluation.benchmarks},
+        "rows with evaluation text": pc.count_distinct(overlaps["id"]).as_py(),
+        "rows by kind": by_kind(overlaps),
+        "rows by benchmark": found,
+    }
+
+
+def _starts(sources: Sequence[SourceRows]) -> list[int]:
+    """The place of each source's first row among all rows, and of the one after the last."""
+    return [0, *accumulate(source.rows.num_rows for source in sources)]
+
+
+def _of_texts(
+    sources: Sequence[SourceRows], evaluation: EvaluationRows, rule: Contamination, scratch: Path, log: Log
+) -> Mapping[str, Matches]:
+    """Rows of the same text, and rows that share n-grams. Training texts are read once."""
+    exact = ExactTexts(_benchmark_numbers(evaluation))
+    for prompts, responses in evaluation.texts():
+        exact.add(prompts, responses)
+    index = NgramIndex.of(NgramHasher(rule.ngram), (_whole(*texts) for texts in evaluation.texts()))
+    search, same, at = NgramSearch(index, scratch), list[Matches](), 0
+    groups, evaluation_groups = _groups(sources, evaluation)
+    progress = Progress("comparing with evaluation texts", log)
+    for source in sources:
+        for prompts, responses in source.texts():
+            search.add(_whole(prompts, responses), groups[at : at + len(prompts)])
+            same.append(exact.matches(prompts, responses).moved(at))
+            at += len(prompts)
+            progress.at(at, at / len(groups))
+    for prompts, responses in EvaluationRows(evaluation.outside, 0).texts():
+        search.add(_whole(prompts, responses), groups[at : at + len(prompts)])
+        at += len(prompts)
+    train = np.concatenate([*(source.train for source in sources), np.zeros(evaluation.outside.num_rows, np.bool_)])
+    every = Matches.joined(same)
+    return {
+        "exact": every.only(train[every.rows]),
+        "ngram": search.matches(evaluation_groups, rule.template_share, rule.share, train),
+    }
+
+
+def _whole(prompts: Sequence[str], responses: Sequence[str]) -> list[str]:
+    """Rows as one text each: a response leaks as a prompt does."""
+    return [f"{prompt} {response}" for prompt, response in zip(prompts, responses, strict=True)]
+
+
+def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number of the task and template of all rows, those from outside last; and of the evaluation rows."""
+    parts = [source.groups for source in sources] + [numbered(evaluation.outside, ["benchmark", "task"])]
+    firsts = accumulate((int(part.max(initial=-1)) + 1 for part in parts), initial=0)
+    moved = [part + first for part, first in zip(parts, firsts, strict=False)]
+    held_out = [part[~source.train] for part, source in zip(moved, sources, strict=False)]
+    return np.concatenate(moved), np.concatenate([*held_out, moved[-1]])
+
+
+def _benchmark_numbers(evaluation: EvaluationRows) -> NDArray[np.int64]:
+    return numbered(evaluation.rows, ["benchmark"])
+
+
+def _of_signatures(sources: Sequence[SourceRows], evaluation: EvaluationRows, similarity: float) -> Matches:
+    """Rows whose prompts are near duplicates of evaluation prompts. Within a source the split leaves none."""
+    prompts = evaluation.outside["prompt"].to_pylist()
+    outside = [Sketcher().signatures(prompts)] if prompts else []
+    theirs = np.concatenate([*(source.signatures()[~source.train] for source in sources), *outside])
+    parts: list[Matches] = []
+    for source, start in zip(sources, _starts(sources), strict=False):
+        ours = source.signatures()[source.train]
+        for _, first, stop in evaluation.benchmarks:
+            rows, scores = nearest_prompts(ours, theirs[first:stop], similarity)
+            parts.append(Matches.nearest(_places(source, start), rows, scores).moved(0, first))
+    return Matches.joined(parts)
+
+
+def _of_vectors(
+    sources: Sequence[SourceRows],
+    evaluation: EvaluationRows,
+    vectors: Mapping[str, NDArray[np.float32]],
+    outside: NDArray[np.float32],
+    similarity: float,
+) -> Matches:
+    """Rows whose prompts have nearly the vector of an evaluation prompt."""
+    theirs = [vectors[source.name][~source.train] for source in sources] + ([outside] if len(outside) else [])
+    every = np.concatenate(theirs)
+    parts: list[Matches] = []
+    for source, start in zip(sources, _starts(sources), strict=False):
+        train = np.flatnonzero(source.train)
+        for _, first, stop in evaluation.benchmarks:
+            rows, scores = nearest_above(vectors[source.name], train, every[first:stop], similarity)
+            parts.append(Matches.nearest(_places(source, start), rows, scores).moved(0, first))
+    return Matches.joined(parts)
+
+
+def _places(source: SourceRows, start: int) -> NDArray[np.int64]:
+    """The place of each training row of a source among all rows."""
+    return np.flatnonzero(source.train) + start
+
+
+def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluation: EvaluationRows) -> pa.Table:
+    rows = pa.concat_tables(
+        source.rows.select(["id", "task", "template"]).append_column(
+            "source", pa.array([source.name] * source.rows.num_rows, pa.string())
+        )
+        for source in sources
+    )
+    benchmarks = _benchmark_numbers(evaluation)
+    tables = [OVERLAPS.empty_table()]
+    for kind, matches in found.items():
+        best = matches.best(benchmarks)
+        ours, theirs = rows.take(pa.array(best.rows)), evaluation.rows.take(pa.array(best.evaluation))
+        columns = {name: ours[name] for name in ("id", "source", "task", "template")} | {
+            "kind": pa.array([kind] * len(best.rows), pa.string()),
+            "benchmark": theirs["benchmark"],
+            "evaluation_id": theirs["id"],
+            "evaluation_task": theirs["task"],
+            "score": pa.array(best.scores),
+        }
+        tables.append(pa.table(columns, OVERLAPS))
+    order = [(name, "ascending") for name in ("source", "id", "kind", "benchmark")]
+    return pa.concat_tables(tables).sort_by(order)

@@ -1,0 +1,200 @@
+"""The rules that find evaluation text, against naive versions of themselves."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smart_assets.contamination.exact import ExactTexts
+from smart_assets.contamination.matches import Matches
+from smart_assets.contamination.ngram_index import NgramIndex
+from smart_assets.contamination.ngram_overlap import LEAST_COMMON, NgramSearch
+from smart_assets.contamination.ngrams import NgramHasher
+from smart_assets.embedding.nearest import nearest_above
+from smart_assets.errors import EvaluationError, SettingsError, SourceError
+from smart_assets.evaluation.local_rows import read_local_rows
+from smart_assets.tasks.word_shingles import normalized
+from smart_assets_tests.projects import write_project
+
+Pairs = set[tuple[int, int, float]]
+# Few words, so that n-grams meet; marks and case that do not count.
+WORDS = st.sampled_from(["a", "b", "c", "A!", "b,", "ü"])
+TEXT = st.lists(WORDS, max_size=12).map(" ".join)
+ROWS = st.lists(st.tuples(TEXT, st.integers(0, 2)), max_size=12)
+
+
+def ngrams(text: str, width: int) -> set[tuple[str, ...]]:
+    words = normalized(text).split(" ")
+    return {tuple(words[at : at + width]) for at in range(len(words) - width + 1)}
+
+
+def naive_overlap(
+    rows: list[tuple[str, int]], evaluation: list[tuple[str, int]], width: int, template_share: float, share: float
+) -> Pairs:
+    """Rows and evaluation rows are (text, group); what is common to a group is told by both."""
+
+    def common(gram: tuple[str, ...], group: int) -> bool:
+        texts = [text for text, other in [*rows, *evaluation] if other == group]
+        holding = sum(gram in ngrams(text, width) for text in texts)
+        return holding >= LEAST_COMMON and holding > template_share * len(texts)
+
+    found: Pairs = set()
+    for row, (text, group) in enumerate(rows):
+        ours = {gram for gram in ngrams(text, width) if not common(gram, group)}
+        for place, (other, of_other) in enumerate(evaluation):
+            telling = {gram for gram in ngrams(other, width) if not common(gram, of_other)}
+            if ours & telling and len(ours & telling) / len(telling) >= share:
+                found.add((row, place, len(ours & telling) / len(telling)))
+    return found
+
+
+def triples(matches: Matches) -> Pairs:
+    return set(zip(matches.rows.tolist(), matches.evaluation.tolist(), matches.scores.tolist(), strict=True))
+
+
+@settings(deadline=None)
+@given(
+    ROWS,
+    ROWS,
+    st.tuples(st.integers(2, 4), st.sampled_from([0.1, 0.5, 0.7, 1.0]), st.sampled_from([0.0, 0.3, 0.5, 1.0])),
+    st.integers(1, 5),
+)
+def test_ngram_overlap_is_that_of_comparing_all_pairs(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, int]],
+    evaluation: list[tuple[str, int]],
+    rule: tuple[int, float, float],
+    chunk: int,
+) -> None:
+    width, template_share, share = rule
+    every = [*rows, *evaluation]
+    batches = [[text for text, _ in evaluation[at : at + chunk]] for at in range(0, len(evaluation), chunk)]
+    search = NgramSearch(NgramIndex.of(NgramHasher(width), batches), tmp_path_factory.mktemp("hits"))
+    for at in range(0, len(every), chunk):
+        part = every[at : at + chunk]
+        search.add([text for text, _ in part], np.array([group for _, group in part]))
+    groups = np.array([group for _, group in evaluation], np.int64)
+    found = search.matches(groups, template_share, share, np.arange(len(every)) < len(rows))
+    assert triples(found) == naive_overlap(rows, evaluation, width, template_share, share)
+
+
+SPACED = st.sampled_from(["yes", "Yes", " yes ", "yes no", "Yes\n NO", "yes, no", "", "no"])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(SPACED, SPACED), max_size=8), st.lists(st.tuples(SPACED, SPACED, st.integers(0, 1)), max_size=8)
+)
+def test_rows_are_the_same_where_their_texts_are(
+    rows: list[tuple[str, str]], evaluation: list[tuple[str, str, int]]
+) -> None:
+    def folded(*texts: str) -> str:
+        return " ".join(" ".join(texts).lower().split())
+
+    benchmarks = np.array([benchmark for *_, benchmark in evaluation], np.int64)
+    exact = ExactTexts(benchmarks)
+    exact.add([prompt for prompt, *_ in evaluation], [response for _, response, _ in evaluation])
+    found = exact.matches([prompt for prompt, _ in rows], [response for _, response in rows]).best(benchmarks)
+    expected: Pairs = set()
+    for row, ours in enumerate(rows):
+        for benchmark in (0, 1):
+            same = [
+                place
+                for place, (prompt, response, of) in enumerate(evaluation)
+                if of == benchmark and (folded(prompt) == folded(ours[0]) or folded(prompt, response) == folded(*ours))
+            ]
+            expected |= {(row, place, 1.0) for place in same[:1]}
+    assert triples(found) == expected
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 40), st.integers(0, 40), st.sampled_from([2, 8, 64]), st.booleans())
+def test_the_nearest_vector_is_that_of_comparing_all_pairs(
+    seed: int, count: int, others: int, width: int, alike: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    theirs = random.normal(size=(others, width)).astype(np.float32)
+    ours = random.normal(size=(count, width)).astype(np.float32)
+    if alike and others and count:  # near ones, and equal ones among theirs
+        theirs[others // 2 :] = theirs[: others - others // 2]
+        ours = theirs[random.integers(0, others, count)] + random.normal(0, 0.05, (count, width)).astype(np.float32)
+    ours, theirs = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (ours, theirs))
+    asked = np.flatnonzero(random.random(count) < 0.8)
+    rows, cosines = nearest_above(ours, asked, theirs, 0.9)
+    for vector, row, cosine in zip(ours[asked], rows.tolist(), cosines.tolist(), strict=True):
+        every = np.einsum("d,md->m", vector, theirs, dtype=np.float64).round(6)
+        if not len(every) or every.max() < 0.9:
+            assert (row, cosine) == (-1, 0.0)
+        else:
+            assert (row, cosine) == (int(every.argmax()), float(every.max()))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.sampled_from([0.2, 0.5, 1.0])), max_size=12))
+def test_of_each_row_and_benchmark_the_best_pair_is_kept(pairs: list[tuple[int, int, float]]) -> None:
+    benchmarks = np.array([0, 0, 0, 1, 1, 2])
+    columns = [np.array(column) for column in zip(*pairs, strict=True)] or [np.empty(0, np.int64)] * 3
+    found = Matches(*columns).best(benchmarks)
+    expected = {}
+    for pair in sorted(pairs, key=lambda pair: (pair[2], -pair[1])):
+        expected[pair[0], benchmarks[pair[1]]] = pair
+    assert triples(found) == set(expected.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        pytest.param({"ngram": 4}, r"contamination\.ngram: got 4; .*greater than or equal to 5", id="short"),
+        pytest.param({"ngram": 13.5}, r"contamination\.ngram: got 13\.5", id="half a word"),
+        pytest.param({"share": 1.5}, r"contamination\.share: got 1\.5; .*less than or equal to 1", id="share"),
+        pytest.param({"template_share": 0}, r"contamination\.template_share: got 0; .*greater than 0", id="template"),
+        pytest.param({"similarity": 0}, r"contamination\.similarity: got 0; .*greater than 0", id="similarity"),
+        pytest.param({"exclude": "sometimes"}, r"contamination\.exclude: got 'sometimes'", id="exclude"),
+        pytest.param({"threshold": 0.9}, r"contamination\.threshold: this key is not known here", id="unknown"),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path: Path, setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        write_project(tmp_path, changes={"contamination": setting})
+
+
+def test_a_local_set_is_read_whatever_its_fields_are_called(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    lines = [
+        {"question": "Which of these is it?", "choices": {"text": ["one", "two"], "label": ["A", "B"]}, "answer": 1},
+        {"n": 1, "nothing": None, "blank": "  "},
+        {"half": "\ud800 a character"},
+    ]
+    (tmp_path / "arc.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    (tmp_path / "deep" / "arc.dev.jsonl").write_text('{"input": "q", "target": "long answer"}')
+    (tmp_path / "notes.txt").write_text("not a row")
+    found = [(row.id, row.task, row.prompt, row.response) for row in read_local_rows("arc", tmp_path)]
+    assert found == [
+        ("arc.jsonl:1", "arc", "Which of these is it?", "one two A B"),
+        ("arc.jsonl:3", "arc", "? a character", ""),
+        ("deep/arc.dev.jsonl:1", "arc.dev", "long answer", "q"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b'{"a": "b"}\n{', r"set\.jsonl must hold JSON objects, one a line; line 2", id="cut"),
+        pytest.param(b'{"a": "b"}\n[1]', "line 2: the line holds a list", id="a list"),
+        pytest.param(b'{"a": "\xff"}', "must hold JSON objects", id="not UTF-8"),
+        pytest.param(b'{"a": ' + b"[" * 100_000, "must hold JSON objects", id="too deep"),
+    ],
+)
+def test_a_local_set_that_is_none_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "set.jsonl").write_bytes(content)
+    with pytest.raises(EvaluationError, match=rf"(?s)evaluate\.local_data 'mmlu': .*{message}"):
+        read_local_rows("mmlu", tmp_path)
+
+
+def test_a_local_set_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=re.escape(f"folder {tmp_path / 'none'} does not exist")):
+        read_local_rows("mmlu", tmp_path / "none")
