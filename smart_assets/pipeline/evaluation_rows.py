@@ -101,7 +101,7 @@ def read_sources(project: Project, inputs: Inputs) -> list[SourceRows]:
 
 
 def read_evaluation_rows(project: Project, sources: Sequence[SourceRows], log: Log) -> EvaluationRows:
-    """Held-out rows, then collections and lm-eval's local sets by name.
+    """Held-out rows, then what is asked of collections, and lm-eval's local sets, by name.
 
     Raises:
         SourceError: a collection or folder cannot be read.
@@ -109,7 +109,7 @@ def read_evaluation_rows(project: Project, sources: Sequence[SourceRows], log: L
     """
     evaluate = project.settings.evaluate
     held_out = pa.concat_tables([EVALUATION.empty_table(), *(source.held_out() for source in sources)])
-    collections = {one.benchmark.name: one.benchmark.instances for one in read_collections(evaluate, log)}
+    collections = {one.benchmark.name: one.benchmark.asked() for one in read_collections(evaluate, log)}
     local = {name: read_local_rows(name, Path(folder)) for name, folder in evaluate.local_data.items()}
     outside = [_table(name, rows) for name, rows in [*sorted(collections.items()), *sorted(local.items())]]
     return EvaluationRows(pa.concat_tables([held_out, *outside]), held_out.num_rows)
@@ -132,7 +132,9 @@ def outside_state(project: Project) -> tuple[dict[str, Any], dict[str, str]]:
     }
     held: dict[str, dict[str, str]] = {name: state["outside"] for name, state in collections.items()} | local
     outside = {f"{name}: {file}": version for name, files in held.items() for file, version in files.items()}
-    parameters = {"collections": {name: state["source"] for name, state in collections.items()}}
+    parameters: dict[str, Any] = {"collections": {name: state["source"] for name, state in collections.items()}}
+    if evaluate.max_rows_per_task is not None:  # only what is asked is evaluation text
+        parameters["max_rows_per_task"] = evaluate.max_rows_per_task
     return parameters | {"local_data": sorted(local)}, outside
 
 
