@@ -22,7 +22,7 @@ from smart_assets.lineage.forget.exports import remember_export
 from smart_assets.lineage.forget.find import Meant, by_ids, by_task, by_text
 from smart_assets.lineage.forget.removal import carry_out, find_removal
 from smart_assets.lineage.gc import find_garbage, remove_garbage
-from smart_assets.lineage.graph import batches, partitions, wanted_state, what_is_present
+from smart_assets.lineage.graph import batches, find_partitions, partitions, wanted_state, what_is_present
 from smart_assets.lineage.materialize import materialize
 from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.lineage.model_audit.page import render_audit
@@ -481,13 +481,20 @@ def test_a_store_on_a_url_and_every_machine_s_mirror_of_it_lose_the_row(tmp_path
     import fsspec
 
     sources = {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}}
-    changes = {"sources": sources, "store": "memory://forget/p", "budgets": [20], "recipes": ["proportional"]}
+    changes = {
+        "sources": sources,
+        "store": "memory://forget/p",
+        "budgets": [20],
+        "recipes": ["proportional"],
+        "contamination": {"similarity": None},
+    }
     here, there = (write_project(tmp_path / name, tasks(), changes) for name in ("here", "there"))
     run = RunContext(log=lambda _: None, launch=Parrot(), device="cpu")
 
     def make(project: Project) -> None:
-        for asset, partition in (("raw_tasks", "small"), ("selected_subset", "20|proportional")):
-            manifest = materialize(project, AssetPartition(asset, partition), run).manifest
+        for name in ("raw_tasks[small]", "evaluation_overlap", "selected_subset[20|proportional]"):
+            [key] = find_partitions(project, [name])
+            manifest = materialize(project, key, run).manifest
             project.store.artifact(manifest)
 
     make(here)

@@ -166,7 +166,7 @@ CHANGES = {
     ),
     "a task unseen": (
         in_settings(evaluate={"unseen_tasks": ["gamma"]}),
-        Expected(0, (), ("task_scores", *SMART, *RANDOM), {"task_scores": "unseen_tasks: None -> ['gamma']"}),
+        Expected(0, (), ("task_scores", *SMART, *RANDOM), {"task_scores": "unseen_tasks: 'gamma' is new"}),
     ),
     "a budget more": (
         in_settings(budgets=[10, 20, 30]),

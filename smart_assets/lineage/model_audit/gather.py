@@ -29,7 +29,7 @@ from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
 
-MADE_FROM = frozenset({*BY_SOURCE, "task_scores", "selected_subset"})
+MADE_FROM = frozenset({*BY_SOURCE, "task_scores", "evaluation_overlap", "selected_subset"})
 """The assets that a checkpoint is made from."""
 
 
