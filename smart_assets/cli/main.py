@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from smart_assets.cli.audit_commands import audit
+from smart_assets.cli.options import Config, Json
 from smart_assets.errors import SmartError
 from smart_assets.printable import printable
 
@@ -17,13 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-audit = typer.Typer(help="Which rows went into which model, and the way back.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", envvar="SMART_CONFIG", help="The smart.yaml, or its folder.", show_default="./smart.yaml"),
-]
 
 
 @app.command()
@@ -136,77 +132,6 @@ def sql(
         run_sql(config, query)
     else:
         export_sql(config, export, texts, force)
-
-
-Json = Annotated[bool, typer.Option("--json", help="As JSON, everything.")]
-Similar = Annotated[
-    float | None,
-    typer.Option(
-        "--similar", min=0, max=1, help="Cosine from which on prompts are alike.", show_default="index.near_duplicate"
-    ),
-]
-
-
-@audit.command("row")
-def audit_row(
-    row: Annotated[str, typer.Argument(help="A row's id, or its first 8 hex digits or more.")],
-    config: Config = None,
-    similar: Similar = None,
-    json_: Json = False,
-) -> None:
-    """Every subset and checkpoint, now and in the past, that holds a row or one like it."""
-    from smart_assets.cli.audit import show_row
-
-    show_row(config, row, similar, json_)
-
-
-@audit.command("text")
-def audit_text(
-    text: Annotated[str, typer.Argument(help="A prompt or a response.")],
-    config: Config = None,
-    similar: Similar = None,
-    json_: Json = False,
-) -> None:
-    """The rows with a prompt or response, those with a prompt like it, and what holds them."""
-    from smart_assets.cli.audit import show_text
-
-    show_text(config, text, similar, json_)
-
-
-@audit.command("task")
-def audit_task(
-    task: Annotated[str, typer.Argument(help="A task's name.")], config: Config = None, json_: Json = False
-) -> None:
-    """Every subset and checkpoint, now and in the past, with rows of a task."""
-    from smart_assets.cli.audit import show_task
-
-    show_task(config, task, json_)
-
-
-@audit.command("source")
-def audit_source(
-    source: Annotated[str, typer.Argument(help="A source's name.")], config: Config = None, json_: Json = False
-) -> None:
-    """Every subset and checkpoint, now and in the past, with rows of a source."""
-    from smart_assets.cli.audit import show_source
-
-    show_source(config, source, json_)
-
-
-@audit.command("model")
-def audit_model(
-    model: Annotated[
-        list[str], typer.Argument(help="BUDGET RECIPE (the newest), or a folder of weights, or a content version.")
-    ],
-    config: Config = None,
-    seed: Annotated[int | None, typer.Option(help="Which seed's weights.", show_default="the first")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="As JSON, every row.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write one HTML page that needs no network.")] = None,
-) -> None:
-    """What a model was trained on: every row and setting, and the chain from raw files to weights, hashed anew."""
-    from smart_assets.cli.audit_model import show_model
-
-    raise typer.Exit(show_model(config, model, seed, json_, out))
 
 
 @app.command()
