@@ -1,7 +1,7 @@
 """What changed, in rows: the words behind a stale partition, and the rows that a source will have."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,7 @@ from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.changes import COLUMNS, RowChanges, changes_between, in_words
+from smart_assets.tasks.forgotten import Forgotten
 
 # Where the rows of an artifact are listed.
 _ROWS = {"raw_tasks": "instances.parquet", "prompt_embeddings": "rows.parquet"}
@@ -30,7 +31,6 @@ class ChangedRows:
         # Each is asked for by several partitions of a plan.
         self.preview = cache(self._preview)
         self.rows_of = cache(self._rows_of)
-        self.tombstones = read_tombstones(self._store).forgotten
         self.between = cache(self._between)
 
     def outside(self, wanted: Wanted) -> tuple[str, ...]:
@@ -62,8 +62,10 @@ class ChangedRows:
         """Whether a subset, or the rows that a checkpoint was trained on, are to be forgotten in part."""
         key = AssetPartition("selected_subset", manifest.partition)
         version = manifest.content_version if manifest.asset == key.asset else manifest.inputs.get(str(key))
-        gone = self.tombstones
-        if manifest.asset not in (key.asset, "finetuned_checkpoint") or not gone or version is None:
+        if manifest.asset not in (key.asset, "finetuned_checkpoint") or version is None:
+            return ()
+        gone = self._tombstones
+        if not gone:
             return ()
         rows = self._read(key.asset, key.partition, version, "subset.parquet", ["id", "task"])
         if rows is None:
@@ -79,6 +81,10 @@ class ChangedRows:
         if old is None or new is None:
             return None
         return max(len(new - old), len(old - new)), max(len(new), len(old))
+
+    @cached_property
+    def _tombstones(self) -> Forgotten:
+        return read_tombstones(self._store).forgotten
 
     def _subset_rows(self, subset: AssetPartition, version: str) -> set[tuple[str, int | None]] | None:
         rows = self._read(subset.asset, subset.partition, version, "subset.parquet", ["id", "seed"])

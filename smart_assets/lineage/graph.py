@@ -79,7 +79,8 @@ def wanted(project: Project, key: AssetPartition) -> Wanted:
 
 def wanted_state(project: Project) -> list[Wanted]:
     """What every partition is to be made from, inputs before their users."""
-    return [wanted(project, key) for batch in batches(project) for key in batch]
+    now = project.snapshot()
+    return [wanted(now, key) for batch in batches(project) for key in batch]
 
 
 def what_is_present(project: Project) -> Present:

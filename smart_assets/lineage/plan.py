@@ -118,8 +118,9 @@ def _step(wanted: Wanted, present: Present, above: Mapping[AssetPartition, PlanS
     state = json_version([print_, [manifest.fingerprint, manifest.made] if manifest else None])
     if manifest is None:
         return PlanStep(wanted.key, "missing", ("never made",), after, state=state)
-    forgotten = present.details.forgotten(manifest) if present.details is not None else ()
-    if manifest.fingerprint != print_:
+    stands = manifest.fingerprint == print_
+    forgotten = present.details.forgotten(manifest) if present.details and (after or not stands) else ()
+    if not stands:
         reasons = (*differences(manifest, wanted, present), *forgotten)
         return PlanStep(wanted.key, "stale", reasons, after, _keeps_content(manifest, wanted, present), state)
     if not present.whole(manifest):

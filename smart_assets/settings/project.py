@@ -1,7 +1,7 @@
 """A project: the folder of a `smart.yaml`, its settings and its store."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +33,12 @@ class Project:
     def store(self) -> Store:
         """The store, opened on first use so that reading definitions never needs it."""
         return Store(self.settings.store, self.root)
+
+    def snapshot(self) -> "Project":
+        """This project with its store as it is now, for reading only: a remote is listed once."""
+        twin = replace(self)
+        twin.__dict__["store"] = self.store.snapshot()
+        return twin
 
     def require_unchanged(self) -> None:
         """Refuse to work on stale settings.
