@@ -108,7 +108,7 @@ def test_another_machine_sees_it_current_and_makes_nothing(made: Project, tmp_pa
     assert (there.store.artifact(current) / "subset.parquet").exists()
 
 
-def test_a_plan_on_a_machine_that_holds_all_lists_manifests_and_tombstones_once(made: Project, requests: Requests) -> None:
+def test_a_plan_lists_manifests_and_tombstones_once(made: Project, requests: Requests) -> None:
     assert statuses(made) == {"current"}
     # Of a folder that is not there, s3fs asks three times.
     assert requests.take() == ["HeadObject"] + ["ListObjectsV2"] * 3
