@@ -512,3 +512,23 @@ def test_a_store_on_a_url_and_every_machine_s_mirror_of_it_lose_the_row(tmp_path
     shutil.rmtree(here.store.root / "artifacts")
     kept = pq.read_table(here.store.file(old, "instances.parquet"))
     assert kept["prompt"].to_pylist().count("") == 2, "what is kept of it is fetched again"
+
+
+def test_a_partition_that_smart_yaml_names_no_longer_is_redacted_and_not_damaged(project: Project) -> None:
+    secret = next(row for row in instances(project) if SECRET in row["prompt"])
+    settings = project.root / "smart.yaml"
+    shutil.copytree(project.root / "tasks", project.root / "others")
+    (project.root / "others" / "all.jsonl").write_text(json.dumps({"t": "o", **rows(8, 1)[0]}), encoding="utf-8")
+    (project.root / "others" / "more.jsonl").unlink()
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("small:", "other:").replace("path: tasks", "path: others"), encoding="utf-8")
+    other = load_project(settings)
+    forgotten(other, lambda past: by_text(past, SECRET))
+    remove_forgotten(other.root, dry_run=False)
+    assert files_with(secret["prompt"], other.store.root / "artifacts") == []
+    assert verify(other.store, lambda _: None).damages == []
+    settings.write_text(text, encoding="utf-8")
+    named_again = load_project(settings)
+    assert run_all(named_again)[0] == "raw_tasks[small]"
+    assert secret["id"] not in {row["id"] for row in instances(named_again)}
+    assert verify(named_again.store, lambda _: None).damages == []

@@ -46,9 +46,9 @@ class Verified:
 def verify(store: Store, log: Log, repair: bool = False) -> Verified:
     """Compare everything that manifests name with what is there.
 
-    An artifact that is not there at all is damage where a current manifest names it; else `smart gc` removed it. Of a
-    store on a URL the remote is read, all of it, and what this machine's mirror holds. A manifest carries no sum over
-    itself: it is held against its file's name and its lists of files.
+    An artifact that is not there at all is damage where a current manifest names it, unless it was redacted; else
+    `smart gc` removed it. Of a store on a URL the remote is read, all of it, and what this machine's mirror holds. A
+    manifest carries no sum over itself: it is held against its file's name and its lists of files.
 
     Args:
         store: the store.
@@ -78,7 +78,8 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
     for name, artifact in sorted(named.items()):
         folder = store.artifact_folder(*name)
         found = {where: there[where].get(name, {}) for where, _ in places}
-        if not found[places[0][0]] and name not in current:
+        # What is redacted may be a partition's newest state: of one that `smart.yaml` names no longer.
+        if not found[places[0][0]] and (name not in current or name in redactions):
             result.redacted += name in redactions
             result.collected += name not in redactions
             continue
@@ -97,11 +98,12 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
 
 def _without_reason(store: Store, redactions: Iterable[Redaction], result: Verified) -> None:
     """Name the records that say that rows were forgotten which nobody forgot: they would hide a change."""
-    tombstones = read_tombstones(store)
+    given = {record.key: record for record in read_tombstones(store).records}
+    ids = {key: frozenset(record.ids) for key, record in given.items()}
     for one in redactions:
-        known = {id_ for record in tombstones.records if record.key in one.because for id_ in record.ids}
-        tasks = any(record.task is not None for record in tombstones.records if record.key in one.because)
-        if not set(one.ids) <= known and not tasks:
+        keys = [key for key in one.because if key in given]
+        tasks = any(given[key].task is not None for key in keys)
+        if not tasks and not set(one.ids) <= set[str]().union(*(ids[key] for key in keys)):
             folder = store.root / log_of(one.asset, one.version)
             result.damages.append(Damage(folder, "says that rows are forgotten which no tombstone names"))
 
