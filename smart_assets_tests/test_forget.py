@@ -532,3 +532,59 @@ def test_a_partition_that_smart_yaml_names_no_longer_is_redacted_and_not_damaged
     assert run_all(named_again)[0] == "raw_tasks[small]"
     assert secret["id"] not in {row["id"] for row in instances(named_again)}
     assert verify(named_again.store, lambda _: None).damages == []
+
+
+def test_the_excerpt_of_a_refused_row_leaves_past_reports(project: Project) -> None:
+    changed = tasks()
+    changed["all"].append({"t": "beta", "prompt": "whom nobody may name", "response": ""})
+    write_tasks(project.root / "tasks", changed)
+    run_all(project, report=True)
+    text = "whom nobody may name"
+    assert {"mixture_report", "raw_tasks.origins"} <= {
+        path.split("/")[1] for path in files_with(text, project.store.root)
+    }
+    forgotten(project, lambda past: by_text(past, text))
+    run_all(project, report=True)
+    remove_forgotten(project.root, dry_run=False)
+    assert files_with(text, project.store.root) == []
+
+
+def test_the_mean_of_a_forgotten_task_is_nowhere(project: Project) -> None:
+    prompt = {"t": "lone", "prompt": "a task of one row", "response": "yes"}
+    write_tasks(project.root / "tasks", {**tasks(), "lone": [prompt]})
+    run_all(project)
+    [lone] = [row for row in instances(project) if row["task"] == "lone"]
+    vector = vector_of(project, lone["id"])
+
+    def means() -> list[str]:
+        found = [*project.store.root.rglob("task_vectors.npy"), *project.store.root.rglob("task_means.npy")]
+        return [path.name for path in found if (np.load(path, allow_pickle=False) @ vector > 0.9999).any()]
+
+    assert {"task_vectors.npy", "task_means.npy"} <= set(means())
+    forgotten(project, lambda past: by_task(past, "lone"))
+    run_all(project)
+    remove_forgotten(project.root, dry_run=False)
+    assert means() == []
+    assert verify(project.store, lambda _: None).damages == []
+    assert run_all(project) == []
+
+
+def test_a_collection_s_task_of_the_same_name_is_another(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Asked(Parrot):
+        """Evaluates on a row of a collection, too."""
+
+        def __call__(self, arguments: Sequence[str]) -> None:
+            super().__call__(arguments)
+            if arguments[1] == "smart_assets.evaluation":
+                path = Path(json.loads(Path(arguments[2]).read_text(encoding="utf-8"))["out"]) / "rows.parquet"
+                table = pq.read_table(path)
+                row = {**table.to_pylist()[0], "id": "ab" * 16, "task": "beta", "benchmark": "unseen"}
+                pq.write_table(pa.concat_tables([table, pa.Table.from_pylist([row], table.schema)]), path)
+
+    monkeypatch.setitem(globals(), "Parrot", Asked)
+    forgotten(project, lambda past: by_task(past, "beta"))
+    run_all(project)
+    remove_forgotten(project.root, dry_run=False)
+    assert "no artifact holds the forgotten rows any more" in capsys.readouterr().out

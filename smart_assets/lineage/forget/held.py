@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
+from smart_assets.evaluation.settings import HELD_OUT
 from smart_assets.lineage.history import History
+from smart_assets.pipeline.step import parse_input
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Name, name_of
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
@@ -20,6 +22,7 @@ NO_PROMPT = "0" * 32
 """The prompt hash of a row that was taken out."""
 
 Kept = Literal["the other rows", "nothing"]
+_FROM_ROWS = ("prompt_embeddings", "similarity_index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Holders:
 
     def __init__(self, store: Store, history: History, forgotten: Forgotten) -> None:
         self._store, self._history, self._forgotten = store, history, forgotten
-        self._seen: dict[Name, tuple[str, ...]] = {}
+        self._seen: dict[tuple[Name, str], tuple[str, ...]] = {}
 
     def find(self) -> list[Holding]:
         """All artifacts that hold something, each once."""
@@ -71,7 +74,7 @@ class Holders:
                 yield manifest.artifact, self._predictions, "the other rows"
             case "prompt_embeddings":
                 yield manifest.artifact, self._vectors, "nothing"
-            case "similarity_index" | "mixture_report":
+            case "similarity_index" | "mixture_report" | "task_scores":
                 yield manifest.artifact, lambda _: self._made_from(manifest), "nothing"
             case _:  # ids alone: rows are hashes there
                 return
@@ -96,11 +99,17 @@ class Holders:
         return self._ids(rows.append_column("id", ids))
 
     def _predictions(self, folder: Path) -> tuple[str, ...]:
-        parts = [pq.read_table(path, columns=["id", "task", "prediction"]) for path in folder.glob("*/rows.parquet")]
-        if not parts:
-            return ()
-        rows = pa.concat_tables(parts)
-        return self._ids(rows.filter(pc.is_valid(rows["prediction"])))
+        ids: set[str] = set()
+        for path in folder.glob("*/rows.parquet"):
+            rows = pq.read_table(path)
+            rows = rows.filter(pc.is_valid(rows["prediction"]))
+            if (
+                "benchmark" in rows.column_names
+            ):  # a collection is no source: its tasks are others, whatever their names
+                tasks = pc.if_else(pc.equal(rows["benchmark"], HELD_OUT), rows["task"], pa.scalar(None, pa.string()))
+                rows = rows.set_column(rows.column_names.index("task"), "task", tasks)
+            ids.update(self._ids(rows))
+        return tuple(sorted(ids))
 
     def _vectors(self, folder: Path) -> tuple[str, ...]:
         return self._ids(pq.read_table(folder / "rows.parquet", columns=["id", "task"]))
@@ -108,28 +117,48 @@ class Holders:
     def _made_from(self, manifest: Manifest) -> tuple[str, ...]:
         """The forgotten rows of the rows that something was made from, as the tombstones' own ids where these are gone.
 
-        A report quotes prompts, and an index holds vectors: neither says of which rows.
+        A report quotes prompts, an index holds vectors, and scores the means of tasks, some of one row: none of them
+        says of which rows.
         """
         ids: set[str] = set()
         for rows in self._raw(manifest):
-            version = name_of(rows.artifact)
-            if version not in self._seen:
-                there = self._store.has(rows.artifact)
-                held = self._look(rows.artifact, self._rows) if there else tuple(sorted(self._forgotten.ids))
-                self._seen[version] = held
-            ids.update(self._seen[version])
+            if rows is None:
+                ids |= self._forgotten.ids
+                continue
+            # A mean is over training rows.
+            ids.update(self._once(rows.artifact, self._training if manifest.asset == "task_scores" else self._rows))
+            origins = rows.attachments.get("origins")
+            if manifest.asset == "mixture_report" and origins is not None:  # it quotes refused rows, too
+                redaction = self._store.what_became_of(origins)
+                ids.update(self._once(origins, self._excerpts), redaction.ids if redaction else ())
         return tuple(sorted(ids))
+
+    def _once(self, artifact: Artifact, look: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
+        key = (name_of(artifact), look.__name__)
+        if key not in self._seen:
+            there = self._store.has(artifact)
+            self._seen[key] = self._look(artifact, look) if there else tuple(sorted(self._forgotten.ids))
+        return self._seen[key]
 
     def _rows(self, folder: Path) -> tuple[str, ...]:
         return self._ids(pq.read_table(folder / "instances.parquet", columns=["id", "task"]))
 
-    def _raw(self, manifest: Manifest) -> Iterator[Manifest]:
-        """The rows at the beginning of what something was made from."""
-        for one in self._history.inputs(manifest):
-            if one.asset == "raw_tasks":
-                yield one
-            elif one.asset in ("prompt_embeddings", "similarity_index"):
-                yield from self._raw(one)
+    def _training(self, folder: Path) -> tuple[str, ...]:
+        rows = pq.read_table(folder / "instances.parquet", columns=["id", "task", "split"])
+        return self._ids(rows.filter(pc.equal(rows["split"], "train")))
+
+    def _raw(self, manifest: Manifest) -> Iterator[Manifest | None]:
+        """The rows at the beginning of what something was made from, None for those that no manifest explains.
+
+        Which of several manifests of the same content counts does not matter, so the newest does: its files are there.
+        """
+        for name, version in manifest.inputs.items():
+            asset = parse_input(name)[0].asset
+            made = self._history.named(name, version)
+            if asset == "raw_tasks" or (made is None and asset in _FROM_ROWS):
+                yield made
+            elif made is not None and asset in _FROM_ROWS:
+                yield from self._raw(made)
 
     def _ids(self, rows: pa.Table) -> tuple[str, ...]:
         gone = self._forgotten.covers(rows["id"], rows["task"])
