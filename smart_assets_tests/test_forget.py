@@ -549,6 +549,31 @@ def test_the_excerpt_of_a_refused_row_leaves_past_reports(project: Project) -> N
     assert files_with(text, project.store.root) == []
 
 
+def test_what_no_manifest_names_is_removed_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = subset_ids(project)[:2]
+    prompts = {row["id"]: row["prompt"] for row in instances(project)}
+    with project.store.draft() as draft:  # a run that was killed before its manifest
+        (draft / "content").mkdir()
+        (draft / "content" / "instances.txt").write_text(prompts[first], encoding="utf-8")
+        project.store.commit("raw_tasks", draft / "content")
+    forgotten(project, lambda past: by_ids(past, [first]))
+    run_all(project)
+    remove_forgotten(project.root, dry_run=False)
+    assert files_with(prompts[first], project.store.root) == []
+    forgotten(project, lambda past: by_ids(past, [second]))
+    run_all(project)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(redacting, "remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(project, find_removal(project), lambda _: None)
+    monkeypatch.undo()
+    remove_forgotten(project.root, dry_run=False)
+    assert files_with(prompts[second], project.store.root) == [], "what was kept at first is not kept now"
+
+
 def test_the_mean_of_a_forgotten_task_is_nowhere(project: Project) -> None:
     prompt = {"t": "lone", "prompt": "a task of one row", "response": "yes"}
     write_tasks(project.root / "tasks", {**tasks(), "lone": [prompt]})

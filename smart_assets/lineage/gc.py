@@ -66,9 +66,9 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
     kept = kept_artifacts(histories, retention, _since(store, retention), pinned)
     kept |= _kept_of_redacted(store, kept)
     known = {name_of(artifact) for history in histories for item in history for artifact in item.artifacts}
-    found = [*_artifacts(store, store.remote or store.local, kept, known), *_leftovers(store, retention)]
+    found = [*not_kept(store, store.remote or store.local, kept, known), *_leftovers(store, retention)]
     if store.remote is not None:
-        found += [*_artifacts(store, store.local, kept, known, " (mirror)"), *_forgotten_manifests(store, histories)]
+        found += [*not_kept(store, store.local, kept, known, " (mirror)"), *_forgotten_manifests(store, histories)]
     return found
 
 
@@ -126,7 +126,19 @@ def _since(store: Store, retention: Retention) -> datetime:
     return min(now - timedelta(days=retention.days), running)
 
 
-def _artifacts(store: Store, place: Place, kept: set[Name], known: set[Name], where: str = "") -> Iterator[Garbage]:
+def not_kept(
+    store: Store, place: Place, kept: set[Name], known: set[Name], where: str = "", age: float = DAY
+) -> Iterator[Garbage]:
+    """The artifacts in a place that do not stay.
+
+    Args:
+        store: whose place it is.
+        place: the folder, the remote or its mirror.
+        kept: those that stay.
+        known: those that manifests name.
+        where: how the place is called.
+        age: seconds since they were written; younger ones stay.
+    """
     root = store.root / "artifacts"
     folders: dict[Name, list[tuple[int, float]]] = {}
     for path, found in place.files(root).items():
@@ -136,7 +148,7 @@ def _artifacts(store: Store, place: Place, kept: set[Name], known: set[Name], wh
     for (asset, version), files in sorted(folders.items()):
         modified = max(time for _, time in files)
         # A run writes its manifest after its artifacts: what is young may have one any moment.
-        if (asset, version) not in kept and time.time() - modified > DAY:
+        if (asset, version) not in kept and time.time() - modified > age:
             why = "replaced long ago" if (asset, version) in known else "no manifest names it"
             size = sum(size for size, _ in files)
             yield Garbage(place, store.artifact_folder(asset, version), size, asset + where, why, modified)

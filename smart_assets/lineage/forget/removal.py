@@ -8,14 +8,16 @@ from smart_assets.errors import SmartError, StoreError
 from smart_assets.lineage.forget.exports import Exported, exports_with
 from smart_assets.lineage.forget.held import Holders, Holding
 from smart_assets.lineage.forget.redact import redact
-from smart_assets.lineage.gc import Garbage, remove_garbage
-from smart_assets.lineage.history import read_history
+from smart_assets.lineage.gc import Garbage, not_kept, remove_garbage
+from smart_assets.lineage.history import History, read_history
 from smart_assets.lineage.promotion import user_name
 from smart_assets.lineage.verify import DAMAGED
 from smart_assets.pipeline.tombstones import Record, Tombstones, read_tombstones, write_record
 from smart_assets.progress import Log, Progress
 from smart_assets.settings import Project
 from smart_assets.store import Store
+from smart_assets.store.drafts import DAY
+from smart_assets.store.inventory import name_of, redacted
 
 # All that texts or vectors of rows may lie in, and that can be made again; models and hashes of files are not of these.
 _CACHES = ("vectors", "training", "files", "evaluation")
@@ -28,7 +30,7 @@ class Removal:
     tombstones: Tombstones
     past: tuple[Holding, ...]
     current: tuple[Holding, ...]  # the next run makes these anew; nothing is done about them here
-    beside: tuple[Garbage, ...]  # caches, damaged files, and what killed runs left
+    beside: tuple[Garbage, ...]  # caches, damaged files, and what killed runs left, artifacts without a manifest too
     exports: tuple[Exported, ...]
 
     @property
@@ -61,7 +63,7 @@ def find_removal(project: Project) -> Removal:
         tombstones,
         past=tuple(one for one in held if not one.current),
         current=tuple(one for one in held if one.current),
-        beside=tuple(_beside(store)),
+        beside=(*_unnamed(store, history), *_beside(store)),
         exports=tuple(exports_with(project, history, tombstones)),
     )
 
@@ -75,11 +77,11 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
         StoreError: something cannot be read, written or removed; what was done until then stays done.
     """
     because = [one.key for one in removal.tombstones.active]
+    remove_garbage(removal.beside)  # first: what no record named yet may be what one names below
     progress = Progress("taking forgotten rows out of the past", log, "artifacts")
     for index, holding in enumerate(removal.past, 1):
         redact(project.store, holding, because)
         progress.at(index, index / len(removal.past))
-    remove_garbage(removal.beside)
     for exported in removal.exports:
         if exported.state == "as written":
             exported.remove()
@@ -91,6 +93,19 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
             Record(at=datetime.now(UTC).replace(microsecond=0), action="removed", who=user_name(), of=keys),
         )
     return final
+
+
+def _unnamed(store: Store, history: History) -> Iterator[Garbage]:
+    """Artifacts that nothing names: no run is at work here, so no manifest of theirs comes any more."""
+    named = {
+        name_of(artifact)
+        for item in history.made
+        for artifact in (item.manifest.artifact, *item.manifest.attachments.values())
+    }
+    named |= {name_of(one.replaced_by) for one in redacted(store).values() if one.replaced_by is not None}
+    yield from not_kept(store, store.local, named, named, age=0)
+    if store.remote is not None:  # another machine may be at work
+        yield from not_kept(store, store.remote, named, named, age=DAY)
 
 
 def _beside(store: Store) -> Iterator[Garbage]:
