@@ -574,6 +574,17 @@ def test_what_no_manifest_names_is_removed_too(project: Project, monkeypatch: py
     assert files_with(prompts[second], project.store.root) == [], "what was kept at first is not kept now"
 
 
+def test_a_row_that_two_tombstones_name_stays_out_while_one_holds(project: Project) -> None:
+    secret = next(row for row in instances(project) if SECRET in row["prompt"])
+    licence = forgotten(project, lambda past: by_ids(past, [secret["id"]]))
+    past = Past(project)
+    erasure = forget(project, past, by_text(past, SECRET), "asked for erasure")
+    assert secret["id"] in erasure.record.ids
+    undo(project, licence.record.key)
+    assert run_all(project)[0] == "raw_tasks[small]"
+    assert secret["id"] not in {row["id"] for row in instances(project)}
+
+
 def test_the_mean_of_a_forgotten_task_is_nowhere(project: Project) -> None:
     prompt = {"t": "lone", "prompt": "a task of one row", "response": "yes"}
     write_tasks(project.root / "tasks", {**tasks(), "lone": [prompt]})

@@ -83,7 +83,13 @@ def remove_forgotten(config: Path | None, dry_run: bool) -> None:
         final = not dry_run and carry_out(project, removal, log)
     _tell_removal(removal, dry_run)
     if removal.current:
-        console.print(plain("the state of these is what it is: `smart run` makes them without the forgotten rows"))
+        console.print(
+            plain(
+                "the state of these is what it is: `smart run` makes them without the forgotten rows. Where it finds "
+                "nothing to do, the rows stand in `evaluate.collections`, too, or a run was at work when they were "
+                "forgotten: take them out there, or forget them again"
+            )
+        )
         print_table(["asset", "version", "rows"], _holding_rows(removal.current))
     if final:
         console.print(

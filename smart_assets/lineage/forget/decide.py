@@ -1,6 +1,5 @@
 """Deciding to forget rows, and taking that back: both are records of the log of tombstones, and nothing else."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -33,7 +32,7 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
     Args:
         project: whose store it is.
         past: what the rows were found in.
-        meant: the rows; those that are forgotten already are left out.
+        meant: the rows. Some may be forgotten already for another reason: they stay out while one tombstone holds.
         reason: why, for everyone who asks later.
         dry_run: only tell.
 
@@ -43,16 +42,14 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
     """
     if not reason.strip():
         raise SmartError('say why, for those who will ask: --because "..."')
-    known = read_tombstones(project.store).forgotten
-    ids = tuple(id_ for id_ in meant.every if id_ not in known.ids)
-    if (meant.task is not None and meant.task in known.tasks) or (meant.task is None and not ids):
+    if any(_says_all(one, meant, reason.strip()) for one in read_tombstones(project.store).active):
         raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
     record = Record(
         at=_now(),
         action="forget",
         who=user_name(),
         reason=reason.strip(),
-        ids=ids,
+        ids=meant.every,
         task=meant.task,
         sources=meant.sources,
     )
@@ -101,10 +98,10 @@ def _keys(tombstones: Tombstones) -> str:
     return ", ".join(one.key for one in tombstones.active) or "none that holds"
 
 
-def told(tombstones: Sequence[Record | None]) -> str:
-    """When and why rows were forgotten, each reason once."""
-    found = dict.fromkeys(f"on {one.at:%Y-%m-%d} because {one.reason}" for one in tombstones if one is not None)
-    return "; ".join(found)
+def _says_all(tombstone: Record, meant: Meant, reason: str) -> bool:
+    """Whether another tombstone would say nothing that this one does not say."""
+    rows = {*meant.every} <= {*tombstone.ids} and {*meant.sources} <= {*tombstone.sources}
+    return rows and tombstone.task == meant.task and tombstone.reason == reason
 
 
 def _now() -> datetime:

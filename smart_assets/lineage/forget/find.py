@@ -9,6 +9,7 @@ from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.holdings import unknown
 from smart_assets.lineage.audit.past import ROWS, Past
 from smart_assets.lineage.audit.rows import resolve_id
+from smart_assets.lineage.forget.held import NO_PROMPT
 from smart_assets.tasks.forgotten import refusal_id
 
 SHORTEST_MATCH = 4
@@ -103,7 +104,8 @@ def same_prompt(past: Past, ids: Sequence[str]) -> int:
     """How many other rows have the prompt of one of these; they stay, since they are rows of their own."""
     hashes = past.ask(past.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     rest = "WHERE prompt_hash IN (SELECT unnest($p0)) AND id NOT IN (SELECT unnest($p1))"
-    found = past.ask(past.instances, "count(DISTINCT id)", rest, [value for (value,) in hashes], list(ids))
+    known = [value for (value,) in hashes if value != NO_PROMPT]
+    found = past.ask(past.instances, "count(DISTINCT id)", rest, known, list(ids))
     return found[0][0] if found else 0
 
 
