@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from smart_assets.errors import SelectionError, SmartError
 from smart_assets.lineage.audit.past import Past
 from smart_assets.lineage.audit.rows import audit_row
 from smart_assets.lineage.export import write_subset
+from smart_assets.lineage.forget import decide as deciding
 from smart_assets.lineage.forget import redact as redacting
 from smart_assets.lineage.forget.decide import Forgetting, forget, undo
 from smart_assets.lineage.forget.exports import remember_export
@@ -583,6 +585,18 @@ def test_a_row_that_two_tombstones_name_stays_out_while_one_holds(project: Proje
     undo(project, licence.record.key)
     assert run_all(project)[0] == "raw_tasks[small]"
     assert secret["id"] not in {row["id"] for row in instances(project)}
+
+
+def test_an_export_between_the_tombstone_and_the_run_is_found(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "_now", lambda: datetime.now(UTC) - timedelta(minutes=1))
+    forgotten(project, lambda past: by_text(past, SECRET))
+    (tmp_path / "all.duckdb").write_text(SECRET, encoding="utf-8")
+    remember_export(project.store, tmp_path / "all.duckdb", None)
+    run_all(project)
+    remove_forgotten(project.root, dry_run=False)
+    assert not (tmp_path / "all.duckdb").exists()
 
 
 def test_the_mean_of_a_forgotten_task_is_nowhere(project: Project) -> None:

@@ -7,6 +7,7 @@ are nowhere any more: who asks what a model of the past was trained on is told t
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -36,7 +37,7 @@ class Record(Section):
     sources: tuple[str, ...] = Field(default=(), description="The sources that have or had the rows.")
     of: tuple[str, ...] = Field(default=(), description="The keys of the tombstones that are undone or carried out.")
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What a record is told by."""
         return json_version(self.model_dump(mode="json"))[:KEY_LENGTH]
@@ -64,6 +65,10 @@ class Tombstones:
     def final(self) -> frozenset[str]:
         """The keys of the tombstones whose rows are nowhere in the store any more."""
         return self._keys("removed")
+
+    def removed_before(self, at: datetime) -> frozenset[str]:
+        """The keys of the tombstones whose rows were nowhere in the store any more at a time."""
+        return frozenset(key for one in self.records if one.action == "removed" and one.at < at for key in one.of)
 
     @property
     def forgotten(self) -> Forgotten:

@@ -86,14 +86,18 @@ def exports_with(project: Project, history: History, tombstones: Tombstones) -> 
         except ValidationError as error:
             raise StoreError(f"a record of {project.store.root / LOG} is none of ours: restore it: {error}") from error
         state = _state(export)
-        # What was written after the rows were forgotten, and the store was up to date again, names another subset.
-        later = [one for one in tombstones.active if one.at >= export.at]
-        if state is None or (export.subset is None and not later):
+        # A subset is written without what is forgotten by then; all rows are, until they are out of the store.
+        removed = tombstones.removed_before(export.at)
+        later = [
+            one
+            for one in tombstones.active
+            if one.at >= export.at or (export.subset is None and one.key not in removed)
+        ]
+        if state is None or not later:
             continue
         manifest = made.get(export.subset or "")
         if manifest is None or not project.store.has(manifest.artifact):
-            if later:
-                yield Exported(export, state)
+            yield Exported(export, state)
             continue
         rows = pq.read_table(project.store.file(manifest, "subset.parquet"), columns=["id", "task"])
         gone = Tombstones(tuple(later)).forgotten
