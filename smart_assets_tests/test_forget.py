@@ -34,8 +34,11 @@ from smart_assets.lineage.retraining import decide
 from smart_assets.lineage.sql import connect
 from smart_assets.lineage.standards.subsets import current_subset, trained_subset
 from smart_assets.lineage.verify import verify
+from smart_assets.pipeline import raw_tasks
 from smart_assets.pipeline.step import AssetPartition, RunContext
+from smart_assets.pipeline.tombstones import Tombstones
 from smart_assets.settings import Project, load_project
+from smart_assets.store import Store
 from smart_assets.store.settings import Retention
 from smart_assets_tests.programs import Programs
 from smart_assets_tests.projects import rows, write_project, write_tasks
@@ -585,6 +588,30 @@ def test_a_row_that_two_tombstones_name_stays_out_while_one_holds(project: Proje
     undo(project, licence.record.key)
     assert run_all(project)[0] == "raw_tasks[small]"
     assert secret["id"] not in {row["id"] for row in instances(project)}
+
+
+def test_undoing_while_a_source_is_read_gives_no_row_another_text(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {row["id"]: row["prompt"] for row in instances(project)}
+    done = forgotten(project, lambda past: by_text(past, SECRET))
+    run_all(project)
+    forgotten(project, lambda past: by_text(past, rows(3, 1)[0]["prompt"]))
+    read = raw_tasks.read_tombstones
+
+    def undone_after(store: Store) -> Tombstones:
+        found = read(store)
+        if len(found.active) == 2 and calls.append(None) is None and len(calls) == 2:  # the plan's, then the step's
+            undo(project, done.record.key)
+        return found
+
+    calls: list[None] = []
+    monkeypatch.setattr(raw_tasks, "read_tombstones", undone_after)
+    run = RunContext(log=lambda _: None, launch=Parrot(), device="cpu")
+    materialize(project, AssetPartition("raw_tasks", "small"), run)
+    assert len(calls) == 2
+    assert all(texts[row["id"]] == row["prompt"] for row in instances(project))
+    assert plan(project)["raw_tasks[small]"].status == "stale"
 
 
 def test_an_export_between_the_tombstone_and_the_run_is_found(

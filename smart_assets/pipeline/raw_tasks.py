@@ -25,6 +25,7 @@ from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.collection import INSTANCES, Collection
 from smart_assets.tasks.earlier import Earlier, read_earlier
+from smart_assets.tasks.forgotten import Forgotten
 from smart_assets.tasks.intake import Aids, collect, hashes_of, require_readable, source_files, source_state
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
 from smart_assets.tasks.sources import FolderSource, Source
@@ -59,11 +60,12 @@ def wanted(project: Project, partition: str | None) -> Wanted:
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
     """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files."""
     source = project.settings.sources[str(partition)]
-    earlier, known = _earlier(project, partition, run.log)
+    forgotten = read_tombstones(project.store).forgotten  # once: a row that comes back meanwhile has no text here
+    earlier, known = _earlier(project, partition, forgotten, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
     aids = Aids(scratch, _hashes(project, partition), earlier)
-    collection = collect(source, project.root, run.log, aids, read_tombstones(project.store).forgotten)
+    collection = collect(source, project.root, run.log, aids, forgotten)
     signatures = signatures_of(collection, known, run.log)
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
     sides = split(collection.rows, signatures, project.settings.validation, run.log)
@@ -97,17 +99,18 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
     if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
         return None
     files = source_files(source, project.root, _hashes(project, partition))
+    forgotten = read_tombstones(project.store).forgotten
     try:
-        earlier = _read_earlier(project, manifest)
+        earlier = _read_earlier(project, manifest, forgotten)
     except SmartError:
         return None
-    forgotten = _forgotten_parameter(project, partition).get("forgotten")
-    if manifest.outside == hashes_of(files) and manifest.parameters.get("forgotten") == forgotten:
+    told = _forgotten_parameter(project, partition).get("forgotten")
+    if manifest.outside == hashes_of(files) and manifest.parameters.get("forgotten") == told:
         return no_changes(earlier.rows)
     if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
     aids = Aids(hashes=_hashes(project, partition), earlier=earlier)
-    collection = collect(source, project.root, lambda _: None, aids, read_tombstones(project.store).forgotten)
+    collection = collect(source, project.root, lambda _: None, aids, forgotten)
     return changes_between(earlier.rows, collection.rows)
 
 
@@ -138,7 +141,9 @@ def _rows_stand(manifest: Manifest, source: Source) -> bool:
     return same and manifest.code_version == CODE_VERSION
 
 
-def _earlier(project: Project, partition: str | None, log: Log) -> tuple[Earlier | None, KnownSignatures | None]:
+def _earlier(
+    project: Project, partition: str | None, forgotten: Forgotten, log: Log
+) -> tuple[Earlier | None, KnownSignatures | None]:
     """What the current artifact saves of the work, where its files are still what they were when it was made."""
     source = project.settings.sources[str(partition)]
     try:
@@ -150,17 +155,16 @@ def _earlier(project: Project, partition: str | None, log: Log) -> tuple[Earlier
         known = read_signatures(project.store.artifact(manifest))
         if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
             return None, known
-        return _read_earlier(project, manifest), known
+        return _read_earlier(project, manifest, forgotten), known
     except SmartError as error:
         log(f"{NAME}[{partition}]: everything is read again, since nothing earlier can be used: {error}")
         return None, None
 
 
-def _read_earlier(project: Project, manifest: Manifest) -> Earlier:
+def _read_earlier(project: Project, manifest: Manifest, forgotten: Forgotten) -> Earlier:
     origins = manifest.attachments.get("origins")
     if origins is None:
         raise SmartError("its origins were not recorded")
-    forgotten = read_tombstones(project.store).forgotten
     return read_earlier(project.store.artifact(manifest), project.store.folder(origins), forgotten)
 
 

@@ -3,6 +3,7 @@
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,11 +31,16 @@ class Forgotten:
         Returns:
             (rows,) booleans.
         """
-        by_id = pc.is_in(ids, value_set=pa.array(sorted(self.ids), pa.string()))
-        return pc.or_(by_id, pc.is_in(tasks, value_set=pa.array(sorted(self.tasks), pa.string())))
+        return pc.or_(pc.is_in(ids, value_set=_strings(self.ids)), pc.is_in(tasks, value_set=_strings(self.tasks)))
 
 
 NOTHING = Forgotten()
+
+
+@lru_cache(maxsize=8)
+def _strings(values: frozenset[str]) -> pa.Array:
+    """Values in no order, once for all that a plan asks of them."""
+    return pa.array(list(values), pa.string())
 
 
 def refusal_id(excerpt: str) -> str:
