@@ -626,6 +626,21 @@ def test_an_export_between_the_tombstone_and_the_run_is_found(
     assert not (tmp_path / "all.duckdb").exists()
 
 
+def test_an_export_that_a_later_one_replaced_counts_no_more(project: Project, tmp_path: Path) -> None:
+    def export() -> None:
+        subset = current_subset(project, PARTITION, None)
+        write_subset(subset, tmp_path / "nightly.jsonl")
+        remember_export(project.store, tmp_path / "nightly.jsonl", subset.manifest.content_version)
+
+    export()
+    forgotten(project, lambda past: by_ids(past, subset_ids(project)[:1]))
+    run_all(project)
+    assert len(find_removal(project).exports) == 1
+    export()
+    assert find_removal(project).exports == ()
+    assert (tmp_path / "nightly.jsonl").exists()
+
+
 def test_the_mean_of_a_forgotten_task_is_nowhere(project: Project) -> None:
     prompt = {"t": "lone", "prompt": "a task of one row", "response": "yes"}
     write_tasks(project.root / "tasks", {**tasks(), "lone": [prompt]})

@@ -80,11 +80,7 @@ def exports_with(project: Project, history: History, tombstones: Tombstones) -> 
         StoreError: a record cannot be read.
     """
     made = {item.manifest.content_version: item.manifest for item in history.of(SUBSET)}
-    for record in records(project.store, LOG):
-        try:
-            export = Export.model_validate(record)
-        except ValidationError as error:
-            raise StoreError(f"a record of {project.store.root / LOG} is none of ours: restore it: {error}") from error
+    for export in _newest(project.store):
         state = _state(export)
         # A subset is written without what is forgotten by then; all rows are, until they are out of the store.
         removed = tombstones.removed_before(export.at)
@@ -103,6 +99,18 @@ def exports_with(project: Project, history: History, tombstones: Tombstones) -> 
         gone = Tombstones(tuple(later)).forgotten
         if any(gone.covers(rows["id"], rows["task"]).to_pylist()):
             yield Exported(export, state)
+
+
+def _newest(store: Store) -> list[Export]:
+    """The exports, of several to one place the last one: it took the place of those before."""
+    found: dict[tuple[str, str], Export] = {}
+    for record in records(store, LOG):
+        try:
+            export = Export.model_validate(record)
+        except ValidationError as error:
+            raise StoreError(f"a record of {store.root / LOG} is none of ours: restore it: {error}") from error
+        found[export.machine, export.path] = export
+    return list(found.values())
 
 
 def _state(export: Export) -> State | None:
