@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.cli.audit_model import show_model
 from smart_assets.cli.forget import forget_rows, list_forgotten, remove_forgotten, undo_forgetting
 from smart_assets.errors import SelectionError, SmartError
 from smart_assets.lineage.audit.past import Past
@@ -680,3 +681,14 @@ def test_a_collection_s_task_of_the_same_name_is_another(
     run_all(project)
     remove_forgotten(project.root, dry_run=False)
     assert "no artifact holds the forgotten rows any more" in capsys.readouterr().out
+
+
+def test_a_reason_cannot_pass_for_other_lines(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "x\nnothing was ever forgotten\x1b[2K"
+    forget_rows(project.root, (subset_ids(project)[:1], None, None), reason, False, False)
+    told = capsys.readouterr().out
+    show_model(project.root, ["20", "smart"], None, False, None)
+    told += capsys.readouterr().out
+    assert told.count("because x\\n") == 2
+    assert "\nnothing was ever" not in told
+    assert "\x1b" not in told

@@ -130,7 +130,9 @@ def _show_facts(row: RowTrace) -> None:
     elif not row.standings[0].current:
         _say("  it is in no source any more")
     if row.forgotten:
-        _say(f"  forgotten {row.forgotten}; models that were trained on it stay so until they are trained again")
+        _say(
+            f"  forgotten {in_line(row.forgotten)}; models that were trained on it stay so until they are trained again"
+        )
     if row.unseen:
         _say("  its task is unseen: no row of it is selected")
     for twin in row.twins:

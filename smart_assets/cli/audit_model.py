@@ -7,6 +7,7 @@ from pathlib import Path
 from smart_assets.cli.terminal import console, plain, print_json, print_table
 from smart_assets.lineage.export import write_beside
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
+from smart_assets.printable import in_line
 from smart_assets.settings import load_project
 
 _TASKS = 20
@@ -78,9 +79,8 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
 def _tell_forgotten(audit: ModelAudit) -> None:
     """Rows that were there when the model was trained, and are to be nowhere now."""
     for one in audit.forgotten[:_FORGOTTEN]:
-        console.print(
-            plain(f"a row was here, forgotten on {one.at} because {one.reason}: {one.id}, task {one.task}", "yellow")
-        )
+        why, task = in_line(one.reason), in_line(one.task)
+        console.print(plain(f"a row was here, forgotten on {one.at} because {why}: {one.id}, task {task}", "yellow"))
     if len(audit.forgotten) > _FORGOTTEN:
         console.print(plain(f"and {len(audit.forgotten) - _FORGOTTEN:,} more forgotten rows", "yellow"))
     if audit.forgotten:

@@ -16,6 +16,7 @@ from smart_assets.lineage.forget.find import Meant, by_ids, by_task, by_text
 from smart_assets.lineage.forget.held import Holding
 from smart_assets.lineage.forget.removal import Removal, carry_out, find_removal
 from smart_assets.pipeline.tombstones import read_tombstones
+from smart_assets.printable import in_line
 from smart_assets.settings import load_project
 
 
@@ -108,7 +109,7 @@ def _meant(past: Past, ids: Sequence[str], task: str | None, match: str | None) 
 def _tell(done: Forgetting, dry_run: bool) -> None:
     record = done.record
     head = "would be forgotten" if dry_run else f"forgotten ({record.key})"
-    console.print(plain(f"{record.what}: {head}, because {record.reason}", "bold"))
+    console.print(plain(f"{record.what}: {head}, because {in_line(record.reason)}", "bold"))
     rows = [
         [id_, place.source, place.task, "now" if place.current else "in the past", place_of(place.origin)]
         for id_, places in done.rows.items()
