@@ -692,3 +692,25 @@ def test_a_reason_cannot_pass_for_other_lines(project: Project, capsys: pytest.C
     assert told.count("because x\\n") == 2
     assert "\nnothing was ever" not in told
     assert "\x1b" not in told
+
+
+def test_a_row_that_comes_back_under_another_task_stays_out(project: Project) -> None:
+    row = next(row for row in instances(project) if SECRET in row["prompt"])
+    copied = tasks()
+    copied["more"].append({"t": "gamma", **{name: row[name] for name in ("prompt", "response", "template")}})
+    write_tasks(project.root / "tasks", copied)
+    run_all(project)
+    done = forgotten(project, lambda past: by_ids(past, [row["id"]]))
+    assert len(done.record.ids) == 2, "what says the same in another task is forgotten with it"
+    assert row["prompt"] not in json.dumps(done.record.model_dump(mode="json"))
+    run_all(project)
+    renamed = tasks()
+    for one in renamed["all"]:
+        one["t"] = one["t"].replace("alpha", "omega")
+    write_tasks(project.root / "tasks", renamed)
+    run_all(project)
+    assert {one["task"] for one in instances(project)} == {"omega", "beta", "gamma"}
+    assert not [one for one in instances(project) if SECRET in one["prompt"]]
+    undo(project, done.record.key)
+    run_all(project)
+    assert {one["task"] for one in instances(project) if SECRET in one["prompt"]} == {"alpha", "omega"}

@@ -13,6 +13,7 @@ import typer
 from smart_assets.cli.terminal import console, plain, print_table, spinner
 from smart_assets.errors import SmartError
 from smart_assets.lineage.diff.references import find_subset
+from smart_assets.lineage.forget.exports import remember_export
 from smart_assets.lineage.reproduce.derive import empty_folder
 from smart_assets.lineage.reproduce.launch import launcher
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
@@ -48,6 +49,8 @@ def reproduce_subset(
     with empty_folder(keep) as folder, _progress(as_json) as log:
         run = RunContext(log, launcher(log), _device(project))
         found = reproduce(project, subset, folder, extent, run)
+    if keep is not None:
+        remember_export(project.store, keep, None)
     if as_json:
         print(json.dumps(_as_json(found, keep), indent=1, ensure_ascii=False))
     else:

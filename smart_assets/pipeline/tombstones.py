@@ -33,6 +33,7 @@ class Record(Section):
     who: str = Field(description="The name of the user.")
     reason: str = Field(default="", description="Why, in the words of who did it.")
     ids: tuple[str, ...] = Field(default=(), description="Of rows, 32 hex digits each; of refused rows by excerpt.")
+    texts: tuple[str, ...] = Field(default=(), description="Hashes of what the rows say, whatever their task.")
     task: str | None = Field(default=None, description="A task that is forgotten as a whole, rows to come included.")
     sources: tuple[str, ...] = Field(default=(), description="The sources that have or had the rows.")
     of: tuple[str, ...] = Field(default=(), description="The keys of the tombstones that are undone or carried out.")
@@ -76,6 +77,7 @@ class Tombstones:
         return Forgotten(
             frozenset(id_ for one in self.active for id_ in one.ids),
             frozenset(one.task for one in self.active if one.task is not None),
+            frozenset(text for one in self.active for text in one.texts),
         )
 
     def parameter(self, source: str | None) -> list[str]:

@@ -20,7 +20,7 @@ from smart_assets.progress import Log
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, TASKS, Collection, SourceFile
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
-from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
+from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
 from smart_assets.tasks.raw_rows import BadRow, RawRow, excerpt_of
 from smart_assets.tasks.row_error import RowError
 from smart_assets.tasks.rows import FieldNames, Instance, Row, instance_of, task_of
@@ -55,6 +55,7 @@ class Collector:
         self._claims: dict[str, str] = {}  # file by the task that its name gives
         self._instances: list[tuple[Instance, int, int]] = []  # with file and line, since the last chunk
         self._characters = 0  # of their texts
+        self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
         self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
@@ -153,6 +154,9 @@ class Collector:
             names_task = self._reading.names.value(value, "task") is not None
             task = self._reading.task_prefix + task_of(value, self._reading.names, default_task)
             instance = instance_of(value, self._reading.names, task)
+            texts = self._reading.forgotten.texts
+            if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
+                self._forgotten_texts.add(instance.id)
             self._instances.append((instance, place, row.line))
             self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
             if len(self._instances) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
@@ -200,7 +204,8 @@ class Collector:
         if not self._reading.forgotten:
             return candidates, CANDIDATES.empty_table()
         ids = pa.chunked_array([digests.to_hex(digests.from_arrow(candidates["id"]))], pa.string())
-        gone = self._reading.forgotten.covers(ids, candidates["task"])
+        by_text = pc.is_in(ids, value_set=pa.array(sorted(self._forgotten_texts), pa.string()))
+        gone = pc.or_(self._reading.forgotten.covers(ids, candidates["task"]), by_text)
         return candidates.filter(pc.invert(gone)), candidates.filter(gone)
 
     def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:

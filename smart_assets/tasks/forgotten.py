@@ -13,13 +13,17 @@ from smart_assets.tasks.rows import content_hash
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What no collection may hold. A refused row has no id of its own: it goes by `refusal_id`."""
+    """What no collection may hold. A refused row has no id of its own: it goes by `refusal_id`.
+
+    An id is of a row in its task. What the row says is known by `text_id`, under whatever task it comes back.
+    """
 
     ids: frozenset[str] = frozenset()  # 32 hex digits each
     tasks: frozenset[str] = frozenset()  # whole tasks, also rows of theirs that are yet to come
+    texts: frozenset[str] = frozenset()  # 32 hex digits each
 
     def __bool__(self) -> bool:
-        return bool(self.ids or self.tasks)
+        return bool(self.ids or self.tasks or self.texts)
 
     def covers(self, ids: pa.ChunkedArray, tasks: pa.ChunkedArray) -> pa.ChunkedArray:
         """Which rows are to be forgotten.
@@ -41,6 +45,11 @@ NOTHING = Forgotten()
 def _strings(values: frozenset[str]) -> pa.Array:
     """Values in no order, once for all that a plan asks of them."""
     return pa.array(list(values), pa.string())
+
+
+def text_id(prompt: str, response: str, messages: str | None) -> str:
+    """What a row says, whatever its task: 128 bits over its texts, in hex."""
+    return content_hash("text", prompt, response, messages or "")
 
 
 def refusal_id(excerpt: str) -> str:

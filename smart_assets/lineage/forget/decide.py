@@ -50,6 +50,7 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
         who=user_name(),
         reason=reason.strip(),
         ids=meant.every,
+        texts=meant.texts,
         task=meant.task,
         sources=meant.sources,
     )

@@ -62,7 +62,8 @@ def remember_export(store: Store, out: Path, subset: str | None) -> None:
         StoreError: that cannot be written down.
     """
     out = Path(os.path.abspath(out))
-    files = sorted(path for path in out.rglob("*") if path.is_file()) if out.is_dir() else [out]
+    found = sorted(out.rglob("*")) if out.is_dir() else [out]
+    files = [path for path in found if path.is_file() and not path.is_symlink()]
     export = Export(
         at=datetime.now(UTC).replace(microsecond=0),
         machine=platform.node(),

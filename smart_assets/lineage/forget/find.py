@@ -10,7 +10,7 @@ from smart_assets.lineage.audit.holdings import unknown
 from smart_assets.lineage.audit.past import ROWS, Past
 from smart_assets.lineage.audit.rows import resolve_id
 from smart_assets.lineage.forget.held import NO_PROMPT
-from smart_assets.tasks.forgotten import refusal_id
+from smart_assets.tasks.forgotten import refusal_id, text_id
 
 SHORTEST_MATCH = 4
 _MATCHES = " OR ".join(
@@ -27,6 +27,7 @@ class Meant:
     refused: tuple[str, ...]  # of refused rows, the ids of their excerpts
     task: str | None
     sources: tuple[str, ...]  # that have or had one of them
+    texts: tuple[str, ...] = ()  # what the rows say, by hash; none for a task, whose rows may stand in others, too
 
     @property
     def every(self) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ class Meant:
 
 
 def by_ids(past: Past, names: Sequence[str]) -> Meant:
-    """Rows by their ids, or unique beginnings of these.
+    """Rows by their ids, or unique beginnings of these; with those that say the same under another task.
 
     Raises:
         SmartError: an id is none, or is that of no row or of several.
@@ -53,7 +54,8 @@ def by_ids(past: Past, names: Sequence[str]) -> Meant:
             f"no row of any source or subset in the store, now or in the past, has the id {lost[0]}; "
             '`smart audit text "..."` finds rows by their prompt or response'
         )
-    return Meant(ids, (), None, sources_of(past, ids, ()))
+    texts, ids = _said_by(past, ids)
+    return Meant(ids, (), None, sources_of(past, ids, ()), texts)
 
 
 def by_task(past: Past, task: str) -> Meant:
@@ -97,7 +99,20 @@ def by_text(past: Past, text: str) -> Meant:
         )
     ids = tuple(id_ for (id_,) in found)
     refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
-    return Meant(ids, refused, None, sources_of(past, ids, [excerpt for (excerpt,) in excerpts]))
+    texts, ids = _said_by(past, ids)
+    return Meant(ids, refused, None, sources_of(past, ids, [excerpt for (excerpt,) in excerpts]), texts)
+
+
+def _said_by(past: Past, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What rows say, by hash, and all rows that say the same: these first, then those of other tasks."""
+    chosen = "WHERE prompt_hash <> $p1 AND prompt_hash IN (SELECT unnest($p0))"
+    hashes = past.ask(past.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
+    columns = "DISTINCT id, prompt, response, messages"
+    rows = past.ask(past.instances, columns, chosen, [value for (value,) in hashes], NO_PROMPT)
+    said = {id_: text_id(*texts) for id_, *texts in rows}
+    texts = {said[id_] for id_ in ids if id_ in said}
+    twins = sorted(id_ for id_, text in said.items() if text in texts)
+    return tuple(sorted(texts)), tuple(dict.fromkeys([*ids, *twins]))
 
 
 def same_prompt(past: Past, ids: Sequence[str]) -> int:
