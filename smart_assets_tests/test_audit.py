@@ -396,3 +396,10 @@ def test_an_audit_writes_nothing(own_past: Project) -> None:
     audit_task(own_past, "plain")
     audit_source(own_past, "small")
     assert listed() == before
+
+
+def test_the_largest_task_budget_is_that_of_one_row_set(past_project: Project) -> None:
+    for _, _, manifest in manifests(past_project, "selected_subset"):
+        rows = subset(past_project, manifest["content_version"])
+        counts = Counter((row["task"], row["seed"]) for row in rows)
+        assert manifest["summary"]["largest task budget"] == max(counts.values())

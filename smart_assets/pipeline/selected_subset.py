@@ -75,12 +75,13 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
 
 def _summary(mixture: Mixture, budget: int) -> dict[str, object]:
     counts = mixture.rows.group_by("task").aggregate([([], "count_all")])["count_all"].to_numpy()
+    of_one_set = mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")])["count_all"]
     return {
         "budget": budget,
         "row sets": max(1, pc.count_distinct(mixture.rows["seed"]).as_py()),
         "tasks": len(counts),
         "effective tasks": round(effective_tasks(counts / counts.sum()), 2),
-        "largest task budget": int(counts.max()),
+        "largest task budget": pc.max(of_one_set).as_py(),
     }
 
 
