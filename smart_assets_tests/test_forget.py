@@ -155,7 +155,7 @@ def current_folders(project: Project) -> list[Path]:
     for step in plan(project).values():
         manifest = project.store.current(step.key.asset, step.key.partition)
         assert manifest is not None
-        found += [project.store.folder(one) for one in (manifest.artifact, *manifest.attachments.values())]
+        found += [project.store.folder(one) for one in manifest.artifacts]
     return found
 
 
@@ -364,9 +364,8 @@ def test_exports_that_hold_a_row_are_removed_unless_somebody_changed_them(
     assert "changed since: look at it yourself" in capsys.readouterr().out
 
 
-def test_a_redaction_that_was_cut_off_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    forgotten(project, lambda past: by_text(past, SECRET))
-    run_all(project)
+def carry_out_killed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin to take rows out of the past, and end when the first artifact has its record and is still there."""
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -375,6 +374,13 @@ def test_a_redaction_that_was_cut_off_goes_on(project: Project, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         carry_out(project, find_removal(project), lambda _: None)
     monkeypatch.undo()
+
+
+def test_a_redaction_that_was_cut_off_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten(project, lambda past: by_text(past, SECRET))
+    run_all(project)
+
+    carry_out_killed(project, monkeypatch)
     assert verify(project.store, lambda _: None).damages == []
     assert carry_out(project, find_removal(project), lambda _: None)
     assert files_with(SECRET, project.store.root) == []
@@ -569,13 +575,7 @@ def test_what_no_manifest_names_is_removed_too(project: Project, monkeypatch: py
     forgotten(project, lambda past: by_ids(past, [second]))
     run_all(project)
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(redacting, "remove", killed)
-    with pytest.raises(KeyboardInterrupt):
-        carry_out(project, find_removal(project), lambda _: None)
-    monkeypatch.undo()
+    carry_out_killed(project, monkeypatch)
     remove_forgotten(project.root, dry_run=False)
     assert files_with(prompts[second], project.store.root) == [], "what was kept at first is not kept now"
 
@@ -618,7 +618,7 @@ def test_undoing_while_a_source_is_read_gives_no_row_another_text(
 def test_an_export_between_the_tombstone_and_the_run_is_found(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deciding, "_now", lambda: datetime.now(UTC) - timedelta(minutes=1))
+    monkeypatch.setattr(deciding, "now", lambda: datetime.now(UTC) - timedelta(minutes=1))
     forgotten(project, lambda past: by_text(past, SECRET))
     (tmp_path / "all.duckdb").write_text(SECRET, encoding="utf-8")
     remember_export(project.store, tmp_path / "all.duckdb", None)

@@ -10,7 +10,7 @@ from smart_assets.errors import StoreError
 from smart_assets.lineage.history import history_of
 from smart_assets.store import Manifest, Store
 from smart_assets.store.drafts import DAY
-from smart_assets.store.inventory import Name, Recorded, name_of, recorded, redacted
+from smart_assets.store.inventory import Name, Recorded, kept_of, name_of, recorded, redacted
 from smart_assets.store.places import Place
 from smart_assets.store.settings import Retention
 
@@ -64,7 +64,7 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
             "`smart verify --repair` has moved it away"
         )
     kept = kept_artifacts(histories, retention, _since(store, retention), pinned)
-    kept |= _kept_of_redacted(store, kept)
+    kept |= kept_of(one for name, one in redacted(store).items() if name in kept).keys()
     known = {name_of(artifact) for history in histories for item in history for artifact in item.artifacts}
     found = [*not_kept(store, store.remote or store.local, kept, known), *_leftovers(store, retention)]
     if store.remote is not None:
@@ -104,18 +104,12 @@ def kept_artifacts(
     while left:
         manifest, stays = left.pop()
         if stays:
-            kept |= {name_of(one) for one in (manifest.artifact, *manifest.attachments.values())}
+            kept |= {name_of(one) for one in manifest.artifacts}
         key = (manifest.asset, manifest.partition, manifest.fingerprint)
         if manifest.asset in AUDITED and key not in explained:
             explained.add(key)
             left += [(source, source.asset in EXPLAINS) for source in history.inputs(manifest)]
     return kept
-
-
-def _kept_of_redacted(store: Store, kept: set[Name]) -> set[Name]:
-    """What is left of those kept artifacts that forgotten rows were taken out of."""
-    redactions = (redaction for name, redaction in redacted(store).items() if name in kept)
-    return {name_of(one.replaced_by) for one in redactions if one.replaced_by is not None}
 
 
 def _since(store: Store, retention: Retention) -> datetime:

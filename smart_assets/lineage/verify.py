@@ -10,7 +10,7 @@ from smart_assets.lineage.plan import fingerprint_of
 from smart_assets.pipeline.tombstones import read_tombstones
 from smart_assets.progress import Log, Progress
 from smart_assets.store import Artifact, Store
-from smart_assets.store.inventory import Name, Recorded, name_of, recorded, redacted
+from smart_assets.store.inventory import Name, Recorded, kept_of, name_of, recorded, redacted
 from smart_assets.store.places import Found, Place
 from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.store.remote import Remote
@@ -69,7 +69,7 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
     named = {name_of(one): one for history in histories for item in history for one in item.artifacts}
     redactions = {name: one for name, one in redacted(store).items() if name in named}
     _without_reason(store, redactions.values(), result)
-    named |= {name_of(one.replaced_by): one.replaced_by for one in redactions.values() if one.replaced_by is not None}
+    named |= kept_of(redactions.values())
     places: list[tuple[str, Place]] = [("", store.local)]
     if store.remote is not None:
         places = [("in the remote store", store.remote), ("in the mirror", store.local)]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from smart_assets.errors import SmartError
 from smart_assets.pipeline.parquet import ROW_GROUP, write_table
 from smart_assets.pipeline.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
-from smart_assets.pipeline.tombstones import read_tombstones
+from smart_assets.pipeline.tombstones import Tombstones, read_tombstones
 from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest
@@ -50,7 +50,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
         parameters={
             "source": _parameters(source),
             "validation": project.settings.validation.model_dump(mode="json"),
-            **_forgotten_parameter(project, partition),
+            **_forgotten_parameter(read_tombstones(project.store), partition),
         },
         code_version=CODE_VERSION,
         outside=outside,
@@ -99,12 +99,13 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
     if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
         return None
     files = source_files(source, project.root, _hashes(project, partition))
-    forgotten = read_tombstones(project.store).forgotten
+    tombstones = read_tombstones(project.store)
+    forgotten = tombstones.forgotten
     try:
         earlier = _read_earlier(project, manifest, forgotten)
     except SmartError:
         return None
-    told = _forgotten_parameter(project, partition).get("forgotten")
+    told = _forgotten_parameter(tombstones, partition).get("forgotten")
     if manifest.outside == hashes_of(files) and manifest.parameters.get("forgotten") == told:
         return no_changes(earlier.rows)
     if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
@@ -123,9 +124,9 @@ def _parameters(source: Source) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude=_NOT_CONTENT)
 
 
-def _forgotten_parameter(project: Project, partition: str | None) -> dict[str, list[str]]:
+def _forgotten_parameter(tombstones: Tombstones, partition: str | None) -> dict[str, list[str]]:
     """What of the tombstones concerns the source; nothing at all where none does."""
-    told = read_tombstones(project.store).parameter(partition)
+    told = tombstones.parameter(partition)
     return {"forgotten": told} if told else {}
 
 
@@ -150,7 +151,7 @@ def _earlier(
         manifest = project.store.current(NAME, partition)
         if manifest is None or manifest.code_version != CODE_VERSION:
             return None, None
-        for artifact in (manifest.artifact, *manifest.attachments.values()):
+        for artifact in manifest.artifacts:
             _require_intact(project, artifact)
         known = read_signatures(project.store.artifact(manifest))
         if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):

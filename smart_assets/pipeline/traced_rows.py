@@ -104,9 +104,9 @@ def _origins(store: Store, source: str, version: str | None, ids: Sequence[str])
     attachment = manifest.attachments.get("origins")
     if attachment is None:
         raise StoreError(f"the origins of raw_tasks[{source}] were not recorded")
-    folder, redaction = store.folder(attachment), store.what_became_of(attachment)
-    kept = redaction.replaced_by if redaction is not None else None
-    for file in (kept or attachment).files:
+    attachment = store.what_is_kept(attachment)
+    folder = store.folder(attachment)
+    for file in attachment.files:
         if file_sha256(folder / file.path) != file.sha256:
             raise StoreError(f"{folder / file.path} is no longer what was recorded")
     asked = pa.array(ids, pa.string())

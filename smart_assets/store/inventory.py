@@ -1,6 +1,6 @@
 """What lies in a store: every manifest, whether it can be read or not, and every artifact that they name."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ class Recorded:
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
         """The artifact and its attachments."""
-        return (self.manifest.artifact, *self.manifest.attachments.values()) if self.manifest else ()
+        return self.manifest.artifacts if self.manifest else ()
 
 
 def recorded(store: Store, assets: Collection[str] | None = None) -> list[list[Recorded]]:
@@ -57,6 +57,11 @@ def redacted(store: Store) -> dict[Name, Redaction]:
     logs = {path.parent for path in (store.remote or store.local).files(root) if path.suffix == ".json"}
     names = sorted((log.parent.name, log.name) for log in logs)
     return {name: found for name in names if (found := store.redaction(*name)) is not None}
+
+
+def kept_of(redactions: Iterable[Redaction]) -> dict[Name, Artifact]:
+    """What is kept of artifacts that forgotten rows were taken out of."""
+    return {name_of(one.replaced_by): one.replaced_by for one in redactions if one.replaced_by is not None}
 
 
 def name_of(artifact: Artifact) -> Name:
@@ -87,7 +92,7 @@ def _altered(manifest: Manifest, version: str) -> str:
     """Why a manifest does not say what it said when it was written; empty where nothing shows."""
     if manifest.content_version != version:
         return f"it names the version {manifest.content_version}, and its file's name {version}"
-    for artifact in (manifest.artifact, *manifest.attachments.values()):
+    for artifact in manifest.artifacts:
         if content_version({file.path: file.sha256 for file in artifact.files}) != artifact.version:
             return f"its list of files is not that of version {artifact.version} of {artifact.asset}"
     return ""

@@ -60,6 +60,11 @@ def records(store: "Store", log: str) -> list[dict[str, Any]]:
     return [_read(path) for path in paths]
 
 
+def now() -> datetime:
+    """When something is decided or done, in UTC, to the second: what records say of it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 def _names(store: "Store", log: str) -> list[str]:
     folder = store.root / log
     if store.remote is None:
@@ -69,9 +74,9 @@ def _names(store: "Store", log: str) -> list[str]:
 
 def _time_after(names: Iterable[str]) -> str:
     """The time now, or what sorts after the newest name when that is not yet past."""
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     newest = max(names, default="")
-    return newest.split("-")[0] + "~" if newest >= now else now  # "~" sorts after all that a time is written with
+    return newest.split("-")[0] + "~" if newest >= time else time  # "~" sorts after all that a time is written with
 
 
 def _read(path: Path) -> dict[str, Any]:

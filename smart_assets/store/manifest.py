@@ -46,3 +46,8 @@ class Manifest(Section):
     def artifact(self) -> Artifact:
         """The artifact that this materialization gave."""
         return Artifact(asset=self.asset, version=self.content_version, files=self.files)
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifact and its attachments."""
+        return (self.artifact, *self.attachments.values())

@@ -147,7 +147,7 @@ class Store:
 
     def is_whole(self, manifest: Manifest) -> bool:
         """Whether all files of a manifest are there with their sizes, or can still be fetched from the remote store."""
-        return all(self.has(artifact) for artifact in (manifest.artifact, *manifest.attachments.values()))
+        return all(self.has(artifact) for artifact in manifest.artifacts)
 
     def has(self, artifact: Artifact) -> bool:
         """Whether all files of an artifact are there with their sizes, or can still be fetched."""
@@ -160,6 +160,15 @@ class Store:
             return True
         redaction = None if sizes else self.what_became_of(artifact)
         return redaction is not None and redaction.replaced_by is not None and self.has(redaction.replaced_by)
+
+    def what_is_kept(self, artifact: Artifact) -> Artifact:
+        """The artifact itself, or what is kept of it where forgotten rows were taken out of it.
+
+        Raises:
+            StoreError: the record of it cannot be read.
+        """
+        redaction = self.what_became_of(artifact)
+        return artifact if redaction is None or redaction.replaced_by is None else redaction.replaced_by
 
     def what_became_of(self, artifact: Artifact) -> Redaction | None:
         """The redaction of an artifact that does not lie here any more; None where there was none.

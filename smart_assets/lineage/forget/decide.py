@@ -1,7 +1,6 @@
 """Deciding to forget rows, and taking that back: both are records of the log of tombstones, and nothing else."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from smart_assets.errors import SmartError
 from smart_assets.lineage.audit.groups import Share, shares_of
@@ -11,6 +10,7 @@ from smart_assets.lineage.forget.find import Meant, same_prompt, sources_of
 from smart_assets.lineage.promotion import user_name
 from smart_assets.pipeline.tombstones import Record, Tombstones, read_tombstones, write_record
 from smart_assets.settings import Project
+from smart_assets.store.log import now
 
 MOST_SHOWN = 20
 """Rows whose places are looked up."""
@@ -45,7 +45,7 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
     if any(_says_all(one, meant, reason.strip()) for one in read_tombstones(project.store).active):
         raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
     record = Record(
-        at=_now(),
+        at=now(),
         action="forget",
         who=user_name(),
         reason=reason.strip(),
@@ -83,12 +83,12 @@ def undo(project: Project, key: str) -> Record:
             "not brought back"
         )
     # A source that the rows came to after they were forgotten has them among its rejected rows.
-    now = sources_of(Past(project), tombstone.ids, (), tombstone.task)
+    have = sources_of(Past(project), tombstone.ids, (), tombstone.task)
     record = Record(
-        at=_now(),
+        at=now(),
         action="undo",
         who=user_name(),
-        sources=tuple(sorted({*tombstone.sources, *now})),
+        sources=tuple(sorted({*tombstone.sources, *have})),
         of=(tombstone.key,),
     )
     write_record(project.store, record)
@@ -103,7 +103,3 @@ def _says_all(tombstone: Record, meant: Meant, reason: str) -> bool:
     """Whether another tombstone would say nothing that this one does not say."""
     rows = {*meant.every} <= {*tombstone.ids} and {*meant.sources} <= {*tombstone.sources}
     return rows and tombstone.task == meant.task and tombstone.reason == reason
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from smart_assets.section import Section
 from smart_assets.settings import Project
 from smart_assets.store import Store
 from smart_assets.store.hashing import file_sha256
-from smart_assets.store.log import append, records
+from smart_assets.store.log import append, now, records
 
 LOG = "exports"
 SUBSET = "selected_subset"
@@ -65,7 +65,7 @@ def remember_export(store: Store, out: Path, subset: str | None) -> None:
     found = sorted(out.rglob("*")) if out.is_dir() else [out]
     files = [path for path in found if path.is_file() and not path.is_symlink()]
     export = Export(
-        at=datetime.now(UTC).replace(microsecond=0),
+        at=now(),
         machine=platform.node(),
         path=str(out),
         files={"" if path == out else path.relative_to(out).as_posix(): file_sha256(path) for path in files},

@@ -148,7 +148,7 @@ def _partitions(past: Past, versions: Sequence[str]) -> set[str]:
     """The sources of some versions of rows or of their origins."""
     wanted, found = set(versions), set[str]()
     for item in past.history.of(ROWS):
-        artifacts = (item.manifest.artifact, *item.manifest.attachments.values())
+        artifacts = item.manifest.artifacts
         if any(artifact.version in wanted for artifact in artifacts):
             found.add(str(item.manifest.partition))
     return found

@@ -57,10 +57,7 @@ class Holders:
     @cached_property
     def _current(self) -> frozenset[Name]:
         return frozenset(
-            name_of(artifact)
-            for item in self._history.made
-            if item.current
-            for artifact in (item.manifest.artifact, *item.manifest.attachments.values())
+            name_of(artifact) for item in self._history.made if item.current for artifact in item.manifest.artifacts
         )
 
     def _looks(self, manifest: Manifest) -> Iterator[tuple[Artifact, Callable[[Path], tuple[str, ...]], Kept]]:
@@ -103,9 +100,8 @@ class Holders:
         for path in folder.glob("*/rows.parquet"):
             rows = pq.read_table(path)
             rows = rows.filter(pc.is_valid(rows["prediction"]))
-            if (
-                "benchmark" in rows.column_names
-            ):  # a collection is no source: its tasks are others, whatever their names
+            # A collection is no source: its tasks are others, whatever their names.
+            if "benchmark" in rows.column_names:
                 tasks = pc.if_else(pc.equal(rows["benchmark"], HELD_OUT), rows["task"], pa.scalar(None, pa.string()))
                 rows = rows.set_column(rows.column_names.index("task"), "task", tasks)
             ids.update(self._ids(rows))

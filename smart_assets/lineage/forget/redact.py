@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from smart_assets.lineage.forget.held import NO_PROMPT, Holding
 from smart_assets.pipeline.parquet import ROW_GROUP
 from smart_assets.store import Artifact, Store
-from smart_assets.store.log import append
+from smart_assets.store.log import append, now
 from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.tasks.forgotten import refusal_id
 
@@ -33,7 +32,7 @@ def redact(store: Store, holding: Holding, because: Sequence[str]) -> None:
     earlier = store.redaction(artifact.asset, artifact.version)
     replacement = _rewritten(store, artifact, holding.ids) if holding.kept == "the other rows" else None
     record = Redaction(
-        at=datetime.now(UTC).replace(microsecond=0),
+        at=now(),
         asset=artifact.asset,
         version=artifact.version,
         replaced_by=replacement,

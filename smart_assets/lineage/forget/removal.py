@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from smart_assets.errors import SmartError, StoreError
 from smart_assets.lineage.forget.exports import Exported, exports_with
@@ -17,7 +16,8 @@ from smart_assets.progress import Log, Progress
 from smart_assets.settings import Project
 from smart_assets.store import Store
 from smart_assets.store.drafts import DAY
-from smart_assets.store.inventory import name_of, redacted
+from smart_assets.store.inventory import kept_of, name_of, redacted
+from smart_assets.store.log import now
 
 # All that texts or vectors of rows may lie in, and that can be made again; models and hashes of files are not of these.
 _CACHES = ("vectors", "training", "files", "evaluation")
@@ -90,19 +90,15 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
         keys = tuple(one.key for one in removal.due)
         write_record(
             project.store,
-            Record(at=datetime.now(UTC).replace(microsecond=0), action="removed", who=user_name(), of=keys),
+            Record(at=now(), action="removed", who=user_name(), of=keys),
         )
     return final
 
 
 def _unnamed(store: Store, history: History) -> Iterator[Garbage]:
     """Artifacts that nothing names: no run is at work here, so no manifest of theirs comes any more."""
-    named = {
-        name_of(artifact)
-        for item in history.made
-        for artifact in (item.manifest.artifact, *item.manifest.attachments.values())
-    }
-    named |= {name_of(one.replaced_by) for one in redacted(store).values() if one.replaced_by is not None}
+    named = {name_of(artifact) for item in history.made for artifact in item.manifest.artifacts}
+    named |= kept_of(redacted(store).values()).keys()
     yield from not_kept(store, store.local, named, named, age=0)
     if store.remote is not None:  # another machine may be at work
         yield from not_kept(store, store.remote, named, named, age=DAY)

@@ -76,7 +76,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
 
 def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
     """A manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
-    artifacts = (manifest.artifact, *manifest.attachments.values())
+    artifacts = manifest.artifacts
     redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
     files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
     made = manifest.made

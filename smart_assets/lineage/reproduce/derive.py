@@ -42,7 +42,7 @@ def link_in(store: Store, into: Store, manifests: tuple[Manifest, ...], log: Log
     """
     for manifest in manifests:
         _require_all_rows(store, manifest)
-    artifacts = [one for manifest in manifests for one in (manifest.artifact, *manifest.attachments.values())]
+    artifacts = [one for manifest in manifests for one in manifest.artifacts]
     reading = _Reading(sum(file.size for artifact in artifacts for file in artifact.files), log)
     for artifact in artifacts:
         folder = _intact(store, artifact, reading)
@@ -75,9 +75,7 @@ class _Reading:
 
 
 def _intact(store: Store, artifact: Artifact, reading: _Reading) -> Path:
-    redaction = store.what_became_of(artifact)
-    if redaction is not None and redaction.replaced_by is not None:  # beside the rows: excerpts of refused ones
-        artifact = redaction.replaced_by
+    artifact = store.what_is_kept(artifact)  # beside the rows: excerpts of refused ones may be forgotten
     folder = store.folder(artifact)
     for file in artifact.files:
         if file_sha256(folder / file.path) != file.sha256:
