@@ -182,7 +182,7 @@ def test_long_rows_go_in_smaller_batches_with_the_same_results(tmp_path: Path, m
     median = sorted(row.context_tokens + row.tokens for row in rows)[len(rows) // 2]
     monkeypatch.setattr(batches, "MOST_LOGITS", 2 * median * model.lm.vocab_size)
     model = load(tmp_path)
-    sizes = watch_batches(model, monkeypatch)
+    sizes = watch_batches(model)
     in_parts = score_rows(model.lm, rows, "held_out")
     assert min(sizes) == 1
     assert max(sizes) > 1
@@ -192,18 +192,17 @@ def test_long_rows_go_in_smaller_batches_with_the_same_results(tmp_path: Path, m
         assert part.exact_match == whole.exact_match
 
 
-def watch_batches(model: LanguageModel, monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[int]:
+def watch_batches(model: LanguageModel, most: int | None = None) -> list[int]:
     """The rows of each call of the model; more than `most` at once run out of memory."""
     sizes: list[int] = []
-    call = model.lm._model_call
 
-    def watched(inps: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
-        sizes.append(len(inps))
-        if most is not None and len(inps) > most:
+    def watched(_: object, arguments: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        size = len(arguments[0] if arguments else named["input_ids"])
+        sizes.append(size)
+        if most is not None and size > most:
             raise torch.OutOfMemoryError
-        return call(inps, *rest, **named)
 
-    monkeypatch.setattr(model.lm, "_model_call", watched)
+    model.lm.model.register_forward_pre_hook(watched, with_kwargs=True)
     return sizes
 
 
@@ -211,7 +210,7 @@ def test_where_memory_does_not_suffice_batches_are_halved(tmp_path: Path, monkey
     model = load(make_tiny_model(tmp_path, chat=True), batch_size="auto")
     rows = prepare_rows(model, Benchmark("held_out", INSTANCES)).scored
     expected = score_rows(model.lm, rows, "held_out")
-    sizes = watch_batches(model, monkeypatch, most=5)
+    sizes = watch_batches(model, most=5)
     assert_equal_results(score_rows(model.lm, rows, "held_out"), expected)
     failed = [size for size in sizes if size > 5]
     assert failed == [20, 10]  # of the 21 rows two are the same to the model
@@ -221,7 +220,7 @@ def test_where_memory_does_not_suffice_batches_are_halved(tmp_path: Path, monkey
 def test_one_row_that_memory_does_not_hold_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(make_tiny_model(tmp_path, chat=True))
     rows = prepare_rows(model, Benchmark("held_out", INSTANCES)).scored
-    sizes = watch_batches(model, monkeypatch, most=0)
+    sizes = watch_batches(model, most=0)
     with pytest.raises(torch.OutOfMemoryError):
         score_rows(model.lm, rows, "held_out")
     assert sizes == [4, 2, 1]

@@ -2,11 +2,19 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.evaluation.batches import BatchLimits, plan_batches
 from smart_assets.evaluation.progress import RequestProgress
+from smart_assets.evaluation.shared_context import (
+    Answer,
+    SharedContext,
+    score_continuations,
+    share_contexts,
+    shares_contexts,
+)
 
 
 class Batcher:
@@ -81,23 +89,26 @@ def reporting_lm(batcher: Batcher) -> Any:
             return [answers[place] for place in range(len(requests))]
 
         def _loglikelihood_tokens(self, requests: Any, *_: Any, **__: Any) -> Any:
-            groups = _by_context(requests)
-            lengths = [min(len(tokens) + 1, self.max_length) for tokens in groups]
-            members = list(groups.values())
-            answers: dict[int, tuple[float, bool]] = {}
-            for batch in plan_batches(lengths, batcher.limits, int(self.vocab_size)):
-                places = [place for group in batch for place in members[group]]
-                asked = ["loglikelihood", [[requests[place][1], requests[place][2]] for place in places]]
-                parts = [[requests[place] for place in members[group]] for group in batch]
-                found = batcher.run(asked, parts, self._scored)
+            groups = share_contexts(requests, self.max_length)
+            shares = shares_contexts(self.model)
+            answers: dict[int, Answer] = {}
+            for batch in plan_batches([group.length for group in groups], batcher.limits, int(self.vocab_size)):
+                parts = [groups[place] for place in batch]
+                asked = ["loglikelihood", shares, [[group.context, group.continuations] for group in parts]]
+                compute = (
+                    partial(score_continuations, self.model, self.device) if shares else partial(self._scored, requests)
+                )
+                found = batcher.run(asked, parts, compute)
+                places = [place for group in parts for place in group.places]
                 answers.update(
                     (place, (float(loss), bool(greedy))) for place, (loss, greedy) in zip(places, found, strict=True)
                 )
             return [answers[place] for place in range(len(requests))]
 
-        def _scored(self, groups: Sequence[Any]) -> list[Any]:
+        def _scored(self, requests: Any, groups: Sequence[SharedContext]) -> list[Answer]:
             self.batch_size_per_gpu = len(groups)
-            return super()._loglikelihood_tokens([one for group in groups for one in group], disable_tqdm=True)
+            asked = [requests[place] for group in groups for place in group.places]
+            return super()._loglikelihood_tokens(asked, disable_tqdm=True)
 
         def _generated(self, requests: Sequence[Any]) -> list[Any]:
             self.batch_size_per_gpu = len(requests)
@@ -117,11 +128,3 @@ def reporting_lm(batcher: Batcher) -> Any:
         return batches
 
     return ReportingLM
-
-
-def _by_context(requests: Sequence[tuple[Any, list[int], list[int]]]) -> dict[tuple[int, ...], list[int]]:
-    """Places of requests that differ in their last token alone: lm-eval computes these once, so they stay together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for place, (_, context, response) in enumerate(requests):
-        groups.setdefault((*context, *response[:-1]), []).append(place)
-    return dict(sorted(groups.items()))

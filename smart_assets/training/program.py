@@ -6,6 +6,7 @@ where somebody reads it, and says in one line what went wrong.
 
 import atexit
 import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -49,6 +50,8 @@ def run_program(arguments: list[str], read_job: Callable[[Path], J], work: Calla
     end_with_parent()
     # Threads that spin while they wait starve each other when the cores are shared: measured, 4-8 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported, which is still to come
+    # peft imports bitsandbytes, which on CPUs with bfloat16 asks for a package that nothing here needs.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     error_file: Path | None = None
     try:
         job = read_job(Path(arguments[0]))
