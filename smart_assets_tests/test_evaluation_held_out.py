@@ -15,6 +15,7 @@ from smart_assets.evaluation.language_model import LanguageModel, load_language_
 from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import AskedRow, Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
+from smart_assets.evaluation.shared_context import shares_contexts
 from smart_assets.training.formatting import Instance, encode_example, format_example
 from smart_assets_tests.tiny_model import make_tiny_model
 
@@ -46,10 +47,14 @@ def load(folder: Path, prompt_format: str = "auto", batch_size: int | str = 4) -
     return load_language_model(job, RequestProgress(print), print)
 
 
-@pytest.fixture(scope="module", params=["chat", "plain", "plain on a chat model"])
+@pytest.fixture(scope="module", params=["chat", "plain", "plain on a chat model", "chat, left to lm-eval"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     folder = make_tiny_model(tmp_path_factory.mktemp("model"), chat=request.param != "plain")
-    return load(folder, "plain" if request.param.startswith("plain") else "auto")
+    model = load(folder, "plain" if request.param.startswith("plain") else "auto")
+    if request.param.endswith("left to lm-eval"):
+        model.lm.model.set_attn_implementation("eager")
+        assert not shares_contexts(model.lm.model)
+    return model
 
 
 def tokens_of(model: LanguageModel, row: AskedRow) -> tuple[list[int], list[int]]:
@@ -206,7 +211,7 @@ def watch_batches(model: LanguageModel, most: int | None = None) -> list[int]:
     return sizes
 
 
-def test_where_memory_does_not_suffice_batches_are_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_memory_does_not_suffice_batches_are_halved(tmp_path: Path) -> None:
     model = load(make_tiny_model(tmp_path, chat=True), batch_size="auto")
     rows = prepare_rows(model, Benchmark("held_out", INSTANCES)).scored
     expected = score_rows(model.lm, rows, "held_out")
@@ -217,7 +222,7 @@ def test_where_memory_does_not_suffice_batches_are_halved(tmp_path: Path, monkey
     assert max(sizes[len(failed) :]) <= 5
 
 
-def test_one_row_that_memory_does_not_hold_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_row_that_memory_does_not_hold_is_an_error(tmp_path: Path) -> None:
     model = load(make_tiny_model(tmp_path, chat=True))
     rows = prepare_rows(model, Benchmark("held_out", INSTANCES)).scored
     sizes = watch_batches(model, most=0)

@@ -28,7 +28,7 @@ from smart_assets.evaluation.shared_context import score_continuations, share_co
 
 VOCABULARY = 50
 WINDOW = 24
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
