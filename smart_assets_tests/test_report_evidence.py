@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,6 +145,21 @@ def test_only_rows_of_every_run_count_and_the_others_are_counted() -> None:
     )
     disjoint = [one, RowResults(200, "random", 0, [("held_out", "z", "z0")], *(np.ones(1) for _ in range(3)))]
     assert weigh(disjoint, PRESETS) == ()
+
+
+def test_accuracy_is_compared_over_the_tasks_whose_choices_every_model_ranked() -> None:
+    one, other = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
+    ranked = np.array([task != "b" for _, task, _ in one.keys])
+    asked = [
+        replace(model, right_choices=np.where(ranked, right, np.nan)) for model, right in ((one, 1.0), (other, 0.0))
+    ]
+    *_, accuracy = weigh(asked, PRESETS)
+    assert (accuracy.title, accuracy.tasks, accuracy.rows, accuracy.tasks_left_out) == (
+        "Held-out rows: accuracy", 2, 40, 0,
+    )  # fmt: skip
+    [told] = comparison_sentences(accuracy)
+    assert told.startswith("smart is better than random at 200 rows (difference +1.0000")
+    assert [each.metric.name for each in weigh([asked[0], other], PRESETS)] == ["response_loss", "exact_match"]
 
 
 def test_order_of_rows_and_models_changes_nothing() -> None:

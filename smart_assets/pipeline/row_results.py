@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from smart_assets.pipeline.step import Inputs, grid_key
 from smart_assets.report.metrics import HELD_OUT
@@ -35,4 +39,10 @@ def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None
         loss_sums=rows["loss_sum"].to_numpy().astype("float64"),
         tokens=rows["tokens"].to_numpy().astype("float64"),
         exact_matches=rows["exact_match"].to_numpy().astype("float64"),
+        right_choices=_right_choices(rows) if "choice_correct" in rows.column_names else None,
     )
+
+
+def _right_choices(rows: pa.Table) -> NDArray[np.float64]:
+    """1 or 0, and NaN for null."""
+    return np.array(pc.cast(pc.cast(rows["choice_correct"], pa.int8()), pa.float64()).to_numpy(), dtype=np.float64)

@@ -96,10 +96,10 @@ class Question:
 def weigh(results: Sequence[RowResults], question: Question) -> tuple[Evidence, ...]:
     """The evidence of each benchmark and metric that rows have, from the results of each evaluated model."""
     return tuple(
-        _evidence(shared, metric, question)
+        _evidence(measured, metric, question)
         for shared in share_rows(results, question.unseen_tasks)
-        if shared.tasks
         for metric in ROW_METRICS
+        if (measured := shared.measured_by(metric)).tasks
     )
 
 

@@ -60,6 +60,9 @@ RESPONSE_LOSS = metric_named("response_loss")
 EXACT_MATCH = metric_named("exact_match")
 """The share of rows whose response is the most likely one, token by token."""
 
+ACCURACY = metric_named("accuracy")
+"""The share of rows whose response ranked first among the responses of its task."""
+
 
 def benchmark_title(benchmark: str, unseen: bool | None = None) -> str:
     """A benchmark in words; `unseen` tells tasks that no mixture holds from those that may be in one."""

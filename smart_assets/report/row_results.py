@@ -6,13 +6,13 @@ fall away for this are counted.
 
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.report.metrics import EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
+from smart_assets.report.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
 from smart_assets.statistics.resampling import Stratum
 
 RowKey = tuple[str, str, str]
@@ -30,6 +30,7 @@ class RowResults:
     loss_sums: NDArray[np.float64]  # (n,) nats over the response
     tokens: NDArray[np.float64]  # (n,) that the loss was summed over
     exact_matches: NDArray[np.float64]  # (n,) 1 or 0
+    right_choices: NDArray[np.float64] | None = None  # (n,) 1, 0, or NaN where none were ranked; None: of no row
 
     @property
     def model(self) -> tuple[int | None, str | None, int | None]:
@@ -45,11 +46,17 @@ class SharedTask:
     losses: NDArray[np.float64]  # (n, m)
     tokens: NDArray[np.float64]  # (n, m)
     matches: NDArray[np.float64]  # (n, m)
+    choices: NDArray[np.float64]  # (n, m), NaN where none were ranked
+
+    def has(self, metric: Metric) -> bool:
+        """Whether all rows have it of all models."""
+        return metric != ACCURACY or not bool(np.isnan(self.choices).any())
 
     def stratum(self, metric: Metric) -> Stratum:
-        """The rows for one of `ROW_METRICS`."""
-        if metric == EXACT_MATCH:
-            return Stratum(self.matches, np.ones((len(self.matches), 1)))
+        """The rows for one of `ROW_METRICS`, which they have."""
+        if metric in (EXACT_MATCH, ACCURACY):
+            right = self.matches if metric == EXACT_MATCH else self.choices
+            return Stratum(right, np.ones((len(right), 1)))
         alike = (self.tokens == self.tokens[:, :1]).all()
         return Stratum(self.losses, self.tokens[:, :1] if alike else self.tokens)
 
@@ -70,9 +77,13 @@ class SharedRows:
         """Rows of all tasks."""
         return sum(len(task.losses) for task in self.tasks)
 
+    def measured_by(self, metric: Metric) -> "SharedRows":
+        """The tasks that have the metric; the others are not left out, they were not to have it."""
+        return replace(self, tasks=tuple(task for task in self.tasks if task.has(metric)))
 
-ROW_METRICS = (RESPONSE_LOSS, EXACT_MATCH)
-"""What single rows have."""
+
+ROW_METRICS = (RESPONSE_LOSS, EXACT_MATCH, ACCURACY)
+"""What single rows have; accuracy those of tasks whose responses were ranked."""
 
 
 def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ()) -> Iterator[SharedRows]:
@@ -95,10 +106,11 @@ def _shared(benchmark: str, unseen: bool, asked: Sequence[tuple[RowResults, dict
     losses = np.stack([result.loss_sums[places] for result, places in columns], axis=1)
     tokens = np.stack([result.tokens[places] for result, places in columns], axis=1)
     matches = np.stack([result.exact_matches[places] for result, places in columns], axis=1)
+    choices = np.stack([_choices(result)[places] for result, places in columns], axis=1)
     tasks: list[SharedTask] = []
     for task, rows in groupby(range(len(everywhere)), key=lambda at: everywhere[at][1]):
         chosen = list(rows)
-        tasks.append(SharedTask(task, losses[chosen], tokens[chosen], matches[chosen]))
+        tasks.append(SharedTask(task, losses[chosen], tokens[chosen], matches[chosen], choices[chosen]))
     return SharedRows(
         benchmark=benchmark,
         unseen=unseen,
@@ -107,3 +119,7 @@ def _shared(benchmark: str, unseen: bool, asked: Sequence[tuple[RowResults, dict
         tasks_left_out=len({key[1] for key in anywhere}) - len(tasks),
         rows_left_out=len(anywhere) - len(everywhere),
     )
+
+
+def _choices(result: RowResults) -> NDArray[np.float64]:
+    return np.full(len(result.keys), np.nan) if result.right_choices is None else result.right_choices
