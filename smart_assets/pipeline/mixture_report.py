@@ -12,7 +12,7 @@ from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
 
 NAME = "mixture_report"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 PAGE = "report.html"
 COMPARISONS = "comparisons"
 """Of the summary: for each benchmark with rows, what `report.record` records of its response loss."""
