@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="Holds `t0/` and `bbh/`.")
     parser.add_argument("--out", type=Path, required=True, help="Folder of the project.")
-    parser.add_argument("--budgets", type=int, nargs="+", default=[100, 400])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[100, 300])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--characters", type=int, default=300, help="Of prompt and response together, at most.")
     parser.add_argument("--held-out-rows", type=int, default=20, help="Of each task, at most.")
@@ -81,7 +81,7 @@ def write_project(arguments: argparse.Namespace) -> None:
                     "max_rows_per_task": arguments.bbh_rows,
                 }
             },
-            "choices": False,
+            "choices": True,
             "generate": {"rows_per_task": 0},
         },
         "device": "auto",
