@@ -26,8 +26,8 @@ def main() -> None:
     """Print a Markdown table of both sides' seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--rows", type=int, default=200, help="Of T0.")
-    parser.add_argument("--rows-per-task", type=int, default=2, help="Of BIG-Bench Hard.")
+    parser.add_argument("--rows", type=int, default=40, help="Of T0.")
+    parser.add_argument("--rows-per-task", type=int, default=1, help="Of BIG-Bench Hard.")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="cpu")
