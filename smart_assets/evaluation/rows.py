@@ -48,6 +48,11 @@ class AskedRow:
         return len(self.instance.response.encode())
 
     @property
+    def continuations(self) -> list[str]:
+        """What is scored after the context: each of the choices, or the response alone."""
+        return [choice + self.end for choice in self.choices] or [self.example.continuation]
+
+    @property
     def end(self) -> str:
         """What the prompt format writes after the response."""
         return self.example.continuation.removeprefix(self.instance.response)

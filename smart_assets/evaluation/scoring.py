@@ -29,8 +29,7 @@ def score_rows(lm: Any, rows: Sequence[AskedRow], benchmark: str) -> list[RowRes
 
 
 def _requests(row: AskedRow) -> Sequence[Request]:
-    continuations = [choice + row.end for choice in row.choices] or [row.example.continuation]
-    return [("loglikelihood", (row.example.context, continuation)) for continuation in continuations]
+    return [("loglikelihood", (row.example.context, continuation)) for continuation in row.continuations]
 
 
 def _read(row: AskedRow, answers: Sequence[tuple[float, bool]]) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.training.adapters import without_adapters
 from smart_assets.training.loss import takes_logits_to_keep
 
 TokenRequest = tuple[Any, list[int], list[int]]
@@ -45,7 +46,7 @@ def shares_contexts(model: Any) -> bool:
     So do transformers' own decoders with full attention in each layer. Recurrent layers, windows of attention,
     distances or positions that the model counts itself and kernels that take no mask do not.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = without_adapters(model)
     config = base.config.get_text_config()
     layers = getattr(config, "layer_types", None) or ["full_attention"]
     return (

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -45,4 +44,4 @@ def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None
 
 def _right_choices(rows: pa.Table) -> NDArray[np.float64]:
     """1 or 0, and NaN for null."""
-    return np.array(pc.cast(pc.cast(rows["choice_correct"], pa.int8()), pa.float64()).to_numpy(), dtype=np.float64)
+    return rows["choice_correct"].cast(pa.float64()).to_numpy()

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+def without_adapters(model: Any) -> Any:
+    """The transformers model under adapters; the model itself where there are none."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def adapted_model(base: BaseModel, settings: Finetune, precision: ComputePrecision, seed: int, device: str) -> Any:
     """The base model frozen, in the compute precision or (qlora) in 4 bits, with adapters to train.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smart_assets.training.adapters import without_adapters
 from smart_assets.training.devices import ComputePrecision
 from smart_assets.training.distributed import world_size
 from smart_assets.training.failures import disk_advice, memory_advice
@@ -55,7 +56,7 @@ def train(
     """
     from transformers import PrinterCallback
 
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = without_adapters(model)
     caches = getattr(base.config, "use_cache", True)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(steps.board)
     with memory_advice(run.settings, run.device), disk_advice(steps.folder):
