@@ -123,7 +123,7 @@ def _inputs(project: Project, plan: Wanted) -> Inputs:
 
 def _circumstances(project: Project, run: RunContext) -> dict[str, Any]:
     return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "device": run.device,
         "run_id": run.run_id,
         "settings_version": project.settings_version,

@@ -9,14 +9,14 @@ from smart_assets.store import Manifest
 
 
 def moment(manifest: Manifest) -> str:
-    """When it was made, in ISO 8601 with its zone, to the second."""
-    return datetime.fromisoformat(manifest.made["at"]).isoformat(timespec="seconds")
+    """When it was made, in ISO 8601 with its zone, to the millisecond."""
+    return datetime.fromisoformat(manifest.made["at"]).isoformat(timespec="milliseconds")
 
 
 def started(manifest: Manifest) -> str:
     """When the making began, likewise."""
     spent = timedelta(seconds=float(manifest.made["seconds"]))
-    return (datetime.fromisoformat(manifest.made["at"]) - spent).isoformat(timespec="seconds")
+    return (datetime.fromisoformat(manifest.made["at"]) - spent).isoformat(timespec="milliseconds")
 
 
 def packages(manifest: Manifest) -> dict[str, str]:
