@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -196,3 +198,12 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(EmbeddingError, match=r"no file named model\.safetensors"):
         load_encoder(Embedding(model=str(folder)), "cpu").encode(["any"])
+
+
+def test_loading_it_says_nothing() -> None:
+    load = (
+        "from smart_assets.embedding.model import load_model; from smart_assets.embedding.settings import Embedding; "
+        "load_model(Embedding(), 'cpu')"
+    )
+    done = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -7,6 +7,7 @@ import numpy as np
 from smart_assets.embedding.identity import cpu_has_matrix_unit, local_model, resolve_precision
 from smart_assets.embedding.settings import Embedding
 from smart_assets.errors import EmbeddingError
+from smart_assets.quiet import quiet_bitsandbytes
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -35,6 +36,7 @@ def load_model(settings: Embedding, device: str) -> "SentenceTransformer":
 
 def _load(settings: Embedding, device: str) -> "SentenceTransformer":
     """Load the model; weights in safetensors only, since a pickle can run code."""
+    quiet_bitsandbytes()
     import torch
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer

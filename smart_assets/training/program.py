@@ -6,7 +6,6 @@ where somebody reads it, and says in one line what went wrong.
 
 import atexit
 import ctypes
-import logging
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ from typing import Protocol, TypeVar
 from smart_assets.errors import SmartError
 from smart_assets.printable import printable
 from smart_assets.progress import Log
+from smart_assets.quiet import quiet_bitsandbytes
 from smart_assets.training.distributed import is_main
 
 _PR_SET_PDEATHSIG = 1
@@ -50,8 +50,7 @@ def run_program(arguments: list[str], read_job: Callable[[Path], J], work: Calla
     end_with_parent()
     # Threads that spin while they wait starve each other when the cores are shared: measured, 4-8 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported, which is still to come
-    # peft imports bitsandbytes, which on CPUs with bfloat16 asks for a package that nothing here needs.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    quiet_bitsandbytes()
     error_file: Path | None = None
     try:
         job = read_job(Path(arguments[0]))
