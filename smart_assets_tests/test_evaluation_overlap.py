@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.defs.metadata import metadata_of
+from smart_assets.defs.run import run_plan
 from smart_assets.errors import BudgetError, SelectionError
 from smart_assets.lineage.diff.references import find_subset
+from smart_assets.lineage.graph import closure, find_partitions
 from smart_assets.lineage.materialize import Outcome
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
 from smart_assets.pipeline.evaluation_rows import outside_state, read_evaluation_rows
@@ -21,7 +23,7 @@ from smart_assets.pipeline.verdicts import no_evaluation_text
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.programs import no_program
 from smart_assets_tests.projects import rows, write_project, write_tasks
-from smart_assets_tests.test_definitions import run_check
+from smart_assets_tests.test_definitions import Lines, run_check
 from smart_assets_tests.test_incremental import made_again, make
 
 PREAMBLE = (
@@ -157,14 +159,16 @@ def unexcluded(tmp_path: Path) -> Project:
     exam_project(tmp_path, exclude=False)
     config = tmp_path / "smart.yaml"
     config.write_text(config.read_text().replace("- 20\n", "- 49\n"))
-    project = load_project(config)
-    make(project, "selected_subset")
-    return project
+    return load_project(config)
 
 
 def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Project) -> None:
+    display = Lines()
+    summary = run_plan(unexcluded, closure(unexcluded, find_partitions(unexcluded, ["selected_subset"])), display)
+    assert (summary.failed, summary.held_up) == ({}, {}), "a warning stops nothing"
     verdict = no_evaluation_text(unexcluded, "49|random")
     assert (verdict.passed, verdict.warning) == (False, True)
+    assert verdict.sentence in display.logged
     assert verdict.figures["rows with evaluation text"] == 4
     assert verdict.sentence == "4 rows hold text of rows that are evaluated on"
     evaluation = run_check(unexcluded, "no_evaluation_text", "selected_subset", "49|random")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from smart_assets.errors import TrainingError
+from smart_assets.training.loading import load_causal_lm
 from smart_assets.training import progress
 from smart_assets.training.finetune import finetune
 from smart_assets.training.job import TrainingJob
@@ -170,3 +171,16 @@ def test_a_full_memory_says_what_to_change(tmp_path: Path, base: Path) -> None:
         memory_advice(job.finetune, "cpu"),
     ):
         torch.empty(2**50, dtype=torch.uint8)
+
+
+def test_a_full_memory_while_a_model_is_loaded_says_so(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForCausalLM
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError(
+            "unable to mmap 538090408 bytes from file </m/model.safetensors>: Cannot allocate memory (12)"
+        )
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full)
+    with pytest.raises(TrainingError, match=r"memory is full while its model is loaded: end other programs"):
+        load_causal_lm(base, "float32", trust_remote_code=False)

@@ -1,9 +1,12 @@
 """The asset `finetuned_checkpoint`: what is trained again and what is taken over, and how a program's end is told."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.errors import ProgramError
@@ -11,6 +14,7 @@ from smart_assets.lineage.graph import batches, closure, find_partitions
 from smart_assets.lineage.materialize import Outcome, materialize
 from smart_assets.pipeline.finetuned_checkpoint import BOARD
 from smart_assets.pipeline.step import AssetPartition, RunContext
+from smart_assets.pipeline.verdicts import loss_is_finite
 from smart_assets.pipeline.workplace import workplace
 from smart_assets.settings import Project
 from smart_assets_tests.programs import Programs
@@ -95,6 +99,37 @@ def test_what_tensorboard_shows_lies_beside_the_checkpoint(project: Project) -> 
     assert not any(BOARD in file.path for file in manifest.files)
     assert [file.path for file in manifest.attachments[BOARD].files] == ["seed-0/events"]
     assert not any("timing" in file.path for file in manifest.files)
+
+
+class Told(Programs):
+    """Trains to losses that it is told."""
+
+    def __init__(self, losses: list[float]) -> None:
+        super().__init__()
+        self.losses = losses
+
+    def __call__(self, arguments: Sequence[str]) -> None:
+        super().__call__(arguments)
+        out = Path(json.loads(Path(arguments[2]).read_text(encoding="utf-8"))["out"])
+        pq.write_table(pa.table({"step": range(1, len(self.losses) + 1), "loss": self.losses}), out / "loss.parquet")
+        result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+        result |= {"mean_last_losses": self.losses[-1], "final_loss": self.losses[-1]}
+        (out / "result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("losses", "passed", "warning", "sentence"),
+    [
+        pytest.param([4.0, 3.0, 4.5], True, False, "all 3 losses are finite", id="noise"),
+        pytest.param([4.0, 3.0, 459.0], False, True, "seed 0 diverged.*lower finetune.learning_rate", id="diverged"),
+        pytest.param([4.0, float("nan")], False, False, "1 of 2 losses are not finite", id="nan"),
+    ],
+)
+def test_losses_are_judged(project: Project, losses: list[float], passed: bool, warning: bool, sentence: str) -> None:
+    make(project, Told(losses))
+    found = loss_is_finite(project, KEY.partition)
+    assert (found.passed, found.warning) == (passed, warning)
+    assert re.search(sentence, found.sentence)
 
 
 def test_trackers_and_saved_steps_do_not_count(project: Project) -> None:

@@ -61,7 +61,12 @@ CHECKS: tuple[CheckCard, ...] = (
         "Every row was read from a file whose hash is known, or from a known revision of a dataset.",
         rows_are_traced,
     ),
-    CheckCard("finetuned_checkpoint", "loss_is_finite", "Every recorded loss is finite.", verdicts.loss_is_finite),
+    CheckCard(
+        "finetuned_checkpoint",
+        "loss_is_finite",
+        "Every recorded loss is finite, and training did not end far above its first loss.",
+        verdicts.loss_is_finite,
+    ),
     CheckCard(
         "finetuned_checkpoint",
         "selected_tasks_trained",
@@ -91,6 +96,8 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
             verdict = card.judge(project, partition_key(context))
         except SmartError as error:
             raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
+        if verdict.warning and not verdict.passed:
+            context.log.warning(in_line(verdict.sentence))
         rows = {} if verdict.rows is None else {"rows": table(verdict.rows)}
         return dg.AssetCheckResult(
             passed=verdict.passed,

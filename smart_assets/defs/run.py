@@ -128,7 +128,7 @@ def _take_down(
 
 
 def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[str, str]:
-    """Asset -> why it failed: its own error, that of a check, or the check that it did not pass."""
+    """Asset -> why it failed: its own error, that of a check, or the check that it did not pass; warnings are none."""
     errors: dict[str, str] = {}
     for event in result.all_events:
         if event.is_step_failure and event.step_key is not None:
@@ -140,7 +140,7 @@ def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[st
             owners = [asset for asset in assets if event.step_key == asset or event.step_key.startswith(f"{asset}_")]
             errors.setdefault(max(owners, key=len, default=event.step_key), reason)
     for check in result.get_asset_check_evaluations():
-        if not check.passed:
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             asset = check.asset_key.to_user_string()
             errors.setdefault(asset, f"the check {check.check_name} failed: {check.metadata[SENTENCE].value}")
     return errors

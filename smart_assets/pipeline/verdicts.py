@@ -20,6 +20,7 @@ from smart_assets.settings import Project
 UNIT_TOLERANCE = 1e-3  # float32 vectors, made from bfloat16 ones at worst
 _BATCH_ROWS = 8192
 GAIN_TOLERANCE = 1e-6  # of the objective's value
+DIVERGED = 1.0  # nats a token: what noise of a step, or a model that knew its rows before, stays below
 MOST_PAIRS_RECOMPUTED = 500_000_000  # facility location's gains cost the square of a group's rows: some 10 s on 2 cores
 
 
@@ -208,19 +209,27 @@ def _seed_folders(project: Project, partition: str | None) -> Inputs:
 
 
 def loss_is_finite(project: Project, partition: str | None) -> Verdict:
-    """Every step of every seed has a finite loss."""
-    folder = _seed_folders(project, partition).folder("finetuned_checkpoint", partition)
-    losses = [
-        pq.read_table(path, columns=["loss"])["loss"].to_numpy() for path in sorted(folder.glob("seed-*/loss.parquet"))
-    ]
-    values = np.concatenate(losses) if losses else np.array([])
-    bad = int((~np.isfinite(values)).sum())
-    passed = len(values) > 0 and bad == 0
-    return Verdict(
-        passed,
-        f"all {len(values)} losses are finite" if passed else f"{bad} of {len(values)} losses are not finite",
-        {"steps": len(values), "not finite": bad},
-    )
+    """Every step of every seed has a finite loss. A warning: the last losses lie far above the first."""
+    inputs = _seed_folders(project, partition)
+    folder = inputs.folder("finetuned_checkpoint", partition)
+    results: dict[str, Any] = inputs.manifest("finetuned_checkpoint", partition).summary["seeds"]
+    losses = {
+        seed: pq.read_table(folder / f"seed-{seed}" / "loss.parquet", columns=["loss"])["loss"].to_numpy()
+        for seed in results
+    }
+    steps = sum(len(curve) for curve in losses.values())
+    bad = sum(int((~np.isfinite(curve)).sum()) for curve in losses.values())
+    figures = {"steps": steps, "not finite": bad}
+    if bad or not steps:
+        return Verdict(False, f"{bad} of {steps} losses are not finite", figures)
+    risen = [seed for seed, result in results.items() if result["mean_last_losses"] > losses[seed][0] + DIVERGED]
+    if risen:
+        sentence = (
+            f"training with seed {', '.join(risen)} diverged: the mean of the last losses is more than {DIVERGED:g} "
+            "above the first; lower finetune.learning_rate"
+        )
+        return Verdict(False, sentence, figures, warning=True)
+    return Verdict(True, f"all {steps} losses are finite", figures)
 
 
 def selected_tasks_trained(project: Project, partition: str | None) -> Verdict:

@@ -9,7 +9,8 @@ from smart_assets.errors import TrainingError
 from smart_assets.training.settings import Finetune
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_ALLOCATION = "can't allocate memory"  # how torch says that a CPU's memory is full
+# How torch and the system say that a CPU's memory is full.
+_ALLOCATION = ("can't allocate memory", "Cannot allocate memory")
 
 
 @contextmanager
@@ -19,16 +20,20 @@ def memory_advice(settings: Finetune, device: str) -> Generator[None]:
     Raises:
         TrainingError: the memory of the device is full.
     """
-    import torch
-
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError(_memory(settings, device)) from error
-    except RuntimeError as error:
-        if _ALLOCATION not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not memory_is_full(error):
             raise
         raise TrainingError(_memory(settings, device)) from error
+
+
+def memory_is_full(error: BaseException) -> bool:
+    """Whether that is what an error says: a GPU's (`torch.OutOfMemoryError`) or a CPU's."""
+    import torch
+
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or any(words in str(error) for words in _ALLOCATION)
 
 
 def _memory(settings: Finetune, device: str) -> str:

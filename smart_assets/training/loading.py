@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from smart_assets.errors import TrainingError
 from smart_assets.training.devices import ComputePrecision
+from smart_assets.training.failures import memory_is_full
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -65,6 +66,10 @@ def _loading(what: str, folder: Path) -> Generator[None]:
     quiet_transformers()
     try:
         yield
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, MemoryError, SafetensorError) as error:
+        if memory_is_full(error):
+            raise TrainingError(
+                f"{folder}: the memory is full while its {what} is loaded: end other programs, or take a smaller model"
+            ) from error
         reason = " ".join(str(error).split())[:300]
         raise TrainingError(f"{folder}: its {what} cannot be loaded: {reason}") from error
