@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from smart_assets.errors import TrainingError
-from smart_assets.training.loading import load_causal_lm
 from smart_assets.training import progress
 from smart_assets.training.finetune import finetune
 from smart_assets.training.job import TrainingJob
+from smart_assets.training.loading import load_causal_lm
 from smart_assets.training.saved_steps import SavedSteps, saved_steps
 from smart_assets_tests.test_training_finetune import make_job
 from smart_assets_tests.test_training_program import start, write_job
