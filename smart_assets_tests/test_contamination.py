@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from smart_assets.contamination.matches import Matches
 from smart_assets.contamination.ngram_index import NgramIndex
 from smart_assets.contamination.ngram_overlap import LEAST_COMMON, NgramSearch
 from smart_assets.contamination.ngrams import NgramHasher
+from smart_assets.embedding import nearest as comparing
 from smart_assets.embedding.nearest import nearest_above
 from smart_assets.errors import EvaluationError, SettingsError, SourceError
 from smart_assets.evaluation.local_rows import read_local_rows
@@ -125,7 +127,8 @@ def test_the_nearest_vector_is_that_of_comparing_all_pairs(
         ours = theirs[random.integers(0, others, count)] + random.normal(0, 0.05, (count, width)).astype(np.float32)
     ours, theirs = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (ours, theirs))
     asked = np.flatnonzero(random.random(count) < 0.8)
-    rows, cosines = nearest_above(ours, asked, theirs, 0.9)
+    with patch.multiple(comparing, _OUR_ROWS=7, _THEIR_ROWS=5, _PAIRS=3):  # in many blocks, over threads
+        rows, cosines = nearest_above(ours, asked, theirs, 0.9)
     for vector, row, cosine in zip(ours[asked], rows.tolist(), cosines.tolist(), strict=True):
         every = np.einsum("d,md->m", vector, theirs, dtype=np.float64).round(6)
         if not len(every) or every.max() < 0.9:

@@ -6,12 +6,15 @@ One more number a vector, and a product of short vectors bounds every cosine fro
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.cores import products_on_one_thread, usable_cores
+
 _DIRECTIONS = 32
-_OUR_ROWS, _THEIR_ROWS = 1024, 8192
+_OUR_ROWS, _THEIR_ROWS = 1024, 256  # the bounds of so many pairs stay in a core's cache
 _PAIRS = 1 << 14
 _ROUNDING = 1e-4  # of the bound, computed in float32
 _DECIMALS = 6  # what float32 vectors can tell
@@ -35,17 +38,23 @@ def nearest_above(
     nearest, cosines = np.full(len(rows), -1), np.zeros(len(rows))
     if not len(theirs):
         return nearest, cosines
-    directions = _directions(theirs)
-    short = _shortened(theirs, directions)
-    for start in range(0, len(rows), _OUR_ROWS):
-        block = ours[rows[start : start + _OUR_ROWS]]
-        for here, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
-            found = np.einsum("pd,pd->p", block[here], theirs[others], dtype=np.float64).round(_DECIMALS)
-            near = found >= threshold
-            for row, other, cosine in zip(here[near] + start, others[near], found[near], strict=True):
-                # Candidates of a row come in the order of their rows: the first of equal ones stays.
-                if nearest[row] < 0 or cosine > cosines[row]:
-                    nearest[row], cosines[row] = other, cosine
+    # Small products over all cores wait for each other; blocks of rows need not.
+    with products_on_one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
+        directions = _directions(theirs)
+        short = _shortened(theirs, directions)
+
+        def compare(start: int) -> None:
+            block = ours[rows[start : start + _OUR_ROWS]]
+            for here, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
+                found = np.einsum("pd,pd->p", block[here], theirs[others], dtype=np.float64).round(_DECIMALS)
+                near = found >= threshold
+                for row, other, cosine in zip(here[near] + start, others[near], found[near], strict=True):
+                    # Candidates of a row come in the order of their rows: the first of equal ones stays.
+                    if nearest[row] < 0 or cosine > cosines[row]:
+                        nearest[row], cosines[row] = other, cosine
+
+        for _ in pool.map(compare, range(0, len(rows), _OUR_ROWS)):
+            pass
     return nearest, cosines
 
 
@@ -71,8 +80,7 @@ def _candidates(
     """Pairs of rows whose cosine may reach the bound, some thousand at a time."""
     for start in range(0, len(theirs), _THEIR_ROWS):
         products = ours @ theirs[start : start + _THEIR_ROWS].T
-        rows = np.flatnonzero(products.max(axis=1) >= bound)
-        of_rows, others = np.nonzero(products[rows] >= bound)
+        rows, others = np.divmod(np.flatnonzero(products >= bound), products.shape[1])
         for first in range(0, len(others), _PAIRS):
             part = slice(first, first + _PAIRS)
-            yield rows[of_rows[part]], others[part] + start
+            yield rows[part], others[part] + start

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import mul
 from threading import Lock
 
+from smart_assets.cores import products_on_one_thread, usable_cores
 from smart_assets.selection.greedy import GreedyOrdering, Limits, Tell
 
 LARGE = 4096
@@ -28,7 +29,6 @@ def order_many(
     Returns:
         The orderings, as the groups stand.
     """
-    from smart_assets.selection.engines.threads import products_on_one_thread, usable_cores
 
     cores = usable_cores()
     work = _Work(sizes, tell)

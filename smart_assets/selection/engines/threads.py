@@ -4,25 +4,19 @@ The compiled loops and NumPy's products release the interpreter's lock; products
 the blocks share the cores and not each block all of them.
 """
 
-import os
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from threading import local
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from smart_assets.cores import products_on_one_thread
 from smart_assets.selection.engines.ground_set import row_blocks
 
 _Number = TypeVar("_Number", np.int32, np.float32, np.float64)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Threads:
@@ -66,12 +60,3 @@ def threads(count: int) -> Generator[Threads]:
             yield shared
     finally:
         shared.close()
-
-
-def products_on_one_thread() -> AbstractContextManager[object]:
-    """Keep NumPy's products to one thread each; the outermost of nested contexts decides.
-
-    Of several threads only the one that came first decides, so a caller that orders in threads of its own holds this
-    around all of them.
-    """
-    return threadpool_limits(1, user_api="blas")
