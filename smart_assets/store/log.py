@@ -10,15 +10,28 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from smart_assets.errors import StoreError
+from smart_assets.store.drafts import Drafts
+from smart_assets.store.places import LocalPlace
+from smart_assets.store.remote import Remote
 
-if TYPE_CHECKING:
-    from smart_assets.store.store import Store
+
+class LogStore(Protocol):
+    """What a log needs of a store."""
+
+    root: Path
+    drafts: Drafts
+    local: LocalPlace
+
+    @property
+    def remote(self) -> Remote | None:
+        """What the folder mirrors, for a store on a URL."""
+        ...
 
 
-def append(store: "Store", log: str, record: Mapping[str, Any]) -> Path:
+def append(store: LogStore, log: str, record: Mapping[str, Any]) -> Path:
     """Append a record to the log of a name, which is a folder's path in the store.
 
     Raises:
@@ -27,7 +40,7 @@ def append(store: "Store", log: str, record: Mapping[str, Any]) -> Path:
     folder = store.root / log
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with store.draft() as drafts:
+        with store.drafts.open() as drafts:
             draft = drafts / "record.json"
             with draft.open("w", encoding="utf-8") as stream:
                 json.dump(record, stream, indent=1, ensure_ascii=False, allow_nan=False)
@@ -43,7 +56,7 @@ def append(store: "Store", log: str, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def records(store: "Store", log: str) -> list[dict[str, Any]]:
+def records(store: LogStore, log: str) -> list[dict[str, Any]]:
     """All records of a log, oldest first; none where nothing was appended.
 
     Raises:
@@ -54,7 +67,7 @@ def records(store: "Store", log: str) -> list[dict[str, Any]]:
         for path in paths:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with store.draft() as drafts:
+                with store.drafts.open() as drafts:
                     store.remote.pull(path, drafts / path.name)
                     (drafts / path.name).rename(path)
     return [_read(path) for path in paths]
@@ -65,7 +78,7 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _names(store: "Store", log: str) -> list[str]:
+def _names(store: LogStore, log: str) -> list[str]:
     folder = store.root / log
     if store.remote is None:
         return [path.name for path in folder.glob("*.json")]
