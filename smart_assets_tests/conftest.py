@@ -38,3 +38,11 @@ def own_past(past_project: "Project", tmp_path: Path) -> "Project":
 
     shutil.copytree(past_project.root, tmp_path / "past")
     return load_project(tmp_path / "past" / "smart.yaml")
+
+
+@pytest.fixture(scope="session")
+def secret_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
+    """The project of `forgetting.py`, made once; tests that change it take a copy of their own."""
+    from smart_assets_tests.forgetting import make_secret_project
+
+    return make_secret_project(tmp_path_factory.mktemp("forget"))
