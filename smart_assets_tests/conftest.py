@@ -38,3 +38,19 @@ def own_past(past_project: "Project", tmp_path: Path) -> "Project":
 
     shutil.copytree(past_project.root, tmp_path / "past")
     return load_project(tmp_path / "past" / "smart.yaml")
+
+
+@pytest.fixture(scope="session")
+def subsets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `reproductions.py`, made once; tests take a copy."""
+    from smart_assets_tests.reproductions import make_subsets
+
+    return make_subsets(tmp_path_factory.mktemp("subsets"))
+
+
+@pytest.fixture(scope="session")
+def documented_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `documents.py`, made once; tests take a copy."""
+    from smart_assets_tests.documents import make_all
+
+    return make_all(tmp_path_factory.mktemp("documented"))
