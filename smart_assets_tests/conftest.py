@@ -46,3 +46,19 @@ def secret_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
     from smart_assets_tests.forgetting import make_secret_project
 
     return make_secret_project(tmp_path_factory.mktemp("forget"))
+
+
+@pytest.fixture(scope="session")
+def subsets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `reproductions.py`, made once; tests take a copy."""
+    from smart_assets_tests.reproductions import make_subsets
+
+    return make_subsets(tmp_path_factory.mktemp("subsets"))
+
+
+@pytest.fixture(scope="session")
+def documented_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `documents.py`, made once; tests take a copy."""
+    from smart_assets_tests.documents import make_all
+
+    return make_all(tmp_path_factory.mktemp("documented"))

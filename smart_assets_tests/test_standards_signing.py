@@ -21,7 +21,7 @@ from smart_assets.cli.document import document_mixture
 from smart_assets.errors import SmartError
 from smart_assets.lineage.standards.signing import verify_signatures
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.test_standards import make_all
+from smart_assets_tests.documents import make_all
 
 
 def write_key(folder: Path, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: str = "") -> None:

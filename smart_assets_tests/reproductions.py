@@ -1,0 +1,81 @@
+"""A project with subsets of two recipes; deriving them again, and changing what is stored or set."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from smart_assets.cli.main import app
+from smart_assets.lineage.diff.references import find_subset
+from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
+from smart_assets.pipeline.step import RunContext
+from smart_assets.settings import Project, load_project
+from smart_assets.store import Manifest
+from smart_assets_tests.programs import no_program
+from smart_assets_tests.projects import rows, write_project
+from smart_assets_tests.test_incremental import make
+
+HOSTILE = "[red]hostile[/red] <b>'; DROP |"
+TASKS = {HOSTILE: rows(1, 40, templates=2), "beta": rows(2, 25), "gamma": rows(3, 12)}
+
+
+def write(root: Path, **changes: Any) -> Project:
+    lines = [{"t": name, **row} for name, found in TASKS.items() for row in found]
+    sources = {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}}
+    return write_project(root, {"all": lines}, {"sources": sources, "budgets": [20], **changes})
+
+
+def current(project: Project, asset: str, partition: str | None) -> Manifest:
+    manifest = project.store.current(asset, partition)
+    assert manifest is not None
+    return manifest
+
+
+def again(
+    project: Project, folder: Path, recipe: str = "smart", version: str | None = None, **extent: Any
+) -> Reproduction:
+    run = RunContext(log=lambda _: None, launch=no_program, device="cpu")
+    subset = find_subset(project.store, 20, recipe, version)
+    return reproduce(project, subset, folder / "again", Extent(**extent), run)
+
+
+def tamper(
+    project: Project,
+    manifest: Manifest,
+    file: str,
+    change: Callable[[Path], None],
+    facets: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Record another content under the fingerprint of a manifest, as a bug or a hand would leave it."""
+    store = project.store
+    with store.draft() as draft:
+        shutil.copytree(store.artifact(manifest), draft / "content")
+        change(draft / "content" / file)
+        artifact = store.commit(manifest.asset, draft / "content")
+    update = {"content_version": artifact.version, "files": artifact.files, "facets": facets or manifest.facets}
+    changed = manifest.model_copy(update=update)
+    store.record(changed)
+    return changed
+
+
+def state(project: Project) -> dict[Path, tuple[int, int]]:
+    paths = (path for path in project.store.root.rglob("*") if path.is_file())
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+
+
+def smart(project: Project, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--config", str(project.config)])
+
+
+def edit(project: Project, old: str, new: str) -> Project:
+    text = project.config.read_text()
+    assert old in text
+    project.config.write_text(text.replace(old, new))
+    return load_project(project.config)
+
+
+def make_subsets(root: Path) -> Path:
+    make(write(root), "selected_subset")
+    return root
