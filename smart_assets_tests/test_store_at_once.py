@@ -69,7 +69,7 @@ def make_at_once(project: Project, folder: Path) -> dict[str, str]:
 def test_processes_that_make_one_project_at_once(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     first = make_at_once(project, tmp_path / "first")
-    assert len(first) == 9
+    assert len(first) == 10
     tasks = {name: [dict(row) for row in rows] for name, rows in SMALL_TASKS.items()}
     tasks["alpha"][3]["prompt"] = "an entirely different question about clouds above quiet water"
     write_tasks(project.root / "tasks", tasks)

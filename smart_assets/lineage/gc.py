@@ -66,9 +66,9 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
     kept = kept_artifacts(histories, retention, _since(store, retention), pinned)
     kept |= kept_of(one for name, one in redacted(store).items() if name in kept).keys()
     known = {name_of(artifact) for history in histories for item in history for artifact in item.artifacts}
-    found = [*not_kept(store, store.remote or store.local, kept, known), *_leftovers(store, retention)]
+    found = [*not_kept(store, store.remote or store.local, kept, known, DAY), *_leftovers(store, retention)]
     if store.remote is not None:
-        found += [*not_kept(store, store.local, kept, known, " (mirror)"), *_forgotten_manifests(store, histories)]
+        found += [*not_kept(store, store.local, kept, known, DAY, " (mirror)"), *_forgotten_manifests(store, histories)]
     return found
 
 
@@ -121,7 +121,7 @@ def _since(store: Store, retention: Retention) -> datetime:
 
 
 def not_kept(
-    store: Store, place: Place, kept: set[Name], known: set[Name], where: str = "", age: float = DAY
+    store: Store, place: Place, kept: set[Name], known: set[Name], age: float, where: str = ""
 ) -> Iterator[Garbage]:
     """The artifacts in a place that do not stay.
 
@@ -130,8 +130,8 @@ def not_kept(
         place: the folder, the remote or its mirror.
         kept: those that stay.
         known: those that manifests name.
-        where: how the place is called.
         age: seconds since they were written; younger ones stay.
+        where: how the place is called.
     """
     root = store.root / "artifacts"
     folders: dict[Name, list[tuple[int, float]]] = {}
