@@ -1,7 +1,6 @@
 """Settings of all tests: nothing reaches a network, and nothing of the caller's environment leaks in."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +33,9 @@ def past_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
 @pytest.fixture
 def own_past(past_project: "Project", tmp_path: Path) -> "Project":
     """A copy of it."""
-    from smart_assets.settings import load_project
+    from smart_assets_tests.projects import own_copy
 
-    shutil.copytree(past_project.root, tmp_path / "past")
-    return load_project(tmp_path / "past" / "smart.yaml")
+    return own_copy(past_project.root, tmp_path)
 
 
 @pytest.fixture(scope="session")

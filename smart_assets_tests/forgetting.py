@@ -1,7 +1,6 @@
 """A small project with a secret in its rows: it forgets some of them, and every file of its store is searched."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from smart_assets.lineage.graph import batches, wanted_state, what_is_present
 from smart_assets.lineage.materialize import materialize
 from smart_assets.lineage.plan import PlanStep, make_plan
 from smart_assets.pipeline.step import RunContext
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets_tests.programs import Programs
 from smart_assets_tests.projects import rows, write_project
 
@@ -126,8 +125,3 @@ def make_secret_project(root: Path) -> Project:
     project = write_project(root, tasks(), changes)
     run_all(project)
     return project
-
-
-def own_copy(project: Project, tmp_path: Path) -> Project:
-    shutil.copytree(project.root, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")

@@ -1,6 +1,7 @@
 """Small real projects for tests: a folder of tasks, a tiny encoder's settings, and a smart.yaml."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,9 @@ def write_project(
     }
     (root / "smart.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return load_project(root / "smart.yaml")
+
+
+def own_copy(made: Path, tmp_path: Path) -> Project:
+    """A copy of a project that was made once, for a test to change."""
+    shutil.copytree(made, tmp_path / "project")
+    return load_project(tmp_path / "project" / "smart.yaml")

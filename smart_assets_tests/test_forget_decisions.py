@@ -28,18 +28,17 @@ from smart_assets_tests.forgetting import (
     files_with,
     forgotten,
     instances,
-    own_copy,
     plan,
     run_all,
     subset_ids,
     tasks,
 )
-from smart_assets_tests.projects import rows, write_tasks
+from smart_assets_tests.projects import own_copy, rows, write_tasks
 
 
 @pytest.fixture
 def project(secret_project: Project, tmp_path: Path) -> Project:
-    return own_copy(secret_project, tmp_path)
+    return own_copy(secret_project.root, tmp_path)
 
 
 def test_a_forgotten_task_stays_out_when_new_rows_of_it_come(project: Project) -> None:

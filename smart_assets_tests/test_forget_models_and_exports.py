@@ -30,16 +30,16 @@ from smart_assets_tests.forgetting import (
     SECRET,
     Parrot,
     forgotten,
-    own_copy,
     plan,
     run_all,
     subset_ids,
 )
+from smart_assets_tests.projects import own_copy
 
 
 @pytest.fixture
 def project(secret_project: Project, tmp_path: Path) -> Project:
-    return own_copy(secret_project, tmp_path)
+    return own_copy(secret_project.root, tmp_path)
 
 
 def test_the_plan_names_what_holds_a_row_and_the_audit_of_the_old_model_tells_of_it(

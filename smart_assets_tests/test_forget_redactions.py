@@ -20,16 +20,16 @@ from smart_assets_tests.forgetting import (
     files_with,
     forgotten,
     instances,
-    own_copy,
     run_all,
     subset_ids,
 )
+from smart_assets_tests.projects import own_copy
 from smart_assets_tests.store_ages import grow_older
 
 
 @pytest.fixture
 def project(secret_project: Project, tmp_path: Path) -> Project:
-    return own_copy(secret_project, tmp_path)
+    return own_copy(secret_project.root, tmp_path)
 
 
 def carry_out_killed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

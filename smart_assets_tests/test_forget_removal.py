@@ -29,18 +29,17 @@ from smart_assets_tests.forgetting import (
     files_with,
     forgotten,
     instances,
-    own_copy,
     run_all,
     tasks,
     vector_of,
     vectors_like,
 )
-from smart_assets_tests.projects import rows, write_project, write_tasks
+from smart_assets_tests.projects import own_copy, rows, write_project, write_tasks
 
 
 @pytest.fixture
 def project(secret_project: Project, tmp_path: Path) -> Project:
-    return own_copy(secret_project, tmp_path)
+    return own_copy(secret_project.root, tmp_path)
 
 
 def test_a_forgotten_text_leaves_what_is_current_and_then_the_past(

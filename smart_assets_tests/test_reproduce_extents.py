@@ -14,9 +14,10 @@ from smart_assets.lineage.reproduce.reproduction import Extent, reproduce
 from smart_assets.lineage.reproduce.weights import compare_weights
 from smart_assets.pipeline.step import RunContext
 from smart_assets.pipeline.verdicts import GAIN_TOLERANCE
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets.training.finetune import finetune as finetune_job
 from smart_assets.training.job import TrainingJob
+from smart_assets_tests.projects import own_copy
 from smart_assets_tests.reproductions import again, current, edit, state, tamper, write
 from smart_assets_tests.test_incremental import make
 from smart_assets_tests.tiny_model import make_tiny_model
@@ -24,8 +25,7 @@ from smart_assets_tests.tiny_model import make_tiny_model
 
 @pytest.fixture
 def project(subsets_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(subsets_folder, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(subsets_folder, tmp_path)
 
 
 def test_from_raw_rows_and_vectors_are_compared_too(project: Project, tmp_path: Path) -> None:

@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 
 from smart_assets.errors import SmartError, StoreError
-from smart_assets.settings import Project, load_project
-from smart_assets_tests.projects import rows, write_tasks
+from smart_assets.settings import Project
+from smart_assets_tests.projects import own_copy, rows, write_tasks
 from smart_assets_tests.reproductions import again, current, edit, write
 from smart_assets_tests.test_incremental import make
 
 
 @pytest.fixture
 def project(subsets_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(subsets_folder, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(subsets_folder, tmp_path)
 
 
 def test_settings_are_those_of_then(project: Project, tmp_path: Path) -> None:

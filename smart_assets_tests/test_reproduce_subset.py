@@ -18,15 +18,15 @@ from smart_assets.errors import SmartError
 from smart_assets.lineage.reproduce.tables import first_difference
 from smart_assets.pipeline.parquet import write_table
 from smart_assets.selection.mixture import MIXTURE_COLUMNS
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
+from smart_assets_tests.projects import own_copy
 from smart_assets_tests.reproductions import again, current, smart, state, tamper
 from smart_assets_tests.test_incremental import make
 
 
 @pytest.fixture
 def project(subsets_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(subsets_folder, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(subsets_folder, tmp_path)
 
 
 def subset_rows(project: Project, recipe: str) -> list[dict[str, Any]]:

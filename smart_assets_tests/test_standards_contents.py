@@ -21,13 +21,12 @@ from smart_assets.lineage.standards.markdown import escaped
 from smart_assets.lineage.standards.subsets import current_subset
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.documents import HOSTILE, make, make_all, read, sha256, written
-from smart_assets_tests.projects import SMALL_TASKS, write_project, write_tasks
+from smart_assets_tests.projects import SMALL_TASKS, own_copy, write_project, write_tasks
 
 
 @pytest.fixture
 def project(documented_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(documented_folder, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(documented_folder, tmp_path)
 
 
 def strings(value: Any) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Documents for auditors: each is valid by its standard's own validator, and tells what the store knows."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.lineage.standards.documents import documented, write_documents
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets.store import ArtifactFile
 from smart_assets_tests.documents import FILE, SHOWN_FILE, read, sha256, written
+from smart_assets_tests.projects import own_copy
 
 
 @pytest.fixture
 def project(documented_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(documented_folder, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(documented_folder, tmp_path)
 
 
 @pytest.mark.parametrize("recipe", ["smart", "random"])

@@ -29,7 +29,6 @@ def order_many(
     Returns:
         The orderings, as the groups stand.
     """
-
     cores = usable_cores()
     work = _Work(sizes, tell)
     found: dict[int, GreedyOrdering] = {}
