@@ -6,12 +6,11 @@ One more number a vector, and a product of short vectors bounds every cosine fro
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import products_on_one_thread, usable_cores
+from smart_assets.cores import threads, usable_cores
 
 _DIRECTIONS = 32
 _OUR_ROWS, _THEIR_ROWS = 1024, 256  # the bounds of so many pairs stay in a core's cache
@@ -39,22 +38,21 @@ def nearest_above(
     if not len(theirs):
         return nearest, cosines
     # Small products over all cores wait for each other; blocks of rows need not.
-    with products_on_one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
+    with threads(usable_cores()) as shared:
         directions = _directions(theirs)
         short = _shortened(theirs, directions)
 
-        def compare(start: int) -> None:
-            block = ours[rows[start : start + _OUR_ROWS]]
+        def compare(part: slice) -> None:
+            block = ours[rows[part]]
             for here, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
                 found = np.einsum("pd,pd->p", block[here], theirs[others], dtype=np.float64).round(_DECIMALS)
                 near = found >= threshold
-                for row, other, cosine in zip(here[near] + start, others[near], found[near], strict=True):
+                for row, other, cosine in zip(here[near] + part.start, others[near], found[near], strict=True):
                     # Candidates of a row come in the order of their rows: the first of equal ones stays.
                     if nearest[row] < 0 or cosine > cosines[row]:
                         nearest[row], cosines[row] = other, cosine
 
-        for _ in pool.map(compare, range(0, len(rows), _OUR_ROWS)):
-            pass
+        shared.over_blocks(compare, len(rows), _OUR_ROWS)
     return nearest, cosines
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import usable_cores
+from smart_assets.cores import threads, usable_cores
 from smart_assets.errors import BudgetError, SelectionError
 from smart_assets.selection.objectives import FacilityLocation, Gains, GraphCut, Indices, LogDeterminant, Objective
 
@@ -138,7 +138,6 @@ Picks = tuple[Indices, Gains]
 
 def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Tell) -> Picks:
     from smart_assets.selection.engines.cpu_products import CpuProducts
-    from smart_assets.selection.engines.threads import threads
 
     with threads(limits.threads or usable_cores()) as shared:
         return pick(ground, CpuProducts(ground, shared), objective, count, limits, inform)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from smart_assets.cores import usable_cores
+from smart_assets.cores import threads, usable_cores
 from smart_assets.errors import SelectionError
 from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
@@ -143,7 +143,6 @@ def _rates_of_made_up_vectors() -> Rates:
 def _measure(vectors: NDArray[np.floating]) -> Rates:
     from smart_assets.selection.engines.cpu_products import CpuProducts
     from smart_assets.selection.engines.ground_set import GroundSet
-    from smart_assets.selection.engines.threads import threads
 
     ground, few = GroundSet.of(vectors), vectors[:_DETERMINANT_ROWS]
     with threads(usable_cores()) as shared:

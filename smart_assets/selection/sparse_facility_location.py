@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.cores import row_blocks
 from smart_assets.errors import SelectionError
-from smart_assets.selection.engines.ground_set import GroundSet, row_blocks
+from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.kernels import dots
 from smart_assets.selection.greedy import Tell
 from smart_assets.selection.objectives import Gains, Indices

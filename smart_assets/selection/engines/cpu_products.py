@@ -6,10 +6,10 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.cores import Threads, row_blocks
 from smart_assets.selection.engines import kernels, pair_kernels
-from smart_assets.selection.engines.ground_set import GroundSet, row_blocks
+from smart_assets.selection.engines.ground_set import BLOCK_ROWS, GroundSet
 from smart_assets.selection.engines.products import Ids, Pairs, Values
-from smart_assets.selection.engines.threads import Threads
 
 _TALL, _WIDE = 256, 1024  # a block of similarities stays in a core's cache
 _STEP = 4096
@@ -120,7 +120,7 @@ class CpuProducts:
         least = (cover - self.slack).astype(np.float32)
         return sum(
             int((self._product(self._unit[candidates], self._unit[block]) > least[block]).sum())
-            for block in row_blocks(len(self._unit))
+            for block in row_blocks(len(self._unit), BLOCK_ROWS)
         )
 
     def pairs(self, cover: Values, capacity: int) -> Pairs | None:

@@ -7,7 +7,8 @@ and then the last digit decides. Which of equal rows stands where changes no gai
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.selection.engines.ground_set import row_blocks
+from smart_assets.cores import row_blocks
+from smart_assets.selection.engines.ground_set import BLOCK_ROWS
 from smart_assets.selection.engines.products import Ids
 
 
@@ -39,7 +40,7 @@ def _keys(rows: NDArray[np.floating]) -> NDArray[np.uint64]:
     words = rows.view(np.uint64 if rows.dtype.itemsize == 8 else np.uint32)
     factors = np.random.default_rng(0).integers(1, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     keys = np.empty(len(rows), dtype=np.uint64)
-    for block in row_blocks(len(rows)):
+    for block in row_blocks(len(rows), BLOCK_ROWS):
         mixed = words[block].astype(np.uint64) * factors
         keys[block] = (mixed ^ (mixed >> np.uint64(29))).sum(axis=1, dtype=np.uint64)
     return keys

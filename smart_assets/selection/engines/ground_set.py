@@ -4,7 +4,6 @@ Rows stay in their own precision (32 bits as a rule) and are brought to length 1
 million vectors need no second copy, and still every inner product is one of float64 unit vectors.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,8 +64,3 @@ class GroundSet:
     def total(self) -> NDArray[np.float64]:
         """The sum of all unit vectors (d,)."""
         return kernels.weighted_sum(self.rows, self.scales)
-
-
-def row_blocks(size: int, step: int = BLOCK_ROWS) -> Iterator[slice]:
-    """Slices that cut `size` rows into blocks of `step`, the last one shorter."""
-    return (slice(start, min(start + step, size)) for start in range(0, size, step))
