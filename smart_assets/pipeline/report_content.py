@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.evaluation.record import read_metrics
+from smart_assets.metrics import Direction
 from smart_assets.pipeline.row_results import read_results
 from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
 from smart_assets.report.content import (
@@ -142,7 +144,7 @@ def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
 def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, str], Any]) -> tuple[Measurement, ...]:
     found: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
-        rows = pq.read_table(inputs.folder("base_model_results") / "base" / "metrics.parquet").to_pylist()
+        rows = read_metrics(inputs.folder("base_model_results") / "base").to_pylist()
         found += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
@@ -151,7 +153,7 @@ def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, st
         trained = mixtures.get((budget, recipe), {})
         for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
             seed = int(folder.name.removeprefix("seed-"))
-            rows = pq.read_table(folder / "metrics.parquet").to_pylist()
+            rows = read_metrics(folder).to_pylist()
             found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
     return tuple(found)
 
@@ -159,7 +161,10 @@ def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, st
 def _measurement(
     row: dict[str, Any], budget: int | None, recipe: str | None, seed: int | None, trained: bool
 ) -> Measurement:
-    return Measurement(budget, recipe, seed, row["benchmark"], row["task"], row["metric"], row["value"], trained)
+    direction = Direction.recorded(row["higher_is_better"])
+    return Measurement(
+        budget, recipe, seed, row["benchmark"], row["task"], row["metric"], row["value"], trained, direction
+    )
 
 
 def _rejections(project: Project, inputs: Inputs) -> Rejections:

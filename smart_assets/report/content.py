@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.errors import SelectionError
+from smart_assets.metrics import Direction
 from smart_assets.report.evidence import Evidence
 from smart_assets.report.task_geometry import TaskPlane
 from smart_assets.selection.sweeps import Sweep
@@ -106,6 +107,7 @@ class Measurement:
     metric: str
     value: float
     trained: bool  # the task had rows in the subset
+    direction: Direction  # as it was recorded
 
 
 @dataclass(frozen=True, slots=True)
