@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from smart_assets.section import Section
 
 PromptFormat = Literal["auto", "chat", "plain"]
+LossMean = Literal["rows", "tokens"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Tracker = Literal["wandb", "mlflow", "comet_ml", "clearml", "neptune", "swanlab", "trackio"]
 NOT_CONTENT = frozenset({"save_minutes", "report_to", "gradient_checkpointing", "trust_remote_code"})
@@ -53,6 +54,11 @@ class Finetune(Section):
     micro_batch: int = Field(default=8, ge=1, description="Rows computed at once; lower it when memory runs out.")
     gradient_checkpointing: bool = Field(
         default=False, description="Compute activations twice instead of keeping them: less memory, a third more time."
+    )
+    loss: LossMean = Field(
+        default="rows",
+        description="rows: the mean over rows of each row's mean over its response tokens, as in the paper's script; "
+        "tokens: the mean over all response tokens of a step, in which long responses count more.",
     )
     max_length: int | None = Field(
         default=None, ge=16, description="Tokens a row at most; by default what the model can read, 4096 at most."
