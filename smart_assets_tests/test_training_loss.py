@@ -7,8 +7,8 @@ import pytest
 from smart_assets.training.formatting import Instance
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
 from smart_assets.training.loss import IGNORED, LOSSES, RowMean, TokenMean, batch_rows, takes_logits_to_keep
-from smart_assets.training.settings import LossMean
 from smart_assets.training.rows import TokenRow, encode_rows
+from smart_assets.training.settings import LossMean
 from smart_assets_tests.tiny_model import SENTENCES, make_tiny_model
 
 

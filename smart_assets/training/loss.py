@@ -74,9 +74,11 @@ class TokenMean:
     """The mean over all response tokens of a step: a response counts as often as it has tokens."""
 
     def items(self, labels: "torch.Tensor") -> "torch.Tensor":
+        """Response tokens."""
         return (labels != IGNORED).sum()
 
     def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
+        """The sum over this batch's tokens, over all of the step."""
         total = _token_losses(outputs, labels).sum()
         return total / (self.items(labels) if num_items_in_batch is None else num_items_in_batch)
 
@@ -85,9 +87,11 @@ class RowMean:
     """The mean over the rows of a step of each row's mean over its response tokens: every row counts once."""
 
     def items(self, labels: "torch.Tensor") -> "torch.Tensor":
+        """Rows with response tokens."""
         return (labels != IGNORED).any(dim=1).sum()
 
     def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
+        """The sum over this batch's rows, over all of the step."""
         tokens = (labels != IGNORED).sum(dim=1)  # (b,)
         total = (_token_losses(outputs, labels) / tokens.repeat_interleave(tokens)).sum()
         return total / (self.items(labels) if num_items_in_batch is None else num_items_in_batch)

@@ -9,7 +9,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from smart_assets.training.distributed import is_main, rank
 from smart_assets.training.loss import ResponseLoss
@@ -24,27 +24,28 @@ from smart_assets.training.saved_steps import (
 )
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+    from torch import Tensor, device
 
 _WEIGHTS, _OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
 
 def resumable_trainer(steps: SavedSteps, write_curve: Callable[[Path], None], loss: ResponseLoss) -> Any:
     """A subclass of `Trainer` that saves into `steps`; made here because the library is imported late."""
+    import torch
     from safetensors.torch import load_file
     from transformers import Trainer
 
     class ResumableTrainer(Trainer):
         def get_batch_samples(
-            self, epoch_iterator: Iterator[Any], num_batches: int, device: "torch.device"
+            self, epoch_iterator: Iterator[Any], num_batches: int, device: "device"
         ) -> tuple[list[Any], Any]:
             """The micro-batches of a step, and how many items of the loss they hold in all processes together."""
             batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
             if not batches:
                 return batches, None
-            items: Tensor = sum((loss.items(batch["labels"]) for batch in batches[1:]), loss.items(batches[0]["labels"]))
-            return batches, self.accelerator.gather(items.to(device)).sum()
+            items = torch.stack([loss.items(batch["labels"]) for batch in batches]).sum().to(device)
+            everywhere = cast("Tensor", self.accelerator.gather(items))
+            return batches, everywhere.sum()
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             if not is_main():
@@ -56,8 +57,6 @@ def resumable_trainer(steps: SavedSteps, write_curve: Callable[[Path], None], lo
                 self.state.save_to_json(str(folder / STATE))
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            import torch
-
             saved = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
             with torch.no_grad():
                 for name, weight in self._trained().items():

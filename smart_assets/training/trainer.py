@@ -40,9 +40,9 @@ def train(
 ) -> Progress:
     """Train a model in place, and return its loss curve.
 
-    The loss of an optimizer step is a mean over all its rows, or over their response tokens (`finetune.loss`), so it does
-    not depend on how they are cut into micro-batches or shared among processes. On a CPU, equal inputs, seed and thread count give equal weights, whether the
-    run was interrupted or not.
+    The loss of an optimizer step is a mean over all its rows, or over their response tokens (`finetune.loss`), so it
+    does not depend on how they are cut into micro-batches or shared among processes. On a CPU, equal inputs, seed and
+    thread count give equal weights, whether the run was interrupted or not.
 
     Args:
         model: a causal language model, or one with adapters; those of its weights that take gradients are trained.
