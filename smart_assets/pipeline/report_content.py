@@ -33,7 +33,9 @@ from smart_assets.report.task_geometry import task_plane
 from smart_assets.selection.recipes import PRESETS, Recipe
 from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
+from smart_assets.training.settings import UNRECORDED_LOSS, LossMean
 
+CHECKPOINT = "finetuned_checkpoint"
 EXAMPLES = 50  # rejected rows shown
 PAIRS = 20  # near-duplicate pairs shown
 
@@ -227,4 +229,21 @@ def _provenance(project: Project, inputs: Inputs) -> Provenance:
     packages: dict[str, str] = {}
     for key in keys:
         packages |= inputs.manifests[key].made["packages"]
-    return Provenance(project.settings_version, tuple(version(key) for key in keys), packages)
+    versions = tuple(version(key) for key in keys)
+    return Provenance(project.settings_version, versions, packages, _training_losses(project, inputs))
+
+
+def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
+    """How many of the evaluated models learnt which loss, by the manifests of the checkpoints that were evaluated."""
+    found: Counter[LossMean] = Counter()
+    for budget, recipe in _grid(project):
+        key = grid_key(budget, recipe)
+        evaluated = inputs.find("eval_results", key)
+        if evaluated is None:
+            continue
+        version = evaluated.inputs[str(AssetPartition(CHECKPOINT, key))]
+        trained = project.store.find(CHECKPOINT, key, version)
+        if trained is not None:
+            seeds = trained.summary["seeds"].values()
+            found.update(seed["hyperparameters"].get("loss", UNRECORDED_LOSS) for seed in seeds)
+    return dict(found)
