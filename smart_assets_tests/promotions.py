@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from smart_assets.evaluation.metrics import Metric, row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
 from smart_assets.evaluation.rows import RowResult
-from smart_assets.lineage.promotion import Promoted
+from smart_assets.lineage.promotion import Promoted, promote
 from smart_assets.pipeline import base_model_results, eval_results
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
@@ -124,3 +124,16 @@ def losses(shift: float = 0.0, spread: float = 0.0, rows: Sequence[str] = tuple(
 def model_of(manifest: Manifest, seed: int = 3) -> Promoted:
     budget, recipe = str(manifest.partition).split("|")
     return Promoted(budget=int(budget), recipe=recipe, seed=seed, content_version=manifest.content_version)
+
+
+def night(project: Project, name: str, *seeds: Any, later: int = 0, **more: Any) -> Promoted:
+    """A new checkpoint and the evaluation of its seeds, the one to promote first."""
+    checkpoint = train(project, name, later=later)
+    evaluate(project, checkpoint, seeds, **more)
+    return model_of(checkpoint)
+
+
+def chosen_production(project: Project, *seeds: Any) -> Promoted:
+    """A model that a person made production; what is trained a minute later is for the rule."""
+    night(project, "chosen", *seeds)
+    return promote(project, 10, "smart").production

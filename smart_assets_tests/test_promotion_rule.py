@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,7 +16,7 @@ from smart_assets.cli.models import show_models
 from smart_assets.defs.promotion import build_promotion_sensor
 from smart_assets.errors import SettingsError
 from smart_assets.evaluation.metrics import Metric
-from smart_assets.evaluation.record import read_results
+from smart_assets.evaluation.record import ROWS_SCHEMA, read_results
 from smart_assets.lineage.promotion import (
     Promoted,
     Record,
@@ -33,19 +34,23 @@ from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest
 from smart_assets_tests.projects import write_project
-from smart_assets_tests.promotions import PARAMETERS, ROWS, RULE, TASKS, evaluate, losses, measurement, model_of, train
+from smart_assets_tests.promotions import (
+    PARAMETERS,
+    ROWS,
+    RULE,
+    TASKS,
+    chosen_production,
+    evaluate,
+    losses,
+    measurement,
+    night,
+    train,
+)
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return write_project(tmp_path, changes={"promotion": RULE, "evaluate": {"tasks": ["mmlu"]}})
-
-
-def night(project: Project, name: str, *seeds: Any, later: int = 0, **more: Any) -> Promoted:
-    """A new checkpoint and the evaluation of its seeds, the one to promote first."""
-    checkpoint = train(project, name, later=later)
-    evaluate(project, checkpoint, seeds, **more)
-    return model_of(checkpoint)
 
 
 def production_of(project: Project, *seeds: Any, **more: Any) -> Promoted:
@@ -65,8 +70,8 @@ def rivals(project: Project, candidate: Any, **more: Any) -> Promoted:
 
 def accuracy(values: Sequence[float], rows: int = 20) -> list[Metric]:
     """Accuracies of single tasks, and a group's own: were it counted, it would outweigh them."""
-    single = [Metric(task, "mmlu", "acc", value, None, rows) for task, value in zip(TASKS, values, strict=True)]
-    return [*single, Metric("mmlu", "mmlu", "acc", 1000.0, None, rows)]
+    single = [Metric(task, "mmlu", "acc", value, None, rows, True) for task, value in zip(TASKS, values, strict=True)]
+    return [*single, Metric("mmlu", "mmlu", "acc", 1000.0, None, rows, None)]
 
 
 HALF = tuple(id_ for id_ in ROWS if id_.endswith(("0", "1")))
@@ -281,6 +286,42 @@ def test_a_collection_counts_by_its_own_rows(
     assert decision.promoted is promoted
     assert f"response loss on c differs by {collection:+.4g}" in decision.sentence
     assert "6 tasks and 24 rows" in decision.sentence
+
+
+@pytest.mark.parametrize("declared", [(None, True, True), (True, True, False)], ids=["one task", "two ways"])
+def test_every_task_is_declared_and_all_alike(tmp_path: Path, declared: Sequence[bool | None]) -> None:
+    project = write_project(tmp_path, changes={"promotion": RULE | ON_MMLU, "evaluate": {"tasks": ["mmlu"]}})
+    more = [Metric(task, "mmlu", "acc", 0.5, None, 9, way) for task, way in zip(TASKS[:3], declared, strict=True)]
+    chosen_production(project, measurement(losses(), more=more))
+    night(project, "new", measurement(losses(), more=more), later=60)
+    assert "not known whether a lower or a higher acc of mmlu is better" in consider(project).sentence
+
+
+def test_a_metric_that_a_benchmark_does_not_measure_is_named_with_those_that_it_does(tmp_path: Path) -> None:
+    rule = RULE | ON_MMLU | {"metric": "acc,none"}
+    project = write_project(tmp_path, changes={"promotion": rule, "evaluate": {"tasks": ["mmlu"]}})
+    files = measurement(losses(), more=accuracy([0.5] * 6))
+    chosen_production(project, files)
+    night(project, "new", files, later=60)
+    sentence = consider(project).sentence
+    assert "0 tasks have acc,none of mmlu in both evaluations" in sentence
+    assert sentence.endswith("; `promotion.metric` is one of what was measured there: acc")
+
+
+def test_answers_count_on_the_rows_that_both_wrote(tmp_path: Path) -> None:
+    """Which rows are answered depends on all that are held out: other rows in the two evaluations say nothing."""
+    changes = {"promotion": RULE | ON_ANSWERS, "evaluate": {"collections": {"c": {"path": "c"}}}}
+    project = write_project(tmp_path, changes=changes)
+    files = measurement(losses(), collection=losses())
+    chosen_production(project, files)
+    rows = files["rows.parquet"].to_pylist()
+    for row in rows:
+        if row["benchmark"] == "c":
+            row["rouge_l"] = None if row["id"].endswith("0") else row["rouge_l"] + 0.1
+    night(project, "new", files | {"rows.parquet": pa.Table.from_pylist(rows, ROWS_SCHEMA)}, later=60)
+    sentence = consider(project).sentence
+    assert "differs by -0.1, " in sentence
+    assert "6 tasks and 18 rows that both were asked; 6 that only one was asked do not count" in sentence
 
 
 def test_rows_recorded_before_there_were_benchmarks_are_held_out(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ that decides a figure was the same: every parameter of an evaluation counts that
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +13,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.errors import SmartError
 from smart_assets.evaluation.metrics import row_metrics
-from smart_assets.evaluation.record import read_results
+from smart_assets.evaluation.record import read_metrics, read_results
 from smart_assets.evaluation.rows import RowResult
+from smart_assets.metrics import (
+    ACCURACY,
+    HELD_OUT,
+    OWN_METRICS,
+    RESPONSE_LOSS,
+    ROUGE_L,
+    Direction,
+    Metric,
+    agreed,
+    recorded_metric,
+    undeclared,
+)
 from smart_assets.pipeline import base_model_results, eval_results
-from smart_assets.report.metrics import ACCURACY, HELD_OUT, RESPONSE_LOSS, metric_named
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest
@@ -30,7 +40,7 @@ from smart_assets.store import Manifest
 _WHICH_ROWS = {"held_out", "max_rows_per_task", "unseen_tasks", "tasks"}
 _OF_LM_EVAL = {"limit", "num_fewshot", "metric_directions"}
 _FILES_OF_LM_EVAL = {"include", "local_data"}
-_OF_ROWS = {"choices": "accuracy", "generate": "rouge_l"}
+_OF_ROWS = {"choices": ACCURACY.name, "generate": ROUGE_L.name}
 """What decides one metric of rows alone."""
 
 
@@ -59,14 +69,16 @@ class TaskDifferences:
     steps: NDArray[np.float64]  # (t,) the least by which a figure can change: 1 / rows for a share, 0 for a loss
     rows: int | None  # that both were asked; None for an lm-eval benchmark
     left_out: int  # rows (of a benchmark: tasks) that only one of the two was asked
+    metric: Metric
 
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """One task's figure, and of how many rows it is the mean."""
+    """One task's figure, of how many rows it is the mean, and which way is better."""
 
     value: float
     rows: int
+    direction: Direction
 
 
 def evaluated(project: Project, manifest: Manifest, name: str) -> Evaluated:
@@ -86,8 +98,8 @@ def difference(project: Project, rule: Promotion, mine: Evaluated, theirs: Evalu
     """How two models differ on what both were asked.
 
     Raises:
-        NotComparable: they were evaluated under other settings, count other tokens, share fewer than two tasks, or have
-            a figure that is no number.
+        NotComparable: they were evaluated under other settings, count other tokens, share fewer than two tasks, have
+            a figure that is no number, or nobody declared which way is better.
         StoreError: a file of them cannot be read.
     """
     of_rows = _of_rows(project, rule)
@@ -101,19 +113,22 @@ def difference(project: Project, rule: Promotion, mine: Evaluated, theirs: Evalu
     if len(tasks) < 2:
         raise NotComparable(
             f"{len(tasks)} tasks have {rule.metric} of {rule.benchmark} in both evaluations, and an interval needs 2"
+            + _measured_instead(rule, mine)
         )
     values = np.array([[side[task].value for task in tasks] for side in figures])
     if not np.isfinite(values).all():
         raise NotComparable(f"{rule.metric} of {rule.benchmark} is no number on some task")
-    losses = metric_named(rule.metric).as_loss(values)
+    metric = OWN_METRICS[rule.metric] if of_rows else _declared(rule, figures, tasks)
+    losses = metric.as_loss(values)
     counts = np.array([[side[task].rows for task in tasks] for side in figures])
-    shares = not metric_named(rule.metric).unit if of_rows else _whole_rows(values, counts)
-    return TaskDifferences(losses[0] - losses[1], 1 / counts.min(axis=0) if shares else 0 * losses[0], rows, left_out)
+    shares = not metric.unit if of_rows else _whole_rows(values, counts)
+    steps = 1 / counts.min(axis=0) if shares else np.zeros(len(tasks))
+    return TaskDifferences(losses[0] - losses[1], steps, rows, left_out, metric)
 
 
 def figures_of(project: Project, rule: Promotion | None, manifest: Manifest, name: str) -> dict[str, float]:
     """Task -> figure of one evaluated model by the rule's metric, or held-out response loss without a rule."""
-    shown = rule or Promotion(budget=1, recipe="", margin=1.0)
+    shown = rule or Promotion(budget=1, recipe="", margin=1.0)  # for its metric and benchmark
     found = _recorded_figures(shown, evaluated(project, manifest, name))
     return {task: figure.value for task, figure in found.items()}
 
@@ -121,6 +136,28 @@ def figures_of(project: Project, rule: Promotion | None, manifest: Manifest, nam
 def _of_rows(project: Project, rule: Promotion) -> bool:
     """Whether the benchmark's rows were recorded one by one: held-out ones, or those of a collection."""
     return rule.benchmark == HELD_OUT or rule.benchmark in project.settings.evaluate.collections
+
+
+def _declared(rule: Promotion, figures: Sequence[Mapping[str, _Figure]], tasks: Sequence[str]) -> Metric:
+    """The metric of an lm-eval benchmark, which every task that counts was declared for in one evaluation at least.
+
+    Raises:
+        NotComparable: nobody declared it, or the evaluations or the tasks contradict each other.
+    """
+    by_task = [{side[task].direction for side in figures} - {Direction.UNKNOWN} for task in tasks]
+    found = agreed(agreed(directions) for directions in by_task)
+    if not found.is_known:
+        raise NotComparable(undeclared(rule.metric, rule.benchmark))
+    return recorded_metric(rule.metric, found)
+
+
+def _measured_instead(rule: Promotion, one: Evaluated) -> str:
+    """The setting to change where a benchmark has other metrics than the rule's."""
+    table = read_metrics(one.folder)
+    there = sorted(set(table.filter(pc.field("benchmark") == rule.benchmark)["metric"].to_pylist()))
+    if rule.metric in there or not there:
+        return ""
+    return f"; `promotion.metric` is one of what was measured there: {', '.join(there)}"
 
 
 def _whole_rows(values: NDArray[np.float64], counts: NDArray[np.int64]) -> bool:
@@ -185,7 +222,11 @@ def _on_shared_rows(rule: Promotion, *both: Evaluated) -> tuple[list[dict[str, _
             "which compares models of different tokenizers"
         )
     figures = [
-        {found.task: _Figure(found.value, found.rows) for found in row_metrics(rows) if found.metric == rule.metric}
+        {
+            found.task: _Figure(found.value, found.rows, Direction.recorded(found.higher_is_better))
+            for found in row_metrics(rows)
+            if found.metric == rule.metric
+        }
         for rows in chosen
     ]
     return figures, len(shared), len(asked[0].keys() ^ asked[1].keys())
@@ -195,13 +236,15 @@ def _has(row: RowResult, metric: str) -> bool:
     """Whether the metric was measured on a row: choices are ranked, and answers written, for some rows alone."""
     if metric == ACCURACY.name:
         return row.choice_correct is not None
-    return metric != "rouge_l" or row.rouge_l is not None
+    return metric != ROUGE_L.name or row.rouge_l is not None
 
 
 def _recorded_figures(rule: Promotion, one: Evaluated) -> dict[str, _Figure]:
     """Task -> figure as it was recorded, without those of lm-eval's groups: they are means of the others."""
-    table = pq.read_table(one.folder / "metrics.parquet", columns=["task", "benchmark", "metric", "value", "rows"])
     wanted = (pc.field("benchmark") == rule.benchmark) & (pc.field("metric") == rule.metric)
-    found = {row["task"]: _Figure(row["value"], row["rows"]) for row in table.filter(wanted).to_pylist()}
+    found = {
+        row["task"]: _Figure(row["value"], row["rows"], Direction.recorded(row["higher_is_better"]))
+        for row in read_metrics(one.folder).filter(wanted).to_pylist()
+    }
     single = one.result["benchmarks"].get(rule.benchmark, found)  # only lm-eval's benchmarks have groups
     return {task: figure for task, figure in found.items() if task in single}

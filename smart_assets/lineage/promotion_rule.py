@@ -30,7 +30,7 @@ from smart_assets.lineage.promotion import (
     replay,
 )
 from smart_assets.lineage.promotion_figures import Evaluated, NotComparable, difference, evaluated, figures_of
-from smart_assets.report.metrics import HELD_OUT, metric_named
+from smart_assets.metrics import HELD_OUT, RESPONSE_LOSS, Direction, Metric
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
 from smart_assets.statistics.task_means import MeanDifference, mean_over_tasks, not_inferior
@@ -55,6 +55,7 @@ class Comparison:
     tasks: int
     rows: int | None  # that both were asked; None for an lm-eval benchmark
     left_out: int  # rows (of a benchmark: tasks) that only one of the two was asked
+    metric: Metric
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -131,7 +132,8 @@ def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequen
         except NotComparable as error:
             raise NotComparable(f"compared with {name}, {error}") from error
         bounds = mean_over_tasks(found.values, found.steps, rule.confidence)
-        comparisons.append(Comparison(role, name, bounds, len(found.values), found.rows, found.left_out))
+        counts = (len(found.values), found.rows, found.left_out)
+        comparisons.append(Comparison(role, name, bounds, *counts, found.metric))
     return comparisons
 
 
@@ -170,9 +172,9 @@ def _base_model(project: Project, candidate: Promoted) -> Evaluated:
 
 
 def _in_words(rule: Promotion, comparison: Comparison) -> str:
-    found, metric = comparison.found, metric_named(rule.metric)
+    found, metric = comparison.found, comparison.metric
     unit = f" {metric.unit}" if metric.unit else ""
-    turned = "" if metric.lower_is_better else " (turned so that lower is better)"
+    turned = "" if metric.direction is Direction.LOWER else " (turned so that lower is better)"
     benchmark = "" if rule.benchmark == HELD_OUT else f" on {rule.benchmark}"
     rows = "" if comparison.rows is None else f" and {comparison.rows:,} rows"
     of_one = f"; {comparison.left_out:,} that only one was asked do not count" if comparison.left_out else ""
@@ -204,4 +206,4 @@ def main_figure(project: Project, evaluation: Manifest, seed: int) -> float | No
 def measured_by(project: Project) -> str:
     """What `main_figure` is, in words."""
     rule = project.settings.promotion
-    return f"{rule.benchmark} {rule.metric}" if rule else f"{HELD_OUT} response_loss"
+    return f"{rule.benchmark} {rule.metric}" if rule else f"{HELD_OUT} {RESPONSE_LOSS.name}"
