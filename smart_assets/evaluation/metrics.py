@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.evaluation.rows import RowResult
-from smart_assets.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, RESPONSE_LOSS_PER_BYTE, ROUGE_L
+from smart_assets.metrics import (
+    ACC,
+    ACC_NORM,
+    ACCURACY,
+    EXACT_MATCH,
+    HELD_OUT,
+    RESPONSE_LOSS,
+    RESPONSE_LOSS_PER_BYTE,
+    ROUGE_L,
+)
 from smart_assets.metrics import Metric as NamedMetric
 
 MacroMeans = dict[str, dict[str, dict[str, float]]]
@@ -38,7 +47,8 @@ def row_metrics(results: Sequence[RowResult]) -> list[Metric]:
 
     `response_loss` (nats a token of the response and its end) and `response_loss_per_byte` (nats a UTF-8 byte of the
     response; comparable between tokenizers), both in [0, inf); `exact_match`, the share of rows in [0, 1]; where the
-    task's responses were ranked `accuracy`, likewise; where answers were written `rouge_l`, their mean in [0, 1].
+    task's responses were ranked `accuracy`, `acc` and `acc_norm`, likewise; where answers were written `rouge_l`, their
+    mean in [0, 1].
     """
     ordered = sorted(results, key=lambda row: (row.benchmark, row.task))
     return [
@@ -89,6 +99,8 @@ def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[
     shares = {
         EXACT_MATCH: [float(row.exact_match) for row in rows],
         ACCURACY: [float(row.choice_correct) for row in rows if row.choice_correct is not None],
+        ACC: [float(row.acc) for row in rows if row.acc is not None],
+        ACC_NORM: [float(row.acc_norm) for row in rows if row.acc_norm is not None],
         ROUGE_L: [row.rouge_l for row in rows if row.rouge_l is not None],
     }
     return metrics + [
