@@ -14,8 +14,8 @@ import yaml
 
 from smart_assets.errors import EvaluationError, SettingsError
 from smart_assets.evaluation.directions import recorded_direction, require_measured, settle_directions
+from smart_assets.evaluation.metrics import ROW_COLUMNS, row_metrics
 from smart_assets.evaluation.metrics import Metric as TaskMetric
-from smart_assets.evaluation.metrics import row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_metrics
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.promotion_rule import consider
@@ -228,12 +228,9 @@ def test_a_benchmark_is_promoted_by_its_recorded_direction(
     assert sentence in decision.sentence
 
 
-_COLUMNS = {"accuracy": "choice_correct", "acc": "acc", "acc_norm": "acc_norm"}
-
-
 def of_rows(metric: str, right: float) -> dict[str, Any]:
     """An evaluation of a collection in which a metric of 0 to 1 is `right` on all rows."""
-    found = {"rouge_l": right} if metric == "rouge_l" else {_COLUMNS[metric]: bool(right)}
+    found = {ROW_COLUMNS[OWN_METRICS[metric]]: right if metric == "rouge_l" else bool(right)}
     results = [RowResult(id_, task, 4.0, 4, 8, False, "c", **found) for id_, task in ROWS.items()]
     files = measurement(losses(), collection=losses())
     table = pa.Table.from_pylist([asdict(result) for result in results], ROWS_SCHEMA)

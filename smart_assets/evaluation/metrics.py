@@ -29,6 +29,16 @@ MacroMeans = dict[str, dict[str, dict[str, float]]]
 """Benchmark -> `all`, `seen` and `unseen` tasks -> metric -> mean; a group without tasks has no metric."""
 
 
+ROW_COLUMNS = {
+    EXACT_MATCH: "exact_match",
+    ACCURACY: "choice_correct",
+    ACC: "acc",
+    ACC_NORM: "acc_norm",
+    ROUGE_L: "rouge_l",
+}
+"""The metrics that are plain means over rows, and the field of `RowResult` each is of; None where it was not measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One figure about one task: of the sources where `benchmark` is `held_out`, of a collection, or of lm-eval."""
@@ -96,18 +106,12 @@ def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[
         _metric(task, benchmark, RESPONSE_LOSS, losses, np.array([row.tokens for row in rows])),
         _metric(task, benchmark, RESPONSE_LOSS_PER_BYTE, losses, np.array([row.bytes for row in rows])),
     ]
-    shares = {
-        EXACT_MATCH: [float(row.exact_match) for row in rows],
-        ACCURACY: [float(row.choice_correct) for row in rows if row.choice_correct is not None],
-        ACC: [float(row.acc) for row in rows if row.acc is not None],
-        ACC_NORM: [float(row.acc_norm) for row in rows if row.acc_norm is not None],
-        ROUGE_L: [row.rouge_l for row in rows if row.rouge_l is not None],
-    }
-    return metrics + [
-        _metric(task, benchmark, measure, np.array(values), np.ones(len(values)))
-        for measure, values in shares.items()
-        if values
-    ]
+    shares = {measure: [getattr(row, column) for row in rows] for measure, column in ROW_COLUMNS.items()}
+    for measure, found in shares.items():
+        values = np.array([float(value) for value in found if value is not None])
+        if len(values):
+            metrics.append(_metric(task, benchmark, measure, values, np.ones(len(values))))
+    return metrics
 
 
 def _metric(

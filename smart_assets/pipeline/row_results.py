@@ -5,12 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.metrics import ACC, ACC_NORM, ACCURACY, HELD_OUT
+from smart_assets.evaluation.metrics import ROW_COLUMNS
+from smart_assets.metrics import HELD_OUT
 from smart_assets.pipeline.step import Inputs, grid_key
-from smart_assets.report.row_results import RowResults
+from smart_assets.report.row_results import CHOICES, RowResults
 from smart_assets.settings import Project
-
-_CHOICE_COLUMNS = {ACCURACY.name: "choice_correct", ACC.name: "acc", ACC_NORM.name: "acc_norm"}
 
 
 def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
@@ -39,8 +38,8 @@ def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None
         tokens=rows["tokens"].to_numpy().astype("float64"),
         exact_matches=rows["exact_match"].to_numpy().astype("float64"),
         right_choices={
-            metric: rows[column].cast(pa.float64()).to_numpy()  # null becomes NaN
-            for metric, column in _CHOICE_COLUMNS.items()
-            if column in rows.column_names
+            metric.name: rows[ROW_COLUMNS[metric]].cast(pa.float64()).to_numpy()  # null becomes NaN
+            for metric in CHOICES
+            if ROW_COLUMNS[metric] in rows.column_names
         },
     )
