@@ -36,7 +36,7 @@ ROW_COLUMNS = {
     ACC_NORM: "acc_norm",
     ROUGE_L: "rouge_l",
 }
-"""The metrics that are plain means over rows, and the field of `RowResult` each is of; None where it was not measured."""
+"""The metrics that are plain means over rows, and the field of `RowResult` each is of: None where not measured."""
 
 
 @dataclass(frozen=True, slots=True)
