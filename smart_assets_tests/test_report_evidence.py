@@ -18,7 +18,7 @@ from smart_assets.report.findings import (
     omissions,
     references_sentence,
     stop_sentence,
-    stops,
+
 )
 from smart_assets.report.record import record, recorded_curve
 from smart_assets.report.row_results import RowResults, share_rows

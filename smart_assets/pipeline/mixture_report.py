@@ -12,7 +12,7 @@ from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
 
 NAME = "mixture_report"
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 PAGE = "report.html"
 COMPARISONS = "comparisons"
 """Of the summary: for each benchmark with rows, what `report.record` records of its response loss."""
@@ -40,6 +40,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
             "near_duplicate": settings.index.near_duplicate,
             "compared_with": preset_recipes(settings.recipes),
             "sweeps": [asdict(sweep) for sweep in find_sweeps(settings.recipes)],
+            "margin": settings.report.margin,
             **unseen_parameter(project),
         },
         CODE_VERSION,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.report.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
-from smart_assets.statistics.resampling import Stratum
+from smart_assets.statistics.rows import Stratum
 
 RowKey = tuple[str, str, str]
 """Benchmark, task and id."""
@@ -54,7 +54,7 @@ class SharedTask:
 
     def stratum(self, metric: Metric) -> Stratum:
         """The rows for one of `ROW_METRICS`, which they have."""
-        if metric in (EXACT_MATCH, ACCURACY):
+        if metric in SHARES:
             right = self.matches if metric == EXACT_MATCH else self.choices
             return Stratum(right, np.ones((len(right), 1)))
         alike = (self.tokens == self.tokens[:, :1]).all()
@@ -81,6 +81,9 @@ class SharedRows:
         """The tasks that have the metric; the others are not left out, they were not to have it."""
         return replace(self, tasks=tuple(task for task in self.tasks if task.has(metric)))
 
+
+SHARES = (EXACT_MATCH, ACCURACY)
+"""Of the metrics below, those that are shares of rows."""
 
 ROW_METRICS = (RESPONSE_LOSS, EXACT_MATCH, ACCURACY)
 """What single rows have; accuracy those of tasks whose responses were ranked."""

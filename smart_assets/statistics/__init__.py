@@ -1,1 +1,1 @@
-"""Intervals by resampling: shared by what reports on models and by what promotes them."""
+"""Intervals: shared by what reports on models and by what promotes them."""
