@@ -6,18 +6,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from smart_assets.metrics import Direction
 from smart_assets.report.comparison import compare
 from smart_assets.report.content import Measurement, ReportContent
-from smart_assets.report.metrics import metric_named
+from smart_assets.report.curve import metric_curve
+from smart_assets.report.pictures import metric_against_budget
+from smart_assets.report.result_chapters import metric_chapter, result_chapter
 from smart_assets.report.summary import summary
 from smart_assets_tests.test_report_content import evidence, example_content
 
 Losses = dict[tuple[int | None, str | None, int | None], dict[str, float]]
 
 
-def rows(losses: Losses, metric: str = "response_loss", benchmark: str = "held_out") -> list[Measurement]:
+def rows(
+    losses: Losses,
+    metric: str = "response_loss",
+    benchmark: str = "held_out",
+    direction: Direction = Direction.LOWER,
+) -> list[Measurement]:
     return [
-        Measurement(budget, recipe, seed, benchmark, task, metric, value, trained=task != "unseen")
+        Measurement(budget, recipe, seed, benchmark, task, metric, value, task != "unseen", direction)
         for (budget, recipe, seed), by_task in losses.items()
         for task, value in by_task.items()
     ]
@@ -63,20 +71,65 @@ def test_held_out_response_loss_comes_first() -> None:
     ]
 
 
+RIVALS: Losses = {
+    (None, None, None): {"a": 0.5, "b": 0.5},
+    (200, "low", 0): {"a": 0.1, "b": 0.2},
+    (200, "high", 0): {"a": 0.9, "b": 0.8},
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "lower", "unit"),
+    ("direction", "ranking", "gained"),
     [
-        ("response_loss", True, "nats per token"),
-        ("word_perplexity,none", True, ""),
-        ("acc,none", False, ""),
-        ("exact_match", False, ""),
+        (Direction.LOWER, ["low", "high"], {"low": "2 of 2", "high": "0 of 2"}),
+        (Direction.HIGHER, ["high", "low"], {"low": "0 of 2", "high": "2 of 2"}),
+        (Direction.UNKNOWN, ["high", "low"], {"low": "–", "high": "–"}),  # by name
     ],
 )
-def test_direction_of_a_metric(name: str, lower: bool, unit: str) -> None:
-    metric = metric_named(name)
-    assert (metric.lower_is_better, metric.unit) == (lower, unit)
-    best = compare(rows({(200, "low", 0): {"a": 0.1}, (200, "high", 0): {"a": 0.9}}, name))[0].standings(200)[0]
-    assert best.recipe == ("low" if lower else "high")
+@pytest.mark.parametrize("name", ["pct_stereotype", "acc", "perplexity", "response_loss"])
+def test_the_recorded_direction_ranks_whatever_the_name(
+    name: str, direction: Direction, ranking: list[str], gained: dict[str, str]
+) -> None:
+    found = compare(rows(RIVALS, name, "crows_pairs", direction))
+    assert [standing.recipe for standing in found[0].standings(200)] == ranking
+    means = metric_chapter(found, (), ["low", "high"])
+    assert {row[2].text: row[-1].text for row in means.tables[0].rows[1:]} == gained
+    tasks = result_chapter(found, ["low", "high"])
+    assert [row[0].text for row in tasks.tables[0].rows] == ["a", "b"]
+    told = f"`evaluate.metric_directions: {{crows_pairs: {{{name}: lower}}}}`"
+    for chapter in (means, tasks):
+        assert any(told in sentence for sentence in chapter.sentences) is (direction is Direction.UNKNOWN)
+    unit = found[0].metric.unit_and_direction
+    expected = "which way is better is not declared" if direction is Direction.UNKNOWN else f"{direction} is better"
+    assert unit.endswith(expected)
+    assert metric_against_budget(metric_curve(found[0]), ["low", "high"]).startswith(b"\x89PNG")
+
+
+LOWER, HIGHER, UNKNOWN = Direction
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "other_task", "expected"),
+    [
+        (LOWER, LOWER, LOWER, LOWER),
+        (UNKNOWN, HIGHER, HIGHER, HIGHER),  # one evaluation is older than the record
+        (LOWER, HIGHER, HIGHER, UNKNOWN),  # the task's YAML was changed in between
+        (LOWER, LOWER, HIGHER, UNKNOWN),  # tasks of a group differ
+        (LOWER, LOWER, UNKNOWN, UNKNOWN),
+        (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN),
+    ],
+)
+def test_evaluations_must_agree(
+    first: Direction, second: Direction, other_task: Direction, expected: Direction
+) -> None:
+    of_seeds = [
+        row
+        for seed, direction in enumerate((first, second))
+        for task, found in (("a", direction), ("b", other_task))
+        for row in rows({(200, "smart", seed): {task: 1.0}}, "f1", "mmlu", found)
+    ]
+    [comparison] = compare(of_seeds)
+    assert (comparison.metric.direction, comparison.tasks) == (expected, ("a", "b"))
 
 
 def test_a_mean_that_is_not_finite_is_never_best() -> None:
@@ -112,25 +165,35 @@ def test_summary_figures_equal_the_content() -> None:
             )
             for recipe in ("smart", "proportional")
         )
-        sentence = next(found for found in told.sentences if f"proportional at {budget} rows" in found)
+        claim = f"smart at {budget} rows: this one training scored lower than the one training of proportional"
+        sentence = next(found for found in told.sentences if found.startswith(claim))
         assert f"(difference {smart - proportional:+.4f}, 95% interval " in sentence
-        assert sentence.endswith("one seed: the noise of training is not in this interval).")
-    assert "At 200 and 400 rows, all 2 recipes are better than the base model." in told.sentences
+        assert sentence.endswith("over the rows alone; no verdict from one training).")
+    base = "all 2 recipes scored lower than the base model on these rows (no verdict from one training)"
+    assert f"At 200 and 400 rows, {base}." in told.sentences
     assert told.sentences[-1] == "Means over 20 tasks, each counting once, and 200 rows."
 
 
 def test_the_summary_claims_nothing_without_an_interval() -> None:
-    content = example_content()
-    told = " ".join(sentence for part in summary(content)[1] for sentence in part.sentences)
+    told = " ".join(sentence for part in summary(example_content(seeds=(0, 1, 2)))[1] for sentence in part.sentences)
     assert not re.search(r"lowest|best|overlap", told)
-    for claim in re.findall(r"(?:better|worse) than \w+ at [^)]*\)", told):
+    claims = re.findall(r"(?:better|worse) than \w+ at [^)]*\)", told)
+    assert claims
+    for claim in claims:
         low, high = map(float, re.search(r"interval (\S+) to (\S+) nats", claim).groups())  # type: ignore[union-attr]
         assert low > 0 or high < 0
 
 
+def test_the_summary_gives_no_verdict_on_one_training() -> None:
+    told = " ".join(sentence for part in summary(example_content())[1] for sentence in part.sentences)
+    assert "this one training scored" in told
+    assert not re.search(r"better|worse|best|distinguishable|can stop|still help|enough", told)
+
+
 def test_a_long_summary_tells_the_largest_budget() -> None:
     names = tuple(f"recipe_{at}" for at in range(8))
-    content = replace(example_content(), evidence=evidence(("a", "b"), recipes=("proportional", *names)))
+    found = evidence(("a", "b"), (0, 1), recipes=("proportional", *names))
+    content = replace(example_content(), evidence=found)
     [told] = summary(content)[1]
     assert [sentence.split(" rows ")[0][-3:] for sentence in told.sentences[:6]] == ["400"] * 6
     assert "10 more comparisons in the chapter Differences." in told.sentences

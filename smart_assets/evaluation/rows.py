@@ -6,7 +6,7 @@ from itertools import compress, groupby
 
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.evaluation.settings import HELD_OUT
+from smart_assets.metrics import HELD_OUT
 from smart_assets.training.formatting import Example, Instance, encode_example, format_example
 
 _MOST_CHOICES = 8

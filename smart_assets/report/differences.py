@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from smart_assets.report.metrics import Metric
+from smart_assets.metrics import Metric
 from smart_assets.report.row_results import SHARES, SharedRows
 from smart_assets.selection.sweeps import Sweep
 from smart_assets.statistics.intervals import Interval, difference, mean_over_seeds
@@ -152,5 +152,5 @@ def _difference(
         other_seeds=None if base else len(other_seeds),
         paired=paired and not base,
         interval=interval,
-        better=(interval.value < 0) == metric.lower_is_better if known else None,
+        better=metric.improves(interval.value) if known else None,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from smart_assets.metrics import HELD_OUT, Metric
 from smart_assets.report.differences import (
     Difference,
     Score,
@@ -18,10 +19,10 @@ from smart_assets.report.differences import (
     to_last,
     to_references,
 )
-from smart_assets.report.metrics import HELD_OUT, Metric, benchmark_title
 from smart_assets.report.row_results import ROW_METRICS, RowResults, SharedRows, share_rows
 from smart_assets.report.settings import MARGIN
 from smart_assets.report.stopping import Stop, stops
+from smart_assets.report.wording import benchmark_title
 from smart_assets.selection.sweeps import Sweep
 from smart_assets.statistics.intervals import holm_level
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import isnan, nan
 
+from smart_assets.metrics import RESPONSE_LOSS
 from smart_assets.report import evidence_pictures as drawn
 from smart_assets.report.differences import BASE_MODEL, Difference, Score
 from smart_assets.report.evidence import Evidence
@@ -26,7 +27,6 @@ from smart_assets.report.layout import (
     value_cell,
     words,
 )
-from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.stopping import SmallerBudget
 from smart_assets.report.wording import count, listing, shorten
 from smart_assets.selection.sweeps import Sweep

@@ -6,9 +6,9 @@ Of a single training it says what that training scored on these rows, and nothin
 from collections.abc import Sequence
 from math import isfinite
 
+from smart_assets.metrics import Metric
 from smart_assets.report.differences import BASE_MODEL, Difference
 from smart_assets.report.evidence import REFERENCES, Evidence
-from smart_assets.report.metrics import Metric
 from smart_assets.report.stopping import SmallerBudget, Stop
 from smart_assets.report.wording import count, listing, signed
 

@@ -8,7 +8,7 @@ MARGIN = 0.02
 
 
 class Report(Section):
-    """What the report counts as no worse."""
+    """By how much fewer rows may be worse and still be enough."""
 
     margin: float = Field(
         default=MARGIN,

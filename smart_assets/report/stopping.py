@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from smart_assets.metrics import Direction, Metric
 from smart_assets.report.differences import Difference, Score
-from smart_assets.report.metrics import Metric
 from smart_assets.statistics.intervals import ONE_SIDED
 
 
@@ -53,6 +53,8 @@ def stops(to_largest: Iterable[Difference], scores: Sequence[Score], metric: Met
         metric: of both.
         margin: share of the score at the largest budget that counts as no worse.
     """
+    if not metric.direction.is_known:
+        return ()
     found: dict[str, list[SmallerBudget]] = {}
     largest = {(score.budget, score.recipe): score.interval.value for score in scores}
     for each in sorted(to_largest, key=lambda each: -each.budget):
@@ -69,7 +71,7 @@ def stops(to_largest: Iterable[Difference], scores: Sequence[Score], metric: Met
 
 def _beside_largest(found: Difference, metric: Metric, margin: float) -> SmallerBudget:
     interval = found.interval
-    worse = interval.value if metric.lower_is_better else -interval.value
+    worse = -interval.value if metric.direction is Direction.HIGHER else interval.value
     if not interval.spread.variances:  # not finite
         return SmallerBudget(found, interval.low, margin, interval.p)
     spread = interval.spread

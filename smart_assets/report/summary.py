@@ -4,6 +4,7 @@ It is written for someone about to spend a budget on it, so it claims nothing wi
 and nothing of a recipe that was trained once.
 """
 
+from smart_assets.metrics import RESPONSE_LOSS
 from smart_assets.report.content import ReportContent
 from smart_assets.report.evidence import Evidence
 from smart_assets.report.findings import (
@@ -15,7 +16,6 @@ from smart_assets.report.findings import (
     stop_sentence,
 )
 from smart_assets.report.layout import Bullets
-from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.wording import count, listing, shorten
 
 _TOLD = 6

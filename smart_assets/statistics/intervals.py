@@ -23,7 +23,7 @@ ONE_SIDED = 1 - CONFIDENCE
 """The tail beyond a one-sided bound."""
 
 _DECIMALS = 12  # what sums leave of two equal models' difference is no difference
-_LEAST_TAIL = 1e-300
+_LEAST_TAIL = 1e-100  # beyond it scipy has no quantiles for every number of degrees
 
 
 @dataclass(frozen=True, slots=True)
