@@ -1,1 +1,1 @@
-"""Intervals: shared by what reports on models and by what promotes them."""
+"""Intervals by Student's t: over rows and seeds for what reports on models, over tasks for what promotes them."""
