@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.metrics import ACC, ACC_NORM, ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
-from smart_assets.statistics.resampling import Stratum
+from smart_assets.statistics.rows import Stratum
 
 RowKey = tuple[str, str, str]
 """Benchmark, task and id."""
