@@ -2,8 +2,7 @@
 
 The latter is so exactly when the most likely token is the right one at every position, the end token included. That
 makes exact match as cheap as the loss, with nothing generated. lm-eval's own `perplexity` is a mean per document; here
-losses are summed over tokens first, so that each response token counts the same. White space that ends a context counts
-to the continuation, in training as here.
+losses are summed over tokens first, so that each response token counts the same. Tokens are those of training.
 
 Where a task's responses are few, each of them is scored as the continuation: the one of the least total loss (sum of
 nats, its end token included, not divided by its length) is the model's choice; of equal ones the first in sorted order.
@@ -14,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.encoded_text import scored_pair
 from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
 from smart_assets.evaluation.rows import AskedRow, RowResult
 
@@ -29,7 +29,7 @@ def score_rows(lm: Any, rows: Sequence[AskedRow], benchmark: str) -> list[RowRes
 
 
 def _requests(row: AskedRow) -> Sequence[Request]:
-    return [("loglikelihood", (row.example.context, continuation)) for continuation in row.continuations]
+    return [("loglikelihood", scored_pair(encoded)) for encoded in row.encoded]
 
 
 def _read(row: AskedRow, answers: Sequence[tuple[float, bool]]) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from smart_assets.settings import Project
 from smart_assets.training.base_model import base_model_version
 
 NAME = "base_model_results"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:

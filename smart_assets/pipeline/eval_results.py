@@ -6,7 +6,7 @@ from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Mad
 from smart_assets.settings import Project
 
 NAME = "eval_results"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
