@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="Folder of the project.")
     parser.add_argument("--budgets", type=int, nargs="+", default=[100, 300])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--loss", choices=["rows", "tokens"], default="rows", help="What a step's loss is a mean over.")
     parser.add_argument("--characters", type=int, default=300, help="Of prompt and response together, at most.")
     parser.add_argument("--held-out-rows", type=int, default=20, help="Of each task, at most.")
     parser.add_argument("--bbh-rows", type=int, default=4, help="Of each BIG-Bench Hard task.")
@@ -69,6 +70,7 @@ def write_project(arguments: argparse.Namespace) -> None:
             "learning_rate": 1.0e-4,
             "effective_batch": 16,
             "micro_batch": 16,
+            "loss": arguments.loss,
             "prompt_format": "plain",  # a chat template would double the tokens of such short rows
             "seeds": list(range(arguments.seeds)),
         },

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from smart_assets.cli import diff as command
 from smart_assets.cli.main import app
 from smart_assets.errors import SmartError
-from smart_assets.lineage.diff.checkpoints import CheckpointDiff, diff_checkpoints
+from smart_assets.lineage.diff.checkpoints import CheckpointDiff, Score, diff_checkpoints
 from smart_assets.lineage.diff.references import find_pair
 from smart_assets.lineage.diff.subsets import Contents, RowSets, SubsetDiff, compare_rows, diff_subsets
+from smart_assets.metrics import Direction
 from smart_assets.pipeline.step import RunContext
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
@@ -199,6 +202,7 @@ def test_checkpoints_by_settings_losses_scores_and_subsets(project: Project) -> 
     ]
     scores = [(one.benchmark, one.tasks, one.metric, one.a, one.b) for one in found.scores]
     assert ("held_out", "all", "response_loss", 1, 1) in scores
+    assert {one.direction for one in found.scores} == {Direction.LOWER}
     assert any("evaluated with other settings or on other held-out rows" in note for note in found.notes)
     assert found.subset is not None
     assert not found.subset.empty
@@ -247,7 +251,25 @@ def test_the_command_shows_names_as_text(project: Project) -> None:
     models = smart(project, "10|smart", "20|smart", "--checkpoints").output
     assert "seed 0: " in models
     assert "the subsets that they were trained on:" in models
-    assert re.search(r"held_out +all +response_loss +1 +1 +0\n", models)
+    assert re.search(r"held_out +all +response_loss +1 +1 +0 +lower *\n", models)
+
+
+def test_scores_are_printed_as_b_minus_a_with_the_way_that_is_better(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = (
+        Score("held_out", "all", "response_loss", 2.5, 2.25, Direction.LOWER),
+        Score("mmlu", "all", "acc", 0.25, 0.75, Direction.HIGHER),
+        Score("own", "all", "odd", None, 3.0, Direction.UNKNOWN),
+    )
+    monkeypatch.setattr(command, "diff_checkpoints", lambda *given: replace(diff_checkpoints(*given), scores=scores))
+    printed = smart(project, "10|smart", "20|smart", "--checkpoints").output
+    assert re.search(r"benchmark +tasks +metric +A +B +B - A +better is *\n", printed)
+    assert re.search(r"held_out +all +response_loss +2\.5 +2\.25 +-0\.25 +lower *\n", printed)
+    assert re.search(r"mmlu +all +acc +0\.25 +0\.75 +0\.5 +higher *\n", printed)
+    assert re.search(r"own +all +odd +3(\.0)? +unknown *\n", printed)
+    told = json.loads(smart(project, "10|smart", "20|smart", "--checkpoints", "--json").stdout)
+    assert [one["direction"] for one in told["scores"]] == ["lower", "higher", "unknown"]
 
 
 def test_json_holds_everything(project: Project) -> None:

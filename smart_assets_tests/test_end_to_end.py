@@ -86,6 +86,7 @@ def test_checkpoints_are_of_their_rows(made: Project) -> None:
             result = json.loads((folder / f"seed-{seed}" / "result.json").read_text())
             own = [row["task"] for row in subset.to_pylist() if row["seed"] in (None, seed)]
             assert result["rows"] == len(own) == 12
+            assert result["hyperparameters"]["loss"] == "rows"
             assert result["tasks"] == {task: own.count(task) for task in sorted(set(own))}
             assert (folder / f"seed-{seed}" / "model" / "model.safetensors").exists()
         assert not list(folder.rglob("*.bin")), "weights are safetensors alone"
@@ -107,6 +108,7 @@ def test_the_report_holds_no_markup_of_a_task(made: Project) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "base model" in page
     assert "empty" in page, "a task left without rows is named"
+    assert "(finetune.loss: rows), 4 models" in page
 
 
 def test_the_report_compares_row_by_row_and_dagster_shows_it(made: Project) -> None:

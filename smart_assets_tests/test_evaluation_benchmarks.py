@@ -114,6 +114,60 @@ def test_what_was_answered_is_kept_row_by_row(folder: Path, tmp_path: Path) -> N
     assert figure == sum(written) / 4
 
 
+DIRECTED = """
+task: directed
+dataset_path: json
+dataset_kwargs: {data_files: {test: ROWS}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{question}}"
+doc_to_choice: ["no", "yes"]
+doc_to_target: answer
+process_results: !function directed.process_results
+metric_list:
+- {metric: good, aggregation: mean, higher_is_better: true}
+- {metric: bias, aggregation: mean, higher_is_better: false}
+- {metric: odd, aggregation: mean}
+"""
+PROCESS = "def process_results(doc, results):\n    return {'good': 1.0, 'bias': 0.5, 'odd': 2.0, 'unlisted': 3.0}\n"
+
+
+@pytest.fixture(scope="module")
+def directed(folder: Path) -> Path:
+    (folder / "tasks" / "directed.py").write_text(PROCESS)
+    (folder / "tasks" / "directed.yaml").write_text(DIRECTED.replace("ROWS", str(folder / "rows.jsonl")))
+    write_yaml(folder / "tasks" / "directed_group.yaml", {"group": "directed_group", "task": ["directed"]})
+    return folder
+
+
+@pytest.mark.parametrize("name", ["directed", "directed_group"])
+def test_directions_are_recorded_as_lm_eval_declares_them_or_the_setting(
+    directed: Path, tmp_path: Path, name: str
+) -> None:
+    expected = {"good": True, "bias": False, "odd": None, "unlisted": None}
+    metrics, result = run(make_job(directed, tmp_path / "out", tasks=[name], limit=2))
+    assert {one["metric"]: one["higher_is_better"] for one in metrics} == expected
+    assert result["benchmarks"][name]["directed"]["higher_is_better"] == expected
+    set_here = {name: {"odd": "lower", "unlisted": "higher", "good": "higher"}}
+    metrics, _ = run(make_job(directed, tmp_path / "set", tasks=[name], limit=2, metric_directions=set_here))
+    assert {one["metric"]: one["higher_is_better"] for one in metrics} == expected | {"odd": False, "unlisted": True}
+
+
+@pytest.mark.parametrize(
+    ("directions", "message"),
+    [
+        ({"bias": "higher"}, "a higher bias of directed is better, and lm-eval declares that a lower one is"),
+        ({"blas": "lower"}, "directed has no metric blas; it has bias, good, odd, unlisted"),
+    ],
+)
+def test_a_direction_that_cannot_hold_is_refused(
+    directed: Path, tmp_path: Path, directions: dict[str, str], message: str
+) -> None:
+    job = make_job(directed, tmp_path / "out", tasks=["directed"], limit=1, metric_directions={"directed": directions})
+    with pytest.raises(EvaluationError, match=message):
+        evaluate(job, print)
+
+
 def test_worked_examples_where_the_task_does_not_rule_them_out(folder: Path, tmp_path: Path) -> None:
     _, result = run(make_job(folder, tmp_path / "out", tasks=["even"], num_fewshot=2, limit=2))
     shots = {task: of["num_fewshot"] for task, of in result["benchmarks"]["even"].items()}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -108,6 +109,24 @@ def test_another_model_is_asked_anew(folder: Path, tmp_path: Path, changes: dict
         fields["model"] = folder / fields["model"]
     evaluate(make_job(folder, tmp_path / "second", cache=cache, **fields), print)
     assert batches(tmp_path / "second")["remembered"] == 0
+
+
+def test_every_small_file_of_a_model_counts(folder: Path, tmp_path: Path) -> None:
+    """Its config, tokenizer and template decide what is asked and answered as its weights do."""
+    few: dict[str, Any] = {"tasks": [], "collections": {}, "max_rows_per_task": 1}
+    model, cache = tmp_path / "model", tmp_path / "cache"
+    shutil.copytree(folder / "model", model)
+    small = sorted(path.name for path in model.iterdir() if path.suffix != ".safetensors")
+    assert {"config.json", "tokenizer.json", "tokenizer_config.json"} <= set(small)
+    evaluate(make_job(folder, tmp_path / "as it was", cache=cache, evaluate=few, model=model), print)
+    for name in small:
+        before = (model / name).read_bytes()
+        (model / name).write_bytes(before + b"\n")
+        evaluate(make_job(folder, tmp_path / name, cache=cache, evaluate=few, model=model), print)
+        assert batches(tmp_path / name)["remembered"] == 0, name
+        (model / name).write_bytes(before)
+    evaluate(make_job(folder, tmp_path / "as it is", cache=cache, evaluate=few, model=model), print)
+    assert batches(tmp_path / "as it is")["computed"] == 0
 
 
 def test_a_killed_evaluation_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def rivals(project: Project, candidate: Any, **more: Any) -> Manifest:
 
 def accuracy(values: Sequence[float]) -> list[Metric]:
     """Accuracies of single tasks, and a group's own: were it counted, it would outweigh them."""
-    single = [Metric(task, "mmlu", "acc", value, None, 9) for task, value in zip(TASKS, values, strict=True)]
-    return [*single, Metric("mmlu", "mmlu", "acc", 1000.0, None, 9)]
+    single = [Metric(task, "mmlu", "acc", value, None, 9, True) for task, value in zip(TASKS, values, strict=True)]
+    return [*single, Metric("mmlu", "mmlu", "acc", 1000.0, None, 9, True)]
 
 
 HALF = tuple(id_ for id_ in ROWS if id_.endswith(("0", "1")))

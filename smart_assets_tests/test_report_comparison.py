@@ -6,18 +6,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from smart_assets.metrics import Direction
 from smart_assets.report.comparison import compare
 from smart_assets.report.content import Measurement, ReportContent
-from smart_assets.report.metrics import metric_named
+from smart_assets.report.curve import metric_curve
+from smart_assets.report.pictures import metric_against_budget
+from smart_assets.report.result_chapters import metric_chapter, result_chapter
 from smart_assets.report.summary import summary
 from smart_assets_tests.test_report_content import evidence, example_content
 
 Losses = dict[tuple[int | None, str | None, int | None], dict[str, float]]
 
 
-def rows(losses: Losses, metric: str = "response_loss", benchmark: str = "held_out") -> list[Measurement]:
+def rows(
+    losses: Losses,
+    metric: str = "response_loss",
+    benchmark: str = "held_out",
+    direction: Direction = Direction.LOWER,
+) -> list[Measurement]:
     return [
-        Measurement(budget, recipe, seed, benchmark, task, metric, value, trained=task != "unseen")
+        Measurement(budget, recipe, seed, benchmark, task, metric, value, task != "unseen", direction)
         for (budget, recipe, seed), by_task in losses.items()
         for task, value in by_task.items()
     ]
@@ -63,20 +71,68 @@ def test_held_out_response_loss_comes_first() -> None:
     ]
 
 
+RIVALS: Losses = {
+    (None, None, None): {"a": 0.5, "b": 0.5},
+    (200, "low", 0): {"a": 0.1, "b": 0.2},
+    (200, "high", 0): {"a": 0.9, "b": 0.8},
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "lower", "unit"),
+    ("direction", "ranking", "marks"),
     [
-        ("response_loss", True, "nats per token"),
-        ("word_perplexity,none", True, ""),
-        ("acc,none", False, ""),
-        ("exact_match", False, ""),
+        (Direction.LOWER, ["low", "high"], {"low": "best", "high": "beaten"}),
+        (Direction.HIGHER, ["high", "low"], {"low": "beaten", "high": "best"}),
+        (Direction.UNKNOWN, ["high", "low"], {"low": "", "high": ""}),  # by name
     ],
 )
-def test_direction_of_a_metric(name: str, lower: bool, unit: str) -> None:
-    metric = metric_named(name)
-    assert (metric.lower_is_better, metric.unit) == (lower, unit)
-    best = compare(rows({(200, "low", 0): {"a": 0.1}, (200, "high", 0): {"a": 0.9}}, name))[0].standings(200)[0]
-    assert best.recipe == ("low" if lower else "high")
+@pytest.mark.parametrize("name", ["pct_stereotype", "acc", "perplexity", "response_loss"])
+def test_the_recorded_direction_ranks_and_marks_whatever_the_name(
+    name: str, direction: Direction, ranking: list[str], marks: dict[str, str]
+) -> None:
+    found = compare(rows(RIVALS, name, "crows_pairs", direction))
+    assert [standing.recipe for standing in found[0].standings(200)] == ranking
+    means = metric_chapter(found, (), ["low", "high"])
+    assert {row[2].text: row[3].mark for row in means.tables[0].rows[1:]} == marks
+    won = {row[2].text: row[-1].text for row in means.tables[0].rows[1:]}
+    tasks = result_chapter(found, ["low", "high"])
+    assert [row[0].text for row in tasks.tables[0].rows] == ["a", "b"]
+    assert {cell.mark for row in tasks.tables[0].rows for cell in row} - {""} == set(marks.values()) - {""}
+    told = f"`evaluate.metric_directions: {{crows_pairs: {{{name}: lower}}}}`"
+    for chapter in (means, tasks):
+        assert any(told in sentence for sentence in chapter.sentences) is (direction is Direction.UNKNOWN)
+    assert (won["low"] == won["high"] == "–") is (direction is Direction.UNKNOWN)
+    unit = found[0].metric.unit_and_direction
+    expected = "which way is better is not declared" if direction is Direction.UNKNOWN else f"{direction} is better"
+    assert unit.endswith(expected)
+    assert metric_against_budget(metric_curve(found[0]), ["low", "high"]).startswith(b"\x89PNG")
+
+
+LOWER, HIGHER, UNKNOWN = Direction
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "other_task", "expected"),
+    [
+        (LOWER, LOWER, LOWER, LOWER),
+        (UNKNOWN, HIGHER, HIGHER, HIGHER),  # one evaluation is older than the record
+        (LOWER, HIGHER, HIGHER, UNKNOWN),  # the task's YAML was changed in between
+        (LOWER, LOWER, HIGHER, UNKNOWN),  # tasks of a group differ
+        (LOWER, LOWER, UNKNOWN, UNKNOWN),
+        (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN),
+    ],
+)
+def test_evaluations_must_agree(
+    first: Direction, second: Direction, other_task: Direction, expected: Direction
+) -> None:
+    of_seeds = [
+        row
+        for seed, direction in enumerate((first, second))
+        for task, found in (("a", direction), ("b", other_task))
+        for row in rows({(200, "smart", seed): {task: 1.0}}, "f1", "mmlu", found)
+    ]
+    [comparison] = compare(of_seeds)
+    assert (comparison.metric.direction, comparison.tasks) == (expected, ("a", "b"))
 
 
 def test_a_mean_that_is_not_finite_is_never_best() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from smart_assets.errors import SelectionError
+from smart_assets.metrics import Direction
 from smart_assets.report.content import (
     ArtifactVersion,
     Measurement,
@@ -96,8 +97,9 @@ def measurements(tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> tuple
             loss = float(result.loss_sums[part].sum() / result.tokens[part].sum())
             trained = result.budget is not None and at % 5 > 0
             run = (*result.model, "held_out", task)
-            rows.append(Measurement(*run, "response_loss", loss, trained))
-            rows.append(Measurement(*run, "exact_match", float(result.exact_matches[part].mean()), trained))
+            rows.append(Measurement(*run, "response_loss", loss, trained, Direction.LOWER))
+            matched = float(result.exact_matches[part].mean())
+            rows.append(Measurement(*run, "exact_match", matched, trained, Direction.HIGHER))
     return tuple(rows)
 
 

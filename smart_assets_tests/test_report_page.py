@@ -11,6 +11,7 @@ import pytest
 from smart_assets.report.content import NearDuplicates, ReportContent
 from smart_assets.report.page import render_page
 from smart_assets.selection.task_scores import propose_max_tasks
+from smart_assets.training.settings import LossMean
 from smart_assets_tests.test_report_content import TASKS, example_content
 from smart_assets_tests.test_report_pictures import HOSTILE, size_of
 
@@ -173,6 +174,23 @@ def test_page_of_one_part_alone(part: str, pictures: int) -> None:
     html = render_page(content)
     assert len(Page(html).all("img")) == pictures
     assert pictures > 1 or render_page(content) == html
+
+
+def test_the_page_says_which_loss_was_learnt_and_warns_where_it_differs() -> None:
+    content = example_content(TASKS[:3])
+    assert content.provenance is not None
+
+    def told(losses: dict[LossMean, int]) -> str:
+        provenance = replace(content.provenance, training_losses=losses)
+        return " ".join(Page(render_page(replace(content, provenance=provenance))).text)
+
+    rows = "the mean over rows of each row's mean over its response tokens (finetune.loss: rows), 4 models"
+    warning = "Not all models learnt the same loss"
+    assert rows in told({"rows": 4})
+    assert warning not in told({"rows": 4})
+    assert rows in told({"rows": 4, "tokens": 2})
+    assert "(finetune.loss: tokens), 2 models" in told({"rows": 4, "tokens": 2})
+    assert warning in told({"rows": 4, "tokens": 2})
 
 
 def test_no_near_duplicates() -> None:

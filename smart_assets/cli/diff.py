@@ -121,7 +121,7 @@ def _show_checkpoints(found: CheckpointDiff, with_rows: bool) -> None:
         console.print(plain(f"seed {seed.seed}: {same}"))
         _show_changes("", seed.figures)
     if found.scores:
-        print_table(["benchmark", "tasks", "metric", "A", "B", "B - A"], map(_score_row, found.scores))
+        print_table(["benchmark", "tasks", "metric", "A", "B", "B - A", "better is"], map(_score_row, found.scores))
     for note in found.notes:
         console.print(plain(note))
     if found.empty:
@@ -133,4 +133,4 @@ def _show_checkpoints(found: CheckpointDiff, with_rows: bool) -> None:
 
 def _score_row(score: Score) -> list[object]:
     apart = None if score.a is None or score.b is None else score.b - score.a
-    return [score.benchmark, score.tasks, score.metric, score.a, score.b, apart]
+    return [score.benchmark, score.tasks, score.metric, score.a, score.b, apart, score.direction.value]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.directions import require_measured, settle_directions
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel
 from smart_assets.evaluation.metrics import Metric
@@ -78,7 +79,8 @@ def run_benchmark(name: str, index: "TaskManager", model: LanguageModel, job: Ev
     """Evaluate on one lm-eval task, group or tag; a group also has figures of its own, named as a task of its name.
 
     Raises:
-        EvaluationError: its rows cannot be fetched or read, or lm-eval refuses to run it.
+        EvaluationError: its rows cannot be fetched or read, lm-eval refuses to run it, or `evaluate.metric_directions`
+            contradicts it.
     """
     from datasets.exceptions import DatasetsError
     from jinja2 import TemplateError
@@ -86,6 +88,9 @@ def run_benchmark(name: str, index: "TaskManager", model: LanguageModel, job: Ev
 
     try:
         loaded = index.load([name])
+        directions = job.evaluate.metric_directions.get(name, {})
+        for task in loaded["tasks"].values():  # what lm-eval contradicts shows before the model is asked
+            settle_directions(name, task.higher_is_better() or {}, directions)
         _prepare_fewshot(loaded, job.evaluate.num_fewshot, job.seed)
         results: Any = evaluate(
             lm=model.lm,
@@ -99,7 +104,7 @@ def run_benchmark(name: str, index: "TaskManager", model: LanguageModel, job: Ev
     except (*_TASK_ERRORS, DatasetsError, TemplateError) as error:
         reason = " ".join(str(error).split())[:500] or type(error).__name__
         raise EvaluationError(f"evaluate.tasks {name!r}: lm-eval cannot run it: {reason}") from error
-    return _benchmark_result(name, results)
+    return _benchmark_result(name, results, directions)
 
 
 def _prepare_fewshot(loaded: "TaskDict", num_fewshot: int | None, seed: int) -> None:
@@ -114,18 +119,31 @@ def _prepare_fewshot(loaded: "TaskDict", num_fewshot: int | None, seed: int) -> 
         task.set_fewshot_seed(seed)
 
 
-def _benchmark_result(name: str, results: Mapping[str, Any]) -> BenchmarkResult:
-    metrics = [metric for task, figures in results["results"].items() for metric in _metrics(name, task, figures)]
+def _benchmark_result(name: str, results: Mapping[str, Any], directions: Mapping[str, str]) -> BenchmarkResult:
+    declared = {
+        task: settle_directions(name, results["higher_is_better"].get(task) or {}, directions)
+        for task in results["results"]
+    }
+    metrics = [
+        metric
+        for task, figures in results["results"].items()
+        for metric in _metrics(name, task, figures, declared[task])
+    ]
+    require_measured(name, directions, {metric.metric for metric in metrics})
     tasks = {
         task: {
             "version": results["versions"][task],
             "num_fewshot": results["n-shot"][task],
-            "higher_is_better": results["higher_is_better"][task],
+            "higher_is_better": _of_measured(task, metrics),
             "rows": count["effective"],
         }
         for task, count in results["n-samples"].items()
     }
     return BenchmarkResult(tuple(metrics), tuple(_docs(name, results["samples"])), tasks)
+
+
+def _of_measured(task: str, metrics: Sequence[Metric]) -> dict[str, bool | None]:
+    return {metric.metric.partition(",")[0]: metric.higher_is_better for metric in metrics if metric.task == task}
 
 
 def _docs(benchmark: str, samples: Mapping[str, Any]) -> Iterator[DocResult]:
@@ -148,7 +166,9 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _metrics(benchmark: str, task: str, figures: Mapping[str, Any]) -> Sequence[Metric]:
+def _metrics(
+    benchmark: str, task: str, figures: Mapping[str, Any], higher_is_better: Mapping[str, bool | None]
+) -> Sequence[Metric]:
     """lm-eval keeps `exact_match,FILTER` beside `exact_match_stderr,FILTER`; the filter `none` goes without saying."""
     metrics: list[Metric] = []
     for key, value in figures.items():
@@ -163,6 +183,7 @@ def _metrics(benchmark: str, task: str, figures: Mapping[str, Any]) -> Sequence[
                     value=float(value),
                     stderr=float(stderr) if isinstance(stderr, Real) else None,
                     rows=int(figures["sample_len"]),
+                    higher_is_better=higher_is_better.get(name),
                 )
             )
     return metrics

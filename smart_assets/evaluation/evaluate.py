@@ -25,8 +25,8 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.record import Outcome, write_record
 from smart_assets.evaluation.rows import AskedRows, Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
-from smart_assets.evaluation.settings import HELD_OUT
 from smart_assets.evaluation.task_collections import read_collections
+from smart_assets.metrics import HELD_OUT
 from smart_assets.training.formatting import load_instances
 from smart_assets.training.program import Log, written_beside
 

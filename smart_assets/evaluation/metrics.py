@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.evaluation.rows import RowResult
-from smart_assets.evaluation.settings import HELD_OUT
+from smart_assets.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, RESPONSE_LOSS_PER_BYTE, ROUGE_L
+from smart_assets.metrics import Metric as NamedMetric
 
 MacroMeans = dict[str, dict[str, dict[str, float]]]
 """Benchmark -> `all`, `seen` and `unseen` tasks -> metric -> mean; a group without tasks has no metric."""
@@ -29,6 +30,7 @@ class Metric:
     value: float
     stderr: float | None  # standard error; None where it has none or one row cannot tell
     rows: int
+    higher_is_better: bool | None = None  # None where nobody declared it
 
 
 def row_metrics(results: Sequence[RowResult]) -> list[Metric]:
@@ -81,26 +83,27 @@ def _means(metrics: Sequence[Metric]) -> dict[str, float]:
 def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[Metric]:
     losses = np.array([row.loss_sum for row in rows])
     metrics = [
-        _metric(task, benchmark, "response_loss", losses, np.array([row.tokens for row in rows])),
-        _metric(task, benchmark, "response_loss_per_byte", losses, np.array([row.bytes for row in rows])),
+        _metric(task, benchmark, RESPONSE_LOSS, losses, np.array([row.tokens for row in rows])),
+        _metric(task, benchmark, RESPONSE_LOSS_PER_BYTE, losses, np.array([row.bytes for row in rows])),
     ]
     shares = {
-        "exact_match": [float(row.exact_match) for row in rows],
-        "accuracy": [float(row.choice_correct) for row in rows if row.choice_correct is not None],
-        "rouge_l": [row.rouge_l for row in rows if row.rouge_l is not None],
+        EXACT_MATCH: [float(row.exact_match) for row in rows],
+        ACCURACY: [float(row.choice_correct) for row in rows if row.choice_correct is not None],
+        ROUGE_L: [row.rouge_l for row in rows if row.rouge_l is not None],
     }
     return metrics + [
-        _metric(task, benchmark, name, np.array(values), np.ones(len(values)))
-        for name, values in shares.items()
+        _metric(task, benchmark, measure, np.array(values), np.ones(len(values)))
+        for measure, values in shares.items()
         if values
     ]
 
 
 def _metric(
-    task: str, benchmark: str, name: str, numerators: NDArray[np.float64], denominators: NDArray[np.float64]
+    task: str, benchmark: str, measure: NamedMetric, numerators: NDArray[np.float64], denominators: NDArray[np.float64]
 ) -> Metric:
     value, stderr = ratio(numerators, denominators)
-    return Metric(task, benchmark, name, value, stderr, len(numerators))
+    better = measure.direction.higher_is_better
+    return Metric(task, benchmark, measure.name, value, stderr, len(numerators), better)
 
 
 def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> tuple[float, float | None]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.evaluation.benchmarks import BenchmarkResult
+from smart_assets.evaluation.directions import recorded_direction
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel
 from smart_assets.evaluation.metrics import MacroMeans, Metric, macro_means, row_metrics
@@ -26,6 +27,7 @@ METRICS_SCHEMA = pa.schema(
         "value": pa.float64(),
         "stderr": pa.float64(),  # null where there is none
         "rows": pa.int64(),
+        "higher_is_better": pa.bool_(),  # as lm-eval or `evaluate.metric_directions` declares it; null where none does
     }
 )
 ROWS_SCHEMA = pa.schema(
@@ -96,6 +98,20 @@ def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome
     _write_table(folder / "samples.parquet", samples, SAMPLES_SCHEMA)
     _write_json(folder / "result.json", result)
     _write_json(folder / "timing.json", _timing_record(job, model, outcome))
+
+
+def read_metrics(folder: Path) -> pa.Table:
+    """`metrics.parquet` of one evaluated model; where the directions were not recorded yet, by its `result.json`."""
+    table = pq.read_table(folder / "metrics.parquet")
+    name = "higher_is_better"
+    if name in table.column_names:
+        return table
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    directions = [
+        recorded_direction(result, benchmark, metric).higher_is_better
+        for benchmark, metric in zip(table["benchmark"].to_pylist(), table["metric"].to_pylist(), strict=True)
+    ]
+    return table.append_column(METRICS_SCHEMA.field(name), pa.array(directions, pa.bool_()))
 
 
 def read_results(folder: Path, benchmark: str) -> list[RowResult]:

@@ -13,11 +13,9 @@ from pydantic import (
     model_validator,
 )
 
+from smart_assets.metrics import HELD_OUT
 from smart_assets.section import Name, Section
 from smart_assets.tasks.sources import FolderSource, HuggingFaceSource
-
-HELD_OUT = "held_out"
-"""The benchmark made of the validation split; every other one goes by the name that `smart.yaml` gives it."""
 
 _Text = Annotated[str, StringConstraints(min_length=1)]
 _MOST_ROWS = "Rows of each task at most, the first by id; `evaluate.max_rows_per_task` when absent."
@@ -104,6 +102,11 @@ class Evaluate(Section):
         default={},
         description="For a name in `tasks`: a folder of JSONL files that stand in for its datasets on the hub.",
     )
+    metric_directions: dict[_Text, dict[_Text, Literal["lower", "higher"]]] = Field(
+        default={},
+        description="For a name in `tasks`: which values of a metric are better, `lower` or `higher`, where lm-eval "
+        "does not declare it.",
+    )
     include_path: str | None = Field(
         default=None,
         description="A folder of lm-eval task YAMLs, searched before lm-eval's own; their Python is run.",
@@ -128,7 +131,8 @@ class Evaluate(Section):
         taken = sorted(self.collections.keys() & {HELD_OUT, *self.tasks})
         if taken:
             raise ValueError(f"collections need names of their own; taken already: {', '.join(taken)}")
-        astray = sorted(self.local_data.keys() - set(self.tasks))
-        if astray:
-            raise ValueError(f"local_data is for names in tasks; not among them: {', '.join(astray)}")
+        for setting in ("local_data", "metric_directions"):
+            astray = sorted(getattr(self, setting).keys() - set(self.tasks))
+            if astray:
+                raise ValueError(f"{setting} is for names in tasks; not among them: {', '.join(astray)}")
         return self

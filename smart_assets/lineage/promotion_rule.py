@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from smart_assets.errors import SmartError, UpstreamMissingError
 from smart_assets.evaluation.metrics import row_metrics
-from smart_assets.evaluation.record import read_results
+from smart_assets.evaluation.record import read_metrics, read_results
 from smart_assets.lineage.promotion import (
     CHECKPOINT,
     RULE,
@@ -31,7 +31,7 @@ from smart_assets.lineage.promotion import (
     record,
     replay,
 )
-from smart_assets.report.metrics import HELD_OUT, metric_named
+from smart_assets.metrics import HELD_OUT, OWN_METRICS, Direction, Metric, agreed, recorded_metric, undeclared
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
 from smart_assets.statistics.resampling import mean_interval
@@ -56,6 +56,7 @@ class Difference:
     tasks: int
     rows: int | None  # rows that both were asked; None for an lm-eval benchmark
     left_out: int  # rows (of a benchmark: tasks) that only one of the two was asked
+    direction: Direction  # of the metric; the difference is turned where higher is better
 
 
 class NotComparable(SmartError):  # noqa: N818  (a verdict, not a failure)
@@ -127,9 +128,9 @@ def _judge(
 
 
 def _in_words(rule: Promotion, found: Difference, name: str) -> str:
-    metric = metric_named(rule.metric)
+    metric = recorded_metric(rule.metric, found.direction)
     unit = f" {metric.unit}" if metric.unit else ""
-    turned = "" if metric.lower_is_better else " (turned so that lower is better)"
+    turned = "" if found.direction is Direction.LOWER else " (turned so that lower is better)"
     benchmark = "" if rule.benchmark == HELD_OUT else f" on {rule.benchmark}"
     verdict = "worse than" if found.low > rule.margin else "not worse than"
     margin = f" by more than {rule.margin:g}" if rule.margin else ""
@@ -167,10 +168,27 @@ def difference(project: Project, rule: Promotion, mine: Manifest, theirs: Manife
     pairs = np.array([[side[task] for task in tasks] for side in values])
     if not np.isfinite(pairs).all():
         raise NotComparable(f"{rule.metric} of {rule.benchmark} is no number on some task")
-    losses = metric_named(rule.metric).as_loss(pairs)
+    metric = _metric(project, rule, [folder for side in folders for folder in side])
+    losses = metric.as_loss(pairs)
     differences = losses[0] - losses[1]
     low, high = mean_interval(differences, rule.confidence)
-    return Difference(float(differences.mean()), low, high, len(tasks), rows, left_out)
+    return Difference(float(differences.mean()), low, high, len(tasks), rows, left_out, metric.direction)
+
+
+def _metric(project: Project, rule: Promotion, folders: Sequence[Path]) -> Metric:
+    """The rule's metric with its direction: of rows by our registry, else as the evaluations recorded it.
+
+    Raises:
+        NotComparable: nobody declared it, or the evaluations contradict each other.
+    """
+    if _of_rows(rule, project):
+        return OWN_METRICS[rule.metric]
+    rows = [row for folder in folders for row in _figure_rows(rule, folder)]
+    directions = {Direction.recorded(row["higher_is_better"]) for row in rows}
+    found = agreed(directions - {Direction.UNKNOWN})
+    if not found.is_known:
+        raise NotComparable(undeclared(rule.metric, rule.benchmark))
+    return recorded_metric(rule.metric, found)
 
 
 def _of_rows(rule: Promotion, project: Project) -> bool:
@@ -235,14 +253,17 @@ def _on_shared_rows(rule: Promotion, folders: Sequence[Sequence[Path]]) -> tuple
 
 def _figures(rule: Promotion, folder: Path) -> dict[str, float]:
     """Task -> figure of one evaluated model, without those of lm-eval's groups: they are means of the others."""
-    table = pq.read_table(folder / "metrics.parquet", columns=["task", "benchmark", "metric", "value"])
-    wanted = (pc.field("benchmark") == rule.benchmark) & (pc.field("metric") == rule.metric)
-    found = {row["task"]: row["value"] for row in table.filter(wanted).to_pylist()}
+    found = {row["task"]: row["value"] for row in _figure_rows(rule, folder)}
     if rule.benchmark == HELD_OUT:
         return found
     benchmarks = json.loads((folder / "result.json").read_text(encoding="utf-8"))["benchmarks"]
     single = benchmarks.get(rule.benchmark, found)  # a collection has no groups
     return {task: value for task, value in found.items() if task in single}
+
+
+def _figure_rows(rule: Promotion, folder: Path) -> list[dict[str, Any]]:
+    wanted = (pc.field("benchmark") == rule.benchmark) & (pc.field("metric") == rule.metric)
+    return read_metrics(folder).filter(wanted).to_pylist()
 
 
 def _mean_over_seeds(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.evaluation.local_rows import read_local_rows
-from smart_assets.evaluation.settings import HELD_OUT
 from smart_assets.evaluation.task_collections import collections_state, read_collections
+from smart_assets.metrics import HELD_OUT
 from smart_assets.pipeline.step import Inputs
 from smart_assets.progress import Log
 from smart_assets.settings import Project

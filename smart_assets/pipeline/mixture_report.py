@@ -2,17 +2,17 @@
 
 from dataclasses import asdict
 
+from smart_assets.metrics import RESPONSE_LOSS
 from smart_assets.pipeline.report_content import gather, preset_recipes
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, grid_key
 from smart_assets.pipeline.unseen_tasks import unseen_parameter
-from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.page import render_page
 from smart_assets.report.record import record
 from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
 
 NAME = "mixture_report"
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 PAGE = "report.html"
 COMPARISONS = "comparisons"
 """Of the summary: for each benchmark with rows, what `report.record` records of its response loss."""

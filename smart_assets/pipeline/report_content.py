@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.evaluation.record import read_metrics
+from smart_assets.metrics import Direction
 from smart_assets.pipeline.row_results import read_results
 from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
 from smart_assets.report.content import (
@@ -31,7 +33,9 @@ from smart_assets.report.task_geometry import task_plane
 from smart_assets.selection.recipes import PRESETS, Recipe
 from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
+from smart_assets.training.settings import UNRECORDED_LOSS, LossMean
 
+CHECKPOINT = "finetuned_checkpoint"
 EXAMPLES = 50  # rejected rows shown
 PAIRS = 20  # near-duplicate pairs shown
 
@@ -142,7 +146,7 @@ def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
 def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, str], Any]) -> tuple[Measurement, ...]:
     found: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
-        rows = pq.read_table(inputs.folder("base_model_results") / "base" / "metrics.parquet").to_pylist()
+        rows = read_metrics(inputs.folder("base_model_results") / "base").to_pylist()
         found += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
@@ -151,7 +155,7 @@ def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, st
         trained = mixtures.get((budget, recipe), {})
         for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
             seed = int(folder.name.removeprefix("seed-"))
-            rows = pq.read_table(folder / "metrics.parquet").to_pylist()
+            rows = read_metrics(folder).to_pylist()
             found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
     return tuple(found)
 
@@ -159,7 +163,10 @@ def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, st
 def _measurement(
     row: dict[str, Any], budget: int | None, recipe: str | None, seed: int | None, trained: bool
 ) -> Measurement:
-    return Measurement(budget, recipe, seed, row["benchmark"], row["task"], row["metric"], row["value"], trained)
+    direction = Direction.recorded(row["higher_is_better"])
+    return Measurement(
+        budget, recipe, seed, row["benchmark"], row["task"], row["metric"], row["value"], trained, direction
+    )
 
 
 def _rejections(project: Project, inputs: Inputs) -> Rejections:
@@ -222,4 +229,21 @@ def _provenance(project: Project, inputs: Inputs) -> Provenance:
     packages: dict[str, str] = {}
     for key in keys:
         packages |= inputs.manifests[key].made["packages"]
-    return Provenance(project.settings_version, tuple(version(key) for key in keys), packages)
+    versions = tuple(version(key) for key in keys)
+    return Provenance(project.settings_version, versions, packages, _training_losses(project, inputs))
+
+
+def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
+    """How many of the evaluated models learnt which loss, by the manifests of the checkpoints that were evaluated."""
+    found: Counter[LossMean] = Counter()
+    for budget, recipe in _grid(project):
+        key = grid_key(budget, recipe)
+        evaluated = inputs.find("eval_results", key)
+        if evaluated is None:
+            continue
+        version = evaluated.inputs[str(AssetPartition(CHECKPOINT, key))]
+        trained = project.store.find(CHECKPOINT, key, version)
+        if trained is not None:
+            seeds = trained.summary["seeds"].values()
+            found.update(seed["hyperparameters"].get("loss", UNRECORDED_LOSS) for seed in seeds)
+    return dict(found)

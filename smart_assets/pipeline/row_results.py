@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.metrics import HELD_OUT
 from smart_assets.pipeline.step import Inputs, grid_key
-from smart_assets.report.metrics import HELD_OUT
 from smart_assets.report.row_results import RowResults
 from smart_assets.settings import Project
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.pipeline.chat_turns import count_refused_chats
 from smart_assets.pipeline.evaluation_overlap import FOUND, by_kind
 from smart_assets.pipeline.instance_orderings import ORDERINGS
 from smart_assets.pipeline.parquet import write_table
@@ -70,7 +71,10 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         ) from error
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
-    return Made(summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)})
+    return Made(
+        summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)},
+        cost=count_refused_chats(project, inputs, mixture.rows["id"], run.log),
+    )
 
 
 def _summary(mixture: Mixture, budget: int) -> dict[str, object]:

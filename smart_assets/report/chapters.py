@@ -10,6 +10,7 @@ from smart_assets.report.content import (
     MixtureBudgets,
     NearDuplicatePair,
     ObjectiveGains,
+    Provenance,
     RejectedRow,
     ReportContent,
     TaskKernel,
@@ -17,6 +18,7 @@ from smart_assets.report.content import (
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, share_cell, table, value_cell, words
 from smart_assets.report.wording import count, listing, shorten
 from smart_assets.selection.task_scores import weights_by_temperature
+from smart_assets.training.settings import LOSS_MEANS
 
 _PICTURED_BUDGETS = 4
 _CLOSEST_PAIRS = 20
@@ -142,7 +144,21 @@ def provenance_chapter(content: ReportContent) -> Chapter:
         table("Content versions this page was made from.", columns, artifacts),
         table("Packages.", ("Package", "Version"), packages, folded=True),
     )
-    return Chapter(*heading, (f"Settings hash {shorten(made_from.settings_hash, 80)}.",), (), tables)
+    sentences = (f"Settings hash {shorten(made_from.settings_hash, 80)}.", *training_losses(made_from))
+    return Chapter(*heading, sentences, (), tables)
+
+
+def training_losses(made_from: Provenance) -> tuple[str, ...]:
+    """What the evaluated models learnt to lower; a warning where not all of them learnt the same."""
+    losses = made_from.training_losses
+    if not losses:
+        return ()
+    listed = "; ".join(
+        f"{LOSS_MEANS[name]} (finetune.loss: {name}), {count(models, 'model')}"
+        for name, models in sorted(losses.items())
+    )
+    warning = "Not all models learnt the same loss: differences between them are not of the mixtures alone."
+    return (f"Loss of the training: {listed}.", *[warning] * (len(losses) > 1))
 
 
 def _budget_picture(content: ReportContent, budget: int) -> Picture:

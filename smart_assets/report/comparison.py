@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.metrics import HELD_OUT, RESPONSE_LOSS, Direction, Metric, agreed, recorded_metric
 from smart_assets.report.content import Measurement
-from smart_assets.report.metrics import HELD_OUT, RESPONSE_LOSS, Metric, benchmark_title, metric_named
+from smart_assets.report.wording import benchmark_title
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,13 @@ class Comparison:
         return tuple(sorted({run.budget for run in self.runs}))
 
     def standings(self, budget: int) -> tuple[Standing, ...]:
-        """The recipes at a budget, best mean first (NaN last), equals by name."""
+        """The recipes at a budget, best mean first (NaN last), equals by name; all by name where none is better."""
         recipes = sorted({run.recipe for run in self.runs if run.budget == budget})
         found = [
             Standing(name, tuple(r for r in self.runs if (r.budget, r.recipe) == (budget, name))) for name in recipes
         ]
+        if not self.metric.direction.is_known:
+            return tuple(found)
         losses = self.metric.as_loss(np.array([standing.mean for standing in found]))
         return tuple(found[at] for at in np.argsort(losses, kind="stable"))  # NaN sorts last
 
@@ -134,12 +137,20 @@ def _comparison(benchmark: str, unseen: bool | None, metric: str, rows: Sequence
     return Comparison(
         benchmark=benchmark,
         unseen=unseen,
-        metric=metric_named(metric),
+        metric=recorded_metric(metric, _direction(rows)),
         tasks=tasks,
         tasks_left_out=len({row.task for row in rows}) - len(tasks),
         runs=tuple(_runs(runs.items(), tasks)) if tasks else (),
         base=np.mean(base, axis=0) if base and tasks else None,
     )
+
+
+def _direction(rows: Sequence[Measurement]) -> Direction:
+    """The direction that the evaluations agree on, task by task; one that has none recorded contradicts no other."""
+    by_task: dict[str, set[Direction]] = {}
+    for row in rows:
+        by_task.setdefault(row.task, set()).update({row.direction} - {Direction.UNKNOWN})
+    return agreed(agreed(found) for found in by_task.values())
 
 
 def _runs(

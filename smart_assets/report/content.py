@@ -5,16 +5,18 @@ so. Rows are always counts of instances.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.errors import SelectionError
+from smart_assets.metrics import Direction
 from smart_assets.report.evidence import Evidence
 from smart_assets.report.task_geometry import TaskPlane
 from smart_assets.selection.sweeps import Sweep
 from smart_assets.selection.task_scores import propose_max_tasks
+from smart_assets.training.settings import LossMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Measurement:
     metric: str
     value: float
     trained: bool  # the task had rows in the subset
+    direction: Direction  # as it was recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class Provenance:
     settings_hash: str
     artifacts: tuple[ArtifactVersion, ...]
     packages: Mapping[str, str]  # name -> version
+    training_losses: Mapping[LossMean, int] = field(default_factory=dict[LossMean, int])  # -> evaluated models
 
 
 @dataclass(frozen=True, slots=True)

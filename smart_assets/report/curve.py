@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smart_assets.metrics import Metric
 from smart_assets.report.comparison import Comparison
 from smart_assets.report.evidence import Evidence
-from smart_assets.report.metrics import Metric
 
 
 @dataclass(frozen=True, slots=True)

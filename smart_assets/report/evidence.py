@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smart_assets.report.metrics import HELD_OUT, Metric, benchmark_title
+from smart_assets.metrics import HELD_OUT, Metric
 from smart_assets.report.row_results import ROW_METRICS, RowResults, SharedRows, share_rows
+from smart_assets.report.wording import benchmark_title
 from smart_assets.selection.sweeps import Sweep
 from smart_assets.statistics.intervals import Interval, difference, holm, mean_over_seeds
 from smart_assets.statistics.resampling import Resampled, resample_rows
@@ -205,5 +206,5 @@ def _difference(
         other_seeds=None if to_base else len(theirs.seeds),
         paired=paired and not to_base,
         interval=interval,
-        better=(interval.value < 0) == metric.lower_is_better if interval.excludes_zero else None,
+        better=metric.improves(interval.value) if interval.excludes_zero else None,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import isfinite
 
+from smart_assets.metrics import RESPONSE_LOSS
 from smart_assets.report import evidence_pictures as drawn
 from smart_assets.report.evidence import BASE_MODEL, Difference, Evidence, Score
 from smart_assets.report.findings import (
@@ -26,7 +27,6 @@ from smart_assets.report.layout import (
     value_cell,
     words,
 )
-from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.wording import count, shorten
 from smart_assets.selection.sweeps import Sweep
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from smart_assets.metrics import Metric
 from smart_assets.report.evidence import BASE_MODEL, REFERENCES, Difference, Evidence
-from smart_assets.report.metrics import Metric
 from smart_assets.report.wording import count, listing, signed
 
 NOISE_OF_TRAINING = "one seed: the noise of training is not in this interval"

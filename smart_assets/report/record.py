@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from smart_assets.metrics import OWN_METRICS, Direction, recorded_metric
 from smart_assets.report.curve import Curve, CurvePoint
 from smart_assets.report.evidence import Difference, Evidence
 from smart_assets.report.findings import (
@@ -15,7 +16,6 @@ from smart_assets.report.findings import (
     stops,
     verdict,
 )
-from smart_assets.report.metrics import metric_named
 from smart_assets.report.wording import shorten
 
 
@@ -24,6 +24,7 @@ def record(evidence: Evidence) -> dict[str, Any]:
     return {
         "title": shorten(evidence.title, 80),
         "metric": evidence.metric.name,
+        "better": evidence.metric.direction.value,
         "tasks": evidence.tasks,
         "rows": evidence.rows,
         "scores": [
@@ -63,9 +64,11 @@ def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
         )
         for score in trained
     ]
-    return Curve(
-        recorded["title"], metric_named(recorded["metric"]), recorded["tasks"], tuple(points), next(iter(base), None)
-    )
+    name = recorded["metric"]
+    # What was recorded before directions were is of metrics of ours.
+    direction = Direction(recorded["better"]) if "better" in recorded else OWN_METRICS[name].direction
+    metric = recorded_metric(name, direction)
+    return Curve(recorded["title"], metric, recorded["tasks"], tuple(points), next(iter(base), None))
 
 
 def _difference(found: Difference) -> dict[str, Any]:

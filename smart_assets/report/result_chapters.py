@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.metrics import undeclared
 from smart_assets.report import pictures
 from smart_assets.report.comparison import Comparison, Standing
 from smart_assets.report.curve import Curve, metric_curve
@@ -36,6 +37,7 @@ def metric_chapter(comparisons: Sequence[Comparison], evidence: Sequence[Evidenc
         for comparison in comparisons
         if comparison.tasks_left_out
     ]
+    sentences += _undeclared(comparisons)
     if len(comparisons) > _PICTURED_COMPARISONS:
         sentences.append(f"Pictures show the first {_PICTURED_COMPARISONS} of {len(comparisons)} metrics.")
     rows = [row for comparison in comparisons for row in _mean_rows(comparison, recipes)]
@@ -50,7 +52,7 @@ def result_chapter(comparisons: Sequence[Comparison], recipes: Sequence[str]) ->
         return Chapter(*heading, ("No benchmark of several tasks has been evaluated yet.",))
     tabled = several[:_TABLED_COMPARISONS]
     tables = tuple(_task_table(each, recipes, folded=place > 0) for place, each in enumerate(tabled))
-    sentences = ["The tasks that gained least over the base model come first.", _MARKS]
+    sentences = ["The tasks that gained least over the base model come first.", *_undeclared(several), _MARKS]
     if len(several) > len(tabled):
         sentences.append(f"Tables show the first {len(tabled)} of {len(several)} metrics.")
     return Chapter(*heading, tuple(sentences), (), tables)
@@ -64,10 +66,19 @@ _MEAN_COLUMNS = (
 
 
 def _curve(comparison: Comparison, evidence: Sequence[Evidence]) -> Curve:
-    key = (comparison.benchmark, comparison.unseen, comparison.metric)
+    key = (comparison.benchmark, comparison.unseen, comparison.metric.name)
     return metric_curve(
-        comparison, next((each for each in evidence if (each.benchmark, each.unseen, each.metric) == key), None)
+        comparison, next((each for each in evidence if (each.benchmark, each.unseen, each.metric.name) == key), None)
     )
+
+
+def _undeclared(comparisons: Sequence[Comparison]) -> list[str]:
+    return [
+        f"{shorten(comparison.title, 80)} is neither ranked nor marked: "
+        f"{undeclared(shorten(comparison.metric.name, 60), shorten(comparison.benchmark, 60))}."
+        for comparison in comparisons
+        if not comparison.metric.direction.is_known
+    ]
 
 
 def _alt(comparison: Comparison) -> str:
@@ -132,6 +143,8 @@ def _marks(
     comparison: Comparison, budgets: list[int], values: NDArray[np.float64], base: NDArray[np.float64] | None
 ) -> list[list[Mark]]:
     """Marks of the values (n, columns), each column of a budget, against the others of it and the base model (n,)."""
+    if not comparison.metric.direction.is_known:
+        return [[""] * len(budgets) for _ in values]
     losses = comparison.metric.as_loss(values)
     beaten = np.zeros(values.shape, dtype=np.bool_)
     if base is not None:
@@ -152,14 +165,14 @@ def _gained(comparison: Comparison, values: NDArray[np.float64], base: NDArray[n
 
 
 def _least_gained_first(comparison: Comparison, values: NDArray[np.float64]) -> list[int]:
-    if comparison.base is None or not values.size:
+    if comparison.base is None or not values.size or not comparison.metric.direction.is_known:
         return list(range(len(comparison.tasks)))
     least = _gained(comparison, values, comparison.base).min(axis=1)
     return [int(at) for at in np.argsort(least, kind="stable")]
 
 
 def _tasks_won(comparison: Comparison, standing: Standing) -> Cell:
-    if comparison.base is None:
+    if comparison.base is None or not comparison.metric.direction.is_known:
         return value_cell(None)
     won = int((_gained(comparison, standing.task_values[:, None], comparison.base) > 0).sum())
     return Cell(f"{won:,} of {len(comparison.tasks):,}", won)

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.report.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
+from smart_assets.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
 from smart_assets.statistics.resampling import Stratum
 
 RowKey = tuple[str, str, str]

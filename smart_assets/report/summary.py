@@ -3,6 +3,7 @@
 It is written for someone about to spend a budget on it, so it claims nothing without an interval that excludes zero.
 """
 
+from smart_assets.metrics import RESPONSE_LOSS
 from smart_assets.report.content import ReportContent
 from smart_assets.report.evidence import Evidence
 from smart_assets.report.findings import (
@@ -15,7 +16,6 @@ from smart_assets.report.findings import (
     stops,
 )
 from smart_assets.report.layout import Bullets
-from smart_assets.report.metrics import RESPONSE_LOSS
 from smart_assets.report.wording import count, listing, shorten
 
 _TOLD = 6

@@ -8,6 +8,8 @@ import math
 import re
 import unicodedata
 
+from smart_assets.metrics import HELD_OUT
+
 _ANSI_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _DROPPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})
 
@@ -54,3 +56,10 @@ def listing(names: list[str], shown: int = 10) -> str:
     if len(names) > shown:
         short.append(f"{len(names) - shown:,} more")
     return " and ".join(filter(None, [", ".join(short[:-1]), *short[-1:]]))
+
+
+def benchmark_title(benchmark: str, unseen: bool | None = None) -> str:
+    """A benchmark in words; `unseen` tells tasks that no mixture holds from those that may be in one."""
+    if benchmark != HELD_OUT:
+        return benchmark
+    return "Held-out rows" if unseen is None else f"Held-out rows of {'unseen' if unseen else 'seen'} tasks"

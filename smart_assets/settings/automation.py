@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from smart_assets.errors import SettingsError
-from smart_assets.report.metrics import HELD_OUT, RESPONSE_LOSS
+from smart_assets.metrics import HELD_OUT, HELD_OUT_METRICS, OWN_METRICS, RESPONSE_LOSS
 from smart_assets.section import Section
 
-HELD_OUT_METRICS = ("response_loss", "response_loss_per_byte", "exact_match")
 _VARIABLE = "env:"
 Cron = Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]
 
@@ -76,8 +75,9 @@ class Promotion(Section):
     metric: str = Field(
         default=RESPONSE_LOSS.name,
         min_length=1,
-        description="What is compared: `response_loss`, `response_loss_per_byte` or `exact_match` of the held-out "
-        "rows or a collection, or a metric of the lm-eval benchmark, such as `acc`.",
+        description=f"What is compared: {', '.join(f'`{name}`' for name in OWN_METRICS)} of a collection "
+        f"({', '.join(f'`{name}`' for name in HELD_OUT_METRICS)} of the held-out rows), or a metric of the lm-eval "
+        "benchmark, as its evaluations name it.",
     )
     benchmark: str = Field(
         default=HELD_OUT,
@@ -95,8 +95,9 @@ class Promotion(Section):
     @model_validator(mode="after")
     def _known_metric(self) -> Self:
         if self.benchmark == HELD_OUT and self.metric not in HELD_OUT_METRICS:
+            more = "; choices are ranked on `evaluate.collections`" if self.metric in OWN_METRICS else ""
             raise ValueError(
-                f"`metric` of the held-out rows is one of {', '.join(HELD_OUT_METRICS)}; got {self.metric}"
+                f"`metric` of the held-out rows is one of {', '.join(HELD_OUT_METRICS)}; got {self.metric}{more}"
             )
         return self
 

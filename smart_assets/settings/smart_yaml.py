@@ -12,6 +12,7 @@ from smart_assets.contamination.settings import Contamination
 from smart_assets.embedding.settings import Embedding, Index
 from smart_assets.errors import SettingsError
 from smart_assets.evaluation.settings import Evaluate
+from smart_assets.metrics import OWN_METRICS
 from smart_assets.section import Name, Section
 from smart_assets.selection.recipes import Recipe
 from smart_assets.selection.settings import Selection
@@ -116,7 +117,23 @@ class Settings(Section):
         measured = ["held_out"] * self.evaluate.held_out + [*self.evaluate.collections, *self.evaluate.tasks]
         if rule.benchmark not in measured:
             raise ValueError(f"`promotion.benchmark` is {rule.benchmark}; `evaluate` measures {', '.join(measured)}")
+        self._require_measured(rule)
         return self
+
+    def _require_measured(self, rule: Promotion) -> None:
+        """Of rows, what is measured is known; what an lm-eval benchmark measures shows when it is evaluated."""
+        if rule.benchmark in self.evaluate.tasks:
+            return
+        metric = OWN_METRICS.get(rule.metric)
+        if metric is None:
+            raise ValueError(
+                f"`promotion.metric` of the collection {rule.benchmark} is one of {', '.join(OWN_METRICS)}; "
+                f"got {rule.metric}"
+            )
+        if metric.measured_on == "choices" and not self.evaluate.choices:
+            raise ValueError(f"`promotion.metric` {rule.metric} needs `evaluate.choices`, which is off")
+        if metric.measured_on == "answers" and not self.evaluate.generate.rows_per_task:
+            raise ValueError(f"`promotion.metric` {rule.metric} needs `evaluate.generate.rows_per_task` above 0")
 
 
 class _NoDuplicateKeys(yaml.SafeLoader):

@@ -1,17 +1,22 @@
 """Completion-only loss: rows padded into a batch, and the cross-entropy of the response tokens alone.
 
+The paper's training script takes the mean of each row first, then the mean over rows, so that a row counts once however
+long its response is (`RowMean`). Most others take the mean over all tokens of a step, in which a few tasks with long
+responses are most of the loss (`TokenMean`).
+
 The model computes logits only where the loss needs them (`logits_to_keep`), which with a large vocabulary saves a
 quarter of the work. The mask goes through the model's own `forward`, so its scaling of the logits and the autocast
 around it stay as they are.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from smart_assets.training.rows import TokenRow
+from smart_assets.training.settings import LossMean
 
 if TYPE_CHECKING:
     import torch
@@ -48,21 +53,61 @@ def batch_rows(pad_id: int, keep_logits: bool) -> Callable[[Sequence[Sequence[To
     return collate
 
 
-def response_loss(outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
-    """The summed cross-entropy of the response tokens of a batch, over `num_items_in_batch`; in float32.
+class ResponseLoss(Protocol):
+    """A mean over the items of an optimizer step: how many items labels (b, n) hold, and what they add to the mean.
 
-    Args:
-        outputs: of the model; its logits are (k, v) for the k response tokens, or (b, n, v) for all tokens.
-        labels: (b, n), `IGNORED` where nothing is to be learnt.
-        num_items_in_batch: response tokens of the whole optimizer step; those of this batch when None.
+    `labels` are `IGNORED` where nothing is to be learnt. Called with the model's outputs (logits (k, v) for the k
+    response tokens, or (b, n, v) for all tokens), it gives the sum over this batch's items, over `num_items_in_batch`:
+    the items of the whole step, or of this batch when None. In nats, float32; 0 for a batch without items.
     """
+
+    def items(self, labels: "torch.Tensor") -> "torch.Tensor":
+        """How many items there are: an integer, ()."""
+        ...
+
+    def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
+        """This batch's part of the step's loss, ()."""
+        ...
+
+
+class TokenMean:
+    """The mean over all response tokens of a step: a response counts as often as it has tokens."""
+
+    def items(self, labels: "torch.Tensor") -> "torch.Tensor":
+        """Response tokens."""
+        return (labels != IGNORED).sum()
+
+    def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
+        """The sum over this batch's tokens, over all of the step."""
+        total = _token_losses(outputs, labels).sum()
+        return total / (self.items(labels) if num_items_in_batch is None else num_items_in_batch)
+
+
+class RowMean:
+    """The mean over the rows of a step of each row's mean over its response tokens: every row counts once."""
+
+    def items(self, labels: "torch.Tensor") -> "torch.Tensor":
+        """Rows with response tokens."""
+        return (labels != IGNORED).any(dim=1).sum()
+
+    def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
+        """The sum over this batch's rows, over all of the step."""
+        tokens = (labels != IGNORED).sum(dim=1)  # (b,)
+        total = (_token_losses(outputs, labels) / tokens.repeat_interleave(tokens)).sum()
+        return total / (self.items(labels) if num_items_in_batch is None else num_items_in_batch)
+
+
+LOSSES: Mapping[LossMean, ResponseLoss] = {"rows": RowMean(), "tokens": TokenMean()}
+"""What `finetune.loss` names."""
+
+
+def _token_losses(outputs: Any, labels: "torch.Tensor") -> "torch.Tensor":
+    """The cross-entropy of each response token, row after row: float32 (k,)."""
     from torch.nn.functional import cross_entropy
 
     predicts = _predicts_response(labels)
     logits = outputs.logits if outputs.logits.ndim == 2 else outputs.logits[predicts]
-    targets = labels[:, 1:][predicts[:, :-1]]
-    total = cross_entropy(logits.float(), targets, reduction="sum")
-    return total / (targets.numel() if num_items_in_batch is None else num_items_in_batch)
+    return cross_entropy(logits.float(), labels[:, 1:][predicts[:, :-1]], reduction="none")
 
 
 def takes_logits_to_keep(model: Any) -> bool:

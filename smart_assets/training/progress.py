@@ -20,7 +20,7 @@ class StepRecord:
     """One optimizer step."""
 
     step: int  # from 1
-    loss: float  # nats a response token, over the step's batch, before the update
+    loss: float  # nats a response token, before the update: the mean that was learnt (`finetune.loss`)
     learning_rate: float
     tokens: int  # context and response tokens of the step, padding left out
 

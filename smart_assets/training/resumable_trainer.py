@@ -1,16 +1,18 @@
 """transformers' `Trainer`, saving its steps as safetensors and going on from them to the same weights, bit for bit.
 
 Its own checkpoints are pickles. What is replaced is how a step is saved and loaded, and where randomness comes from:
-every step seeds torch by itself, so that a run that goes on draws what the undisturbed one would have drawn.
+every step seeds torch by itself, so that a run that goes on draws what the undisturbed one would have drawn. And what a
+step's loss is a mean over: `Trainer` knows tokens alone.
 """
 
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from smart_assets.training.distributed import is_main, rank
+from smart_assets.training.loss import ResponseLoss
 from smart_assets.training.saved_steps import (
     CURVE,
     STATE,
@@ -22,17 +24,29 @@ from smart_assets.training.saved_steps import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 _WEIGHTS, _OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
 
-def resumable_trainer(steps: SavedSteps, write_curve: Callable[[Path], None]) -> Any:
+def resumable_trainer(steps: SavedSteps, write_curve: Callable[[Path], None], loss: ResponseLoss) -> Any:
     """A subclass of `Trainer` that saves into `steps`; made here because the library is imported late."""
+    import torch
     from safetensors.torch import load_file
     from transformers import Trainer
 
     class ResumableTrainer(Trainer):
+        def get_batch_samples(
+            self, epoch_iterator: Iterator[Any], num_batches: int, device: "device"
+        ) -> tuple[list[Any], Any]:
+            """The micro-batches of a step, and how many items of the loss they hold in all processes together."""
+            batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+            if not batches:
+                return batches, None
+            items = torch.stack([loss.items(batch["labels"]) for batch in batches]).sum().to(device)
+            everywhere = cast("Tensor", self.accelerator.gather(items))
+            return batches, everywhere.sum()
+
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             if not is_main():
                 return
@@ -43,8 +57,6 @@ def resumable_trainer(steps: SavedSteps, write_curve: Callable[[Path], None]) ->
                 self.state.save_to_json(str(folder / STATE))
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            import torch
-
             saved = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
             with torch.no_grad():
                 for name, weight in self._trained().items():

@@ -1,5 +1,10 @@
-"""Settings of the fine-tune. The defaults are those of the paper's training script (Section 4 and its code release)."""
+"""Settings of the fine-tune.
 
+Loss, learning rate, weight decay, warm-up, schedule, epochs and rows a step default to those of the paper's training
+script (its code release); `docs/training.md` lists every departure from it.
+"""
+
+from collections.abc import Mapping
 from datetime import date
 from typing import Literal, Self
 
@@ -8,6 +13,13 @@ from pydantic import Field, model_validator
 from smart_assets.section import Section
 
 PromptFormat = Literal["auto", "chat", "plain"]
+LossMean = Literal["rows", "tokens"]
+LOSS_MEANS: Mapping[LossMean, str] = {
+    "rows": "the mean over rows of each row's mean over its response tokens",
+    "tokens": "the mean over all response tokens of a step",
+}
+UNRECORDED_LOSS: LossMean = "tokens"
+"""What fine-tunes learnt whose record does not say, because they are older than the setting."""
 Precision = Literal["auto", "float32", "bfloat16"]
 Tracker = Literal["wandb", "mlflow", "comet_ml", "clearml", "neptune", "swanlab", "trackio"]
 NOT_CONTENT = frozenset({"save_minutes", "report_to", "gradient_checkpointing", "trust_remote_code"})
@@ -81,6 +93,11 @@ class Finetune(PromptSettings):
     micro_batch: int = Field(default=8, ge=1, description="Rows computed at once; lower it when memory runs out.")
     gradient_checkpointing: bool = Field(
         default=False, description="Compute activations twice instead of keeping them: less memory, a third more time."
+    )
+    loss: LossMean = Field(
+        default="rows",
+        description=f"What a step lowers. rows: {LOSS_MEANS['rows']}, as in the paper's script; "
+        f"tokens: {LOSS_MEANS['tokens']}, in which long responses count more.",
     )
     max_length: int | None = Field(
         default=None, ge=16, description="Tokens a row at most; by default what the model can read, 4096 at most."

@@ -11,7 +11,7 @@ from smart_assets.training.adapters import without_adapters
 from smart_assets.training.devices import ComputePrecision
 from smart_assets.training.distributed import world_size
 from smart_assets.training.failures import disk_advice, memory_advice
-from smart_assets.training.loss import batch_rows, response_loss, takes_logits_to_keep
+from smart_assets.training.loss import LOSSES, batch_rows, takes_logits_to_keep
 from smart_assets.training.progress import Progress, StepRecord
 from smart_assets.training.resumable_trainer import resumable_trainer, seed_step
 from smart_assets.training.rows import TokenRow
@@ -40,9 +40,9 @@ def train(
 ) -> Progress:
     """Train a model in place, and return its loss curve.
 
-    The loss of an optimizer step is the mean over the response tokens of all its rows, so it does not depend on
-    how they are cut into micro-batches. On a CPU, equal inputs, seed and thread count give equal weights, whether the
-    run was interrupted or not.
+    The loss of an optimizer step is a mean over all its rows, or over their response tokens (`finetune.loss`), so it
+    does not depend on how they are cut into micro-batches or shared among processes. On a CPU, equal inputs, seed and
+    thread count give equal weights, whether the run was interrupted or not.
 
     Args:
         model: a causal language model, or one with adapters; those of its weights that take gradients are trained.
@@ -56,16 +56,16 @@ def train(
     """
     from transformers import PrinterCallback
 
-    base = without_adapters(model)
+    base, loss = without_adapters(model), LOSSES[run.settings.loss]
     caches = getattr(base.config, "use_cache", True)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(steps.board)
     with memory_advice(run.settings, run.device), disk_advice(steps.folder):
-        trainer = resumable_trainer(steps, progress.write)(
+        trainer = resumable_trainer(steps, progress.write, loss)(
             model=model,
             args=_arguments(run, len(batches) // progress.total_steps, progress.total_steps, steps.folder),
             data_collator=batch_rows(run.pad_id, takes_logits_to_keep(base)),
             train_dataset=batches,
-            compute_loss_func=response_loss,
+            compute_loss_func=loss,
             callbacks=[_steering(run, progress, _tokens_of_steps(batches, progress.total_steps))],
         )
         trainer.remove_callback(PrinterCallback)

@@ -6,10 +6,12 @@ from statistics import fmean
 from typing import Any
 
 from smart_assets.errors import StoreError
+from smart_assets.evaluation.directions import recorded_direction
 from smart_assets.lineage.diff.made import Change, MadeOf, Side, compare_making
 from smart_assets.lineage.diff.references import SUBSET
 from smart_assets.lineage.diff.subsets import SubsetDiff, diff_subsets
 from smart_assets.lineage.history import history_of, key_of, stored_folder
+from smart_assets.metrics import Direction, agreed
 from smart_assets.pipeline.eval_results import CODE_VERSION
 from smart_assets.pipeline.step import AssetPartition, parse_input
 from smart_assets.store import Manifest, Store
@@ -38,6 +40,7 @@ class Score:
     metric: str
     a: float | None
     b: float | None
+    direction: Direction  # as the evaluations recorded it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,13 @@ def _weights(manifest: Manifest, seed: int) -> dict[str, str]:
 
 def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[Score]:
     # Results of other code may have another form, and would not compare.
-    means = [_macro_means(one) if one is not None and one.code_version == CODE_VERSION else {} for one in (a, b)]
+    sides = [one if one is not None and one.code_version == CODE_VERSION else None for one in (a, b)]
+    means = [_macro_means(one) if one is not None else {} for one in sides]
+    results = [result for one in sides if one is not None for result in one.summary.values()]
     for name in sorted({*means[0], *means[1]}):
-        yield Score(*name, means[0].get(name), means[1].get(name))
+        benchmark, _, metric = name
+        declared = {recorded_direction(result, benchmark, metric) for result in results} - {Direction.UNKNOWN}
+        yield Score(*name, means[0].get(name), means[1].get(name), agreed(declared))
 
 
 def _macro_means(evaluation: Manifest) -> dict[tuple[str, str, str], float]:

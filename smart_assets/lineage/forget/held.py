@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import StoreError
-from smart_assets.evaluation.settings import HELD_OUT
 from smart_assets.lineage.history import History
+from smart_assets.metrics import HELD_OUT
 from smart_assets.pipeline.step import parse_input
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Name, name_of

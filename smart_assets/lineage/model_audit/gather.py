@@ -28,6 +28,7 @@ from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
+from smart_assets.training.settings import UNRECORDED_LOSS
 
 MADE_FROM = frozenset({*BY_SOURCE, "task_scores", "evaluation_overlap", "selected_subset"})
 """The assets that a checkpoint is made from."""
@@ -49,7 +50,7 @@ class ModelAudit:
     hyperparameters: Mapping[str, Any]
     selection: Mapping[str, Any]  # the recipe and what else decided the subset
     training: Mapping[str, Any]  # rows, steps, losses, tokens, precision, device, time, run
-    truncated: tuple[str, ...]  # ids of rows whose context lost its start
+    truncated: tuple[str, ...]  # ids of rows that lost part of their prompt
     dropped: tuple[Mapping[str, str], ...]  # id and reason of rows that could not be trained on
     licences: Mapping[str, str | None]  # source -> licence, as smart.yaml says now
     chain: tuple[Link, ...]  # itself first
@@ -159,7 +160,7 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
         hashed_at=chain.hashed_at,
         path=str(folder),
         base_model=result.get("base_model", {}),
-        hyperparameters=result.get("hyperparameters", {}),
+        hyperparameters={"loss": UNRECORDED_LOSS, **result.get("hyperparameters", {})},
         selection=subset.parameters,
         training=_training(manifest, result),
         truncated=tuple(result.get("truncated", ())),
