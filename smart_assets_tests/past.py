@@ -34,8 +34,9 @@ class Dropping(Programs):
             job = json.loads(Path(arguments[2]).read_text(encoding="utf-8"))
             given = pq.read_table(job["rows"], columns=["id", "task"]).to_pylist()
             path = Path(job["out"]) / "result.json"
-            result = json.loads(path.read_text(encoding="utf-8")) | {
-                "base_model": {"reference": "tiny"},
+            result = json.loads(path.read_text(encoding="utf-8"))
+            result |= {
+                "base_model": result["base_model"] | {"reference": "tiny"},
                 "rows": len(given) - 1,
                 "dropped": [{"id": given[0]["id"], "reason": REASON}],
                 "tasks": dict(Counter(row["task"] for row in given[1:])),

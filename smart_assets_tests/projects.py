@@ -89,3 +89,8 @@ def own_copy(made: Path, tmp_path: Path) -> Project:
     """A copy of a project that was made once, for a test to change."""
     shutil.copytree(made, tmp_path / "project")
     return load_project(tmp_path / "project" / "smart.yaml")
+
+
+def every_byte(root: Path) -> dict[str, bytes]:
+    """All files of a folder with what is in them: the same before and after what may not write."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

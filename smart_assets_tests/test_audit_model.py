@@ -83,6 +83,8 @@ def test_seeds_have_their_own_rows(project: Project) -> None:
     assert first.rows["id"].to_pylist() != second.rows["id"].to_pylist()
     with pytest.raises(SmartError, match="has no seed 7; it has 0, 1"):
         audit(project, seed=7)
+    with pytest.raises(SmartError, match="has the weights of seed 0, not of seed 1: leave --seed out"):
+        audit(project, first.path, seed=1)
 
 
 def test_a_folder_and_a_version_name_it_too(project: Project) -> None:

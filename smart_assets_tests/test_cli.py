@@ -131,7 +131,6 @@ def test_a_second_run_says_that_there_is_nothing_to_do(project: Path) -> None:
         pytest.param(["export", 10, "smart", "x.doc"], "ending must be .jsonl or .parquet", id="ending"),
         pytest.param(["export", 10, "random", "x.jsonl", "--seed", 9], "no row set of seed 9", id="seed"),
         pytest.param(["document", 11, "smart", "x.d"], "no partition '11|smart'", id="document"),
-        pytest.param(["verify", "--signatures", "x"], "--signatures FOLDER --public-key KEY.pem", id="public key"),
         pytest.param(["sql", "SELECT * FROM nothing"], "views: ", id="sql"),
         pytest.param(["sql", "--export", "smart.yaml"], "smart.yaml is there already", id="sql export"),
         pytest.param(["audit", "task", "plian"], "names like it: 'plain'", id="audit"),

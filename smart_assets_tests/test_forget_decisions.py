@@ -18,7 +18,7 @@ from smart_assets.lineage.sql import connect
 from smart_assets.lineage.verify import verify
 from smart_assets.pipeline import raw_tasks
 from smart_assets.pipeline.step import AssetPartition, RunContext
-from smart_assets.pipeline.tombstones import Tombstones
+from smart_assets.pipeline.tombstones import Tombstones, read_tombstones
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Store
 from smart_assets_tests.forgetting import (
@@ -33,7 +33,7 @@ from smart_assets_tests.forgetting import (
     subset_ids,
     tasks,
 )
-from smart_assets_tests.projects import own_copy, rows, write_tasks
+from smart_assets_tests.projects import every_byte, own_copy, rows, write_tasks
 
 
 @pytest.fixture
@@ -52,6 +52,9 @@ def test_a_forgotten_task_stays_out_when_new_rows_of_it_come(project: Project) -
     assert {row["task"] for row in instances(project)} == {"alpha", "gamma"}
     excerpts = connect(project, print).execute("SELECT DISTINCT excerpt FROM rejected WHERE task = 'beta'").fetchall()
     assert excerpts == [(None,)], "its refused row is forgotten too"
+    before = every_byte(project.root)
+    remove_forgotten(project.root, dry_run=True)
+    assert every_byte(project.root) == before
     remove_forgotten(project.root, dry_run=False)
     beta = next(row for row in tasks()["all"] if row["t"] == "beta")
     assert files_with(beta["prompt"], project.store.root) == []
@@ -132,6 +135,47 @@ def test_undoing_brings_everything_back_to_the_byte(project: Project) -> None:
         assert was is not None
         assert after.content_version == was.content_version, name
         assert after.attachments.get("origins") == was.attachments.get("origins"), name
+
+
+def test_a_dry_run_of_undoing_changes_nothing_and_says_what_would_come_back(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    was = instances(project)
+    secret = next(row for row in was if SECRET in row["prompt"])
+    one = forgotten(project, lambda past: by_ids(past, [secret["id"]]))
+    past = Past(project)
+    several = forget(project, past, by_text(past, SECRET), "asked for erasure").record
+    run_all(project)
+    before = every_byte(project.root)
+    undo_forgetting(project.root, several.key, "a mistake", dry_run=True)
+    told = capsys.readouterr().out
+    undo_forgetting(project.root, several.key, "a mistake", dry_run=True, as_json=True)
+    as_json = json.loads(capsys.readouterr().out)
+    assert every_byte(project.root) == before
+    assert "could be kept again, because a mistake" in told
+    assert "nothing was undone" in told
+    assert "1 of its rows stay out: other tombstones name them, too" in told
+    assert set(as_json["returning"]) == {*several.ids} - {*one.record.ids}
+    placed = {id_ for id_, places in as_json["rows"].items() if places}
+    assert placed == {row["id"] for row in was if row["id"] in as_json["returning"]}
+    assert placed
+    assert all(id_ in told for id_ in placed)
+    assert (as_json["undone"], as_json["kept_out"], as_json["record"]["sources"]) == (False, 1, ["small"])
+    assert read_tombstones(project.store).active[-1].key == several.key
+    undo_forgetting(project.root, several.key, "a mistake")
+    assert "may be kept again, because a mistake" in capsys.readouterr().out
+    assert read_tombstones(project.store).records[-1].reason == "a mistake"
+    assert run_all(project)[0] == "raw_tasks[small]"
+    came = {row["id"] for row in instances(project)}
+    assert came & {*several.ids} == {*as_json["returning"]} & came
+    assert secret["id"] not in came
+
+
+def test_a_task_that_stays_forgotten_keeps_a_row_of_it_out(project: Project) -> None:
+    beta = next(row["id"] for row in instances(project) if row["task"] == "beta")
+    row = forgotten(project, lambda past: by_ids(past, [beta]))
+    forgotten(project, lambda past: by_task(past, "beta"))
+    assert undo(project, row.record.key, dry_run=True).returning == ()
 
 
 def test_undoing_before_a_run_leaves_nothing_but_a_look(project: Project) -> None:

@@ -23,7 +23,7 @@ from smart_assets.metrics import HELD_OUT_METRICS, OWN_METRICS, Direction, Metri
 from smart_assets.report.record import recorded_curve
 from smart_assets.settings import Project
 from smart_assets_tests.projects import write_project
-from smart_assets_tests.promotions import ROWS, RULE, TASKS, evaluate, losses, measurement, train
+from smart_assets_tests.promotions import ROWS, RULE, TASKS, chosen_production, losses, measurement, night
 
 LOWER, HIGHER, UNKNOWN = Direction
 EVERYTHING = RowResult(
@@ -220,9 +220,8 @@ def test_a_benchmark_is_promoted_by_its_recorded_direction(
     sentence: str,
 ) -> None:
     project = crows_pairs(tmp_path)
-    evaluate(project, train(project, "old"), [measurement(losses(), more=stereotypes(before, declared[0]))])
-    assert consider(project).promoted
-    evaluate(project, train(project, "new"), [measurement(losses(), more=stereotypes(candidate, declared[-1]))])
+    chosen_production(project, measurement(losses(), more=stereotypes(before, declared[0])))
+    night(project, "new", measurement(losses(), more=stereotypes(candidate, declared[-1])), later=60)
     decision = consider(project)
     assert decision.promoted is promoted
     assert sentence in decision.sentence
@@ -243,9 +242,8 @@ def test_all_metrics_of_rows_promote(tmp_path: Path, metric: str, candidate: flo
     rule = RULE | {"benchmark": "c", "metric": metric}
     changes = {"promotion": rule, "evaluate": {"collections": {"c": {"path": "c"}}}}
     project = write_project(tmp_path, changes=changes)
-    evaluate(project, train(project, "old"), [of_rows(metric, 1.0 - candidate)])
-    assert consider(project).promoted
-    evaluate(project, train(project, "new"), [of_rows(metric, candidate)])
+    chosen_production(project, of_rows(metric, 1.0 - candidate))
+    night(project, "new", of_rows(metric, candidate), later=60)
     decision = consider(project)
     assert decision.promoted is promoted
     assert OWN_METRICS[metric].title in decision.sentence

@@ -175,7 +175,6 @@ def test_the_command_says_what_it_found(project: Project, tmp_path: Path) -> Non
         (["11", "smart"], r"no subset '11\|smart'; there are subsets: 20\|random@[0-9a-f]{12}, 20\|smart@"),
         (["20", "smart", "--version", "00000000"], r"no subset '20\|smart@0{8}'; there are subsets: 20\|smart@"),
         (["20", "smart", "--version", "xyz"], r"names no subset or checkpoint: write 'BUDGET\|RECIPE'"),
-        (["20", "smart", "--seed", "0"], r"give --train with it"),
         (["20", "smart", "--keep", "tasks"], r"tasks is there already: .* name a new folder"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from smart_assets.statistics.intervals import Interval, difference, holm, mean_over_seeds
-from smart_assets.statistics.resampling import RESAMPLES, Resampled, Stratum, mean_interval, resample_rows
+from smart_assets.statistics.resampling import RESAMPLES, Resampled, Stratum, resample_rows
 
 
 def strata_of(*sizes: int, models: int = 1, seed: int = 0) -> list[Stratum]:
@@ -63,13 +63,6 @@ def test_one_task_gives_scipys_interval() -> None:
     found = mean_over_seeds(resample_rows([stratum]))
     unwidened = [found.value + (bound - found.value) / np.sqrt(25 / 24) for bound in (found.low, found.high)]
     assert unwidened == pytest.approx([expected.low, expected.high], rel=1e-12)
-
-
-def test_one_mechanism_for_tasks_and_for_rows() -> None:
-    differences = np.random.default_rng(5).normal(size=40)
-    found = mean_over_seeds(resample_rows([Stratum(differences[:, None], np.ones((40, 1)))], 9999))
-    unwidened = [found.value + (bound - found.value) / np.sqrt(40 / 39) for bound in (found.low, found.high)]
-    assert unwidened == pytest.approx(mean_interval(differences, 0.95), rel=1e-12)
 
 
 def test_many_seeds_agree_with_scipys_resampling_of_seeds() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smart_assets.cli.modes import command
 from smart_assets.cli.options import Config, Json
 
 audit = typer.Typer(help="Which rows went into which model, and the way back.", no_args_is_help=True)
@@ -17,7 +18,7 @@ Similar = Annotated[
 ]
 
 
-@audit.command("row")
+@command(audit, name="row")
 def audit_row(
     row: Annotated[str, typer.Argument(help="A row's id, or its first 8 hex digits or more.")],
     config: Config = None,
@@ -30,7 +31,7 @@ def audit_row(
     show_row(config, row, similar, json_)
 
 
-@audit.command("text")
+@command(audit, name="text")
 def audit_text(
     text: Annotated[str, typer.Argument(help="A prompt or a response.")],
     config: Config = None,
@@ -43,7 +44,7 @@ def audit_text(
     show_text(config, text, similar, json_)
 
 
-@audit.command("task")
+@command(audit, name="task")
 def audit_task(
     task: Annotated[str, typer.Argument(help="A task's name.")], config: Config = None, json_: Json = False
 ) -> None:
@@ -53,7 +54,7 @@ def audit_task(
     show_task(config, task, json_)
 
 
-@audit.command("source")
+@command(audit, name="source")
 def audit_source(
     source: Annotated[str, typer.Argument(help="A source's name.")], config: Config = None, json_: Json = False
 ) -> None:
@@ -63,7 +64,7 @@ def audit_source(
     show_source(config, source, json_)
 
 
-@audit.command("model")
+@command(audit, name="model")
 def audit_model(
     model: Annotated[
         list[str], typer.Argument(help="BUDGET RECIPE (the newest), or a folder of weights, or a content version.")

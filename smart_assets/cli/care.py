@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from smart_assets.cli.terminal import console, plain, print_table, spinner
-from smart_assets.errors import SmartError
 from smart_assets.lineage.gc import Garbage, find_garbage, remove_garbage
 from smart_assets.lineage.promotion import pinned
 from smart_assets.lineage.standards.signing import verify_signatures
@@ -67,10 +66,8 @@ def verify_store(config: Path | None, repair: bool) -> None:
         raise typer.Exit(1)
 
 
-def verify_documents(config: Path | None, folder: Path | None, public_key: Path | None) -> None:
+def verify_documents(config: Path | None, folder: Path, public_key: Path) -> None:
     """Verify the signatures of a folder of documents and of the weights they are about; exit with 1 on a difference."""
-    if folder is None or public_key is None:
-        raise SmartError("signatures are verified with both: --signatures FOLDER --public-key KEY.pem")
     problems = verify_signatures(load_project(config), folder, public_key)
     for problem in problems:
         console.print(plain(problem))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from smart_assets.cli.modes import refuse
 from smart_assets.cli.terminal import console, plain
 from smart_assets.lineage.export import write_beside
 from smart_assets.lineage.forget.exports import remember_export
@@ -20,6 +21,11 @@ def document_mixture(
     key = grid_key(*mixture)
     find_partitions(project, [f"selected_subset[{key}]"])  # refuses what smart.yaml does not have
     found = documented(project, key, seed)
+    if seed is not None and found.subset.seed is None and not found.checkpoints:
+        refuse(
+            f"--seed does nothing for {key}: its rows are the same for every seed and nothing was trained on them yet; "
+            "leave it out"
+        )
 
     def write(draft: Path) -> None:
         write_documents(found, draft)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from smart_assets.cli.modes import refuse
 from smart_assets.cli.run import make_current
 from smart_assets.cli.terminal import console, plain
 from smart_assets.lineage.export import write_subset
@@ -17,6 +18,8 @@ def export_subset(config: Path | None, mixture: tuple[int, str], out: Path, seed
     project = load_project(config)
     key = grid_key(*mixture)
     wanted = find_partitions(project, [f"selected_subset[{key}]"])
+    if seed is not None and project.settings.recipes[mixture[1]].instance_objective is not None:
+        refuse(f"--seed does nothing for {key}: its rows are the same for every seed; leave it out")
     make_current(project, wanted, counted=wanted)
     subset = current_subset(project, key, seed)
     write_subset(subset, out)

@@ -1,7 +1,7 @@
 """`smart forget`, and what of `smart gc` is about forgotten rows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from smart_assets.cli.care import size
 from smart_assets.cli.terminal import console, plain, print_json, print_table, spinner
 from smart_assets.errors import SmartError
 from smart_assets.lineage.audit.past import Past
-from smart_assets.lineage.forget.decide import Forgetting, forget, undo
+from smart_assets.lineage.audit.standings import Standing
+from smart_assets.lineage.forget.decide import Forgetting, Undoing, forget, undo
 from smart_assets.lineage.forget.exports import Exported
 from smart_assets.lineage.forget.find import Meant, by_ids, by_task, by_text
 from smart_assets.lineage.forget.held import Holding
@@ -45,10 +46,17 @@ def forget_rows(
         _tell(done, dry_run)
 
 
-def undo_forgetting(config: Path | None, key: str) -> None:
-    """Take a tombstone back."""
-    tombstone = undo(load_project(config), key)
-    console.print(plain(f"{tombstone.what} may be kept again: `smart run` brings back what the sources still have"))
+def undo_forgetting(
+    config: Path | None, key: str, because: str = "", dry_run: bool = False, as_json: bool = False
+) -> None:
+    """Take a tombstone back, or say what that would bring back."""
+    done = undo(load_project(config), key, because, dry_run)
+    if as_json:
+        tombstone = {"key": done.tombstone.key, **done.tombstone.model_dump(mode="json")}
+        shown = {**asdict(done), "tombstone": tombstone, "record": done.record.model_dump(mode="json")}
+        print_json({**shown, "kept_out": done.kept_out, "undone": not dry_run})
+    else:
+        _tell_undoing(done, dry_run)
 
 
 def list_forgotten(config: Path | None, as_json: bool) -> None:
@@ -106,19 +114,28 @@ def _meant(past: Past, ids: Sequence[str], task: str | None, match: str | None) 
     return by_text(past, match) if match is not None else by_ids(past, ids)
 
 
+def _tell_undoing(done: Undoing, dry_run: bool) -> None:
+    tombstone = done.tombstone
+    head = "could be kept again" if dry_run else "may be kept again"
+    because = f", because {done.record.reason}" if done.record.reason else ""
+    why = f"forgotten on {tombstone.at:%Y-%m-%d} by {tombstone.who} because {tombstone.reason}"
+    console.print(plain(in_line(f"{tombstone.what}: {head}{because} ({tombstone.key}: {why})"), "bold"))
+    _tell_rows(done.rows, len(done.returning))
+    if done.kept_out:
+        console.print(plain(f"{done.kept_out:,} of its rows stay out: other tombstones name them, too"))
+    sources = ", ".join(done.record.sources) or "no source that is known to have them"
+    if tombstone.task is not None:
+        console.print(plain(in_line(f"rows of the task {tombstone.task!r} that come later could come in, too")))
+    would = "nothing was undone; without --dry-run `smart run` would read" if dry_run else "`smart run` reads"
+    rest = "what they still have of it is selected and trained on as any other row"
+    console.print(plain(in_line(f"{would} again: {sources}; {rest}"), "yellow"))
+
+
 def _tell(done: Forgetting, dry_run: bool) -> None:
     record = done.record
     head = "would be forgotten" if dry_run else f"forgotten ({record.key})"
     console.print(plain(f"{record.what}: {head}, because {in_line(record.reason)}", "bold"))
-    rows = [
-        [id_, place.source, place.task, "now" if place.current else "in the past", place_of(place.origin)]
-        for id_, places in done.rows.items()
-        for place in places[:1]
-    ]
-    if rows:
-        print_table(["row", "source", "task", "stands", "at"], rows)
-    if len(record.ids) > len(rows):
-        console.print(plain(f"and {len(record.ids) - len(rows):,} more, refused rows among them", "dim"))
+    _tell_rows(done.rows, len(record.ids))
     console.print(plain("held by" if done.held_by else "no subset or checkpoint holds any of it"))
     if done.held_by:
         cells = [[share.rows, share.of, *holder_cells(share.holder)] for share in done.held_by]
@@ -137,6 +154,20 @@ def _tell(done: Forgetting, dry_run: bool) -> None:
             "dim",
         )
     )
+
+
+def _tell_rows(places: Mapping[str, Sequence[Standing]], total: int) -> None:
+    """The first rows of a tombstone with their newest place, and how many there are beside them."""
+    rows = [
+        [id_, place.source, place.task, "now" if place.current else "in the past", place_of(place.origin)]
+        for id_, found in places.items()
+        for place in found[:1]
+    ]
+    if rows:
+        print_table(["row", "source", "task", "stands", "at"], rows)
+    if total > len(rows):
+        more = "more, refused rows among them" if rows else "rows, refused ones or of no past that is left"
+        console.print(plain(f"{'and ' if rows else ''}{total - len(rows):,} {more}", "dim"))
 
 
 def _tell_removal(removal: Removal, dry_run: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from smart_assets.cli.audit_commands import audit
+from smart_assets.cli.modes import Mode, command
 from smart_assets.cli.options import Config, Json
 from smart_assets.errors import SmartError
 from smart_assets.printable import printable
@@ -22,7 +23,7 @@ app = typer.Typer(
 app.add_typer(audit, name="audit")
 
 
-@app.command()
+@command(app)
 def init(
     folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
     sample: Annotated[bool, typer.Option("--sample", help="Also write the bundled sample tasks.")] = False,
@@ -33,7 +34,7 @@ def init(
     init_project(folder, sample)
 
 
-@app.command()
+@command(app)
 def sample(
     folder: Annotated[Path, typer.Argument(help="Where the task files go.")],
     seed: Annotated[int, typer.Option(help="Another seed gives other rows.")] = 23,
@@ -44,7 +45,7 @@ def sample(
     write_sample_tasks(folder, seed)
 
 
-@app.command("run")
+@command(app, name="run")
 def run_command(
     config: Config = None,
     select: Annotated[
@@ -62,11 +63,11 @@ def run_command(
     run_selected(config, select or [])
 
 
-@app.command()
+@command(app, Mode(None, takes=("all_",)), Mode("json_"))
 def plan(
     config: Config = None,
     all_: Annotated[bool, typer.Option("--all", help="Also what is current.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="As JSON, everything.")] = False,
+    json_: Json = False,
 ) -> None:
     """What is out of date, why, and what making it will cost."""
     from smart_assets.cli.show import show_plan
@@ -74,7 +75,7 @@ def plan(
     show_plan(config, all_, json_)
 
 
-@app.command()
+@command(app)
 def tasks(config: Config = None) -> None:
     """The tasks: rows, rejected rows, and each recipe's weights."""
     from smart_assets.cli.show import show_tasks
@@ -82,7 +83,7 @@ def tasks(config: Config = None) -> None:
     show_tasks(config)
 
 
-@app.command()
+@command(app)
 def export(
     budget: Annotated[int, typer.Argument(help="A budget of smart.yaml.")],
     recipe: Annotated[str, typer.Argument(help="A recipe of smart.yaml.")],
@@ -96,7 +97,7 @@ def export(
     export_subset(config, (budget, recipe), out, seed)
 
 
-@app.command()
+@command(app)
 def document(
     budget: Annotated[int, typer.Argument(help="A budget of smart.yaml.")],
     recipe: Annotated[str, typer.Argument(help="A recipe of smart.yaml.")],
@@ -113,7 +114,7 @@ def document(
     document_mixture(config, (budget, recipe), out, seed, sign)
 
 
-@app.command()
+@command(app, Mode(None, takes=("query",)), Mode("export", takes=("texts", "force")))
 def sql(
     query: Annotated[str | None, typer.Argument(help="A query; without one, read queries from the terminal.")] = None,
     config: Config = None,
@@ -126,15 +127,13 @@ def sql(
     """Ask the store in SQL (DuckDB)."""
     from smart_assets.cli.sql import export_sql, run_sql
 
-    if export is not None and query is not None:
-        raise typer.BadParameter("give a query or --export, not both")
     if export is None:
         run_sql(config, query)
     else:
         export_sql(config, export, texts, force)
 
 
-@app.command()
+@command(app)
 def promote(
     budget: Annotated[int, typer.Argument(help="A budget of smart.yaml.")],
     recipe: Annotated[str, typer.Argument(help="A recipe of smart.yaml.")],
@@ -148,7 +147,7 @@ def promote(
     promote_model(config, (budget, recipe), seed, because)
 
 
-@app.command()
+@command(app)
 def rollback(
     config: Config = None,
     because: Annotated[str, typer.Option(help="Why, for the log.")] = "",
@@ -159,7 +158,7 @@ def rollback(
     roll_back(config, because)
 
 
-@app.command()
+@command(app)
 def models(config: Config = None) -> None:
     """The newest checkpoints, which one is production, and where its weights are."""
     from smart_assets.cli.models import show_models
@@ -167,14 +166,24 @@ def models(config: Config = None) -> None:
     show_models(config)
 
 
-@app.command()
+_FORGETS = ("dry_run", "json_")
+
+
+@command(
+    app,
+    *(Mode(by, takes=_FORGETS, needs=("because",)) for by in ("ids", "task", "match")),
+    Mode("undo", takes=("because", *_FORGETS)),
+    Mode("list_", takes=("json_",)),
+)
 def forget(  # noqa: PLR0913, PLR0917  (the options of a command)
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of rows, or their first 8 hex digits or more.")] = None,
     config: Config = None,
     task: Annotated[str | None, typer.Option(help="Forget a whole task, rows to come included.")] = None,
     match: Annotated[str | None, typer.Option(help="Forget all rows in which this stands, whatever its case.")] = None,
     because: Annotated[str, typer.Option(help="Why, for everyone who asks later.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be forgotten.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be forgotten, or what undoing would bring back.")
+    ] = False,
     undo: Annotated[str | None, typer.Option(help="Take back the tombstone of this key.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what was forgotten.")] = False,
     json_: Json = False,
@@ -185,12 +194,12 @@ def forget(  # noqa: PLR0913, PLR0917  (the options of a command)
     if list_:
         list_forgotten(config, json_)
     elif undo is not None:
-        undo_forgetting(config, undo)
+        undo_forgetting(config, undo, because, dry_run, json_)
     else:
         forget_rows(config, (ids or [], task, match), because, dry_run, json_)
 
 
-@app.command()
+@command(app)
 def gc(
     config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
@@ -208,7 +217,7 @@ def gc(
         collect_garbage(config, dry_run)
 
 
-@app.command()
+@command(app, Mode(None, takes=("repair",)), Mode("signatures", needs=("public_key",)))
 def verify(
     config: Config = None,
     repair: Annotated[bool, typer.Option("--repair", help="Move what is damaged away, to be made again.")] = False,
@@ -220,13 +229,16 @@ def verify(
     """Recompute every hash in the store and name what is damaged; or verify what `smart document --sign` signed."""
     from smart_assets.cli.care import verify_documents, verify_store
 
-    if signatures is None and public_key is None:
+    if signatures is None or public_key is None:
         verify_store(config, repair)
     else:
         verify_documents(config, signatures, public_key)
 
 
-@app.command()
+_DERIVES = ("version", "from_raw", "keep", "json_")
+
+
+@command(app, Mode(None, takes=_DERIVES), Mode("train", takes=(*_DERIVES, "seed")))
 def reproduce(  # noqa: PLR0913, PLR0917  (the options of a command)
     budget: Annotated[int, typer.Argument(help="A budget.")],
     recipe: Annotated[str, typer.Argument(help="A recipe.")],
@@ -238,7 +250,7 @@ def reproduce(  # noqa: PLR0913, PLR0917  (the options of a command)
     train: Annotated[bool, typer.Option("--train", help="Also train again, and compare the weights.")] = False,
     seed: Annotated[int | None, typer.Option(help="Train this seed alone.", show_default="all")] = None,
     keep: Annotated[Path | None, typer.Option(help="A new folder in which the derived store stays.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="As JSON, everything.")] = False,
+    json_: Json = False,
 ) -> None:
     """Derive a subset again in an empty store, and say whether it is the stored one."""
     from smart_assets.cli.reproduce import Extent, reproduce_subset
@@ -246,14 +258,14 @@ def reproduce(  # noqa: PLR0913, PLR0917  (the options of a command)
     reproduce_subset(config, (budget, recipe, version), Extent(from_raw, train, seed), keep, json_)
 
 
-@app.command()
+@command(app, Mode(None, takes=("checkpoints", "rows")), Mode("json_", takes=("checkpoints",)))
 def diff(
     a: Annotated[str, typer.Argument(help="'BUDGET|RECIPE' (newest), 'BUDGET|RECIPE@VERSION', or a version alone.")],
     b: Annotated[str, typer.Argument(help="Likewise; BUDGET/RECIPE needs no quotes.")],
     config: Config = None,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="The names mean checkpoints.")] = False,
     rows: Annotated[bool, typer.Option("--rows", help="Also the ids of the rows in and out.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="As JSON, everything.")] = False,
+    json_: Json = False,
 ) -> None:
     """Compare two subsets or two checkpoints: settings, inputs, tasks, rows, losses and scores."""
     from smart_assets.cli.diff import show_diff
@@ -261,7 +273,7 @@ def diff(
     show_diff(config, (a, b), checkpoints, rows, json_)
 
 
-@app.command()
+@command(app)
 def dev(
     config: Config = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,

@@ -1,5 +1,6 @@
 """`smart promote`, `smart rollback` and `smart models`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from smart_assets.cli.terminal import console, plain, print_table
@@ -30,21 +31,32 @@ def roll_back(config: Path | None, because: str) -> None:
 def show_models(config: Path | None) -> None:
     """Print the newest checkpoint of every budget and recipe, production among them, and where its weights are."""
     project = load_project(config)
-    stack = promotion.replay(promotion.history(project))
+    log, rule = promotion.history(project), project.settings.promotion
+    stack = promotion.replay(log)
     current = stack[-1] if stack else None
     shown = [key.partition for key in partitions(project, promotion.CHECKPOINT)]
     if current is not None and current.partition not in shown:  # it is not in smart.yaml any more
         shown.append(current.partition)
     rows = [row for partition in shown for row in _rows(project, str(partition), current)]
     if rows:
-        columns = ["budget", "recipe", "version", "trained (UTC)", measured_by(project), "production"]
+        columns = ["budget", "recipe", "version", "trained (UTC)", "seed", measured_by(project), "production"]
         print_table(columns, rows)
     else:
         console.print(plain("no checkpoint was trained yet: `smart run` makes them"))
     if current is not None:
         _show_weights(project, current)
+        console.print(plain(f"promoted because: {_reason(log, current)}"))
+    best = promotion.best_so_far(log, rule) if rule is not None else None
+    if best is not None and best != current:
+        console.print(plain(f"the best production so far, which new models are compared with too: {best}"))
     if len(stack) > 1:
         console.print(plain(f"`smart rollback` goes back to {stack[-2]}"))
+
+
+def _reason(log: Sequence[promotion.Record], current: promotion.Promoted) -> str:
+    """Why production was promoted, and by whom."""
+    entry = next(entry for entry in reversed(log) if (entry.action, entry.model) == ("promote", current))
+    return f"{entry.reason or 'no reason was given'} ({entry.who}, {entry.at:%Y-%m-%d})"
 
 
 def _rows(project: Project, partition: str, current: promotion.Promoted | None) -> list[list[object]]:
@@ -58,12 +70,12 @@ def _rows(project: Project, partition: str, current: promotion.Promoted | None) 
     rows: list[list[object]] = []
     for version in versions:
         manifest = project.store.find(promotion.CHECKPOINT, partition, version)
-        model = promotion.Promoted(budget=budget, recipe=recipe, seed=0, content_version=version)
+        model = current if current is not None and version == promoted else promotion.newest(project, budget, recipe)
         evaluation = promotion.evaluation_of(project, model)
-        mark = f"seed {current.seed}" if current is not None and version == promoted else ""
+        mark = f"seed {model.seed}" if model == current else ""
         trained = manifest.made["at"] if manifest else ""
-        figure = main_figure(project, evaluation) if evaluation else None
-        rows.append([budget, recipe, version[:12], trained, figure, mark])
+        figure = main_figure(project, evaluation, model.seed) if evaluation else None
+        rows.append([budget, recipe, version[:12], trained, model.seed, figure, mark])
     return rows
 
 

@@ -42,8 +42,6 @@ def reproduce_subset(
         keep: the folder of the store that stays; None for a temporary one.
         as_json: print everything as JSON, and progress on stderr.
     """
-    if extent.seed is not None and not extent.train:
-        raise SmartError("--seed says which seed is trained again: give --train with it")
     project = load_project(config)
     subset = find_subset(project.store, *mixture)
     with empty_folder(keep) as folder, _progress(as_json) as log:

@@ -20,6 +20,7 @@ from smart_assets.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.pipeline.step import AssetPartition, grid_key
 from smart_assets.section import Section
 from smart_assets.settings import Project
+from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest
 from smart_assets.store.log import append, records
 
@@ -120,19 +121,59 @@ def production(project: Project) -> Promoted | None:
 
 def pinned(project: Project) -> frozenset[str]:
     """The content versions that must stay in the store whatever their age: production and what was before it, as many
-    as `retention.newest` says, each with the evaluation that later candidates are compared with."""
-    models = replay(history(project))[-project.settings.retention.newest :]
-    evaluations = [found for model in models if (found := evaluation_of(project, model))]
+    as `retention.newest` says, each with the evaluation that later candidates are compared with, and the evaluation of
+    the best production so far."""
+    log, rule = history(project), project.settings.promotion
+    models = replay(log)[-project.settings.retention.newest :]
+    best = best_so_far(log, rule) if rule is not None else None
+    compared = dict.fromkeys((*models, *((best,) if best else ())))
+    evaluations = [found for model in compared if (found := evaluation_of(project, model))]
     return frozenset(item.content_version for item in (*models, *evaluations))
 
 
 def replay(log: Iterable[Record]) -> tuple[Promoted, ...]:
     """Production last, and before it what rolling back leads to; empty before the first promotion."""
-    stack: list[Promoted] = []
+    return tuple(entry.model for entry in _in_force(log))
+
+
+def best_so_far(log: Iterable[Record], rule: Promotion) -> Promoted | None:
+    """The best of the models that the rule made production one after the other; None before the first promotion.
+
+    A promoted model is the best so far where its figure is better than that of the one that was it. What a person
+    promotes is the best so far whatever its figures, and so is the last model that the rule promoted by another metric
+    or benchmark: nothing says how it compares with those before it. What was rolled back never was production.
+    """
+    best: Promoted | None = None
+    behind = 0.0
+    for entry in _in_force(log):
+        gap = _behind_best(entry, rule, behind) if best else None
+        best, behind = (entry.model, 0.0) if gap is None or gap < 0 else (best, gap)
+    return best
+
+
+def _behind_best(entry: Record, rule: Promotion, behind: float) -> float | None:
+    """How much worse a promoted model is than the best before it, as a loss; None where nothing tells.
+
+    Args:
+        entry: of its promotion.
+        rule: what the best is asked for.
+        behind: of production before it. Old records compare with that one alone.
+    """
+    by = entry.figures.get("rule", {})
+    if entry.who != RULE or (by.get("benchmark"), by.get("metric")) != (rule.benchmark, rule.metric):
+        return None
+    if "best" in entry.figures:
+        return float(entry.figures["best"]["mean"])
+    return behind + float(entry.figures["mean"]) if "mean" in entry.figures else None
+
+
+def _in_force(log: Iterable[Record]) -> tuple[Record, ...]:
+    """The promotions that no rollback took back, oldest first."""
+    stack: list[Record] = []
     for entry in log:
-        on_top = bool(stack) and stack[-1] == entry.model
+        on_top = bool(stack) and stack[-1].model == entry.model
         if entry.action == "promote" and not on_top:
-            stack.append(entry.model)
+            stack.append(entry)
         elif entry.action == "rollback" and on_top and len(stack) > 1:
             stack.pop()
     return tuple(stack)

@@ -1,7 +1,7 @@
 """What happens without a person: the sensor and the schedule, the rule that promotes a model, and who is told."""
 
 import os
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -58,7 +58,12 @@ class Automation(Section):
         default=4, ge=1, description="Checkpoints trained at one tick of `retrain` at most, the most changed first."
     )
     not_retrained: tuple[str, ...] = Field(
-        default=(), description="Recipes that the schedule leaves as they are; `smart run` still makes them."
+        default=(), description="Recipes that the schedule does not train; `smart run` still does."
+    )
+    evaluate_again: bool = Field(
+        default=True,
+        description="Evaluate models anew whose held-out rows or evaluation changed, also where they are not trained "
+        "again, so that all stand on the same rows; false: the ticks of `retrain` name them.",
     )
 
     @property
@@ -68,7 +73,8 @@ class Automation(Section):
 
 
 class Promotion(Section):
-    """The rule by which a new checkpoint becomes production: it is not worse than production beyond the interval."""
+    """The rule by which a new checkpoint becomes production: it is known not to be worse by more than the margin than
+    production, nor than the best production so far."""
 
     budget: int = Field(ge=1, description="The candidate's budget, one of `budgets`.")
     recipe: str = Field(description="The candidate's recipe, one of `recipes`.")
@@ -85,12 +91,28 @@ class Promotion(Section):
         description="`held_out`, or one of `evaluate.collections` or `evaluate.tasks` that has several tasks.",
     )
     margin: float = Field(
-        default=0.0,
-        ge=0.0,
+        gt=0.0,
         allow_inf_nan=False,
-        description="By how much worse counts as equal, in the metric's unit.",
+        description="By how much worse, in the metric's unit, a new model may be at most; required.",
     )
-    confidence: float = Field(default=0.95, gt=0.0, lt=1.0, description="Of the interval of the mean difference.")
+    confidence: float = Field(
+        default=0.95,
+        ge=0.9,
+        lt=1.0,
+        description="Of the interval of the mean difference; with less, a worse model passes more than once in twenty.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _margin_is_set(cls, value: Any) -> Any:
+        """No default would do: how much worse is bearable depends on the metric, and 0 promotes next to nothing."""
+        if isinstance(value, dict) and not value.get("margin"):
+            raise ValueError(
+                "`margin` is required and above 0: by how much worse, in the unit of `metric`, a new model may be at "
+                "most. About three standard errors of the difference let three of four equal models pass; "
+                "docs/automation.md has the table"
+            )
+        return value
 
     @model_validator(mode="after")
     def _known_metric(self) -> Self:

@@ -1,1 +1,1 @@
-"""Intervals by resampling: shared by what reports on models and by what promotes them."""
+"""Intervals for what reports on models and for what promotes them: by resampling rows, by Student's t over the rest."""

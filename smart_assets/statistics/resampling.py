@@ -1,4 +1,4 @@
-"""Bootstrap resampling of rows within strata, for many models at once, and of plain differences.
+"""Bootstrap resampling of rows within strata, for many models at once.
 
 `scipy.stats.bootstrap` takes a statistic of index arrays and gathers every model's rows again for each resample: 32 s
 for 4,999 resamples of 1,000 tasks of 25 rows by 10 models. Here a resample is a count for each row, the same for all
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 RESAMPLES = 4999
 """Of rows: the bounds of a 95% interval are then known to a twentieth of a standard error."""
 
-_MEAN_RESAMPLES = 9999
 _BATCH_VALUES = 4_000_000  # drawn at once: 32 MB
 
 
@@ -64,26 +63,6 @@ def resample_rows(strata: Iterable[Stratum], resamples: int = RESAMPLES) -> Resa
         raise ValueError("there is nothing to resample")
     mean = np.mean(values, axis=0)
     return Resampled(mean, mean + total / len(values))
-
-
-def mean_interval(differences: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean of (n,) differences, n >= 2; the same for the same differences.
-
-    The percentile method, because it is defined where all differences are equal.
-    """
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=_MEAN_RESAMPLES,
-        batch=max(1, _BATCH_VALUES // len(differences)),
-        vectorized=True,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def _ratios(stratum: Stratum, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -64,8 +64,29 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
     )
 
 
-def undo(project: Project, key: str) -> Record:
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What taking a tombstone back lets return."""
+
+    tombstone: Record
+    record: Record  # that takes it back
+    returning: tuple[str, ...]  # ids that no other tombstone names; refused rows among them
+    rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN of these, with their places
+
+    @property
+    def kept_out(self) -> int:
+        """Rows that stay forgotten, since other tombstones name them, too."""
+        return len(self.tombstone.ids) - len(self.returning)
+
+
+def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) -> Undoing:
     """Take a tombstone back: its rows may be kept again, and come back when their sources are read next.
+
+    Args:
+        project: whose store it is.
+        key: of the tombstone, or a beginning that no other key has.
+        reason: why, for everyone who asks later.
+        dry_run: write nothing, only tell what would come back.
 
     Raises:
         SmartError: no tombstone that holds, or more than one, has a key that begins so; or its rows were removed from
@@ -73,26 +94,44 @@ def undo(project: Project, key: str) -> Record:
         StoreError: the log cannot be read or written.
     """
     tombstones = read_tombstones(project.store)
+    tombstone = _one_that_can_be_undone(tombstones, key)
+    past = Past(project)
+    # A source that the rows came to after they were forgotten has them among its rejected rows.
+    have = sources_of(past, tombstone.ids, (), tombstone.task)
+    record = Record(
+        at=now(),
+        action="undo",
+        who=user_name(),
+        reason=reason.strip(),
+        sources=tuple(sorted({*tombstone.sources, *have})),
+        of=(tombstone.key,),
+    )
+    returning = _returning(past, Tombstones((*tombstones.records, record)), tombstone)
+    if not dry_run:
+        write_record(project.store, record)
+    return Undoing(tombstone, record, returning, standings(past, returning[:MOST_SHOWN]))
+
+
+def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> Record:
     found = [one for one in tombstones.active if key and one.key.startswith(key)]
     if len(found) != 1:
         raise SmartError(f"{key!r:.40} begins {len(found) or 'no'} keys of tombstones; there are {_keys(tombstones)}")
-    tombstone = found[0]
+    [tombstone] = found
     if tombstone.key in tombstones.final:
         raise SmartError(
             f"{tombstone.key} is final: `smart gc --forgotten` removed its rows from everything of the past, which is "
             "not brought back"
         )
-    # A source that the rows came to after they were forgotten has them among its rejected rows.
-    have = sources_of(Past(project), tombstone.ids, (), tombstone.task)
-    record = Record(
-        at=now(),
-        action="undo",
-        who=user_name(),
-        sources=tuple(sorted({*tombstone.sources, *have})),
-        of=(tombstone.key,),
-    )
-    write_record(project.store, record)
     return tombstone
+
+
+def _returning(past: Past, left: Tombstones, tombstone: Record) -> tuple[str, ...]:
+    """The ids of a tombstone that those which are left do not name, neither the row nor its task."""
+    chosen = "WHERE id IN (SELECT unnest($p0)) AND task IN (SELECT unnest($p1))"
+    forgotten = left.forgotten
+    by_task = past.ask(past.instances, "DISTINCT id", chosen, list(tombstone.ids), list(forgotten.tasks))
+    out = forgotten.ids | {id_ for (id_,) in by_task}
+    return tuple(id_ for id_ in tombstone.ids if id_ not in out)
 
 
 def _keys(tombstones: Tombstones) -> str:

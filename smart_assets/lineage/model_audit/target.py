@@ -43,6 +43,8 @@ def find_target(project: Project, history: History, names: Sequence[str], seed: 
             raise SmartError(f"no checkpoint of {names[0]} {names[1]} was ever made; there are {_there(history)}")
     elif len(names) == 1:
         manifest, of_folder = _by_version_or_folder(project, history, names[0])
+        if of_folder is not None and seed not in (None, of_folder):
+            raise SmartError(f"{names[0]} has the weights of seed {of_folder}, not of seed {seed}: leave --seed out")
         seed = of_folder if seed is None else seed
     else:
         raise SmartError("name a budget and a recipe, a folder of weights, or a content version")
