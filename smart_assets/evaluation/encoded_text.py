@@ -29,6 +29,18 @@ def scored_pair(row: EncodedRow) -> tuple[EncodedText, EncodedText]:
     return context, _encoded(example.continuation, row.tokens[row.scored_from :])
 
 
+def bare_pair(row: EncodedRow, end_tokens: int) -> tuple[str, str]:
+    """A row without its end, as text that lm-eval tokenizes in its own way.
+
+    Where that would parse a special token in the row's text, or cut the row otherwise, it has its tokens.
+    """
+    example = row.example
+    if not (row.special_text or row.truncated):
+        return example.context, example.response
+    context, _ = scored_pair(row)
+    return context, _encoded(example.response, row.tokens[row.scored_from : len(row.tokens) - end_tokens])
+
+
 def asked_as(text: str) -> Any:
     """What stands for a text in JSON: its tokens where it has some."""
     return list(text.tokens) if isinstance(text, EncodedText) else text

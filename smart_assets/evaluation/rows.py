@@ -41,6 +41,7 @@ class AskedRow:
     encoded: tuple[EncodedRow, ...]  # with its response; where responses are ranked with each of them in its place
     context_tokens: int  # of the whole context, whatever the window holds
     choices: tuple[str, ...] = ()  # the distinct responses of its task, sorted, where they are ranked
+    end_tokens: int = 0  # of the end of a response, where responses are ranked
 
     @property
     def own(self) -> EncodedRow:
@@ -95,6 +96,8 @@ class RowResult:
     rouge_l: float | None = None  # F in [0, 1]; None where nothing was generated
     prediction: str | None = None  # what the model wrote; None where nothing was generated
     choice_correct: bool | None = None  # whether the response ranked first; None where its task is not ranked
+    acc: bool | None = None  # likewise, by the log-likelihood without the end token, as lm-eval ranks
+    acc_norm: bool | None = None  # likewise, divided by the length in characters
 
 
 def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:
@@ -139,7 +142,7 @@ def _asked(encoder: RowEncoder, instance: Instance, choices: tuple[str, ...], wi
     whole = AskedRow(instance, tuple(encoded), 0, choices).own.scored_from
     room = window - max(len(row.tokens) - row.learnt_from for row in encoded)  # the same prompt for all choices
     cut = tuple(encoder.cut(row, instance, room) for row in encoded) if room >= 1 else tuple(encoded)
-    return AskedRow(instance, cut, whole, choices)
+    return AskedRow(instance, cut, whole, choices, encoder.end_tokens(cut[0]) if choices else 0)
 
 
 def _fits(row: AskedRow, window: int) -> bool:

@@ -93,6 +93,10 @@ class RowEncoder:
         learnt_from = max(1, len(prompt))  # the first token of a text has nothing to be predicted from
         return EncodedRow(example, whole, learnt_from, self._scored_from(marked, whole, learnt_from, special), special)
 
+    def end_tokens(self, row: EncodedRow) -> int:
+        """How many of a row's last tokens are the end of its turn or text."""
+        return len(self._tokens_after(row.example.end, False))
+
     def cut(self, row: EncodedRow, instance: Instance, room: int) -> EncodedRow:
         """The row with `room` tokens of prompt at most, 1 or more.
 
