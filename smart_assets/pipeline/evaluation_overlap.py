@@ -69,8 +69,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     inputs = [*raw_task_inputs(project)]
     if contamination.similarity is not None:
         inputs += [Input(AssetPartition("prompt_embeddings", source)) for source in project.settings.sources]
-        if outside:
-            parameters["encoder"] = encoder_version(project.settings.embedding)
+        parameters["encoder"] = encoder_version(project.settings.embedding)  # also says which prompts it cuts
     parameters["contamination"] = contamination.parameters()
     parameters["near_duplicate"] = project.settings.validation.similarity
     return Wanted(AssetPartition(NAME), tuple(inputs), parameters, CODE_VERSION, outside)
