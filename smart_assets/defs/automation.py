@@ -10,22 +10,25 @@ from dagster._utils.schedules import is_valid_cron_schedule
 
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.orphans import end_orphans
+from smart_assets.defs.out_of_date import UP_TO_DATE, SensorAnswers, left_out_of_date, names, nothing_to_ask, reasons
 from smart_assets.defs.requests import JOBS, Refusal, request_run, under_way
 from smart_assets.errors import SettingsError
 from smart_assets.lineage.graph import batches, wanted_state, what_is_present
 from smart_assets.lineage.graph import wanted as wanted_of
 from smart_assets.lineage.plan import PlanStep, Present, make_plan
-from smart_assets.lineage.retraining import decide
+from smart_assets.lineage.retraining import Due, decide
 from smart_assets.pipeline.step import AssetPartition, Wanted
 from smart_assets.settings import Project
 from smart_assets.tasks.intake import last_change
 
 Job = UnresolvedAssetJobDefinition
 Asked = list[dg.RunRequest] | dg.SkipReason
+Look = tuple[list[dg.RunRequest], list[str]]
+"""The runs that a tick asks for, and in words what it leaves."""
 
 TO_SUBSETS = JOBS["update_sources"] + JOBS["update_subsets"]
 TO_RESULTS = ("base_model_results", "finetuned_checkpoint", "eval_results")
-UP_TO_DATE = "everything is up to date"
+TO_REPORT = ("mixture_report",)
 
 
 def build_jobs() -> dict[str, Job]:
@@ -50,7 +53,7 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         default_status=running if automation.watches else dg.DefaultSensorStatus.STOPPED,
     )
     def task_sources(context: dg.SensorEvaluationContext) -> Asked:
-        return _ask(project, context, TO_SUBSETS)
+        return _told(context.log.info, *look_at_sources(project, context.instance))
 
     @dg.sensor(
         name="report",
@@ -60,7 +63,7 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         default_status=running if automation.watches or automation.retrain else dg.DefaultSensorStatus.STOPPED,
     )
     def report(context: dg.SensorEvaluationContext) -> Asked:
-        return _ask(project, context, ("mixture_report",))
+        return _told(context.log.info, *look_at_report(project, context.instance))
 
     @dg.sensor(
         name="upkeep",
@@ -73,8 +76,7 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         project.require_unchanged()
         done = [f"ended the dead run {run_id}" for run_id in end_orphans(context.instance)]
         wanted, present = wanted_state(project), what_is_present(project)
-        plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
-        recorded = record_current(project, context.instance, plan, present)
+        recorded = record_current(project, context.instance, _whole_plan(wanted, present), present)
         done += [f"recorded {key} as the store holds it" for key in recorded]
         return dg.SkipReason("; ".join(done) or "smart.yaml is what was loaded, and Dagster shows what the store holds")
 
@@ -94,28 +96,50 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
         cron_schedule=automation.retrain,
         execution_timezone=automation.timezone,
         job=jobs["update_results"],
-        description="Asks for training and evaluation of every subset that changed since its last training.",
+        description="Asks for training and evaluation of every subset that changed since its last training, and for "
+        "every evaluation that is out of date.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def retrain(context: dg.ScheduleEvaluationContext) -> Asked:
-        return _retrain(project, context)
+        return _told(context.log.info, *look_at_models(project, context.instance))
 
     return [retrain]
 
 
-def _ask(project: Project, context: dg.SensorEvaluationContext, assets: Sequence[str]) -> Asked:
+def look_at_sources(project: Project, instance: dg.DagsterInstance) -> Look:
+    """Runs of whatever is out of date up to the subsets."""
+    return _look(project, instance, TO_SUBSETS, "sources and subsets are up to date")
+
+
+def look_at_report(project: Project, instance: dg.DagsterInstance) -> Look:
+    """A run of the report where it does not show what there is."""
+    return _look(project, instance, TO_REPORT, "the report shows what there is")
+
+
+def _look(project: Project, instance: dg.DagsterInstance, assets: Sequence[str], all_made: str) -> Look:
     """Runs for every batch that is out of date and whose inputs are not out of date themselves."""
     project.require_unchanged()
     wanted = [wanted_of(project, key) for batch in batches(project) for key in batch if key.asset in assets]
-    plan = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+    plan = _plan_of(wanted, what_is_present(project), assets)
     told = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
     requests: list[dg.RunRequest] = []
-    for _, answer in _answers(project, context.instance, plan):
+    for _, answer in _answers(project, instance, plan):
         if isinstance(answer, dg.RunRequest):
             requests.append(answer)
         else:
             told.append(answer.why)
-    return _told(context.log.info, requests, told)
+    if not requests and not told:
+        told = [nothing_to_ask(_whole_plan(wanted_state(project), what_is_present(project)), all_made)]
+    return requests, told
+
+
+def _whole_plan(wanted: Sequence[Wanted], present: Present) -> list[PlanStep]:
+    return make_plan(wanted, present, frozenset(item.key for item in wanted))
+
+
+def _plan_of(wanted: Sequence[Wanted], present: Present, assets: Sequence[str]) -> list[PlanStep]:
+    """The plan of some assets, for which all others count as they stand."""
+    return make_plan(wanted, present, frozenset(item.key for item in wanted if item.key.asset in assets))
 
 
 def _answers(
@@ -136,51 +160,97 @@ def _answers(
         elif before := {source for step in due for source in step.after} - set(batch):
             yield due, Refusal(f"{first} waits for {min(before)}", for_now=True)
         else:
-            yield due, request_run(instance, due, _reasons(due), project.settings.automation.attempts)
+            yield due, request_run(instance, due, reasons(due), project.settings.automation.attempts)
 
 
-def _retrain(project: Project, context: dg.ScheduleEvaluationContext) -> Asked:
-    """Runs for the checkpoints and results that are due, and in words why the others are not."""
+def look_at_models(project: Project, instance: dg.DagsterInstance) -> Look:
+    """Runs for the checkpoints and results that are due, and in words why whatever else is out of date is left so."""
     project.require_unchanged()
-    instance, automation = context.instance, project.settings.automation
     wanted, present = wanted_state(project), what_is_present(project)
-    only = frozenset(item.key for item in wanted if item.key.asset in TO_RESULTS)
-    results = {step.key: step for step in make_plan(wanted, present, only)}
-    decision = decide(project, results, present, _about_to_change(project, instance, wanted, present))
-    busy = under_way(instance)
-    told = [f"{key}: {why}" for key, why in decision.left.items()]
+    results = {step.key: step for step in _plan_of(wanted, present, TO_RESULTS)}
+    subsets, report = _sensors(project, instance, wanted, present)
+    decision = decide(project, results, present, _about_to_change(subsets))
+    requests, told = _due_now(project, instance, decision.due)
+    told += [f"{names(keys)}: {why}" for why, keys in _by_reason(decision.left).items()]
+    named = {*decision.left, *(step.key for due in decision.due for step in due.steps)}
+    return requests, told + left_out_of_date(_whole_plan(wanted, present), named, (subsets, report))
+
+
+def _due_now(project: Project, instance: dg.DagsterInstance, due_ones: Sequence[Due]) -> Look:
+    """The runs of what is due, as many trainings as a tick may ask for; and why there is none of the others now."""
+    automation, busy = project.settings.automation, under_way(instance)
     requests: list[dg.RunRequest] = []
+    told: list[str] = []
     trainings = 0
-    for due in decision.due:
-        first = due.steps[0].key
-        if busy & {step.key for step in due.steps}:
-            told.append(f"{first} is under way")
+    for due in due_ones:
+        keys = [step.key for step in due.steps]
+        if busy & {*keys}:
+            told.append(_with_its_others(f"{keys[0]} is under way", keys))
             trainings += due.trains
         elif due.trains and trainings >= automation.most_trainings:
-            told.append(f"{first}: {automation.most_trainings} trainings a tick, its turn comes at the next")
+            told.append(
+                f"{names(keys)}: {due.reason}; {automation.most_trainings} trainings a tick, its turn comes at the next"
+            )
         else:
-            answer = request_run(instance, due.steps, f"{first}: {due.reason}", automation.attempts)
+            answer = request_run(instance, due.steps, f"{keys[0]}: {due.reason}", automation.attempts)
             if isinstance(answer, dg.RunRequest):
                 requests.append(answer)
                 trainings += due.trains
             else:
-                told.append(answer.why)
-    return _told(context.log.info, requests, told)
+                told.append(_with_its_others(answer.why, keys))
+    return requests, told
 
 
-def _about_to_change(
+def _with_its_others(why: str, keys: Sequence[AssetPartition]) -> str:
+    """What holds up the first of some partitions, and those that are held up with it."""
+    return f"{why}; with it {names(keys[1:])}" if len(keys) > 1 else why
+
+
+def _by_reason(left: Mapping[AssetPartition, str]) -> dict[str, list[AssetPartition]]:
+    """Partitions that are left as they are for the same reason."""
+    found: dict[str, list[AssetPartition]] = {}
+    for key, why in left.items():
+        found.setdefault(why, []).append(key)
+    return found
+
+
+def _sensors(
     project: Project, instance: dg.DagsterInstance, wanted: Sequence[Wanted], present: Present
-) -> frozenset[AssetPartition]:
-    """The subsets that `task_sources` brings up to date now: it is on, and nothing holds them up for good."""
-    if not _is_on(instance, "task_sources", project.settings.automation.watches):
+) -> tuple[SensorAnswers, SensorAnswers]:
+    """What `task_sources` and `report` would answer now."""
+    automation = project.settings.automation
+    subsets, report = (
+        SensorAnswers(
+            name,
+            _is_on(instance, name, by_default),
+            list(_answers(project, instance, _plan_of(wanted, present, assets))),
+        )
+        for name, by_default, assets in (
+            ("task_sources", automation.watches, TO_SUBSETS),
+            ("report", automation.watches or automation.retrain is not None, TO_REPORT),
+        )
+    )
+    return subsets, report
+
+
+def _about_to_change(found: SensorAnswers) -> frozenset[AssetPartition]:
+    """The raw tasks and subsets that `task_sources` brings up to date now: it is on, and nothing holds them up for
+    good."""
+    if not found.is_on:
         return frozenset()
-    plan = make_plan(wanted, present, frozenset(item.key for item in wanted if item.key.asset in TO_SUBSETS))
-    answers = list(_answers(project, instance, plan))
-    stuck = {step.key for due, found in answers for step in due if isinstance(found, Refusal) and not found.for_now}
+    stuck = {
+        step.key
+        for steps, answer in found.answers
+        for step in steps
+        if isinstance(answer, Refusal) and not answer.for_now
+    }
     return frozenset(
         step.key
-        for step in plan
-        if step.key.asset == "selected_subset" and step.to_do and not stuck & {step.key, *step.after}
+        for steps, _ in found.answers
+        for step in steps
+        if step.key.asset in ("raw_tasks", "selected_subset")
+        and not step.keeps_content
+        and not stuck & {step.key, *step.after}
     )
 
 
@@ -207,7 +277,3 @@ def _restless(project: Project, steps: Iterable[PlanStep]) -> str | None:
         if age < quiet:
             return f"{key}: files changed {max(0, age):.0f} s ago: waits until they are quiet for {quiet} s"
     return None
-
-
-def _reasons(steps: Iterable[PlanStep]) -> str:
-    return "; ".join(f"{step.key}: {', '.join(step.reasons)}" for step in steps if step.status != "waiting")

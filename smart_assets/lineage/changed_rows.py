@@ -53,6 +53,8 @@ class ChangedRows:
             changes = self.between(asset, partition, before, now.content_version)
             same = "vectors" if asset == "prompt_embeddings" else "sides"
             return () if changes is None else self._words(partition, changes, f"other {same} of the same rows")
+        if (asset, item.facet) == ("raw_tasks", "validation"):
+            return (f"source `{partition}`: the held-out rows changed",)
         if asset == "selected_subset":
             replaced = self.replaced(item.source, before, now)
             return () if replaced is None else (f"{replaced[0]:,} of {replaced[1]:,} rows of its subset changed",)

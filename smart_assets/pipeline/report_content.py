@@ -51,7 +51,7 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
     )
     sweeps = find_sweeps(project.settings.recipes)
     unseen = frozenset(project.settings.evaluate.unseen_tasks)
-    question = Question(preset_recipes(project.settings.recipes), unseen, sweeps)
+    question = Question(preset_recipes(project.settings.recipes), unseen, sweeps, project.settings.report.margin)
     return ReportContent(
         title=f"SMART mixture report: {project.root.name}",
         tasks=gather_tasks(project, inputs),

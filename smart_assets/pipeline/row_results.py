@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from smart_assets.evaluation.metrics import ROW_COLUMNS
 from smart_assets.metrics import HELD_OUT
 from smart_assets.pipeline.step import Inputs, grid_key
-from smart_assets.report.row_results import RowResults
+from smart_assets.report.row_results import CHOICES, RowResults
 from smart_assets.settings import Project
 
 
@@ -38,10 +37,9 @@ def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None
         loss_sums=rows["loss_sum"].to_numpy().astype("float64"),
         tokens=rows["tokens"].to_numpy().astype("float64"),
         exact_matches=rows["exact_match"].to_numpy().astype("float64"),
-        right_choices=_right_choices(rows) if "choice_correct" in rows.column_names else None,
+        right_choices={
+            metric.name: rows[ROW_COLUMNS[metric]].cast(pa.float64()).to_numpy()  # null becomes NaN
+            for metric in CHOICES
+            if ROW_COLUMNS[metric] in rows.column_names
+        },
     )
-
-
-def _right_choices(rows: pa.Table) -> NDArray[np.float64]:
-    """1 or 0, and NaN for null."""
-    return rows["choice_correct"].cast(pa.float64()).to_numpy()

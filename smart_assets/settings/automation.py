@@ -58,7 +58,12 @@ class Automation(Section):
         default=4, ge=1, description="Checkpoints trained at one tick of `retrain` at most, the most changed first."
     )
     not_retrained: tuple[str, ...] = Field(
-        default=(), description="Recipes that the schedule leaves as they are; `smart run` still makes them."
+        default=(), description="Recipes that the schedule does not train; `smart run` still does."
+    )
+    evaluate_again: bool = Field(
+        default=True,
+        description="Evaluate models anew whose held-out rows or evaluation changed, also where they are not trained "
+        "again, so that all stand on the same rows; false: the ticks of `retrain` name them.",
     )
 
     @property
