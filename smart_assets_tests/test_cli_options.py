@@ -70,7 +70,7 @@ VALUES: dict[tuple[str, str], str] = {
     ("export", "seed"): "1",
     ("document", "seed"): "1",
     ("document", "sign"): "key.pem",
-    ("sql", "query"): "FROM range(9)",
+    ("sql", "query"): "SELECT range AS asked FROM range(9)",
     ("sql", "export"): "store.duckdb",
     ("sql", "limit"): "3",
     ("promote", "seed"): "1",

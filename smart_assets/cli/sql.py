@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from smart_assets.cli.modes import refuse, tell_error
-from smart_assets.cli.sql_answers import show_table, write_csv, write_json
+from smart_assets.cli.sql_answers import MOST_SHOWN, show_table, write_csv, write_json
 from smart_assets.cli.terminal import IN_TERMINAL, console, plain, to_stderr
 from smart_assets.errors import SmartError
 from smart_assets.lineage.forget.exports import remember_export
@@ -102,7 +102,14 @@ class _Answers:
             print(flush=True)  # an empty line between two answers
         self._given += 1
         if _WRITERS[self._form](answer, self._limit):
-            to_stderr("there are more rows than these: --limit shows more, --csv, --json, a pipe or a file has all")
+            to_stderr(self._more())
+
+    def _more(self) -> str:
+        if self._limit is not None:
+            return f"there are more rows: these are the first {self._limit:,}, as --limit says"
+        return (
+            f"there are more rows: these are the first {MOST_SHOWN:,}; --limit N shows N; --csv, --json, a pipe all"
+        )
 
 
 def _converse(answers: _Answers) -> None:
