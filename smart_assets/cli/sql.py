@@ -107,9 +107,7 @@ class _Answers:
     def _more(self) -> str:
         if self._limit is not None:
             return f"there are more rows: these are the first {self._limit:,}, as --limit says"
-        return (
-            f"there are more rows: these are the first {MOST_SHOWN:,}; --limit N shows N; --csv, --json, a pipe all"
-        )
+        return f"there are more rows: these are the first {MOST_SHOWN:,}; --limit N shows N; --csv, --json, a pipe all"
 
 
 def _converse(answers: _Answers) -> None:
