@@ -22,7 +22,7 @@ WORST = 0.05 + 3 * np.sqrt(0.05 * 0.95 / TRIALS)
 
 @pytest.fixture(scope="module")
 def verdicts() -> list[Verdicts]:
-    return verdict_table(TRIALS, np.random.default_rng(1), tasks=(10,), rows=(10,))
+    return verdict_table(TRIALS, 1, tasks=(10,), rows=(10,))
 
 
 def test_intervals_hold_the_truth(verdicts: list[Verdicts]) -> None:
@@ -39,7 +39,7 @@ def test_false_verdicts_are_rare_and_there_is_none_on_one_training(verdicts: lis
 
 
 def test_a_page_of_equal_recipes_rarely_holds_a_claim() -> None:
-    one, two, three = page_table(25, np.random.default_rng(2), seeds=(1, 2, 3))
+    one, two, three = page_table(25, 2, seeds=(1, 2, 3))
     assert (one.claims, one.uncorrected, one.any_corrected) == (0, 0, 0)
     for found in (two, three):
         assert found.claims == 2 * (10 + 12 + 6 + 6)  # losses and exact matches: recipes, base model, budgets twice
@@ -48,7 +48,7 @@ def test_a_page_of_equal_recipes_rarely_holds_a_claim() -> None:
 
 
 def test_few_reports_stop_too_early() -> None:
-    found = stop_table(60, np.random.default_rng(3), seeds=(1, 3))
+    found = stop_table(60, 3, seeds=(1, 3))
     for one in found:
         assert one.false <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
         assert (one.false, one.right) == (0, 0) if one.seeds == 1 else one.right + one.false <= 1
