@@ -49,7 +49,7 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
         ("fine-tuning", json.dumps(audit.hyperparameters)),
         ("training", json.dumps(audit.training)),
         ("packages", ", ".join(f"{name} {version}" for name, version in sorted(audit.chain[0].packages.items()))),
-        ("left out", f"{len(audit.dropped)} rows; {len(audit.truncated)} lost the start of their context"),
+        ("left out", f"{len(audit.dropped)} rows; {len(audit.truncated)} lost part of their prompt"),
         ("rejected", ", ".join(f"{one.source}: {one.rows:,} {one.reason}" for one in audit.rejected) or "no row"),
     ]
     for name, value in facts:

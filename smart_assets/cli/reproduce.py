@@ -168,12 +168,17 @@ def _show_budgets(subset: SubsetComparison) -> None:
         console.print(plain("the task budgets are the same"))
         return
     rows = [
-        [one.task, *((side or {}).get("budget") for side in (one.stored, one.reproduced)), ", ".join(one.columns)]
+        [
+            one.task,
+            "all" if one.seed is None else one.seed,
+            *((side or {}).get("budget") for side in (one.stored, one.reproduced)),
+            ", ".join(one.columns),
+        ]
         for one in subset.budgets[:_MOST_TASKS]
     ]
-    print_table(["task", "budget stored", "reproduced", "differs in"], rows)
+    print_table(["task", "seed", "budget stored", "reproduced", "differs in"], rows)
     if len(subset.budgets) > _MOST_TASKS:
-        console.print(plain(f"and {len(subset.budgets) - _MOST_TASKS:,} more tasks (all of them with --json)"))
+        console.print(plain(f"and {len(subset.budgets) - _MOST_TASKS:,} more lines (all of them with --json)"))
 
 
 def _show_weights(one: WeightComparison) -> None:
