@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.evaluation.record import read_metrics
-from smart_assets.metrics import Direction
-from smart_assets.pipeline.row_results import read_results
+from smart_assets.metrics import HELD_OUT, Direction
+from smart_assets.pipeline.row_results import evaluation_times, read_results
 from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
 from smart_assets.report.content import (
     ArtifactVersion,
@@ -19,6 +19,7 @@ from smart_assets.report.content import (
     MixtureBudgets,
     NearDuplicatePair,
     NearDuplicates,
+    NotShared,
     ObjectiveGains,
     Provenance,
     RejectedRow,
@@ -29,7 +30,9 @@ from smart_assets.report.content import (
     TaskSummary,
 )
 from smart_assets.report.evidence import REFERENCES, Question, weigh
+from smart_assets.report.row_results import SharedRows, share_rows
 from smart_assets.report.task_geometry import task_plane
+from smart_assets.report.wording import benchmark_title
 from smart_assets.selection.recipes import PRESETS, Recipe
 from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
@@ -52,6 +55,7 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
     sweeps = find_sweeps(project.settings.recipes)
     unseen = frozenset(project.settings.evaluate.unseen_tasks)
     question = Question(preset_recipes(project.settings.recipes), unseen, sweeps)
+    results = read_results(project, inputs)
     return ReportContent(
         title=f"SMART mixture report: {project.root.name}",
         tasks=gather_tasks(project, inputs),
@@ -60,13 +64,21 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
         objectives=objective_gains(pq.read_table(scores / "scores.parquet")),
         mixtures=mixtures,
         measurements=_measurements(project, inputs, {(m.budget, m.recipe): m.rows for m in mixtures}),
-        evidence=weigh(read_results(project, inputs), question),
+        evidence=weigh(results, question),
+        evaluated=evaluation_times(project, inputs),
+        not_shared=tuple(_not_shared(shared, unseen) for shared in share_rows(results, unseen)),
         unseen_tasks=unseen,
         sweeps=sweeps,
         rejections=_rejections(project, inputs),
         near_duplicates=_near_duplicates(project, inputs),
         provenance=_provenance(project, inputs),
     )
+
+
+def _not_shared(shared: SharedRows, unseen: frozenset[str]) -> NotShared:
+    apart = shared.unseen if unseen and shared.benchmark == HELD_OUT else None
+    title = benchmark_title(shared.benchmark, apart)
+    return NotShared(title, len(shared.tasks), shared.rows, shared.left_out, shared.models_left_out)
 
 
 def preset_recipes(recipes: Mapping[str, Recipe]) -> dict[str, str]:
