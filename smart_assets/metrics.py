@@ -101,11 +101,18 @@ EXACT_MATCH = Metric("exact_match", "", Direction.HIGHER, "rows")
 ACCURACY = Metric("accuracy", "", Direction.HIGHER, "choices")
 """The share of rows whose response, with its end token, ranked first among the responses of its task."""
 
+ACC = Metric("acc", "", Direction.HIGHER, "choices")
+"""As lm-eval's `multiple_choice` has it: the response ranked first by the log-likelihood of its text, no end token."""
+
+ACC_NORM = Metric("acc_norm", "", Direction.HIGHER, "choices")
+"""As lm-eval has it: the same by the log-likelihood divided by the text's length in characters."""
+
 ROUGE_L = Metric("rouge_l", "", Direction.HIGHER, "answers")
 """Mean ROUGE-L F of what the model writes."""
 
 OWN_METRICS = {
-    metric.name: metric for metric in (RESPONSE_LOSS, RESPONSE_LOSS_PER_BYTE, EXACT_MATCH, ACCURACY, ROUGE_L)
+    metric.name: metric
+    for metric in (RESPONSE_LOSS, RESPONSE_LOSS_PER_BYTE, EXACT_MATCH, ACCURACY, ACC, ACC_NORM, ROUGE_L)
 }
 """All that is measured on rows, held-out ones and those of collections, by name."""
 

@@ -2,6 +2,10 @@
 
 import json
 import re
+from collections.abc import Collection, Iterator, Sequence, Set
+from dataclasses import astuple, dataclass
+from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,8 +18,9 @@ from hypothesis import strategies as st
 from smart_assets.contamination.exact import ExactTexts
 from smart_assets.contamination.matches import Matches
 from smart_assets.contamination.ngram_index import NgramIndex
-from smart_assets.contamination.ngram_overlap import LEAST_COMMON, NgramSearch
+from smart_assets.contamination.ngram_overlap import NgramFindings, NgramSearch
 from smart_assets.contamination.ngrams import NgramHasher
+from smart_assets.contamination.templates import LEAST_COMMON, WHOLE_SHARE, EvaluationGroups
 from smart_assets.embedding import nearest as comparing
 from smart_assets.embedding.nearest import nearest_above
 from smart_assets.errors import EvaluationError, SettingsError, SourceError
@@ -24,39 +29,103 @@ from smart_assets.tasks.word_shingles import normalized
 from smart_assets_tests.projects import write_project
 
 Pairs = set[tuple[int, int, float]]
+Gram = tuple[str, ...]
+Row = tuple[str, str, int]  # prompt, response, group
 # Few words, so that n-grams meet; marks and case that do not count.
 WORDS = st.sampled_from(["a", "b", "c", "A!", "b,", "ü"])
-TEXT = st.lists(WORDS, max_size=12).map(" ".join)
-ROWS = st.lists(st.tuples(TEXT, st.integers(0, 2)), max_size=12)
+TEXT = st.lists(WORDS, max_size=9).map(" ".join)
+ROWS = st.lists(st.tuples(TEXT, TEXT, st.integers(0, 2)), max_size=12)
 
 
-def ngrams(text: str, width: int) -> set[tuple[str, ...]]:
+@cache
+def ngrams(text: str, width: int) -> frozenset[Gram]:
     words = normalized(text).split(" ")
-    return {tuple(words[at : at + width]) for at in range(len(words) - width + 1)}
+    return frozenset(tuple(words[at : at + width]) for at in range(len(words) - width + 1))
 
 
-def naive_overlap(
-    rows: list[tuple[str, int]], evaluation: list[tuple[str, int]], width: int, template_share: float, share: float
-) -> Pairs:
-    """Rows and evaluation rows are (text, group); what is common to a group is told by both."""
+@dataclass(frozen=True)
+class NaiveRule:
+    """The rule as its documentation has it, n-gram by n-gram and pair by pair."""
 
-    def common(gram: tuple[str, ...], group: int) -> bool:
-        texts = [text for text, other in [*rows, *evaluation] if other == group]
-        holding = sum(gram in ngrams(text, width) for text in texts)
-        return holding >= LEAST_COMMON and holding > template_share * len(texts)
+    rows: Sequence[Row]
+    evaluation: Sequence[Row]
+    width: int
+    template_share: float
+    share: float
+    named: Collection[int]  # groups
 
-    found: Pairs = set()
-    for row, (text, group) in enumerate(rows):
-        ours = {gram for gram in ngrams(text, width) if not common(gram, group)}
-        for place, (other, of_other) in enumerate(evaluation):
-            telling = {gram for gram in ngrams(other, width) if not common(gram, of_other)}
-            if ours & telling and len(ours & telling) / len(telling) >= share:
-                found.add((row, place, len(ours & telling) / len(telling)))
-    return found
+    @cached_property
+    def once(self) -> list[Row]:
+        """The evaluation rows, those of one group and prompt once."""
+        found = {(group, prompt): (prompt, response, group) for prompt, response, group in reversed(self.evaluation)}
+        return list(reversed(found.values()))
+
+    def common(self, rows: Sequence[Row], gram: Gram, group: int, share: float) -> bool:
+        held = [gram in ngrams(f"{prompt} {response}", self.width) for prompt, response, of in rows if of == group]
+        return sum(held) >= LEAST_COMMON and sum(held) > share * len(held)
+
+    def pairs(self) -> tuple[Pairs, Pairs]:
+        """Those that are found, and those that are left undecided."""
+        places = list(product(range(len(self.rows)), range(len(self.evaluation))))
+        judged = [(*pair, *self.judge(self.rows[pair[0]], self.evaluation[pair[1]])) for pair in places]
+        found = {(row, other, score) for row, other, score, _ in judged if score}
+        return found, {(row, other, score) for row, other, _, score in judged if score}
+
+    def judge(self, row: Row, other: Row) -> tuple[float, float]:
+        ours, theirs = (ngrams(f"{one[0]} {one[1]}", self.width) for one in (row, other))
+        train, group, named = row[2], other[2], other[2] in self.named
+        every, own = [*self.rows, *self.evaluation], [*self.rows, *self.once]
+        sure = max(self.template_share, 0.5) if named else self.template_share
+        telling = {gram for gram in theirs if not self.common(own, gram, group, sure)}
+        rare = {gram for gram in telling if not self.common(own, gram, group, self.template_share)}
+        mixed = {gram for gram in telling if not named and self.common(own, gram, group, 0.2 * self.template_share)}
+        here = {gram for gram in ours if self.common(every, gram, train, self.template_share)}
+        everywhere = {gram for gram in ours if self.common(every, gram, train, max(self.template_share, WHOLE_SHARE))}
+        much = (ours & telling) - (here & mixed)
+        asked = ngrams(other[0], self.width) or theirs
+        whole = asked <= ours and any(not self.common(self.once, gram, group, sure) for gram in asked)
+        few = self.enough(len((ours - here) & rare), len(rare))
+        half = self.half(much - everywhere, telling, theirs, asked)
+        return max(few, half, 1.0 * whole), 0 if few or half else self.half(much, telling, theirs, asked)
+
+    def enough(self, shared: int, size: int) -> float:
+        return shared / size if shared and shared / size >= self.share else 0
+
+    def half(self, shared: Set[Gram], telling: Set[Gram], *parts: Set[Gram]) -> float:
+        """Of the text or its prompt: their words are its n-grams, and the words of the last one but its first."""
+        scores: list[float] = []
+        for part in parts:
+            ours, size, more = len(shared & part), len(telling & part), self.width - 1
+            half = ours + more >= 0.5 * (size + more * (size == len(part)))
+            scores.append(self.enough(ours, size) if half else 0)
+        return max(scores)
 
 
 def triples(matches: Matches) -> Pairs:
-    return set(zip(matches.rows.tolist(), matches.evaluation.tolist(), matches.scores.tolist(), strict=True))
+    best: dict[tuple[int, int], float] = {}
+    for row, evaluation, score in zip(*map(np.ndarray.tolist, astuple(matches)), strict=True):
+        best[row, evaluation] = max(score, best.get((row, evaluation), 0))
+    return {(*pair, score) for pair, score in best.items()}
+
+
+def search(rule: NaiveRule, folder: Path, chunk: int = 1000) -> NgramFindings:
+    """What the product finds, given some rows at a time."""
+
+    def parts(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[str]]]:
+        for at in range(0, len(rows), chunk):
+            part = rows[at : at + chunk]
+            yield [f"{prompt} {response}" for prompt, response, _ in part], [prompt for prompt, *_ in part]
+
+    every = [*rule.rows, *rule.evaluation]
+    found = NgramSearch(NgramIndex.of(NgramHasher(rule.width), parts(rule.evaluation)), folder)
+    for at, (texts, _) in enumerate(parts(every)):
+        found.add(texts, np.array([group for *_, group in every[at * chunk : (at + 1) * chunk]]))
+    keys = [(group, prompt) for prompt, _, group in rule.evaluation]
+    again = np.array([key in keys[:at] for at, key in enumerate(keys)], np.bool_)
+    of = np.array([group for *_, group in rule.evaluation], np.int64)
+    named = np.isin(np.arange(max([group for *_, group in every], default=0) + 1), list(rule.named))
+    groups = EvaluationGroups(of, again, named)
+    return found.findings(groups, rule.template_share, rule.share, np.arange(len(every)) < len(rule.rows))
 
 
 @settings(deadline=None)
@@ -64,25 +133,21 @@ def triples(matches: Matches) -> Pairs:
     ROWS,
     ROWS,
     st.tuples(st.integers(2, 4), st.sampled_from([0.1, 0.5, 0.7, 1.0]), st.sampled_from([0.0, 0.3, 0.5, 1.0])),
+    st.sets(st.integers(0, 2)),
     st.integers(1, 5),
 )
 def test_ngram_overlap_is_that_of_comparing_all_pairs(
     tmp_path_factory: pytest.TempPathFactory,
-    rows: list[tuple[str, int]],
-    evaluation: list[tuple[str, int]],
-    rule: tuple[int, float, float],
+    rows: list[Row],
+    evaluation: list[Row],
+    settings: tuple[int, float, float],
+    named: set[int],
     chunk: int,
 ) -> None:
-    width, template_share, share = rule
-    every = [*rows, *evaluation]
-    batches = [[text for text, _ in evaluation[at : at + chunk]] for at in range(0, len(evaluation), chunk)]
-    search = NgramSearch(NgramIndex.of(NgramHasher(width), batches), tmp_path_factory.mktemp("hits"))
-    for at in range(0, len(every), chunk):
-        part = every[at : at + chunk]
-        search.add([text for text, _ in part], np.array([group for _, group in part]))
-    groups = np.array([group for _, group in evaluation], np.int64)
-    found = search.matches(groups, template_share, share, np.arange(len(every)) < len(rows))
-    assert triples(found) == naive_overlap(rows, evaluation, width, template_share, share)
+    rule = NaiveRule(rows, evaluation, *settings, named)
+    findings = search(rule, tmp_path_factory.mktemp("hits"), chunk)
+    assert (triples(findings.found), triples(findings.undecided)) == rule.pairs()
+    assert findings.ngrams.tolist() == [len(ngrams(f"{one[0]} {one[1]}", rule.width)) for one in evaluation]
 
 
 SPACED = st.sampled_from(["yes", "Yes", " yes ", "yes no", "Yes\n NO", "yes, no", "", "no"])

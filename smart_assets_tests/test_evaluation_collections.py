@@ -71,6 +71,8 @@ def test_a_collection_is_evaluated_like_held_out_rows(folder: Path, tmp_path: Pa
     rows, figures, result = run(make_job(folder, tmp_path / "out", generate={"rows_per_task": 2, "max_tokens": 5}))
     assert [row["task"] for row in rows] == ["choice"] * 12 + ["long"] * 3
     assert {metric for task, metric in figures if task == "choice"} == {
+        "acc",
+        "acc_norm",
         "accuracy",
         "exact_match",
         "response_loss",

@@ -1,12 +1,14 @@
 """Evaluation text planted in the training rows of a small project is found, left out and shown, and nothing else is."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +19,7 @@ from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.graph import closure, find_partitions
 from smart_assets.lineage.materialize import Outcome
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
+from smart_assets.pipeline import evaluation_overlap
 from smart_assets.pipeline.evaluation_rows import outside_state, read_evaluation_rows
 from smart_assets.pipeline.step import RunContext
 from smart_assets.pipeline.verdicts import no_evaluation_text
@@ -119,6 +122,24 @@ def test_every_rule_finds_what_was_planted_and_nothing_else(made: Project) -> No
     assert not {row["kind"] for row in overlaps if row["id"] == ids["similarity"]} - {"similarity"}
 
 
+def test_what_n_grams_cannot_tell_is_counted_and_listed(made: Project) -> None:
+    undecided = read(made, "evaluation_overlap", "undecided.parquet")
+    assert {row["task"] for row in undecided} == {"diary"}, "a template, or half of what is asked in all its rows"
+    assert {row["score"] for row in undecided} == {13 / 23}, "of the prompt"
+    unsearched = read(made, "evaluation_overlap", "unsearched.parquet")
+    asked = {row["id"]: row["prompt"] for row in read_evaluation_rows(made, [], lambda _: None).rows.to_pylist()}
+    assert [asked[row["evaluation_id"]] for row in unsearched] == [
+        asked[row_id] for row_id in asked if asked[row_id] in (EXAM[0]["prompt"], EXAM[1]["prompt"])
+    ]
+    manifest = made.store.current("evaluation_overlap", None)
+    assert manifest is not None
+    assert manifest.summary["rows undecided, by task"] == {"diary": 20}
+    assert manifest.summary["evaluation rows that n-grams cannot tell"] == {
+        "fewer words than an n-gram": {"exams": 2},
+        "all its n-grams are common to its own task or template": {},
+    }
+
+
 def test_found_rows_are_in_no_subset_and_the_rest_closes_up(made: Project) -> None:
     for recipe in ("smart", "random"):
         subset = read(made, "selected_subset", "subset.parquet", f"20|{recipe}")
@@ -182,13 +203,25 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     assert (verdict.passed, verdict.warning) == (False, False)
 
 
-def test_a_subset_is_reproduced_with_the_rows_of_then_left_out(made: Project, tmp_path: Path) -> None:
+def test_a_subset_is_reproduced_with_the_rows_of_then_left_out(
+    made: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def again(place: str) -> Reproduction:
         run = RunContext(log=lambda _: None, launch=no_program, device="cpu")
         return reproduce(made, find_subset(made.store, 20, "random", None), tmp_path / place, Extent(), run)
 
     found = again("derived")
     assert (found.holds, found.notes) == (True, ())
+    with monkeypatch.context() as later:
+        later.setattr(evaluation_overlap, "CODE_VERSION", "later")
+        found = again("by other rules")
+        assert (found.holds, found.notes) == (
+            True,
+            (
+                "the rows that hold evaluation text were found by the rules of code version 2, here it is later: they "
+                "are taken as they are stored",
+            ),
+        )
     with (made.root / "exams" / "exam.jsonl").open("a") as file:
         file.write(json.dumps(rows(1, 1)[0]) + "\n")  # a training row, by now
     found = again("given")
@@ -232,3 +265,40 @@ def test_only_what_is_asked_of_a_collection_is_evaluation_text(tmp_path: Path) -
     assert asked[:2] == sorted(row["id"] for row in every if row["benchmark"] == "exams")[:2]
     assert len(asked) == 3, "and the row of the local set"
     assert outside_state(bounded)[0] != outside_state(project)[0]
+
+
+TIMES = (1, 2, 3, 4, 6, 12, 20)  # of 20 rows
+RANDOM = np.random.default_rng(0)
+
+
+def unlike_others(words: int) -> str:
+    return " ".join(f"w{number}" for number in RANDOM.integers(0, 5000, words))
+
+
+def test_a_prompt_planted_any_number_of_times_is_in_no_subset(tmp_path: Path) -> None:
+    """With the settings that are there by default: 60 words of a test, in some or all rows of a task of 20."""
+    asked = {times: unlike_others(60) for times in TIMES}
+    tasks = {
+        f"planted_{times}": [
+            {"prompt": f"{unlike_others(10)} {prompt if at < times else unlike_others(60)}", "response": f"{at}"}
+            for at in range(20)
+        ]
+        for times, prompt in asked.items()
+    }
+    write_tasks(tmp_path / "exams", {"exam": [{"prompt": prompt, "response": "yes"} for prompt in asked.values()]})
+    changes = {
+        "budgets": [20],
+        "recipes": ["random"],
+        "validation": {"fraction": 0},
+        "evaluate": {"held_out": False, "collections": {"exams": {"path": "exams"}}},
+        "contamination": {"similarity": None},
+    }
+    project = write_project(tmp_path, tasks, changes)
+    make(project, "selected_subset")
+    overlaps = read(project, "evaluation_overlap", "overlaps.parquet")
+    found = Counter(row["task"] for row in overlaps if row["kind"] == "ngram")
+    assert found == {f"planted_{times}": times for times in TIMES}
+    manifest = project.store.current("selected_subset", "20|random")
+    assert manifest is not None
+    assert manifest.summary["rows left out for evaluation text"] == sum(TIMES)
+    assert no_evaluation_text(project, "20|random").passed

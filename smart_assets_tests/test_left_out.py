@@ -13,8 +13,9 @@ from smart_assets.report.comparison import compare
 from smart_assets.report.content import NotShared, ReportContent
 from smart_assets.report.evidence import Question, weigh
 from smart_assets.report.findings import omissions
+from smart_assets.report.layout import Chapter
 from smart_assets.report.left_out import Asked, LeftOut, in_words, left_out, models_left_out
-from smart_assets.report.left_out_chapter import left_out_chapter
+from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.page import render_page
 from smart_assets.report.record import record
 from smart_assets.report.row_results import RowResults, share_rows
@@ -160,7 +161,7 @@ def test_sentences_record_and_table_of_a_comparison_name_the_task_and_the_cause(
 def test_a_benchmark_of_which_no_row_was_asked_of_all_is_told_as_such() -> None:
     [shared] = share_rows([results(200, "smart", "a1", OLD), results(200, "random", "b1", NEW)])
     part = NotShared("Held-out rows", len(shared.tasks), shared.rows, shared.left_out, shared.models_left_out)
-    chapter = left_out_chapter([part])
+    chapter = with_left_out(Chapter("differences", "Differences", ()), [part])
     assert "Held-out rows: nothing is compared, since no row was asked of all models." in chapter.sentences
     [shown] = chapter.tables
     assert [[cell.text for cell in row] for row in shown.rows] == [
@@ -181,7 +182,7 @@ def test_hostile_names_are_text() -> None:
     hostile = tuple(LeftOut(name, 1, True, f"not asked of {name}") for name in HOSTILE)
     page = render_page(ReportContent("t", not_shared=(NotShared(HOSTILE[0], 1, 1, hostile, HOSTILE[1]),)))
     assert "<script>alert" not in page
-    assert "Left out of the comparisons" in page
+    assert "tasks with rows that not all models were asked" in page
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import yaml
 
 from smart_assets.errors import EvaluationError, SettingsError
 from smart_assets.evaluation.directions import recorded_direction, require_measured, settle_directions
+from smart_assets.evaluation.metrics import ROW_COLUMNS, row_metrics
 from smart_assets.evaluation.metrics import Metric as TaskMetric
-from smart_assets.evaluation.metrics import row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_metrics
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.promotion_rule import consider
@@ -26,9 +26,8 @@ from smart_assets_tests.projects import write_project
 from smart_assets_tests.promotions import ROWS, RULE, TASKS, chosen_production, losses, measurement, night
 
 LOWER, HIGHER, UNKNOWN = Direction
-EVERYTHING = RowResult(
-    "1", "t", 1.0, 1, 1, exact_match=True, benchmark="c", rouge_l=0.5, prediction="x", choice_correct=True
-)
+RANKED = {"choice_correct": True, "acc": False, "acc_norm": True}
+EVERYTHING = RowResult("1", "t", 1.0, 1, 1, exact_match=True, benchmark="c", rouge_l=0.5, prediction="x", **RANKED)
 
 
 def test_the_registry_is_what_is_measured_on_rows() -> None:
@@ -37,7 +36,7 @@ def test_the_registry_is_what_is_measured_on_rows() -> None:
     assert {figure.metric: Direction.recorded(figure.higher_is_better) for figure in measured} == {
         name: metric.direction for name, metric in OWN_METRICS.items()
     }
-    held_out = row_metrics([replace(EVERYTHING, choice_correct=None)])
+    held_out = row_metrics([replace(EVERYTHING, **dict.fromkeys(RANKED))])
     assert {figure.metric for figure in held_out} == set(HELD_OUT_METRICS)
 
 
@@ -48,6 +47,8 @@ def test_the_registry_is_what_is_measured_on_rows() -> None:
         ("response_loss_per_byte", LOWER, "nats per byte"),
         ("exact_match", HIGHER, ""),
         ("accuracy", HIGHER, ""),
+        ("acc", HIGHER, ""),
+        ("acc_norm", HIGHER, ""),
         ("rouge_l", HIGHER, ""),
     ],
 )
@@ -229,14 +230,14 @@ def test_a_benchmark_is_promoted_by_its_recorded_direction(
 
 def of_rows(metric: str, right: float) -> dict[str, Any]:
     """An evaluation of a collection in which a metric of 0 to 1 is `right` on all rows."""
-    found = {"choice_correct": bool(right)} if metric == "accuracy" else {metric: right}
+    found = {ROW_COLUMNS[OWN_METRICS[metric]]: right if metric == "rouge_l" else bool(right)}
     results = [RowResult(id_, task, 4.0, 4, 8, False, "c", **found) for id_, task in ROWS.items()]
     files = measurement(losses(), collection=losses())
     table = pa.Table.from_pylist([asdict(result) for result in results], ROWS_SCHEMA)
     return files | {"rows.parquet": table}
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "rouge_l"])
+@pytest.mark.parametrize("metric", ["accuracy", "acc", "acc_norm", "rouge_l"])
 @pytest.mark.parametrize(("candidate", "promoted"), [(1.0, True), (0.0, False)])
 def test_all_metrics_of_rows_promote(tmp_path: Path, metric: str, candidate: float, promoted: bool) -> None:
     rule = RULE | {"benchmark": "c", "metric": metric}

@@ -328,7 +328,7 @@ def test_rows_recorded_before_there_were_benchmarks_are_held_out(tmp_path: Path)
     table = measurement(losses())["rows.parquet"]
     pq.write_table(table, tmp_path / "rows.parquet")
     expected = read_results(tmp_path, "held_out")
-    new = ["benchmark", "rouge_l", "prediction", "choice_correct"]
+    new = ["benchmark", "rouge_l", "prediction", "choice_correct", "acc", "acc_norm"]
     pq.write_table(table.drop_columns(new), tmp_path / "rows.parquet")
     assert len(expected) == len(ROWS)
     assert read_results(tmp_path, "held_out") == expected

@@ -151,7 +151,8 @@ def test_accuracy_is_compared_over_the_tasks_whose_choices_every_model_ranked() 
     one, other = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
     ranked = np.array([task != "b" for _, task, _ in one.keys])
     asked = [
-        replace(model, right_choices=np.where(ranked, right, np.nan)) for model, right in ((one, 1.0), (other, 0.0))
+        replace(model, right_choices={"accuracy": np.where(ranked, right, np.nan)})
+        for model, right in ((one, 1.0), (other, 0.0))
     ]
     *_, accuracy = weigh(asked, PRESETS)
     assert (accuracy.title, accuracy.tasks, accuracy.rows, accuracy.tasks_left_out) == (

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.contamination.ngrams import NgramHasher
+from smart_assets.tasks.word_shingles import normalized
 
 _FEWEST_BITS, _MOST_BITS = 16, 26
 _SPARSE = 4  # bits of the table that an n-gram more or less has: one in sixteen strangers passes
@@ -22,6 +23,7 @@ class Postings:
 
     starts: NDArray[np.int64]  # (g + 1,)
     texts: NDArray[np.int64]  # (p,), of n-gram i those from starts[i] to starts[i + 1], rising
+    asked: NDArray[np.bool_]  # (p,) whether it stands in the text's prompt; all do where a prompt has no n-gram
 
     def ngrams(self) -> NDArray[np.int64]:
         """The n-gram of each of `texts` (p,)."""
@@ -30,7 +32,7 @@ class Postings:
     def only(self, kept: NDArray[np.bool_]) -> "Postings":
         """The postings that are kept, by place (p,)."""
         counts = np.bincount(self.ngrams()[kept], minlength=len(self.starts) - 1)
-        return Postings(np.concatenate([[0], np.cumsum(counts)]), self.texts[kept])
+        return Postings(np.concatenate([[0], np.cumsum(counts)]), self.texts[kept], self.asked[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +45,28 @@ class NgramIndex:
     passes: NDArray[np.bool_]  # (2 ** bits,), by the upper bits of a hash
 
     @classmethod
-    def of(cls, hasher: NgramHasher, batches: Iterable[Sequence[str]]) -> Self:
-        """Index the evaluation texts, numbered from 0 through all batches."""
-        hashes, texts, start = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], 0
-        for batch in batches:
+    def of(cls, hasher: NgramHasher, batches: Iterable[tuple[Sequence[str], Sequence[str]]]) -> Self:
+        """Index the evaluation texts, numbered from 0 through all batches, each with the prompt that it begins with."""
+        hashes, texts, prompts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
+        start = 0
+        for batch, begins in batches:
             found, text = hasher.hashes(batch)
             hashes.append(found)
             texts.append(text + start)
+            prompts.append(_in_prompt(text, begins, hasher.width))
             start += len(batch)
-        every, text = np.concatenate(hashes), np.concatenate(texts)
-        order = np.lexsort((text, every))
-        every, text = every[order], text[order]
+        every, text, prompt = np.concatenate(hashes), np.concatenate(texts), np.concatenate(prompts)
+        order = np.lexsort((~prompt, text, every))
+        every, text, prompt = every[order], text[order], prompt[order]
         again = (every[1:] == every[:-1]) & (text[1:] == text[:-1])
         first = np.concatenate([np.ones(min(1, len(every)), np.bool_), ~again])
+        text, prompt = text[first], prompt[first]
         ngrams, starts = np.unique(every[first], return_index=True)
         bits = min(_MOST_BITS, max(_FEWEST_BITS, len(ngrams).bit_length() + _SPARSE))
         passes = np.zeros(1 << bits, np.bool_)
         passes[_upper(ngrams, bits)] = True
-        return cls(hasher, ngrams, Postings(np.append(starts, int(first.sum())), text[first]), passes)
+        asked = prompt | (np.bincount(text[prompt], minlength=start) == 0)[text]
+        return cls(hasher, ngrams, Postings(np.append(starts, len(text)), text, asked), passes)
 
     def hits(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of each text the n-grams that stand in an evaluation text too, each once.
@@ -80,3 +86,10 @@ class NgramIndex:
 
 def _upper(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
     return hashes >> np.uint64(64 - bits)
+
+
+def _in_prompt(texts: NDArray[np.int64], prompts: Sequence[str], width: int) -> NDArray[np.bool_]:
+    """Which n-grams, those of a text in their order (m,), end before the prompt does that their text begins with."""
+    words = np.fromiter((len(normalized(prompt).split()) for prompt in prompts), np.int64, len(prompts))
+    place = np.arange(len(texts)) - np.searchsorted(texts, texts)
+    return place + width <= words[texts]

@@ -1,24 +1,44 @@
 """Training rows that share word n-grams with evaluation rows, those that are common to a template left out of account.
 
-An n-gram is common to a template where it stands in more than a share of the rows of its (task, template) group, and in
-`LEAST_COMMON` rows or more. It then counts neither in the training rows nor in the evaluation rows of that group. What
-is left of an evaluation row is what it alone, or few like it, say: its telling n-grams. The score is the share of them
-that the training row holds.
+What an evaluation row says beyond what is common to its own (task, template) group are its telling n-grams; its score
+is the share of them that a training row holds. A training row is found where it holds
+
+- `share` of those that are common to neither's group, in whatever part of it;
+- `share` of them, and half of the words, of the evaluation row or of its prompt, however many rows of a group hold
+  them, unless nearly all of the training row's group do: a text that was copied often is no template;
+- the whole evaluation prompt, whatever is common to whom.
+
+Half an evaluation row in nearly all rows of a training group may be a template or a copy. Nothing here tells which.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.contamination.arrays import among, ranges
 from smart_assets.contamination.matches import Matches
 from smart_assets.contamination.ngram_index import NgramIndex, Postings
+from smart_assets.contamination.templates import WHOLE_SHARE, Counts, EvaluationGroups
+from smart_assets.contamination.whole_prompts import WholePrompts
 
-LEAST_COMMON = 3  # rows; two rows of a small group that share a text are no template
+LEAST_WORDS = 0.5  # of an evaluation row, where many rows of a training group hold them
 _MOST_PENDING = 1 << 22
 _MOST_PAIRS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class NgramFindings:
+    """What n-grams tell, and what they cannot tell."""
+
+    found: Matches
+    undecided: Matches  # half an evaluation row that nearly all rows of a training group hold; no pair of `found`
+    ngrams: NDArray[np.int64]  # (e,) distinct n-grams of each evaluation row
+    telling: NDArray[np.int64]  # (e,) how many of them are not common to its own group
 
 
 class NgramSearch:
@@ -39,54 +59,153 @@ class NgramSearch:
         self._starts.append(self._starts[-1] + len(texts))
         self._counts.add(self._keys(groups[rows], ngrams))
 
-    def matches(
-        self, evaluation_groups: NDArray[np.int64], template_share: float, share: float, searched: NDArray[np.bool_]
-    ) -> Matches:
-        """Pairs whose score is `share` or more; there is none without a telling n-gram in common.
+    def findings(
+        self, groups: EvaluationGroups, template_share: float, share: float, searched: NDArray[np.bool_]
+    ) -> NgramFindings:
+        """The pairs that are found, and those that are left undecided.
 
         Args:
-            evaluation_groups: (e,) the group of each evaluation row.
+            groups: of the evaluation rows, all of which were taken, too.
             template_share: beyond this share of a group's rows an n-gram is common to its template.
-            share: in [0, 1].
+            share: in [0, 1]; there is no pair without a telling n-gram in common, or the whole prompt.
             searched: (n,) of the rows taken those that are training rows; the others only tell what is common.
         """
-        common = self._common_keys(evaluation_groups, template_share)
-        postings = self._index.postings
-        telling = ~_among(self._keys(evaluation_groups[postings.texts], postings.ngrams()), common)
-        postings = postings.only(telling)
-        sizes = np.bincount(postings.texts, minlength=len(evaluation_groups))
-        parts: list[Matches] = []
-        for chunk in range(len(self._groups)):
-            rows, ngrams = self._telling_hits(chunk, common, searched)
-            for pairs, shared in _shared(rows, ngrams, postings, max(1, len(evaluation_groups))):
-                row, evaluation = np.divmod(pairs, max(1, len(evaluation_groups)))
-                scores = shared / sizes[evaluation]
-                kept = scores >= share
-                parts.append(Matches(row[kept], evaluation[kept], scores[kept]))
-        return Matches.joined(parts)
+        every, shares = self._counted(groups), groups.shares(template_share)
+        common, nearly_all = every.common(template_share), every.common(max(template_share, WHOLE_SHARE))
+        own = every.less(self._counts_of_evaluation(groups, groups.again))
+        postings, count = self._index.postings, len(groups.of)
+        keys = self._keys(groups.of[postings.texts], postings.ngrams())
+        left, rare = (~among(keys, own.common(beyond)) for beyond in (shares, template_share))
+        mixed = among(keys, own.common(groups.mixed_shares(template_share)))
+        told = _Told.of(postings, left, rare, mixed, count)
+        asked = self._counts_of_evaluation(groups, ~groups.again).common(shares)
+        prompts = WholePrompts(postings, count, among(keys, asked))
+        rule = _Rule(share, self._index.hasher.width, told)
+        found, undecided = list[Matches](), list[Matches]()
+        for rows, ngrams, of in self._chunks(searched):
+            found.append(prompts.held_by(rows, ngrams))
+            keys = self._keys(of, ngrams)
+            spread = among(keys, common).astype(np.int64) + among(keys, nearly_all)
+            for pairs in _shared(rows, ngrams, spread, told):
+                found.append(rule.found(pairs))
+                undecided.append(rule.undecided(pairs))
+        return NgramFindings(
+            Matches.joined(found),
+            Matches.joined(undecided),
+            np.bincount(postings.texts, minlength=count),
+            told.sizes[0],
+        )
 
-    def _common_keys(self, evaluation_groups: NDArray[np.int64], template_share: float) -> NDArray[np.int64]:
-        """The n-grams that are common to a group, as keys, rising."""
-        groups = np.concatenate([np.empty(0, np.int64), *self._groups])
-        sizes = np.bincount(groups, minlength=int(evaluation_groups.max(initial=0)) + 1)
-        keys, counts = self._counts.total()
-        of_group = sizes[keys // max(1, len(self._index.ngrams))]
-        return keys[(counts >= LEAST_COMMON) & (counts > template_share * of_group)]
+    def _counted(self, groups: EvaluationGroups) -> Counts:
+        keys, rows = self._counts.total()
+        every = np.concatenate([np.empty(0, np.int64), *self._groups])
+        return Counts(keys, rows, np.bincount(every, minlength=len(groups.named)), max(1, len(self._index.ngrams)))
 
-    def _telling_hits(
-        self, chunk: int, common: NDArray[np.int64], searched: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Training rows of a chunk, counted through all chunks, and their n-grams not common to their group."""
-        rows, ngrams = np.load(self._chunk(chunk), allow_pickle=False)
-        start = self._starts[chunk]
-        kept = searched[rows + start] & ~_among(self._keys(self._groups[chunk][rows], ngrams), common)
-        return rows[kept] + start, ngrams[kept]
+    def _counts_of_evaluation(self, groups: EvaluationGroups, which: NDArray[np.bool_]) -> Counts:
+        """The same of some evaluation rows (e,) alone."""
+        postings = self._index.postings.only(which[self._index.postings.texts])
+        keys, rows = np.unique(self._keys(groups.of[postings.texts], postings.ngrams()), return_counts=True)
+        sizes = np.bincount(groups.of[which], minlength=len(groups.named))
+        return Counts(keys, rows, sizes, max(1, len(self._index.ngrams)))
+
+    def _chunks(
+        self, searched: NDArray[np.bool_]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Training rows, counted through all chunks, their n-grams and their groups."""
+        for chunk, groups in enumerate(self._groups):
+            rows, ngrams = np.load(self._chunk(chunk), allow_pickle=False)
+            kept = searched[rows + self._starts[chunk]]
+            rows, ngrams = rows[kept], ngrams[kept]
+            yield rows + self._starts[chunk], ngrams, groups[rows]
 
     def _keys(self, groups: NDArray[np.int64], ngrams: NDArray[np.int64]) -> NDArray[np.int64]:
         return groups * max(1, len(self._index.ngrams)) + ngrams
 
     def _chunk(self, number: int) -> Path:
         return self._scratch / f"hits-{number:06d}.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The n-grams of evaluation rows that are not their own template's."""
+
+    postings: Postings
+    rare: NDArray[np.bool_]  # (p,) which of them are not even common to a part of their group
+    alone: Postings  # those that count where the n-gram is common to the training row's group
+    alone_rare: NDArray[np.bool_]
+    sizes: NDArray[np.int64]  # (2, e) how many each evaluation row has, and how many its prompt
+    rare_sizes: NDArray[np.int64]  # (e,)
+    entire: NDArray[np.bool_]  # (2, e) whether these are all n-grams of it
+
+    @classmethod
+    def of(
+        cls, postings: Postings, left: NDArray[np.bool_], rare: NDArray[np.bool_], mixed: NDArray[np.bool_], count: int
+    ) -> Self:
+        """Of all postings (p,), those that are no template's, rare, or maybe of one of several; `count` rows."""
+        told = postings.only(left)
+        sizes = _sizes(told, count)
+        return cls(
+            told,
+            rare[left],
+            postings.only(left & ~mixed),
+            rare[left & ~mixed],
+            sizes,
+            np.bincount(postings.texts[left & rare], minlength=count),
+            sizes == _sizes(postings, count),
+        )
+
+    def places(
+        self, ngrams: NDArray[np.int64], common: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the evaluation rows of each n-gram (h,) begin, and how many there are."""
+        each = [(one.starts[ngrams], np.diff(one.starts)[ngrams]) for one in (self.postings, self.alone)]
+        (first, counts), (first_alone, counts_alone) = each
+        return np.where(common, first_alone + len(self.rare), first), np.where(common, counts_alone, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Pairs of a training row and an evaluation row (m,), and how many telling n-grams they share."""
+
+    rows: NDArray[np.int64]
+    evaluation: NDArray[np.int64]
+    rare: NDArray[np.int64]  # common to neither's group
+    spread: NDArray[np.int64]  # (2, m) in not nearly all rows of the training row's group; of text, and of prompt alone
+    every: NDArray[np.int64]  # (2, m)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How much of an evaluation row is too much."""
+
+    share: float
+    width: int  # words of an n-gram
+    told: _Told
+
+    def found(self, pairs: _Pairs) -> Matches:
+        """The pairs that are found, with their scores."""
+        few = self._share(pairs.rare, self.told.rare_sizes[pairs.evaluation])
+        scores = np.maximum(few, self._half(pairs, pairs.spread))
+        return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
+
+    def undecided(self, pairs: _Pairs) -> Matches:
+        """The pairs that are much alike, and not found for what nearly all rows of the training group hold."""
+        scores = self._half(pairs, pairs.every) * (self._half(pairs, pairs.spread) == 0)
+        scores *= self._share(pairs.rare, self.told.rare_sizes[pairs.evaluation]) == 0
+        return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
+
+    def _share(self, shared: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Which share of n-grams it is, where that is enough; else 0."""
+        scores = shared / np.maximum(1, sizes)
+        return scores * (scores >= self.share)
+
+    def _half(self, pairs: _Pairs, shared: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The same where it is half of the words, too, of the text or of the prompt (2, m)."""
+        sizes = self.told.sizes[:, pairs.evaluation]
+        more = self.width - 1  # n-grams in a row are as many words, and these more, which the last one ends with
+        words = sizes + more * self.told.entire[:, pairs.evaluation]  # else the last ones end in the template
+        half = shared + more >= LEAST_WORDS * words
+        return (self._share(shared, sizes) * half).max(axis=0)
 
 
 class _Counts:
@@ -111,23 +230,41 @@ class _Counts:
         return self._keys, self._counts
 
 
-def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
-    at = np.searchsorted(ordered, keys)
-    found = at < len(ordered)
-    found[found] = ordered[at[found]] == keys[found]
-    return found
+def _sizes(postings: Postings, count: int) -> NDArray[np.int64]:
+    """(2, count) how many n-grams each evaluation row has, and how many its prompt."""
+    return np.stack([np.bincount(texts, minlength=count) for texts in (postings.texts, postings.texts[postings.asked])])
 
 
 def _shared(
-    rows: NDArray[np.int64], ngrams: NDArray[np.int64], postings: Postings, width: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of a row and an evaluation row as `row * width + evaluation row`, and how many n-grams they share."""
-    counts = postings.starts[ngrams + 1] - postings.starts[ngrams]
+    rows: NDArray[np.int64], ngrams: NDArray[np.int64], spread: NDArray[np.int64], told: _Told
+) -> Iterator[_Pairs]:
+    """How many n-grams rows share with evaluation rows.
+
+    Args:
+        rows: (h,) rising.
+        ngrams: (h,) that each row holds.
+        spread: (h,) 0, 1 where the n-gram is common to the row's group, 2 where it is in nearly all its rows.
+        told: of the evaluation rows.
+    """
+    width = max(1, len(told.rare_sizes))
+    texts, asked = (
+        np.concatenate([getattr(one, name) for one in (told.postings, told.alone)]) for name in ("texts", "asked")
+    )
+    rare = np.concatenate([told.rare, told.alone_rare])
+    starts, counts = told.places(ngrams, spread > 0)
     for part in _parts(rows, counts):
         times = counts[part]
-        before = np.repeat(np.cumsum(times) - times, times)
-        at = np.repeat(postings.starts[ngrams[part]], times) + np.arange(int(times.sum())) - before
-        yield np.unique(np.repeat(rows[part], times) * width + postings.texts[at], return_counts=True)
+        place = ranges(starts[part], times)
+        pair = np.repeat(rows[part], times) * width + texts[place]
+        level = np.maximum(np.repeat(spread[part], times), ~rare[place]) * 2 + asked[place]
+        keys, shared = np.unique(pair * 6 + level, return_counts=True)
+        pairs, at = np.unique(keys // 6, return_inverse=True)
+        each = np.zeros((6, len(pairs)), np.int64)
+        each[keys % 6, at] = shared
+        each = np.cumsum(each.reshape(3, 2, len(pairs)), axis=0)  # by level, and whether it is of the prompt
+        row, evaluation = np.divmod(pairs, width)
+        text_and_prompt = np.stack([each.sum(axis=1), each[:, 1]], axis=1)
+        yield _Pairs(row, evaluation, text_and_prompt[0, 0], text_and_prompt[1], text_and_prompt[2])
 
 
 def _parts(rows: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[slice]:

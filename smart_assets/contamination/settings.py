@@ -24,8 +24,8 @@ class Contamination(Section):
         default=0.1,
         gt=0,
         le=1,
-        description="An n-gram in more than this share of a template's rows is common to it and does not count; "
-        "1: all count.",
+        description="An n-gram in more than this share of the rows of a task or template is common to them, and counts "
+        "only as part of half an evaluation row or more; 1: all count.",
     )
     similarity: float | None = Field(
         default=0.97,

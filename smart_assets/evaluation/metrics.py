@@ -13,11 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.evaluation.rows import RowResult
-from smart_assets.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, RESPONSE_LOSS_PER_BYTE, ROUGE_L
+from smart_assets.metrics import (
+    ACC,
+    ACC_NORM,
+    ACCURACY,
+    EXACT_MATCH,
+    HELD_OUT,
+    RESPONSE_LOSS,
+    RESPONSE_LOSS_PER_BYTE,
+    ROUGE_L,
+)
 from smart_assets.metrics import Metric as NamedMetric
 
 MacroMeans = dict[str, dict[str, dict[str, float]]]
 """Benchmark -> `all`, `seen` and `unseen` tasks -> metric -> mean; a group without tasks has no metric."""
+
+
+ROW_COLUMNS = {
+    EXACT_MATCH: "exact_match",
+    ACCURACY: "choice_correct",
+    ACC: "acc",
+    ACC_NORM: "acc_norm",
+    ROUGE_L: "rouge_l",
+}
+"""The metrics that are plain means over rows, and the field of `RowResult` each is of: None where not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +57,8 @@ def row_metrics(results: Sequence[RowResult]) -> list[Metric]:
 
     `response_loss` (nats a token of the response and its end) and `response_loss_per_byte` (nats a UTF-8 byte of the
     response; comparable between tokenizers), both in [0, inf); `exact_match`, the share of rows in [0, 1]; where the
-    task's responses were ranked `accuracy`, likewise; where answers were written `rouge_l`, their mean in [0, 1].
+    task's responses were ranked `accuracy`, `acc` and `acc_norm`, likewise; where answers were written `rouge_l`, their
+    mean in [0, 1].
     """
     ordered = sorted(results, key=lambda row: (row.benchmark, row.task))
     return [
@@ -86,16 +106,12 @@ def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[
         _metric(task, benchmark, RESPONSE_LOSS, losses, np.array([row.tokens for row in rows])),
         _metric(task, benchmark, RESPONSE_LOSS_PER_BYTE, losses, np.array([row.bytes for row in rows])),
     ]
-    shares = {
-        EXACT_MATCH: [float(row.exact_match) for row in rows],
-        ACCURACY: [float(row.choice_correct) for row in rows if row.choice_correct is not None],
-        ROUGE_L: [row.rouge_l for row in rows if row.rouge_l is not None],
-    }
-    return metrics + [
-        _metric(task, benchmark, measure, np.array(values), np.ones(len(values)))
-        for measure, values in shares.items()
-        if values
-    ]
+    shares = {measure: [getattr(row, column) for row in rows] for measure, column in ROW_COLUMNS.items()}
+    for measure, found in shares.items():
+        values = np.array([float(value) for value in found if value is not None])
+        if len(values):
+            metrics.append(_metric(task, benchmark, measure, values, np.ones(len(values))))
+    return metrics
 
 
 def _metric(

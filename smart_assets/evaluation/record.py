@@ -42,6 +42,8 @@ ROWS_SCHEMA = pa.schema(
         "rouge_l": pa.float64(),  # null where nothing was generated
         "prediction": pa.string(),  # likewise
         "choice_correct": pa.bool_(),  # null where the task's responses were not ranked
+        "acc": pa.bool_(),  # likewise
+        "acc_norm": pa.bool_(),  # likewise
     }
 )
 SAMPLES_SCHEMA = pa.schema(

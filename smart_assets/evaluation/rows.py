@@ -81,6 +81,8 @@ class RowResult:
     rouge_l: float | None = None  # F in [0, 1]; None where nothing was generated
     prediction: str | None = None  # what the model wrote; None where nothing was generated
     choice_correct: bool | None = None  # whether the response ranked first; None where its task is not ranked
+    acc: bool | None = None  # likewise, by the log-likelihood without the end token, as lm-eval ranks
+    acc_norm: bool | None = None  # likewise, divided by the length in characters
 
 
 def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:

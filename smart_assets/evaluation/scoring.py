@@ -7,11 +7,15 @@ to the continuation, in training as here.
 
 Where a task's responses are few, each of them is scored as the continuation: the one of the least total loss (sum of
 nats, its end token included, not divided by its length) is the model's choice; of equal ones the first in sorted order.
+Beside this `accuracy`, lm-eval's `acc` and `acc_norm` rank the same texts without an end token, as its tasks of
+multiple choice ask them: these are continuations of their own, scored in the same pass.
 """
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
+
+import numpy as np
 
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
@@ -29,17 +33,21 @@ def score_rows(lm: Any, rows: Sequence[AskedRow], benchmark: str) -> list[RowRes
 
 
 def _requests(row: AskedRow) -> Sequence[Request]:
-    return [("loglikelihood", (row.example.context, continuation)) for continuation in row.continuations]
+    texts = [*row.continuations, *row.choices]
+    return [("loglikelihood", (row.example.context, text)) for text in texts]
 
 
 def _read(row: AskedRow, answers: Sequence[tuple[float, bool]]) -> Mapping[str, Any]:
     own = row.choices.index(row.instance.response) if row.choices else 0
-    losses = [-log_likelihood for log_likelihood, _ in answers]
-    return {
-        "loss_sum": losses[own],
-        "exact_match": answers[own][1],
-        "choice_correct": losses.index(min(losses)) == own if row.choices else None,
-    }
+    log_likelihoods = [log_likelihood for log_likelihood, _ in answers]
+    with_end, bare = np.split(np.array(log_likelihoods), [len(row.continuations)])
+    figures = {"loss_sum": -log_likelihoods[own], "exact_match": answers[own][1]}
+    if not row.choices:
+        return figures
+    characters = np.array([len(choice) for choice in row.choices])
+    rankings = {"choice_correct": with_end, "acc": bare, "acc_norm": bare / characters}
+    # The first of equal ones: lm-eval's argmax over the choices in their order.
+    return figures | {name: bool(np.argmax(values) == own) for name, values in rankings.items()}
 
 
 def _row_result(row: AskedRow, benchmark: str, figures: Mapping[str, Any]) -> RowResult:
@@ -57,5 +65,5 @@ def _row_result(row: AskedRow, benchmark: str, figures: Mapping[str, Any]) -> Ro
         bytes=row.response_bytes,
         exact_match=bool(figures["exact_match"]),
         benchmark=benchmark,
-        choice_correct=figures["choice_correct"],
+        **{name: figures.get(name) for name in ("choice_correct", "acc", "acc_norm")},
     )

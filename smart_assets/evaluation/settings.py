@@ -90,7 +90,8 @@ class Evaluate(Section):
     )
     choices: bool = Field(
         default=True,
-        description="Rank the few distinct responses of a collection's task for each row, which gives `accuracy`.",
+        description="Rank the few distinct responses of a collection's task for each row, which gives `accuracy`, "
+        "`acc` and `acc_norm`.",
     )
     generate: Generate = Field(
         default=Generate(), description="Answers in the model's own words, for tasks of long responses."

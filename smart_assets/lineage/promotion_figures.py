@@ -16,15 +16,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smart_assets.errors import SmartError
-from smart_assets.evaluation.metrics import row_metrics
+from smart_assets.evaluation.metrics import ROW_COLUMNS, row_metrics
 from smart_assets.evaluation.record import read_metrics, read_results
-from smart_assets.evaluation.rows import RowResult
 from smart_assets.metrics import (
-    ACCURACY,
     HELD_OUT,
     OWN_METRICS,
     RESPONSE_LOSS,
-    ROUGE_L,
     Direction,
     Metric,
     agreed,
@@ -40,8 +37,8 @@ from smart_assets.store import Manifest
 _WHICH_ROWS = {"held_out", "max_rows_per_task", "unseen_tasks", "tasks"}
 _OF_LM_EVAL = {"limit", "num_fewshot", "metric_directions"}
 _FILES_OF_LM_EVAL = {"include", "local_data"}
-_OF_ROWS = {"choices": ACCURACY.name, "generate": ROUGE_L.name}
-"""What decides one metric of rows alone."""
+_OF_ROWS = {"choices": "choices", "generate": "answers"}
+"""What decides metrics of some rows alone: a setting, and what these are measured on."""
 
 
 class NotComparable(SmartError):  # noqa: N818  (a verdict, not a failure)
@@ -183,9 +180,10 @@ def _conditions(rule: Promotion, of_rows: bool, one: Evaluated) -> dict[str, Any
     for name in _WHICH_ROWS | (_OF_LM_EVAL if of_rows else _OF_ROWS.keys()):
         evaluate = {key: value for key, value in evaluate.items() if key != name}
     if of_rows:
-        evaluate = {key: value for key, value in evaluate.items() if _OF_ROWS.get(key, rule.metric) == rule.metric}
+        measured_on = OWN_METRICS[rule.metric].measured_on
+        evaluate = {key: value for key, value in evaluate.items() if _OF_ROWS.get(key, measured_on) == measured_on}
         parameters = {name: value for name, value in parameters.items() if name not in _FILES_OF_LM_EVAL}
-        if rule.metric == ACCURACY.name:  # the choices that are ranked are the responses of the whole collection
+        if measured_on == "choices":  # the choices that are ranked are the responses of the whole collection
             parameters["collections"] = collections.get(rule.benchmark)
     else:
         parameters["version of lm-eval"] = one.result.get("lm_eval")
@@ -211,8 +209,10 @@ def _benchmark_tasks_differ(rule: Promotion, *both: Evaluated) -> bool:
 
 def _on_shared_rows(rule: Promotion, *both: Evaluated) -> tuple[list[dict[str, _Figure]], int, int]:
     """Task -> figure of each model over the rows that both were asked, how many those are, and how many not."""
-    asked = [
-        {row.id: row for row in read_results(one.folder, rule.benchmark) if _has(row, rule.metric)} for one in both
+    column = ROW_COLUMNS.get(OWN_METRICS[rule.metric], "loss_sum")
+    asked = [  # choices are ranked, and answers written, for some rows alone
+        {row.id: row for row in read_results(one.folder, rule.benchmark) if getattr(row, column) is not None}
+        for one in both
     ]
     shared = sorted(asked[0].keys() & asked[1].keys())
     chosen = [[rows[id_] for id_ in shared] for rows in asked]
@@ -230,13 +230,6 @@ def _on_shared_rows(rule: Promotion, *both: Evaluated) -> tuple[list[dict[str, _
         for rows in chosen
     ]
     return figures, len(shared), len(asked[0].keys() ^ asked[1].keys())
-
-
-def _has(row: RowResult, metric: str) -> bool:
-    """Whether the metric was measured on a row: choices are ranked, and answers written, for some rows alone."""
-    if metric == ACCURACY.name:
-        return row.choice_correct is not None
-    return metric != ROUGE_L.name or row.rouge_l is not None
 
 
 def _recorded_figures(rule: Promotion, one: Evaluated) -> dict[str, _Figure]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.lineage.sql_text import file_name, quoted
-from smart_assets.pipeline.evaluation_overlap import OVERLAPS
+from smart_assets.pipeline.evaluation_overlap import OVERLAPS, UNSEARCHED
 from smart_assets.pipeline.instance_orderings import ORDERINGS
 from smart_assets.pipeline.prompt_embeddings import ROW_COLUMNS
 from smart_assets.pipeline.step import split_grid_key
@@ -99,6 +99,8 @@ VIEWS: dict[str, View] = {
     "near_duplicates": View("similarity_index", "near_duplicates.parquet", _columns(_SOURCE, _NEAR_DUPLICATES)),
     "orderings": View("instance_orderings", "orderings.parquet", _columns(_SOURCE, ORDERINGS)),
     "evaluation_overlaps": View("evaluation_overlap", "overlaps.parquet", _columns({}, OVERLAPS)),
+    "undecided_overlaps": View("evaluation_overlap", "undecided.parquet", _columns({}, OVERLAPS)),
+    "unsearched_evaluation_rows": View("evaluation_overlap", "unsearched.parquet", _columns({}, UNSEARCHED)),
     "task_scores": View("task_scores", "scores.parquet", _columns({}, SCORES)),
     "subsets": View("selected_subset", "subset.parquet", _columns(_MIXTURE, MIXTURE_COLUMNS)),
     "task_budgets": View("selected_subset", "task_budgets.parquet", _columns(_TOTAL, _TASK_BUDGETS)),

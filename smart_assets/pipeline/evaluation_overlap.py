@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from smart_assets.contamination.exact import ExactTexts
 from smart_assets.contamination.matches import Matches
 from smart_assets.contamination.ngram_index import NgramIndex
-from smart_assets.contamination.ngram_overlap import NgramSearch
+from smart_assets.contamination.ngram_overlap import NgramFindings, NgramSearch
 from smart_assets.contamination.ngrams import NgramHasher
 from smart_assets.contamination.settings import Contamination
+from smart_assets.contamination.templates import EvaluationGroups
 from smart_assets.embedding.identity import encoder_version
 from smart_assets.embedding.nearest import nearest_above
 from smart_assets.pipeline.evaluation_rows import (
@@ -40,7 +41,7 @@ from smart_assets.store.hashing import json_version
 from smart_assets.tasks.near_duplicates import Sketcher, nearest_prompts
 
 NAME = "evaluation_overlap"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 FOUND = "found"
 """The facet of which rows are found by which rules: the last digit of a cosine is no part of it."""
 KINDS = ("exact", "ngram", "near_duplicate", "similarity")
@@ -52,6 +53,8 @@ OVERLAPS = pa.schema(
         ("score", pa.float64()),  # 1; share of the evaluation row's n-grams; Jaccard similarity; cosine
     ]
 )
+UNSEARCHED = pa.schema([(name, pa.string()) for name in ("benchmark", "evaluation_id", "evaluation_task", "why")])
+SHORT, TEMPLATE = "fewer words than an n-gram", "all its n-grams are common to its own task or template"
 
 
 def wanted(project: Project, partition: str | None) -> Wanted:
@@ -78,7 +81,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     evaluation = read_evaluation_rows(project, sources, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
-    found = dict(_of_texts(sources, evaluation, settings.contamination, scratch, run.log))
+    same, ngrams = _of_texts(sources, evaluation, settings.contamination, scratch, run.log)
+    found = {"exact": same, "ngram": ngrams.found}
     found["near_duplicate"] = _of_signatures(sources, evaluation, settings.validation.similarity)
     embedded, recorded, similarity = 0, _nothing, settings.contamination.similarity
     if similarity is not None:
@@ -93,9 +97,13 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         found["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, similarity)
     overlaps = _table(found, sources, evaluation)
     write_table(overlaps, out.content / "overlaps.parquet")
+    undecided = _undecided(ngrams.undecided, overlaps, sources, evaluation)
+    write_table(undecided, out.content / "undecided.parquet")
+    unsearched = _unsearched(ngrams, evaluation)
+    write_table(unsearched, out.content / "unsearched.parquet")
     compared = sum(int(source.train.sum()) for source in sources)
     return Made(
-        _summary(overlaps, evaluation, compared),
+        _summary(overlaps, evaluation, compared) | not_seen(undecided, unsearched),
         facets={
             FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))
         },
@@ -127,6 +135,19 @@ def _summary(overlaps: pa.Table, evaluation: EvaluationRows, compared: int) -> d
     }
 
 
+def not_seen(undecided: pa.Table, unsearched: pa.Table) -> dict[str, object]:
+    """What n-grams could not tell: training rows by task, and evaluation rows by benchmark and cause."""
+    tasks = pc.value_counts(undecided.group_by(["id", "task"]).aggregate([])["task"]).to_pylist()
+    causes = {why: unsearched.filter(pc.equal(unsearched["why"], why)) for why in (SHORT, TEMPLATE)}
+    return {
+        "rows undecided, by task": {task["values"]: task["counts"] for task in tasks},
+        "evaluation rows that n-grams cannot tell": {
+            why: {found["values"]: found["counts"] for found in pc.value_counts(rows["benchmark"]).to_pylist()}
+            for why, rows in causes.items()
+        },
+    }
+
+
 def _starts(sources: Sequence[SourceRows]) -> list[int]:
     """The place of each source's first row among all rows, and of the one after the last."""
     return [0, *accumulate(source.rows.num_rows for source in sources)]
@@ -134,48 +155,45 @@ def _starts(sources: Sequence[SourceRows]) -> list[int]:
 
 def _of_texts(
     sources: Sequence[SourceRows], evaluation: EvaluationRows, rule: Contamination, scratch: Path, log: Log
-) -> Mapping[str, Matches]:
+) -> tuple[Matches, NgramFindings]:
     """Rows of the same text, and rows that share n-grams. Training texts are read once."""
-    exact = ExactTexts(_benchmark_numbers(evaluation))
-    for prompts, responses in evaluation.texts():
-        exact.add(prompts, responses)
-    index = NgramIndex.of(NgramHasher(rule.ngram), (_whole(*texts) for texts in evaluation.texts()))
+    exact = ExactTexts(evaluation.numbers)
+    for texts in evaluation.texts():
+        exact.add(texts.prompts, texts.responses)
+    index = NgramIndex.of(NgramHasher(rule.ngram), ((texts.whole(), texts.prompts) for texts in evaluation.texts()))
     search, same, at = NgramSearch(index, scratch), list[Matches](), 0
-    groups, evaluation_groups = _groups(sources, evaluation)
+    groups, of_evaluation = _groups(sources, evaluation)
     progress = Progress("comparing with evaluation texts", log)
     for source in sources:
-        for prompts, responses in source.texts():
-            search.add(_whole(prompts, responses), groups[at : at + len(prompts)])
-            same.append(exact.matches(prompts, responses).moved(at))
-            at += len(prompts)
+        for texts in source.texts():
+            search.add(texts.whole(), groups[at : at + len(texts.prompts)])
+            same.append(exact.matches(texts.prompts, texts.responses).moved(at))
+            at += len(texts.prompts)
             progress.at(at, at / len(groups))
-    for prompts, responses in EvaluationRows(evaluation.outside, 0).texts():
-        search.add(_whole(prompts, responses), groups[at : at + len(prompts)])
-        at += len(prompts)
+    for texts in EvaluationRows(evaluation.outside, 0).texts():
+        search.add(texts.whole(), groups[at : at + len(texts.prompts)])
+        at += len(texts.prompts)
     train = np.concatenate([*(source.train for source in sources), np.zeros(evaluation.outside.num_rows, np.bool_)])
     every = Matches.joined(same)
-    return {
-        "exact": every.only(train[every.rows]),
-        "ngram": search.matches(evaluation_groups, rule.template_share, rule.share, train),
-    }
+    return (
+        every.only(train[every.rows]),
+        search.findings(of_evaluation, rule.template_share, rule.share, train),
+    )
 
 
-def _whole(prompts: Sequence[str], responses: Sequence[str]) -> list[str]:
-    """Rows as one text each: a response leaks as a prompt does."""
-    return [f"{prompt} {response}" for prompt, response in zip(prompts, responses, strict=True)]
-
-
-def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[NDArray[np.int64], EvaluationGroups]:
     """The number of the task and template of all rows, those from outside last; and of the evaluation rows."""
     parts = [source.groups for source in sources] + [numbered(evaluation.outside, ["benchmark", "task"])]
-    firsts = accumulate((int(part.max(initial=-1)) + 1 for part in parts), initial=0)
+    firsts = [*accumulate((int(part.max(initial=-1)) + 1 for part in parts), initial=0)]
     moved = [part + first for part, first in zip(parts, firsts, strict=False)]
     held_out = [part[~source.train] for part, source in zip(moved, sources, strict=False)]
-    return np.concatenate(moved), np.concatenate([*held_out, moved[-1]])
-
-
-def _benchmark_numbers(evaluation: EvaluationRows) -> NDArray[np.int64]:
-    return numbered(evaluation.rows, ["benchmark"])
+    of = np.concatenate([*held_out, moved[-1]])
+    prompts = numbered(evaluation.rows, ["prompt_hash"])
+    first = np.unique(of * len(of) + prompts, return_index=True)[1]
+    named = np.zeros(firsts[-1], np.bool_)
+    for source, part in zip(sources, moved, strict=False):
+        named[part[source.named]] = True
+    return np.concatenate(moved), EvaluationGroups(of, ~np.isin(np.arange(len(of)), first), named)
 
 
 def _of_signatures(sources: Sequence[SourceRows], evaluation: EvaluationRows, similarity: float) -> Matches:
@@ -217,16 +235,16 @@ def _places(source: SourceRows, start: int) -> NDArray[np.int64]:
 
 
 def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluation: EvaluationRows) -> pa.Table:
+    """The pairs by kind as OVERLAPS, of each row, kind and benchmark the best one."""
     rows = pa.concat_tables(
         source.rows.select(["id", "task", "template"]).append_column(
             "source", pa.array([source.name] * source.rows.num_rows, pa.string())
         )
         for source in sources
     )
-    benchmarks = _benchmark_numbers(evaluation)
     tables = [OVERLAPS.empty_table()]
     for kind, matches in found.items():
-        best = matches.best(benchmarks)
+        best = matches.best(evaluation.numbers)
         ours, theirs = rows.take(pa.array(best.rows)), evaluation.rows.take(pa.array(best.evaluation))
         columns = {name: ours[name] for name in ("id", "source", "task", "template")} | {
             "kind": pa.array([kind] * len(best.rows), pa.string()),
@@ -238,3 +256,21 @@ def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluati
         tables.append(pa.table(columns, OVERLAPS))
     order = [(name, "ascending") for name in ("source", "id", "kind", "benchmark")]
     return pa.concat_tables(tables).sort_by(order)
+
+
+def _undecided(
+    pairs: Matches, overlaps: pa.Table, sources: Sequence[SourceRows], evaluation: EvaluationRows
+) -> pa.Table:
+    """As OVERLAPS the rows that no rule found, and that half an evaluation row stands in as in all of their group."""
+    table = _table({"ngram": pairs}, sources, evaluation)
+    return table.filter(pc.invert(pc.is_in(table["id"], overlaps["id"].combine_chunks())))
+
+
+def _unsearched(ngrams: NgramFindings, evaluation: EvaluationRows) -> pa.Table:
+    """The evaluation rows of which n-grams tell nothing, as UNSEARCHED."""
+    short = ngrams.ngrams == 0
+    blind = np.flatnonzero(ngrams.telling == 0)
+    rows = evaluation.rows.take(pa.array(blind))
+    why = pa.array(np.where(short[blind], SHORT, TEMPLATE), pa.string())
+    columns = [rows["benchmark"], rows["id"], rows["task"], why]
+    return pa.table(columns, UNSEARCHED)

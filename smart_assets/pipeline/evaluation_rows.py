@@ -1,5 +1,6 @@
 """All rows that a model is evaluated on, held out or from outside the store, and the rows to compare them with."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,20 @@ EVALUATION = pa.schema(
 _BATCH_ROWS = 8192
 
 
+@dataclass(frozen=True, slots=True)
+class RowTexts:
+    """The texts of some rows (n,)."""
+
+    prompts: Sequence[str]
+    responses: Sequence[str]
+    others: Sequence[str]  # turns of a chat that are no part of its prompt: those of the system
+
+    def whole(self) -> list[str]:
+        """Rows as one text each, the prompt first: a response leaks as a prompt does."""
+        every = zip(self.prompts, self.responses, self.others, strict=True)
+        return [" ".join(texts) for texts in every]
+
+
 @dataclass(frozen=True)
 class SourceRows:
     """The rows of one source, training and held-out ones."""
@@ -47,6 +62,11 @@ class SourceRows:
         return np.asarray(pc.equal(self.rows["split"], "train"))
 
     @cached_property
+    def named(self) -> NDArray[np.bool_]:
+        """(n,) which of them name a template."""
+        return np.asarray(pc.not_equal(self.rows["template"], ""))
+
+    @cached_property
     def groups(self) -> NDArray[np.int64]:
         """(n,) the number of each row's task and template, from 0."""
         return numbered(self.rows, ["task", "template"])
@@ -55,11 +75,12 @@ class SourceRows:
         """(n, WIDTH) of the prompts, mapped from the disk."""
         return np.load(self.folder / "signatures.npy", mmap_mode="r", allow_pickle=False)
 
-    def texts(self) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-        """Prompts and responses, some thousand rows at a time."""
+    def texts(self) -> Iterator[RowTexts]:
+        """Some thousand rows at a time."""
         with pq.ParquetFile(self.folder / "instances.parquet") as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=["prompt", "response"]):
-                yield batch["prompt"].to_pylist(), batch["response"].to_pylist()
+            for batch in file.iter_batches(_BATCH_ROWS, columns=["prompt", "response", "messages"]):
+                prompts, responses, turns = (column.to_pylist() for column in batch.columns)
+                yield RowTexts(prompts, responses, [*map(_beyond_the_prompt, prompts, turns)])
 
     def held_out(self) -> pa.Table:
         """The held-out rows as EVALUATION."""
@@ -89,10 +110,15 @@ class EvaluationRows:
         stops: list[int] = found.run_ends.to_pylist()
         return list(zip(found.values.to_pylist(), [0, *stops][:-1], stops, strict=True))
 
-    def texts(self) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-        """Prompts and responses, some thousand rows at a time."""
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """(e,) the number of each row's benchmark, from 0."""
+        return numbered(self.rows, ["benchmark"])
+
+    def texts(self) -> Iterator[RowTexts]:
+        """Some thousand rows at a time."""
         for batch in self.rows.select(["prompt", "response"]).to_batches(_BATCH_ROWS):
-            yield batch["prompt"].to_pylist(), batch["response"].to_pylist()
+            yield RowTexts(batch["prompt"].to_pylist(), batch["response"].to_pylist(), [""] * batch.num_rows)
 
 
 def read_sources(project: Project, inputs: Inputs) -> list[SourceRows]:
@@ -146,6 +172,13 @@ def numbered(rows: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
         numbers = numbers * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy()
         numbers = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
     return numbers
+
+
+def _beyond_the_prompt(prompt: str, turns: str | None) -> str:
+    """What a chat's turns say that its prompt does not."""
+    if turns is None:
+        return ""
+    return " ".join(turn["content"] for turn in json.loads(turns) if turn["content"] not in prompt)
 
 
 def _table(benchmark: str, instances: Sequence[Instance]) -> pa.Table:

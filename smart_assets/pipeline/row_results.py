@@ -4,14 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from smart_assets.evaluation.metrics import ROW_COLUMNS
 from smart_assets.metrics import HELD_OUT
 from smart_assets.pipeline.step import Inputs, grid_key
-from smart_assets.report.row_results import RowResults
+from smart_assets.report.row_results import CHOICES, RowResults
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -42,9 +41,8 @@ def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None,
 
 def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None) -> RowResults:
     rows = pq.read_table(folder / "rows.parquet")
-    refused: dict[str, list[dict[str, str]]] = json.loads((folder / "result.json").read_text("utf-8")).get(
-        "refused", {}
-    )
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    refused: dict[str, list[dict[str, str]]] = result.get("refused", {})
     benchmarks = rows["benchmark"].to_pylist() if "benchmark" in rows.column_names else [HELD_OUT] * rows.num_rows
     return RowResults(
         budget,
@@ -54,13 +52,12 @@ def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None
         loss_sums=rows["loss_sum"].to_numpy().astype("float64"),
         tokens=rows["tokens"].to_numpy().astype("float64"),
         exact_matches=rows["exact_match"].to_numpy().astype("float64"),
-        right_choices=_right_choices(rows) if "choice_correct" in rows.column_names else None,
+        right_choices={
+            metric.name: rows[ROW_COLUMNS[metric]].cast(pa.float64()).to_numpy()  # null becomes NaN
+            for metric in CHOICES
+            if ROW_COLUMNS[metric] in rows.column_names
+        },
         refused={
             (benchmark, row["task"], row["id"]): row["reason"] for benchmark, found in refused.items() for row in found
         },
     )
-
-
-def _right_choices(rows: pa.Table) -> NDArray[np.float64]:
-    """1 or 0, and NaN for null."""
-    return rows["choice_correct"].cast(pa.float64()).to_numpy()

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.metrics import ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
+from smart_assets.metrics import ACC, ACC_NORM, ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
 from smart_assets.report.left_out import Asked, LeftOut, left_out, model_name, models_left_out
 from smart_assets.statistics.resampling import Stratum
 
@@ -31,7 +31,8 @@ class RowResults:
     loss_sums: NDArray[np.float64]  # (n,) nats over the response
     tokens: NDArray[np.float64]  # (n,) that the loss was summed over
     exact_matches: NDArray[np.float64]  # (n,) 1 or 0
-    right_choices: NDArray[np.float64] | None = None  # (n,) 1, 0, or NaN where none were ranked; None: of no row
+    # By `accuracy`, `acc` and `acc_norm`, as far as rows have them: (n,) 1, 0, or NaN where none were ranked.
+    right_choices: Mapping[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
     evaluated: str = ""  # when, ISO 8601 in UTC; empty where that is not known
     refused: Mapping[RowKey, str] = field(default_factory=dict[RowKey, str])  # by its chat template, in its words
 
@@ -49,16 +50,16 @@ class SharedTask:
     losses: NDArray[np.float64]  # (n, m)
     tokens: NDArray[np.float64]  # (n, m)
     matches: NDArray[np.float64]  # (n, m)
-    choices: NDArray[np.float64]  # (n, m), NaN where none were ranked
+    choices: Mapping[str, NDArray[np.float64]]  # of each of `CHOICES` (n, m), NaN where none were ranked
 
     def has(self, metric: Metric) -> bool:
         """Whether all rows have it of all models."""
-        return metric != ACCURACY or not bool(np.isnan(self.choices).any())
+        return metric not in CHOICES or not bool(np.isnan(self.choices[metric.name]).any())
 
     def stratum(self, metric: Metric) -> Stratum:
         """The rows for one of `ROW_METRICS`, which they have."""
-        if metric in (EXACT_MATCH, ACCURACY):
-            right = self.matches if metric == EXACT_MATCH else self.choices
+        if metric in SHARES:
+            right = self.choices[metric.name] if metric in CHOICES else self.matches
             return Stratum(right, np.ones((len(right), 1)))
         alike = (self.tokens == self.tokens[:, :1]).all()
         return Stratum(self.losses, self.tokens[:, :1] if alike else self.tokens)
@@ -85,8 +86,14 @@ class SharedRows:
         return replace(self, tasks=tuple(task for task in self.tasks if task.has(metric)))
 
 
-ROW_METRICS = (RESPONSE_LOSS, EXACT_MATCH, ACCURACY)
-"""What single rows have; accuracy those of tasks whose responses were ranked."""
+CHOICES = (ACCURACY, ACC, ACC_NORM)
+"""What rows of tasks whose responses were ranked have."""
+
+SHARES = (EXACT_MATCH, *CHOICES)
+"""Of the metrics below, those that are shares of rows."""
+
+ROW_METRICS = (RESPONSE_LOSS, *SHARES)
+"""What recipes are compared by, row by row. The loss per byte would say what the loss says; few rows have ROUGE-L."""
 
 
 def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ()) -> Iterator[SharedRows]:
@@ -119,11 +126,15 @@ def _shared(
     losses = np.stack([result.loss_sums[places] for result, places in columns], axis=1)
     tokens = np.stack([result.tokens[places] for result, places in columns], axis=1)
     matches = np.stack([result.exact_matches[places] for result, places in columns], axis=1)
-    choices = np.stack([_choices(result)[places] for result, places in columns], axis=1)
+    choices = {
+        metric.name: np.stack([_choices(result, metric)[places] for result, places in columns], axis=1)
+        for metric in CHOICES
+    }
     tasks: list[SharedTask] = []
     for task, rows in groupby(range(len(everywhere)), key=lambda at: everywhere[at][1]):
         chosen = list(rows)
-        tasks.append(SharedTask(task, losses[chosen], tokens[chosen], matches[chosen], choices[chosen]))
+        ranked = {name: right[chosen] for name, right in choices.items()}
+        tasks.append(SharedTask(task, losses[chosen], tokens[chosen], matches[chosen], ranked))
     return SharedRows(
         benchmark=part[0],
         unseen=part[1],
@@ -134,5 +145,6 @@ def _shared(
     )
 
 
-def _choices(result: RowResults) -> NDArray[np.float64]:
-    return np.full(len(result.keys), np.nan) if result.right_choices is None else result.right_choices
+def _choices(result: RowResults, metric: Metric) -> NDArray[np.float64]:
+    right = result.right_choices.get(metric.name)
+    return np.full(len(result.keys), np.nan) if right is None else right

@@ -67,6 +67,8 @@ def overlap_is_given(project: Project, ancestors: Ancestors) -> str | None:
         why = "were found in another state of the sources, or by vectors that are not in the store any more"
     elif now.problem is not None:
         why = f"were found by evaluation sets that cannot be read now ({now.problem})"
+    elif overlap.code_version != now.code_version:
+        why = f"were found by the rules of code version {overlap.code_version}, here it is {now.code_version}"
     elif json_version([overlap.parameters, overlap.outside]) != json_version([now.parameters, now.outside]):
         why = "were found by evaluation sets, or an encoder, that are not those of smart.yaml any more"
     else:

@@ -1,27 +1,28 @@
-"""The chapter about what no comparison holds: tasks, rows and models by name, each with the cause."""
+"""What no comparison holds, told in a chapter: tasks, rows and models by name, each with the cause."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from smart_assets.report.content import NotShared
 from smart_assets.report.layout import Chapter, Table, rows_cell, table, words
 from smart_assets.report.wording import count, shorten
 
 _WIDE = 400  # a cause tells which models, in which rows
-_EVERYTHING = "Every model was asked every row that another was."
+_EVERYTHING = "Every model was asked every row that another was: nothing is left out."
 _MEANING = (
-    "Models are compared on the rows that all of them were asked: what some were not asked is in no comparison. "
-    "`smart run`, or the schedule `retrain`, evaluates anew whatever was evaluated on other rows."
+    "What some models were not asked is in no comparison. `smart run`, or the schedule `retrain`, evaluates anew whatever "
+    "was evaluated on other rows."
 )
 
 
-def left_out_chapter(parts: Sequence[NotShared]) -> Chapter:
-    """What each benchmark's comparisons leave out."""
-    heading = ("left-out", "Left out of the comparisons")
+def with_left_out(chapter: Chapter, parts: Sequence[NotShared]) -> Chapter:
+    """A chapter that compares models, with what each benchmark's comparisons leave out."""
     if not parts:
-        return Chapter(*heading, ("No model has been evaluated row by row yet.",))
+        return chapter
     told = [sentence for part in parts for sentence in _sentences(part)]
     tables = tuple(_table(part, place > 0) for place, part in enumerate(parts) if part.left_out)
-    return Chapter(*heading, (_MEANING, *told) if told else (_EVERYTHING,), (), tables)
+    sentences = (*chapter.sentences, *((_MEANING, *told) if told else (_EVERYTHING,)))
+    return replace(chapter, sentences=sentences, tables=(*chapter.tables, *tables))
 
 
 def _sentences(part: NotShared) -> list[str]:

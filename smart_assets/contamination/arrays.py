@@ -1,0 +1,18 @@
+"""Lookups in sorted arrays."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which keys (n,) are among some rising ones."""
+    at = np.searchsorted(ordered, keys)
+    found = at < len(ordered)
+    found[found] = ordered[at[found]] == keys[found]
+    return found
+
+
+def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of many ranges, one after the other: `lengths` (n,) from each of `starts` (n,) on."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
