@@ -219,6 +219,16 @@ def test_checkpoints_without_evaluations_say_so(project: Project) -> None:
     assert any(re.fullmatch(r"20\|equal@[0-9a-f]{12} has no eval_results", note) for note in found.notes)
 
 
+def test_one_training_on_a_side_is_said(project: Project) -> None:
+    note = "one training on a side: another seed may score otherwise, so the scores tell nothing of the recipes"
+    assert note not in checkpoints(project, "20|equal", "20|smart").notes
+    path = next(project.store.manifest_folder("eval_results", "20|equal").glob("*.json"))
+    manifest = json.loads(path.read_text())
+    manifest["summary"] = dict([next(iter(manifest["summary"].items()))])
+    path.write_text(json.dumps(manifest))
+    assert note in checkpoints(project, "20|equal", "20|smart").notes
+
+
 def test_what_was_collected_is_compared_by_its_manifests(project: Project) -> None:
     old = versions(project, "selected_subset", "10|smart")[-1]
     shutil.rmtree(project.store.artifact(old))

@@ -1,7 +1,9 @@
 """Every asset for real on a small project and a tiny model: training and evaluation run as programs under Dagster."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.lineage.graph import STEPS, closure, find_partitions
 from smart_assets.lineage.materialize import Outcome
+from smart_assets.lineage.promotion_rule import judge
 from smart_assets.lineage.sql import connect
 from smart_assets.lineage.standards.documents import documented, write_documents
+from smart_assets.metrics import HELD_OUT_METRICS
 from smart_assets.pipeline.rows import raw_task_inputs
 from smart_assets.settings import Project, load_project
+from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest
 from smart_assets_tests.projects import rows, write_project
 from smart_assets_tests.test_definitions import Lines
@@ -146,6 +151,20 @@ def test_a_real_checkpoint_is_documented(made: Project, tmp_path: Path) -> None:
     assert {result.metric_type for result in results} >= {"exact_match", "response_loss"}
     checkpoint = current(made, "finetuned_checkpoint", "12|random")
     assert {"name": "smart:run_id", "value": checkpoint.made["run_id"]} in model["properties"]
+
+
+@pytest.mark.parametrize("metric", HELD_OUT_METRICS)
+def test_a_real_checkpoint_is_judged_against_the_base_model(made: Project, metric: str) -> None:
+    recipe = next(iter(made.settings.recipes))
+    rule = Promotion(budget=12, recipe=recipe, metric=metric, margin=1e3)
+    found = judge(replace(made, settings=made.settings.model_copy(update={"promotion": rule})))
+    if metric == "rouge_l":  # responses of two words are not answered in the model's own
+        assert "0 tasks have rouge_l of held_out in both evaluations" in found.sentence
+    else:
+        assert found.passes, found.sentence
+        assert re.search(
+            rf"12\|{recipe}, seed 0 .* is promoted: not worse than the base model, .*tasks and", found.sentence
+        )
 
 
 def test_a_second_run_does_nothing(made: Project) -> None:

@@ -98,7 +98,6 @@ def test_each_ranks_by_its_own_figure(folder: Path) -> None:
         normed = [value / len(text) for value, text in zip(bare, CHOICES, strict=True)]
         chosen = [CHOICES[values.index(max(values))] for values in (ended, bare, normed)]
         assert [result.choice_correct, result.acc, result.acc_norm] == [text == choice for text in chosen]
-        assert result.loss_sum == pytest.approx(-ended[CHOICES.index(choice)], rel=1e-5)
         found.append(chosen)
     assert len({tuple(choices) for choices in zip(*found, strict=True)}) == 3, "the rows tell the three apart"
 

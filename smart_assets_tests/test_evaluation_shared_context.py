@@ -1,5 +1,6 @@
 """Continuations scored in one pass with their context, against the plainest computation: each one alone."""
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -121,15 +122,41 @@ def test_groups_hold_every_request_once_and_fit_the_window(
     assert sorted(place for group in groups for place in group.places) == list(range(len(requests)))
     for group in groups:
         assert group.length <= WINDOW
-        for place, continuation in zip(group.places, group.continuations, strict=True):
+        for place, continuation, lead in zip(group.places, group.continuations, group.leads, strict=True):
             _, context, asked = requests[place]
-            assert list(continuation) == asked
+            assert list(continuation[lead:]) == asked
             assert [*group.context, *continuation] == [*context, *asked][-(WINDOW + 1) :]
 
 
 def test_choices_of_one_question_are_one_sequence() -> None:
     [group] = share_contexts([(None, [3, 4], [5, 6]), (None, [3, 4], [7]), (None, [3, 4], [8, 9, 10])], WINDOW)
     assert group.length == 2 + 1 + 0 + 2
+
+
+def test_a_context_that_goes_on_from_another_shares_its_sequence() -> None:
+    ours, theirs = [(None, [3, 4, 9], [5, 6]), (None, [3, 4, 9], [7])], [(None, [3, 4], [9, 5]), (None, [3, 4], [9, 7])]
+    [group] = share_contexts([*ours, *theirs], WINDOW)
+    assert (group.context, group.leads, group.places) == ((3, 4), (1, 1, 0, 0), (0, 1, 2, 3))
+    assert group.continuations == ((9, 5, 6), (9, 7), (9, 5), (9, 7))
+    model = model_of("llama")
+    for found, (_, context, continuation) in zip(together(model, [*ours, *theirs]), [*ours, *theirs], strict=True):
+        assert found[0] == pytest.approx(alone(model, context, continuation)[0], abs=1e-4)
+    written = model.generate(torch.tensor([[3, 4, 9]]), max_new_tokens=2, do_sample=False, eos_token_id=None)[0, 3:]
+    found = together(model, [(None, [3, 4, 9], written.tolist()), (None, [3, 4], [9, *written.tolist()])])
+    assert found[0][1], "the context's own tokens need not be the most likely ones"
+    assert [one.context for one in share_contexts([(None, [3], [5]), (None, [3, *range(4, 13)], [5])], WINDOW)] == [
+        (3,), (3, *range(4, 13)),
+    ]  # fmt: skip
+
+
+def test_what_is_remembered_tells_contexts_from_continuations() -> None:
+    [alike] = share_contexts([(None, [3, 4], [9, 5])], WINDOW)
+    groups = [share_contexts([(None, [3, 4], [9, 5]), (None, context, asked)], WINDOW) for context, asked in (
+        ([3, 4, 9], [5]), ([3, 4], [9, 5]),
+    )]  # fmt: skip
+    told = [json.dumps(group.asked) for [group] in groups]
+    assert told[0] != told[1]
+    assert alike.asked == [(3, 4), ((9, 5),)], "as before contexts were shared so: what was answered then is remembered"
 
 
 @pytest.mark.parametrize("name", ALONE)

@@ -129,6 +129,28 @@ def test_the_seed_that_production_is_counts_and_not_the_others(project: Project)
     assert re.search(r"not worse than production, 10\|smart, seed 1 .* by -0\.1,", decision.sentence)
 
 
+@pytest.mark.parametrize(
+    ("rule", "files", "interval"),
+    [
+        ({"confidence": 0.95}, measurement(losses(0.0, 0.05)), "95% interval -0.05748 to +0.05748"),
+        ({"confidence": 0.99}, measurement(losses(0.0, 0.05)), "99% interval -0.09016 to +0.09016"),
+        ({"metric": "exact_match"}, measurement(losses()), "95% interval -0.1071 to +0.1071"),
+        ({"benchmark": "mmlu", "metric": "acc"}, [1 / 3, 0.35], "95% interval -0.01667 to -0.01667"),
+        ({"benchmark": "mmlu", "metric": "acc"}, [0.35, 0.35], "95% interval -0.02142 to +0.02142"),
+    ],
+    ids=["95%", "99%", "shares of 4 rows", "no shares of 20 rows", "shares of 20 rows"],
+)
+def test_how_far_it_is_known(tmp_path: Path, rule: Any, files: Any, interval: str) -> None:
+    project = write_project(tmp_path, changes={"promotion": RULE | rule, "evaluate": {"tasks": ["mmlu"]}})
+    if isinstance(files, list):
+        before, files = (measurement(losses(), more=accuracy([value] * 6)) for value in files)
+    else:
+        before = measurement(losses())
+    chosen_production(project, before)
+    night(project, "new", files, later=60)
+    assert interval in consider(project).sentence
+
+
 @pytest.mark.parametrize(("margin", "promoted"), [(0.2, False), (0.49, False), (0.5, True), (0.6, True)])
 def test_up_to_the_margin_worse_is_borne(tmp_path: Path, margin: float, promoted: bool) -> None:
     project = write_project(tmp_path, changes={"promotion": RULE | {"margin": margin}})
@@ -348,6 +370,13 @@ def test_the_first_model_is_measured_against_the_base_model(
     assert ("worse than the base model" if shift is not None else nothing) in decision.sentence
 
 
+def test_a_base_model_whose_files_are_gone_is_none_to_compare_with(project: Project) -> None:
+    manifest = evaluate(project, None, [measurement(losses())])
+    night(project, "one", measurement(losses()))
+    (project.store.artifact(manifest) / "base" / "rows.parquet").unlink()
+    assert "there are no base_model_results to compare with" in consider(project).sentence
+
+
 def test_another_base_model_is_none_to_compare_with(project: Project) -> None:
     evaluate(project, None, [measurement(losses())], parameters=PARAMETERS | {"base_model": "another"})
     night(project, "one", measurement(losses()))
@@ -406,7 +435,9 @@ def test_the_best_so_far_stays_in_the_store_and_without_it_nothing_is_promoted(p
 def test_what_a_person_promotes_is_what_later_models_are_compared_with(project: Project) -> None:
     production_of(project, measurement(losses()))
     night(project, "safer", measurement(losses(1)), later=60)
-    chosen = promote(project, 10, "smart", reason="it insults nobody").production
+    change = promote(project, 10, "smart", reason="it insults nobody")
+    assert change.sentence.endswith("; the rule of smart.yaml compares new models with it from now on")
+    chosen = change.production
     assert best_so_far(history(project), rule_of(project)) == chosen
     worse = night(project, "next", measurement(losses(1.1)), later=120)
     assert consider(project).promoted
@@ -487,6 +518,13 @@ def test_models_are_shown_with_the_seed_that_is_judged(project: Project, capsys:
     assert re.search(r" 3 2\.15 seed 3 ", shown), "the figure is that of the promoted seed"
     assert "promoted because: not worse than production" in shown
     assert f"the best production so far, which new models are compared with too: {best}" in shown
+    assert "by the rule" not in shown, "there is nothing to judge"
+    worse = night(project, "b", measurement(losses(0.3)))
+    before = history(project)
+    show_models(project.config)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"by the rule, at its next look: {worse} is not promoted: not worse than production" in shown
+    assert history(project) == before
 
 
 def test_the_sensor_decides_once_and_says_why(project: Project) -> None:

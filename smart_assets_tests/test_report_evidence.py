@@ -1,6 +1,7 @@
 """What is said of the recipes follows from their rows, and nothing is claimed that an interval does not carry."""
 
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,6 @@ from smart_assets.report.findings import (
     omissions,
     references_sentence,
     stop_sentence,
-    stops,
 )
 from smart_assets.report.record import record, recorded_curve
 from smart_assets.report.row_results import RowResults, share_rows
@@ -28,7 +28,7 @@ from smart_assets_tests.test_report_pictures import HOSTILE, size_of
 
 Model = tuple[int | None, str | None, int | None]
 PRESETS = Question({"random": "random", "proportional": "proportional"})
-ONE_SEED = "one seed: the noise of training is not in this interval"
+ALONE = "nats per token over the rows alone; no verdict from one training)."
 
 
 def results(
@@ -70,9 +70,20 @@ def test_scores_are_those_of_a_plain_computation() -> None:
     assert (difference.recipe, difference.other, difference.paired) == ("smart", "random", False)
 
 
+def trained(means: Mapping[tuple[int, str], float], seeds: int, noise: float = 0.002) -> dict[Model, float]:
+    """Each of several seeds of each recipe, noise apart."""
+    rng = np.random.default_rng(4)
+    return {(*key, seed): mean + noise * rng.normal() for key, mean in means.items() for seed in range(seeds)}
+
+
+MEANS = {
+    (200, "smart"): 1.0, (200, "random"): 1.5, (200, "proportional"): 1.0, (400, "smart"): 0.9, (400, "random"): 0.9,
+    (200, "bad"): 9.0,
+}  # fmt: skip
+
+
 def test_a_sentence_for_each_budget_recipe_and_reference() -> None:
-    means = {(200, "smart", 0): 1.0, (200, "random", 0): 1.5, (200, "proportional", 0): 1.0, (400, "smart", 0): 0.9}
-    evidence = loss_of(results(means | {(400, "random", 0): 0.9, (200, "bad", 0): 9.0}))
+    evidence = loss_of(results(trained(MEANS, 5)))
     told = comparison_sentences(evidence)
     claims = [sentence.partition(" (")[0] for sentence in told]
     assert claims == [
@@ -84,39 +95,127 @@ def test_a_sentence_for_each_budget_recipe_and_reference() -> None:
         "smart is not distinguishable from random at 400 rows",
         "Nothing is compared with proportional at 400 rows: it was not evaluated.",
     ]
-    assert all(sentence.endswith(f"nats per token; {ONE_SEED}).") for sentence in told[:-1])
+    assert all(sentence.endswith("nats per token).") for sentence in told[:-1])
     low, high = evidence.differences[0].interval.low, evidence.differences[0].interval.high
     assert f"95% interval {low:+.4f} to {high:+.4f}" in told[0]
-    assert correction_sentence(evidence).startswith("These are 6 comparisons, each interval for itself, uncorrected")
-    assert "Of the 4 that exclude zero, 4 still would" in correction_sentence(evidence)
+
+
+def test_the_family_is_all_that_the_page_claims() -> None:
+    """Losses and exact matches; 6 differences, 2 recipes between two budgets, and whether the smaller is enough."""
+    means = trained(MEANS, 5) | {(None, None, None): 2.0}
+    losses, matches = weigh(results(means), PRESETS)
+    assert losses.family == matches.family
+    assert losses.family.claims == 2 * (6 + 6 + 2 + 2)
+    assert correction_sentence(losses).startswith("This page makes 32 claims that chance can make false")
+    apart = [found for found in losses.all_differences if found.better is not None]
+    assert f"Of the {len(apart)} here that exclude zero, {len(apart)} hold corrected" in correction_sentence(losses)
+
+
+def test_a_difference_that_does_not_hold_corrected_says_so() -> None:
+    """Some twentieth of many comparisons of equal recipes exclude zero: chance, and named as such."""
+    names = [f"recipe_{at}" for at in range(40)]
+    means = trained({(200, name): 1.0 for name in [*names, "random"]}, 3, noise=0.1)
+    evidence = loss_of(results(means, noise=0.02))
+    claimed = [told for told in comparison_sentences(evidence) if "is not distinguishable" not in told]
+    assert 0 < len(claimed) < 20
+    assert all(told.endswith("; does not hold corrected for all claims of this page).") for told in claimed)
+    [told, *_] = [
+        row for row in difference_chapter([evidence], [*names, "random"]).tables[0].rows if row[8].text != "–"
+    ]
+    assert (told[6].text in ("better", "worse"), told[8].text) == (True, "does not hold")
+
+
+def test_hundreds_of_large_differences_hold_corrected() -> None:
+    """132 comparisons, 128 of them forty standard deviations of a training apart."""
+    names = [f"recipe_{at}" for at in range(16)]
+    means = {(budget, name): 2.0 for budget in (1, 2, 3, 4) for name in names}
+    means |= {(budget, name): 1.0 for budget in (1, 2, 3, 4) for name in ("random", "proportional")}
+    evidence = loss_of(results(trained(means, 5, noise=0.025), noise=0.02, rows=10))
+    assert len(evidence.differences) == 132
+    apart = [found for found in evidence.differences if found.recipe != "proportional"]
+    assert len(apart) == 128
+    assert all(found.better is False and evidence.family.holds(found.p) for found in apart)
 
 
 def test_higher_is_better_for_exact_match() -> None:
-    found = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0})
-    found[0].exact_matches[:] = 1
-    found[1].exact_matches[:] = 0
+    found = results({(200, name, seed): 1.0 for name in ("smart", "random") for seed in (0, 1)})
+    for one in found:
+        one.exact_matches[:] = one.recipe == "smart"
     _, matches = weigh(found, PRESETS)
     [told] = comparison_sentences(matches)
-    assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +1.0000")
+    assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +0.9")
+    assert [score.interval.high for score in matches.scores if score.recipe == "smart"] == [1.0]
 
 
 @pytest.mark.parametrize(
-    ("seeds", "caveat"),
+    ("seeds", "told"),
     [
-        (((0,), (0,)), f"; {ONE_SEED}"),
-        (((0, 1), (0,)), "; random has one seed: the noise of its training is not in this interval"),
-        (((0,), (0, 1, 2)), "; smart has one seed: the noise of its training is not in this interval"),
-        (((0, 1, 2), (0, 1, 2)), ""),
-        (((0, 1, 2), (3, 4)), ""),
+        (
+            ((0,), (0,)),
+            "smart at 200 rows: this one training scored lower than the one training of random on these rows (diff",
+        ),
+        (
+            ((0, 1), (0,)),
+            "smart at 200 rows: its 2 trainings scored lower than the one training of random on these rows (diff",
+        ),
+        (
+            ((0,), (0, 1, 2)),
+            "smart at 200 rows: this one training scored lower than the 3 trainings of random on these rows (diff",
+        ),
     ],
-    ids=["one each", "one of the other", "one of the recipe", "paired", "different"],
+    ids=["one each", "one of the other", "one of the recipe"],
 )
-def test_what_an_interval_leaves_out_is_said(seeds: tuple[tuple[int, ...], tuple[int, ...]], caveat: str) -> None:
+def test_no_verdict_from_one_training(seeds: tuple[tuple[int, ...], tuple[int, ...]], told: str) -> None:
+    """However far apart: what another seed would score is not known."""
+    means = {(200, "smart", seed): 1.0 + 0.001 * seed for seed in seeds[0]}
+    means |= {(200, "random", seed): 5.0 + 0.001 * seed for seed in seeds[1]}
+    evidence = loss_of(results(means))
+    [found] = evidence.differences
+    assert found.better is None
+    assert found.one_training
+    assert np.isnan(found.p)
+    [sentence] = comparison_sentences(evidence)
+    assert sentence.startswith(told)
+    assert sentence.endswith("no verdict from one training).")
+    [recorded] = record(evidence)["differences"]
+    assert (recorded["verdict"], recorded["p"], recorded["corrected"]) == (
+        "one training: scored lower than",
+        None,
+        None,
+    )
+    row = difference_chapter([evidence], ("smart", "random")).tables[0].rows[0]
+    assert [row[at].text for at in (6, 7, 8)] == ["none: one training", "–", "–"]
+    assert evidence.claims() == []
+    assert correction_sentence(evidence) == ""
+
+
+def test_what_an_interval_of_one_training_covers_is_said() -> None:
+    means: dict[Model, float] = {(200, "smart", 0): 1.0, (200, "random", 0): 1.5, (200, "random", 1): 1.4}
+    [told] = comparison_sentences(loss_of(results(means)))
+    assert "nats per token over the rows and the seeds of random; no verdict" in told
+    [told] = comparison_sentences(loss_of(results({(200, "smart", 0): 1.0, (200, "random", 0): 1.5})))
+    assert told.endswith(ALONE)
+
+
+@pytest.mark.parametrize("seeds", [((0, 1, 2), (0, 1, 2)), ((0, 1, 2), (3, 4))], ids=["paired", "different"])
+def test_seeds_are_paired_where_they_are_the_same(seeds: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     means = {(200, "smart", seed): 1.0 for seed in seeds[0]} | {(200, "random", seed): 1.0 for seed in seeds[1]}
     evidence = loss_of(results(means))
     [told] = comparison_sentences(evidence)
-    assert told.endswith(f"nats per token{caveat}).")
+    assert "training" not in told
     assert evidence.differences[0].paired == (seeds[0] == seeds[1])
+
+
+@pytest.mark.parametrize("noise", [0.014, 0.025, 0.035])
+def test_reports_of_one_seed_say_neither_better_nor_worse(noise: float) -> None:
+    """Equal recipes whose trainings differ: one seed called one of them better in 28 to 60% of the reports."""
+    for trial in range(20):
+        rng = np.random.default_rng(trial)
+        means = {(200, name, 0): 1 + noise * rng.normal() for name in ("smart", "random", "proportional")}
+        means |= {(400, name, 0): 1 + noise * rng.normal() for name in ("smart", "random")}
+        evidence = loss_of(results(means | {(None, None, None): 2.0}, rows=20, seed=trial))
+        told = " ".join(record(evidence)["sentences"])
+        assert not re.search(r"better|worse|can stop|still help|distinguishable", told)
 
 
 def test_recipes_that_do_not_differ_are_rarely_told_apart() -> None:
@@ -159,7 +258,7 @@ def test_accuracy_is_compared_over_the_tasks_whose_choices_every_model_ranked() 
         "Held-out rows: accuracy", 2, 40, 0,
     )  # fmt: skip
     [told] = comparison_sentences(accuracy)
-    assert told.startswith("smart is better than random at 200 rows (difference +1.0000")
+    assert told.startswith("smart at 200 rows: this one training scored higher than the one training of random")
     assert [each.metric.name for each in weigh([asked[0], other], PRESETS)] == ["response_loss", "exact_match"]
 
 
@@ -177,7 +276,9 @@ def test_order_of_rows_and_models_changes_nothing() -> None:
 
 def test_a_task_of_one_row_is_told() -> None:
     evidence = loss_of(results({(200, "smart", 0): 1.0}, rows=1))
-    assert "2 tasks of one row add nothing to the intervals" in omissions(evidence)
+    assert "2 tasks of one row, whose spread is taken from the other tasks" in omissions(evidence)
+    alone = loss_of(results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a",), rows=1))
+    assert comparison_sentences(alone) == ["smart cannot be compared with random at 200 rows: one row has no spread."]
 
 
 def test_seen_unseen_and_other_benchmarks_stand_apart() -> None:
@@ -222,39 +323,93 @@ def test_a_figure_that_is_not_finite_is_no_claim(broken: str) -> None:
 
 
 def test_standing_to_the_base_model() -> None:
-    means: dict[Model, float] = {(None, None, None): 2.0}
-    for budget in (200, 400):
-        means |= {(budget, "smart", 0): 1.0, (budget, "random", 0): 1.0 if budget == 400 else 2.0}
-    told = base_sentences(loss_of(results(means)))
+    means = trained({(400, name): 1.0 for name in ("smart", "random")} | {(200, "smart"): 1.0, (200, "random"): 2.0}, 3)
+    told = base_sentences(loss_of(results(means | {(None, None, None): 2.0})))
     assert told == [
         "At 200 rows, smart is better than the base model; random is not distinguishable from the base model.",
         "At 400 rows, all 2 recipes are better than the base model.",
     ]
 
 
+def test_one_training_is_no_better_than_the_base_model_either() -> None:
+    means: dict[Model, float] = {(None, None, None): 2.0, (200, "smart", 0): 1.0, (200, "random", 0): 3.0}
+    assert base_sentences(loss_of(results(means))) == [
+        "At 200 rows, smart scored lower than the base model on these rows (no verdict from one training); "
+        "random scored higher than the base model on these rows (no verdict from one training)."
+    ]
+
+
 @pytest.mark.parametrize(
-    ("losses", "expected"),
+    ("losses", "noise", "expected"),
     [
-        ((3.0, 2.0, 1.0), "smart: more rows still help at the largest budget (400 against 800 rows: difference +0.99"),
-        ((3.0, 1.0, 1.0), "smart: you can stop at 400 rows: it is not distinguishable from the largest budget (400"),
-        ((1.0, 1.0, 1.0), "smart: you can stop at 200 rows: it is not distinguishable from the largest budget (200"),
-        ((0.5, 1.0, 1.0), "smart: you can stop at 200 rows: it is better than the largest budget (200 against 800"),
-        ((1.0, 3.0, 1.0), "smart: more rows still help at the largest budget (400 against 800 rows: difference +1.99"),
+        ((3.0, 2.0, 1.0), 0.002, "smart: more rows still help at the largest budget (400 against 800 rows: diff"),
+        ((3.0, 1.0, 1.0), 0.002, "smart: you can stop at 400 rows: they are at most +0.0"),
+        ((1.0, 1.0, 1.0), 0.002, "smart: you can stop at 200 rows: they are at most +0.0"),
+        ((0.5, 1.0, 1.0), 0.002, "smart: you can stop at 200 rows: they are better than 800 rows (95% bound)."),
+        ((1.0, 3.0, 1.0), 0.002, "smart: more rows still help at the largest budget (400 against 800 rows: diff"),
+        ((1.0, 1.0, 1.0), 0.1, "smart: not known whether fewer rows than 800 are enough: 400 could be up to +0."),
     ],
-    ids=["falls to the end", "level from the second", "level", "the smallest is best", "a larger one contradicts"],
+    ids=[
+        "falls to the end",
+        "level from the second",
+        "level",
+        "the smallest is best",
+        "a larger one contradicts",
+        "noise",
+    ],
 )
-def test_how_many_rows_are_enough(losses: tuple[float, float, float], expected: str) -> None:
-    means = {(budget, "smart", 0): mean for budget, mean in zip((200, 400, 800), losses, strict=True)}
-    evidence = loss_of(results(means))
-    [stop] = stops(evidence)
-    assert stop_sentence(stop, evidence.metric).startswith(expected)
-    assert ONE_SEED in stop_sentence(stop, evidence.metric)
-    assert len(stopping_chapter([evidence]).tables[0].rows) == 2
+def test_how_many_rows_are_enough(losses: tuple[float, float, float], noise: float, expected: str) -> None:
+    means = {(budget, "smart"): mean for budget, mean in zip((200, 400, 800), losses, strict=True)}
+    evidence = loss_of(results(trained(means, 5, noise), noise=0.01))
+    [stop] = evidence.stops
+    assert stop_sentence(stop, evidence).startswith(expected)
+    [table] = stopping_chapter([evidence]).tables
+    assert [row[1].text for row in table.rows] == ["200", "400"]
+    assert table.rows[1][8].text == ("yes" if stop.reached else "not known")
+
+
+def test_enough_is_what_lies_below_the_margin_at_the_upper_bound() -> None:
+    found = results(trained({(200, "smart"): 1.03, (400, "smart"): 1.0}, 5), noise=0.01)
+    evidence = loss_of(found)
+    [stop] = evidence.stops
+    [smaller] = stop.smaller
+    assert smaller.worse_at_most == pytest.approx(0.03, abs=0.006)
+    assert smaller.margin == pytest.approx(0.02 * evidence.scores[-1].interval.value)
+    assert (stop.reached, smaller.p > 0.95) == (None, True)
+    wide = loss_of(found, replace(PRESETS, margin=0.05))
+    assert wide.stops[0].reached is not None
+    assert wide.stops[0].smaller[0].p < 0.05
+    assert "less than the margin of +0.0" in stop_sentence(wide.stops[0], wide)
+    assert "5% of the figure at 400 rows" in stop_sentence(wide.stops[0], wide)
+
+
+def test_nothing_is_said_of_the_budgets_of_one_training() -> None:
+    evidence = loss_of(results({(200, "smart", 0): 1.0, (400, "smart", 0): 3.0}))
+    assert evidence.stops == ()
+    chapter = stopping_chapter([evidence])
+    assert chapter.sentences[-1] == (
+        "Nothing is said of smart, trained once at a budget: set three or more `finetune.seeds`."
+    )
+    assert (chapter.bullets, chapter.tables) == ((), ())
+
+
+def test_reports_rarely_say_to_stop_where_more_rows_help() -> None:
+    """The truth is 0.05 nats a doubling, three seeds: "not distinguishable" told 54 of 60 reports to stop early."""
+    early = 0
+    for trial in range(100):
+        rng = np.random.default_rng(trial)
+        truth = {100: 1.15, 200: 1.10, 400: 1.05, 800: 1.0}
+        means = {
+            (budget, "smart", seed): mean + 0.025 * rng.normal() for budget, mean in truth.items() for seed in range(3)
+        }
+        [stop] = loss_of(results(means, rows=20, seed=trial)).stops
+        early += stop.reached is not None
+    assert early <= 5
 
 
 def test_one_budget_has_no_curve() -> None:
     evidence = loss_of(results({(200, "smart", 0): 1.0}))
-    assert stops(evidence) == []
+    assert evidence.stops == ()
     assert stopping_chapter([evidence]).sentences == (
         "No recipe has been evaluated row by row at several budgets yet.",
     )
@@ -267,8 +422,8 @@ def swept_evidence() -> tuple[Evidence, Question]:
     recipes = {name: Recipe.model_validate(spelled) for name, spelled in expand_sweeps(SWEPT).items()}
     question = Question({"random": "random"}, sweeps=find_sweeps(recipes))
     losses = {"random": 1.0, "smart": 1.0, "pruned_4": 3.0, "pruned_8": 1.0}
-    means = {(budget, name, 0): loss for budget in (200, 400) for name, loss in losses.items()}
-    del means[400, "smart", 0]
+    means = trained({(budget, name): loss for budget in (200, 400) for name, loss in losses.items()}, 3)
+    means = {model: mean for model, mean in means.items() if model[:2] != (400, "smart")}
     return loss_of(results(means), question), question
 
 

@@ -60,6 +60,8 @@ GOOD: dict[str, Any] = {
         pytest.param({"executor": "threads"}, r"executor: got 'threads'; .*'ray'", id="executor"),
         pytest.param({"validation": {"fraction": 2}}, r"validation\.fraction: got 2; .*0\.5", id="fraction"),
         pytest.param({"finetune": {"base_model": "x", "lr": 1}}, r"finetune\.lr: this key is not known", id="nested"),
+        pytest.param({"report": {"margin": 0}}, r"report\.margin: got 0; .*greater than 0", id="no-margin"),
+        pytest.param({"report": {"margin": 1.5}}, r"report\.margin: got 1\.5; .*less than 1", id="margin-as-percent"),
         pytest.param({"automation": {"retrain": "daily"}}, r"automation\.retrain: got 'daily'", id="cron"),
         pytest.param({"automation": {"timezone": "Mars/North"}}, r"automation\.timezone.*Mars/North", id="timezone"),
     ],

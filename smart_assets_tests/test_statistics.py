@@ -1,13 +1,15 @@
 """Intervals cover what they say, equal what slow and plain code gives, and are the same each time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.stats import ttest_1samp, ttest_ind
 
-from smart_assets.statistics.intervals import Interval, difference, holm, mean_over_seeds
-from smart_assets.statistics.resampling import RESAMPLES, Resampled, Stratum, resample_rows
+from smart_assets.statistics.intervals import Interval, Spread, difference, holm_level, mean_over_seeds
+from smart_assets.statistics.rows import Figures, Stratum, measure
 
 
 def strata_of(*sizes: int, models: int = 1, seed: int = 0) -> list[Stratum]:
@@ -20,66 +22,85 @@ def strata_of(*sizes: int, models: int = 1, seed: int = 0) -> list[Stratum]:
     return found
 
 
-def naive(strata: list[Stratum], resamples: int) -> np.ndarray:
-    """Written to be read: draw rows of every task, sum, divide, mean over tasks."""
-    rng = np.random.default_rng(123)
-    found = []
-    for _ in range(resamples):
-        ratios = []
-        for stratum in strata:
-            rows = [rng.integers(len(stratum.numerators)) for _ in stratum.numerators]
-            ratios.append(
-                sum(stratum.numerators[row, 0] for row in rows) / sum(stratum.denominators[row, 0] for row in rows)
-            )
-        found.append(np.mean(ratios))
-    return np.array(found)
+def jackknife(strata: list[Stratum], column: int) -> float:
+    """The standard error by leaving out every row once, written to be read."""
+    variance = 0.0
+    for stratum in strata:
+        n, tokens = len(stratum.numerators), stratum.denominators[:, 0]
+        ratio = stratum.numerators[:, column].sum() / tokens.sum()
+        without = [np.delete(stratum.numerators[:, column], at).sum() / np.delete(tokens, at).sum() for at in range(n)]
+        variance += (n - 1) / n * sum((other - ratio) ** 2 for other in without) / len(strata) ** 2
+    return float(np.sqrt(variance))
 
 
-def test_draws_are_those_of_a_plain_loop() -> None:
-    strata = strata_of(12, 30, 30)
-    found, expected = resample_rows(strata), naive(strata, 2000)
-    assert found.values[0] == pytest.approx(
-        np.mean([task.numerators.sum() / task.denominators.sum() for task in strata])
+def test_figures_and_spread_are_those_of_a_plain_jackknife() -> None:
+    strata = strata_of(12, 30, 31, models=2)
+    found = measure(strata)
+    assert found.values[1] == pytest.approx(
+        np.mean([task.numerators[:, 1].sum() / task.denominators.sum() for task in strata])
     )
-    widened = np.sqrt(20 / 19)  # between the tasks' own factors
-    for share in (0.025, 0.25, 0.5, 0.75, 0.975):
-        plain = np.quantile(expected, share)
-        assert np.quantile(found.draws[:, 0], share) == pytest.approx(
-            found.values[0] + widened * (plain - found.values[0]), abs=0.1 * expected.std()
-        )
+    for column in (0, 1):
+        assert np.sqrt((found.deviations[:, column] ** 2).sum()) == pytest.approx(jackknife(strata, column))
 
 
-def test_one_task_gives_scipys_interval() -> None:
-    [stratum] = strata_of(25)
-
-    def ratio(rows: np.ndarray, axis: int) -> np.ndarray:
-        taken = rows.astype(int)
-        return stratum.numerators[taken, 0].sum(axis=axis) / stratum.denominators[taken, 0].sum(axis=axis)
-
-    expected = bootstrap(
-        (np.arange(25),), ratio, n_resamples=RESAMPLES, method="percentile", vectorized=True,
-        rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    found = mean_over_seeds(resample_rows([stratum]))
-    unwidened = [found.value + (bound - found.value) / np.sqrt(25 / 24) for bound in (found.low, found.high)]
-    assert unwidened == pytest.approx([expected.low, expected.high], rel=1e-12)
+def test_one_task_of_equal_weights_gives_scipys_t_test() -> None:
+    differences = np.random.default_rng(5).normal(0.3, 1.0, 40)
+    found = mean_over_seeds(measure([Stratum(differences[:, None], np.ones((40, 1)))]))
+    expected = ttest_1samp(differences, 0.0)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
+    above = ttest_1samp(differences, 0.0, alternative="greater")
+    assert found.spread.tail(found.value) == pytest.approx(above.pvalue)
 
 
-def test_many_seeds_agree_with_scipys_resampling_of_seeds() -> None:
-    rng = np.random.default_rng(2)
-    losses = rng.normal(size=(60, 1)) + rng.normal(size=(1, 60)) + 0.1 * rng.normal(size=(60, 60))
+def test_seeds_alone_give_scipys_t_test() -> None:
+    seeds = np.array([0.1, -0.2, 0.35])
+    found = mean_over_seeds(measure([Stratum(np.tile(seeds, (8, 1)), np.ones((8, 1)))]))
+    expected = ttest_1samp(seeds, 0.0)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
 
-    def mean(rows: np.ndarray, seeds: np.ndarray, axis: int) -> np.ndarray:
-        by_row = losses.mean(axis=1)[rows.astype(int)].mean(axis=axis)
-        return by_row + losses.mean(axis=0)[seeds.astype(int)].mean(axis=axis) - losses.mean()
 
-    expected = bootstrap(
-        (np.arange(60), np.arange(60)), mean, n_resamples=4999, method="percentile", vectorized=True,
-        rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    found = mean_over_seeds(resample_rows([Stratum(losses, np.ones((60, 1)))]))
-    width = expected.high - expected.low
-    assert [found.low, found.high] == pytest.approx([expected.low, expected.high], abs=0.06 * width)
+def test_seeds_of_their_own_give_welchs_t_test() -> None:
+    one, other = np.array([0.1, -0.2, 0.35]), np.array([0.5, 0.2, 0.9, 0.4])
+    figures = measure([Stratum(np.tile([*one, *other], (8, 1)), np.ones((8, 1)))])
+    found = difference(figures.of([0, 1, 2]), figures.of([3, 4, 5, 6]), paired=False)
+    expected = ttest_ind(one, other, equal_var=False)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
+
+
+@given(
+    variances=st.tuples(st.floats(0, 1), st.floats(0, 1)).filter(lambda pair: sum(pair) > 1e-9),
+    degrees=st.tuples(st.floats(1, 300), st.integers(1, 4)),
+    tail=st.floats(1e-12, 0.5),
+)
+def test_bounds_and_p_are_one_curve(variances: tuple[float, float], degrees: tuple[float, int], tail: float) -> None:
+    spread = Spread(variances, (degrees[0], float(degrees[1])))
+    assert spread.tail(spread.reach(tail)) == pytest.approx(tail, rel=1e-6)
+    assert spread.tail(-spread.reach(tail)) == pytest.approx(1 - tail, rel=1e-6)
+
+
+@given(value=st.floats(-8, 8), seed=st.integers(0, 50))
+def test_p_is_below_the_level_where_the_interval_excludes_zero(value: float, seed: int) -> None:
+    rows = np.random.default_rng(seed).normal(size=(20, 3))
+    found = mean_over_seeds(measure([Stratum(rows - rows.mean() + value * 0.3, np.ones((20, 1)))]))
+    assert found.excludes_zero == (found.p < 0.05)
+
+
+def test_a_task_of_one_row_has_the_spread_between_the_tasks() -> None:
+    figures = measure([Stratum(np.array([[value]]), np.ones((1, 1))) for value in (1.0, 2.0, 6.0)])
+    assert figures.deviations[:, 0] == pytest.approx([-1.0, -0.5, 1.5])  # to the mean of the other two, a third of it
+    alone = mean_over_seeds(measure([Stratum(np.array([[1.0]]), np.ones((1, 1)))]))
+    assert alone.value == 1.0
+    assert np.isnan([alone.low, alone.high, alone.p]).all()
+
+
+def test_shares_that_all_came_out_alike_still_have_a_spread() -> None:
+    rows = [Stratum(np.zeros((20, 1)), np.ones((20, 1)))] * 2
+    found = mean_over_seeds(measure(rows, shares=True))
+    assert found.high == pytest.approx(2.02 / 40, rel=0.01)  # Student's t for 38 degrees, of one row in 40
+    assert mean_over_seeds(measure(rows)).high == 0.0
 
 
 DATASETS = 600
@@ -87,7 +108,7 @@ DATASETS = 600
 
 def simulated(
     seeds: int, spread: tuple[float, float, float], sizes: tuple[int, ...] = (15, 15, 15, 15)
-) -> list[Resampled]:
+) -> list[Figures]:
     """Seeds' figures in many datasets, whose truth is 0: with the spread of rows, of seeds, and of rows by seeds."""
     rng = np.random.default_rng(11)
     of_rows, of_seeds, of_both = spread
@@ -98,9 +119,8 @@ def simulated(
         rows = of_rows * rng.normal(size=(size, DATASETS, 1)) + shift
         rows = rows + of_both * rng.normal(size=(size, DATASETS, seeds))
         strata.append(Stratum(rows.reshape(size, -1), np.ones((size, 1))))
-    found = resample_rows(strata, 799)
-    columns = np.arange(DATASETS * seeds).reshape(DATASETS, seeds)
-    return [Resampled(found.values[at], found.draws[:, at]) for at in columns]
+    found = measure(strata)
+    return [found.of(at) for at in np.arange(DATASETS * seeds).reshape(DATASETS, seeds).tolist()]
 
 
 def coverage(intervals: list[Interval]) -> float:
@@ -130,15 +150,14 @@ def test_one_seed_does_not_know_the_noise_of_training() -> None:
 
 def test_unpaired_seeds_cover_the_truth() -> None:
     found = [
-        difference(Resampled(d.values[:3], d.draws[:, :3]), Resampled(d.values[3:], d.draws[:, 3:]), paired=False)
-        for d in simulated(8, (1.0, 0.3, 0.3))
+        difference(both.of([0, 1, 2]), both.of([3, 4, 5, 6, 7]), paired=False) for both in simulated(8, (1.0, 0.3, 0.3))
     ]
     assert 0.92 <= coverage(found) <= 0.995
 
 
 def test_pairing_takes_out_what_rows_and_seeds_share() -> None:
     one = simulated(5, (1.0, 1.0, 0.1))[0]
-    other = Resampled(one.values - 0.05, one.draws - 0.05)
+    other = replace(one, values=one.values - 0.05)
     found = difference(one, other, paired=True)
     assert (found.low, found.value, found.high) == pytest.approx((0.05, 0.05, 0.05))
     assert found.excludes_zero
@@ -148,44 +167,34 @@ def test_pairing_takes_out_what_rows_and_seeds_share() -> None:
 
 def test_equal_models_do_not_differ_wherever_they_stand() -> None:
     [one] = strata_of(25)
-    copies = resample_rows([Stratum(np.repeat(one.numerators, 37, axis=1), one.denominators)])
+    copies = measure([Stratum(np.repeat(one.numerators, 37, axis=1), one.denominators)])
     for at in range(37):
-        first, other = (Resampled(copies.values[[place]], copies.draws[:, [place]]) for place in (0, at))
-        assert difference(first, other, paired=True) == Interval(0.0, 0.0, 0.0, 1.0)
+        assert difference(copies.of([0]), copies.of([at]), paired=True) == Interval(0.0, 0.0, 0.0, 1.0)
 
 
 @settings(max_examples=20, deadline=None)
-@given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4), models=st.integers(1, 3))
-def test_equal_rows_give_equal_draws(sizes: list[int], models: int) -> None:
+@given(sizes=st.lists(st.integers(1, 6), min_size=2, max_size=4), models=st.integers(1, 3))
+def test_denominators_of_each_model_are_the_same_as_common_ones(sizes: list[int], models: int) -> None:
     strata = strata_of(*sizes, models=models)
-    one, again = resample_rows(strata, 50), resample_rows(strata, 50)
-    assert np.array_equal(one.draws, again.draws)
-    wide = resample_rows([Stratum(s.numerators, np.repeat(s.denominators, models, axis=1)) for s in strata], 50)
-    assert wide.draws == pytest.approx(one.draws)
-    if max(sizes) == 1:
-        assert np.ptp(one.draws, axis=0) == pytest.approx(0)
-
-
-def test_a_batch_changes_no_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    strata = strata_of(7, 11)
-    whole = resample_rows(strata, 100).draws
-    monkeypatch.setattr("smart_assets.statistics.resampling._BATCH_VALUES", 64)
-    assert resample_rows(strata, 100).draws == pytest.approx(whole, rel=1e-12)
+    one = measure(strata)
+    wide = measure([Stratum(s.numerators, np.repeat(s.denominators, models, axis=1)) for s in strata])
+    assert wide.deviations == pytest.approx(one.deviations)
+    assert wide.degrees == pytest.approx(one.degrees)
 
 
 def test_a_figure_that_is_no_number_is_known_by_itself_alone() -> None:
     [stratum] = strata_of(10, models=2)
     stratum.numerators[3, 1] = np.nan
-    figures = resample_rows([stratum])
-    sound, broken = (mean_over_seeds(Resampled(figures.values[at : at + 1], figures.draws[:, [at]])) for at in (0, 1))
+    figures = measure([stratum])
+    sound, broken = (mean_over_seeds(figures.of([at])) for at in (0, 1))
     assert np.isfinite([sound.low, sound.high]).all()
     assert np.isnan([broken.low, broken.high, broken.p]).all()
     assert not broken.excludes_zero
 
 
-def test_nothing_to_resample_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing to resample"):
-        resample_rows([])
+def test_nothing_to_measure_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to measure"):
+        measure([])
 
 
 @pytest.mark.parametrize(
@@ -201,4 +210,14 @@ def test_nothing_to_resample_is_refused() -> None:
     ids=["none", "one", "two alike", "the second at the full level", "stops at the third", "stops at the second"],
 )
 def test_holm(p: list[float], falls: list[bool]) -> None:
-    assert holm(np.array(p)).tolist() == falls
+    level = holm_level(p)
+    assert [each <= level for each in p] == falls
+
+
+def test_forty_standard_deviations_hold_among_hundreds_of_claims() -> None:
+    """A bootstrap of 4,999 draws cannot tell a p below 2 in 5,000, and from 126 claims on nothing could hold."""
+    noise = np.random.default_rng(3).normal(size=(132, 5))
+    found = [mean_over_seeds(measure([Stratum(np.tile(40 + each, (8, 1)), np.ones((8, 1)))])) for each in noise]
+    assert max(one.p for one in found) < 2 / 5000
+    p = [one.p for one in found]
+    assert all(each <= holm_level([*p, *np.linspace(0.01, 1, 132)]) for each in p)

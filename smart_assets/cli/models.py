@@ -7,7 +7,7 @@ from smart_assets.cli.terminal import console, plain, print_table
 from smart_assets.errors import StoreError
 from smart_assets.lineage import promotion
 from smart_assets.lineage.graph import partitions
-from smart_assets.lineage.promotion_rule import main_figure, measured_by
+from smart_assets.lineage.promotion_rule import judge, main_figure, measured_by
 from smart_assets.pipeline.step import split_grid_key
 from smart_assets.settings import Project, load_project
 
@@ -49,6 +49,8 @@ def show_models(config: Path | None) -> None:
     best = promotion.best_so_far(log, rule) if rule is not None else None
     if best is not None and best != current:
         console.print(plain(f"the best production so far, which new models are compared with too: {best}"))
+    if rule is not None and (found := judge(project)).candidate is not None:
+        console.print(plain(f"by the rule, at its next look: {found.sentence}"))
     if len(stack) > 1:
         console.print(plain(f"`smart rollback` goes back to {stack[-2]}"))
 

@@ -97,7 +97,7 @@ def reporting_lm(batcher: Batcher) -> Any:
             answers: dict[int, Answer] = {}
             for batch in plan_batches([group.length for group in groups], batcher.limits, int(self.vocab_size)):
                 parts = [groups[place] for place in batch]
-                asked = ["loglikelihood", shares, [[group.context, group.continuations] for group in parts]]
+                asked = ["loglikelihood", shares, [group.asked for group in parts]]
                 found = batcher.run(asked, parts, compute)
                 places = [place for group in parts for place in group.places]
                 answers.update(

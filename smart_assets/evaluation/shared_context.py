@@ -24,20 +24,28 @@ Answer = tuple[float, bool]
 """The continuation's log-likelihood, and whether greedy decoding would write it."""
 
 _CONTEXT, _PADDING = 0, -1
+_MOST_LEAD = 8
+"""Tokens by which a context may go on from another one and share its sequence: each continuation repeats them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedContext:
-    """A context and some of its continuations."""
+    """A context and some of its continuations, those of slightly longer contexts with what these have more."""
 
     context: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
+    leads: tuple[int, ...]  # tokens of each continuation that belong to its context, and are not scored
     places: tuple[int, ...]  # of the continuations among the requests
 
     @property
     def length(self) -> int:
         """Tokens of the sequence: nothing is predicted from a continuation's last one, so it is not part of it."""
         return len(self.context) + sum(len(continuation) - 1 for continuation in self.continuations)
+
+    @property
+    def asked(self) -> list[Any]:
+        """All that decides the answers, as JSON."""
+        return [self.context, self.continuations, *([self.leads] if any(self.leads) else [])]
 
 
 def shares_contexts(model: Any) -> bool:
@@ -64,17 +72,34 @@ def shares_contexts(model: Any) -> bool:
 def share_contexts(requests: Sequence[TokenRequest], window: int) -> list[SharedContext]:
     """Put continuations of equal contexts together, as many as make no longer a sequence than `window` tokens.
 
-    A context loses its start where its continuation would not fit after it. Contexts are in order of their tokens.
+    A context that goes on from another one by a few tokens is taken for that one, and these tokens for the beginning of
+    its continuations: choices that are ranked with and without the line break before them share their prompt. A context
+    loses its start where its continuation would not fit after it. Contexts are in order of their tokens.
     """
+    kept = [tuple(context[-(window + 1 - len(continuation)) :]) for _, context, continuation in requests]
+    shared = _shared(sorted(set(kept)))
     groups: dict[tuple[int, ...], list[int]] = {}
-    for place, (_, context, continuation) in enumerate(requests):
-        kept = context[-(window + 1 - len(continuation)) :]
-        groups.setdefault(tuple(kept), []).append(place)
-    return [
-        SharedContext(context, tuple(tuple(requests[place][2]) for place in places), tuple(places))
-        for context, members in sorted(groups.items())
-        for places in _parts(members, [len(requests[place][2]) - 1 for place in members], window - len(context))
-    ]
+    for place, context in enumerate(kept):
+        groups.setdefault(shared[context], []).append(place)
+    found: list[SharedContext] = []
+    for context, members in sorted(groups.items()):
+        leads = {place: kept[place][len(context) :] for place in members}
+        asked = {place: (*leads[place], *requests[place][2]) for place in members}
+        for places in _parts(members, [len(asked[place]) - 1 for place in members], window - len(context)):
+            continuations = tuple(asked[place] for place in places)
+            found.append(SharedContext(context, continuations, tuple(len(leads[at]) for at in places), tuple(places)))
+    return found
+
+
+def _shared(contexts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """For each of some distinct contexts in order the one whose sequence it shares: itself, or one that begins it."""
+    found: dict[tuple[int, ...], tuple[int, ...]] = {}
+    base: tuple[int, ...] | None = None
+    for context in contexts:  # what begins a context comes before it
+        if base is None or context[: len(base)] != base or len(context) - len(base) > _MOST_LEAD:
+            base = context
+        found[context] = base
+    return found
 
 
 def _parts(places: Sequence[int], lengths: Sequence[int], room: int) -> list[list[int]]:
@@ -113,7 +138,11 @@ def score_continuations(model: Any, device: Any, groups: Sequence[SharedContext]
         predictors, tokens = tensor(layout.predictors), tensor(targets)
         likely = scores[predictors, tokens].cpu().tensor_split(ends)
         greedy = (scores.argmax(dim=-1)[predictors] == tokens).cpu().tensor_split(ends)
-    return [(float(sums.sum()), bool(right.all())) for sums, right in zip(likely, greedy, strict=True)]
+    leads = [lead for group in groups for lead in group.leads]
+    return [
+        (float(sums[lead:].sum()), bool(right[lead:].all()))
+        for sums, right, lead in zip(likely, greedy, leads, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,9 @@ def promote(project: Project, budget: int, recipe: str, seed: int | None = None,
     instead = f" instead of {before}" if before else ""
     unmeasured = evaluation_of(project, model) is None
     warning = "; warning: this version has no eval_results, so nobody knows how good it is" if unmeasured else ""
-    return Change(model, True, f"{model} is production now{instead}{warning}")
+    rule = project.settings.promotion
+    then = "; the rule of smart.yaml compares new models with it from now on" if rule else ""
+    return Change(model, True, f"{model} is production now{instead}{then}{warning}")
 
 
 def rollback(project: Project, reason: str = "") -> Change:

@@ -64,36 +64,64 @@ class Comparison:
         return bounds | {"model": self.model, "tasks": self.tasks, "rows": self.rows, "left_out": self.left_out}
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the rule says of a candidate; None where there is none to judge."""
+
+    candidate: Promoted | None
+    because: str
+    passes: bool = False
+    comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What is done with it and why."""
+        if self.candidate is None:
+            return self.because
+        return f"{self.candidate} is {'' if self.passes else 'not '}promoted: {self.because}"
+
+
 def consider(project: Project) -> Decision:
     """Promote the newest checkpoint of the rule's budget and recipe where the rule allows it.
 
     Raises:
         StoreError: the log or an artifact cannot be read, or the record not be written.
     """
+    found = judge(project)
+    if found.passes and found.candidate is not None and project.settings.promotion is not None:
+        figures = _figures(project.settings.promotion, found.candidate, found.comparisons)
+        record(project, "promote", found.candidate, found.because, figures)
+        link(project)
+    return Decision(found.passes, found.sentence)
+
+
+def judge(project: Project) -> Judgement:
+    """What the rule says of the newest checkpoint of its budget and recipe; nothing is changed.
+
+    Raises:
+        StoreError: the log or an artifact cannot be read.
+    """
     rule = project.settings.promotion
     if rule is None:
-        return Decision(False, "smart.yaml has no rule `promotion`: models are promoted by `smart promote` alone")
+        return Judgement(None, "smart.yaml has no rule `promotion`: models are promoted by `smart promote` alone")
     try:
         candidate = newest(project, rule.budget, rule.recipe)
     except UpstreamMissingError as error:
-        return Decision(False, str(error))
+        return Judgement(None, str(error))
     log = history(project)
     stack = replay(log)
     if stack and stack[-1].content_version == candidate.content_version:
-        return Decision(False, f"{stack[-1]} is production already")
+        return Judgement(None, f"{stack[-1]} is production already")
     obstacle = _decided_by_a_person(project, candidate, log)
     if obstacle is not None:
-        return Decision(False, f"{candidate} is not promoted: {obstacle}")
+        return Judgement(candidate, obstacle)
     try:
         comparisons = _compare(project, rule, candidate, log)
     except NotComparable as error:
-        return Decision(False, f"{candidate} is not promoted: {error}")
+        return Judgement(candidate, str(error))
     because = "; ".join(_in_words(rule, one) for one in comparisons)
-    promoted = bool(not_inferior([one.found for one in comparisons], rule.margin))
-    if promoted:
-        record(project, "promote", candidate, because, _figures(rule, candidate, comparisons))
-        link(project)
-    return Decision(promoted, f"{candidate} is {'' if promoted else 'not '}promoted: {because}")
+    passes = bool(not_inferior([one.found for one in comparisons], rule.margin))
+    return Judgement(candidate, because, passes, tuple(comparisons))
 
 
 def _figures(rule: Promotion, candidate: Promoted, comparisons: Sequence[Comparison]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
             "near_duplicate": settings.index.near_duplicate,
             "compared_with": preset_recipes(settings.recipes),
             "sweeps": [asdict(sweep) for sweep in find_sweeps(settings.recipes)],
+            "margin": settings.report.margin,
             **unseen_parameter(project),
         },
         CODE_VERSION,

@@ -29,7 +29,7 @@ from smart_assets.report.content import (
     TaskKernel,
     TaskSummary,
 )
-from smart_assets.report.evidence import REFERENCES, Question, weigh
+from smart_assets.report.evidence import REFERENCES, Question, weigh_shared
 from smart_assets.report.row_results import SharedRows, share_rows
 from smart_assets.report.task_geometry import task_plane
 from smart_assets.report.wording import benchmark_title
@@ -54,8 +54,8 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
     )
     sweeps = find_sweeps(project.settings.recipes)
     unseen = frozenset(project.settings.evaluate.unseen_tasks)
-    question = Question(preset_recipes(project.settings.recipes), unseen, sweeps)
-    results = read_results(project, inputs)
+    question = Question(preset_recipes(project.settings.recipes), unseen, sweeps, project.settings.report.margin)
+    parts = tuple(share_rows(read_results(project, inputs), unseen))
     return ReportContent(
         title=f"SMART mixture report: {project.root.name}",
         tasks=gather_tasks(project, inputs),
@@ -64,9 +64,9 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
         objectives=objective_gains(pq.read_table(scores / "scores.parquet")),
         mixtures=mixtures,
         measurements=_measurements(project, inputs, {(m.budget, m.recipe): m.rows for m in mixtures}),
-        evidence=weigh(results, question),
+        evidence=weigh_shared(parts, question),
         evaluated=evaluation_times(project, inputs),
-        not_shared=tuple(_not_shared(shared, unseen) for shared in share_rows(results, unseen)),
+        not_shared=tuple(_not_shared(shared, unseen) for shared in parts),
         unseen_tasks=unseen,
         sweeps=sweeps,
         rejections=_rejections(project, inputs),

@@ -17,6 +17,7 @@ class CurvePoint:
     recipe: str
     mean: float  # over tasks and seeds
     seeds: tuple[float, ...]  # the mean of each, where it is drawn
+    one_training: bool  # the interval covers the rows alone
     interval: tuple[float, float] | None  # 95%
 
 
@@ -51,5 +52,6 @@ def metric_curve(comparison: Comparison, evidence: Evidence | None = None) -> Cu
             score = evidence.score(budget, standing.recipe) if evidence else None
             mean = score.interval.value if score else standing.mean
             interval = (score.interval.low, score.interval.high) if score else None
-            points.append(CurvePoint(budget, standing.recipe, mean, tuple(standing.seed_means), interval))
+            seeds = tuple(standing.seed_means)
+            points.append(CurvePoint(budget, standing.recipe, mean, seeds, len(seeds) == 1, interval))
     return Curve(comparison.title, comparison.metric, len(comparison.tasks), tuple(points), comparison.base_mean)

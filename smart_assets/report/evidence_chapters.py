@@ -1,11 +1,12 @@
 """The chapters about intervals: differences between recipes, how many rows are enough, and sweeps."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isnan, nan
 
 from smart_assets.metrics import RESPONSE_LOSS
 from smart_assets.report import evidence_pictures as drawn
-from smart_assets.report.evidence import BASE_MODEL, Difference, Evidence, Score
+from smart_assets.report.differences import BASE_MODEL, Difference, Score
+from smart_assets.report.evidence import Evidence
 from smart_assets.report.findings import (
     base_sentences,
     comparison_sentences,
@@ -13,7 +14,6 @@ from smart_assets.report.findings import (
     omissions,
     references_sentence,
     stop_sentence,
-    stops,
 )
 from smart_assets.report.layout import (
     Bullets,
@@ -27,16 +27,20 @@ from smart_assets.report.layout import (
     value_cell,
     words,
 )
-from smart_assets.report.wording import count, shorten
+from smart_assets.report.stopping import SmallerBudget
+from smart_assets.report.wording import count, listing, shorten
 from smart_assets.selection.sweeps import Sweep
+from smart_assets.statistics.intervals import Interval
 
 _PICTURED = 6
 _NONE = "No model has been evaluated row by row yet."
 _MEANING = (
-    "Intervals are 95% intervals by resampling the rows of each task; both recipes of a difference are measured on the "
-    "same resampled rows. With several seeds they cover the noise of training too (Student's t over the seeds; equal "
-    "seeds are subtracted one by one); with one seed they cover the rows alone. They say nothing about other tasks, "
-    "other data or other settings of training."
+    "95% intervals over the rows of each task, and over the seeds where a recipe was trained with several, both with "
+    "Student's t; both recipes of a difference are measured on the same rows, and equal seeds are subtracted one by "
+    "one. "
+    "What was trained once has an interval over the rows alone: it tells what this training would score on other rows, "
+    "and nothing of the recipe, so that there is no verdict. Intervals say nothing about other tasks, other data or "
+    "other settings of training."
 )
 
 
@@ -63,16 +67,13 @@ def stopping_chapter(evidence: Sequence[Evidence]) -> Chapter:
     several = [each for each in evidence if each.to_largest]
     if not several:
         return Chapter(*heading, ("No recipe has been evaluated row by row at several budgets yet.",))
-    sentences = (
-        "Each budget is compared with the largest one of its recipe. Not distinguishable is not the same as equal: "
-        "with few rows or seeds the interval is wide. The chapter on metrics draws the scores against the budget.",
-    )
+    several_seeds = [each for each in several if each.stops]
     told = tuple(
-        Bullets(shorten(each.title, 80), tuple(stop_sentence(stop, each.metric) for stop in stops(each)), place > 0)
-        for place, each in enumerate(several)
+        Bullets(shorten(each.title, 80), tuple(stop_sentence(stop, each) for stop in each.stops), place > 0)
+        for place, each in enumerate(several_seeds)
     )
-    tables = tuple(_stop_table(each, place > 0) for place, each in enumerate(several))
-    return Chapter(*heading, sentences, (), tables, told)
+    tables = tuple(_stop_table(each, place > 0) for place, each in enumerate(several_seeds))
+    return Chapter(*heading, (_ENOUGH, *_trained_once(several)), (), tables, told)
 
 
 def sweep_chapter(evidence: Sequence[Evidence], sweeps: Sequence[Sweep]) -> Chapter:
@@ -101,8 +102,17 @@ def sweep_chapter(evidence: Sequence[Evidence], sweeps: Sequence[Sweep]) -> Chap
     return Chapter(*heading, sentences, pictures, tables)
 
 
-_FIGURES = ("Difference", "95% from", "95% to", "Verdict", "p", "Seeds", "Interval covers")
+_ENOUGH = (
+    "Each budget is compared with the largest one of its recipe, from the largest down. A budget is enough where the "
+    "one-sided 95% bound of what it is worse by is below the margin; not distinguishable is not enough, since with few "
+    "rows or seeds that is what everything is. The chapter on metrics draws the scores against the budget."
+)
+_FIGURES = ("Difference", "95% from", "95% to", "Verdict", "p", "Corrected", "Seeds", "Interval covers")
 _SCORE_COLUMNS = ("Budget", "Recipe", "Mean", "95% from", "95% to", "Seeds")
+_STOP_COLUMNS = (
+    "Recipe", "Budget", "Largest budget", "Difference", "95% from", "95% to",
+    "Worse by at most (95%)", "Margin", "Enough", "p", "Corrected", "Seeds",
+)  # fmt: skip
 _VERDICTS = {True: "better", False: "worse", None: "not distinguishable"}
 
 
@@ -111,9 +121,25 @@ def _told(evidence: Evidence) -> list[str]:
     return [sentence for sentence in (*told, omissions(evidence)) if sentence]
 
 
+def _trained_once(several: Sequence[Evidence]) -> list[str]:
+    """Whose budgets say nothing, because there is no second training to tell by how much trainings differ."""
+    told = {stop.recipe for each in several for stop in each.stops}
+    once = dict.fromkeys(
+        found.recipe for each in several for found in each.to_largest if found.one_training and found.recipe not in told
+    )
+    if not once:
+        return []
+    return [f"Nothing is said of {listing(list(once))}, trained once at a budget: set three or more `finetune.seeds`."]
+
+
 def _difference_table(evidence: Evidence, folded: bool) -> Table:
     rows = [
-        [rows_cell(found.budget), words(found.recipe), words(found.other.removeprefix("the ")), *_figures(found)]
+        [
+            rows_cell(found.budget),
+            words(found.recipe),
+            words(found.other.removeprefix("the ")),
+            *_figures(found, evidence),
+        ]
         for found in (*evidence.differences, *evidence.to_base)
     ]
     caption = f"{shorten(evidence.title, 80)}: the recipe minus the other ({evidence.metric.unit_and_direction})."
@@ -122,25 +148,50 @@ def _difference_table(evidence: Evidence, folded: bool) -> Table:
 
 def _stop_table(evidence: Evidence, folded: bool) -> Table:
     rows = [
-        [words(found.recipe), *map(rows_cell, (found.budget, stop.largest)), *_figures(found)]
-        for stop in stops(evidence)
-        for found in evidence.to_largest
-        if found.recipe == stop.recipe
+        _stop_cells(stop.largest, smaller, evidence) for stop in evidence.stops for smaller in reversed(stop.smaller)
     ]
     caption = f"{shorten(evidence.title, 80)}: the budget minus the largest one ({evidence.metric.unit_and_direction})."
-    return table(caption, ("Recipe", "Budget", "Largest budget", *_FIGURES), rows, folded)
+    return table(caption, _STOP_COLUMNS, rows, folded)
 
 
-def _figures(found: Difference) -> list[Cell]:
-    interval = found.interval
+def _stop_cells(largest: int, smaller: SmallerBudget, evidence: Evidence) -> list[Cell]:
+    found = smaller.difference
     return [
-        signed_cell(interval.value),
-        signed_cell(interval.low),
-        signed_cell(interval.high),
-        words(_VERDICTS[found.better] if isfinite(interval.low) else "not finite"),
-        value_cell(interval.p),
+        words(found.recipe),
+        *map(rows_cell, (found.budget, largest)),
+        *_bounds(found.interval),
+        signed_cell(smaller.worse_at_most),
+        value_cell(smaller.margin),
+        words("yes" if smaller.enough else "not known"),
+        value_cell(smaller.p),
+        _corrected(smaller.p if smaller.enough else nan, evidence),
+        _seed_cells(found)[0],
+    ]
+
+
+def _bounds(interval: Interval) -> list[Cell]:
+    return [signed_cell(interval.value), signed_cell(interval.low), signed_cell(interval.high)]
+
+
+def _figures(found: Difference, evidence: Evidence) -> list[Cell]:
+    return [
+        *_bounds(found.interval),
+        _verdict_cell(found),
+        value_cell(None if found.one_training else found.p),
+        _corrected(nan if found.better is None else found.p, evidence),
         *_seed_cells(found),
     ]
+
+
+def _verdict_cell(found: Difference) -> Cell:
+    if not found.comparable:
+        return words("not finite")
+    return words("none: one training" if found.one_training else _VERDICTS[found.better])
+
+
+def _corrected(p: float, evidence: Evidence) -> Cell:
+    """Whether a claim holds when corrected for all claims of the page; a dash where nothing is claimed."""
+    return words("–" if isnan(p) else "holds" if evidence.family.holds(p) else "does not hold")
 
 
 def _seed_cells(found: Difference) -> list[Cell]:
@@ -153,7 +204,7 @@ def _seed_cells(found: Difference) -> list[Cell]:
 
 
 def _score_table(evidence: Evidence) -> Table:
-    over = f"means over {count(evidence.tasks, 'task')}, {count(evidence.rows, 'row')} and the seeds"
+    over = f"means over {count(evidence.tasks, 'task')}, {count(evidence.rows, 'row')} and the seeds, if several"
     caption = f"{shorten(evidence.title, 80)}: {over} ({evidence.metric.unit_and_direction})."
     return table(caption, _SCORE_COLUMNS, [_score_cells(score) for score in evidence.scores], folded=True)
 
@@ -186,4 +237,4 @@ def _sweep_table(evidence: Evidence, sweep: Sweep, folded: bool) -> Table:
 def _to_last(evidence: Evidence, score: Score, last: str) -> list[Cell]:
     key = (score.budget, score.recipe, last)
     found = next((each for each in evidence.to_last if (each.budget, each.recipe, each.other) == key), None)
-    return _figures(found)[:4] if found else [*[value_cell(None)] * 3, words("–")]
+    return [*_bounds(found.interval), _verdict_cell(found)] if found else [*[value_cell(None)] * 3, words("–")]

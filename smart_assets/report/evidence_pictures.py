@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smart_assets.report import canvas
-from smart_assets.report.evidence import Difference, Evidence, Score
+from smart_assets.report.differences import Difference, Score
+from smart_assets.report.evidence import Evidence
 from smart_assets.report.wording import count
 from smart_assets.selection.sweeps import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_QUIET = {"fontsize": 9, "color": canvas.QUIET, "x": 0.5}
 _SHIFT = 0.09  # of a budget's points beside each other
 
 
 def difference_forest(evidence: Evidence, recipes: Sequence[str]) -> bytes:
     """The difference of each recipe to the references at each budget, with its interval: a panel a reference.
 
-    A filled mark says that the interval excludes zero. With more than forty rows the smallest budgets are left out.
+    A filled mark says that the interval excludes zero; what was trained once has a cross, a dashed interval over
+    the rows alone, and no verdict. With more than forty rows the smallest budgets are left out.
 
     Args:
         evidence: one metric of one benchmark.
@@ -45,9 +48,7 @@ def difference_forest(evidence: Evidence, recipes: Sequence[str]) -> bytes:
     unit = f", {evidence.metric.unit_and_direction}"
     omitted = f"; {len(names) - len(shown)} of small budgets are in the table" if len(names) > len(shown) else ""
     canvas.heading(figure, f"{canvas.label(evidence.title, 60)}{unit}{omitted}")
-    figure.supxlabel(
-        "bars: 95% interval; filled mark: the interval excludes zero", fontsize=9, color=canvas.QUIET, x=0.5
-    )
+    figure.supxlabel(_legend([each for name in references for each in _to(evidence, name)]), **_QUIET)
     return canvas.png(figure)
 
 
@@ -74,7 +75,10 @@ def sweep_scores(evidence: Evidence, sweep: Sweep) -> bytes:
     title = f"{canvas.label(evidence.title, 60)} against {parameter_title(sweep.parameter)}"
     canvas.title(axes, f"{title}, mean over {count(evidence.tasks, 'task')}")
     if axes.get_legend_handles_labels()[0]:
-        canvas.legend(figure, "budget; bars: 95% interval")
+        once = any(
+            score.one_training for budget in evidence.budgets for _, score in sweep_line(evidence, sweep, budget)
+        )
+        canvas.legend(figure, f"budget; bars: 95% interval{', of one training over the rows alone' if once else ''}")
     return canvas.png(figure)
 
 
@@ -102,9 +106,18 @@ def _interval(axes: Axes, height: int, found: Difference, index: int) -> None:
     interval, shade = found.interval, canvas.colour(index)
     if not np.isfinite((interval.low, interval.high)).all():
         return
-    axes.plot([interval.low, interval.high], [height, height], color=shade, linewidth=2, solid_capstyle="butt")
+    style = "--" if found.one_training else "-"
+    axes.plot([interval.low, interval.high], [height, height], style, color=shade, linewidth=2, solid_capstyle="butt")
     filled = shade if found.better is not None else "white"
-    axes.plot([interval.value], [height], canvas.marker(index), color=shade, markersize=8, markerfacecolor=filled)
+    mark = "x" if found.one_training else canvas.marker(index)
+    axes.plot([interval.value], [height], mark, color=shade, markersize=8, markerfacecolor=filled)
+
+
+def _legend(shown: Sequence[Difference]) -> str:
+    verdicts = "" if all(each.one_training for each in shown) else "; filled mark: the interval excludes zero"
+    once = any(each.one_training for each in shown)
+    alone = "; cross and dashes: one training, interval over the rows alone, no verdict" if once else ""
+    return f"bars: 95% interval{verdicts}{alone}"
 
 
 def _rows(axes: Axes, rows: Sequence[tuple[int, str]], named: bool) -> None:

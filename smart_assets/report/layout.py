@@ -7,15 +7,11 @@ import math
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from smart_assets.report.wording import count, number, shorten, signed
 
 TABLE_ROWS = 200
 """Rows of a table on the page; the caption says how many there are in all."""
-
-Mark = Literal["", "best", "beaten"]
-"""Best recipe of its budget, or beaten (or equalled) by the base model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +20,6 @@ class Cell:
 
     text: str
     sort_key: float | None = None
-    mark: Mark = ""
 
     @property
     def sort_text(self) -> str:
@@ -47,11 +42,11 @@ def share_cell(share: float) -> Cell:
     return Cell(f"{share:.2%}", share)
 
 
-def value_cell(value: float | None, mark: Mark = "") -> Cell:
+def value_cell(value: float | None) -> Cell:
     """A measured value; None is a dash, and sorts lowest like a value that is not finite."""
     if value is None:
         return Cell("–", -math.inf)
-    return Cell(number(value), value if math.isfinite(value) else -math.inf, mark)
+    return Cell(number(value), value if math.isfinite(value) else -math.inf)
 
 
 def signed_cell(difference: float) -> Cell:

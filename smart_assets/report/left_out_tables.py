@@ -10,7 +10,7 @@ from smart_assets.report.wording import count, shorten
 _WIDE = 400  # a cause tells which models, in which rows
 _EVERYTHING = "Every model was asked every row that another was: nothing is left out."
 _MEANING = (
-    "What some models were not asked is in no comparison. `smart run`, or the schedule `retrain`, evaluates anew whatever "
+    "What some models were not asked is in no comparison. `smart run`, or the schedule `retrain`, evaluates anew what "
     "was evaluated on other rows."
 )
 

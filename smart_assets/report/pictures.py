@@ -197,6 +197,7 @@ def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
     canvas.title(axes, f"{canvas.label(curve.title, 60)}, mean over {count(curve.tasks, 'task')}")
     if axes.get_legend_handles_labels()[0]:
         bars = "; bars: 95% interval" if any(point.interval for point in curve.points) else ""
+        bars += ", of one training over the rows alone" if bars and any(p.one_training for p in curve.points) else ""
         canvas.legend(figure, f"filled: mean over seeds; open: each of several seeds{bars}")
     return canvas.png(figure)
 

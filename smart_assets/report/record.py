@@ -7,14 +7,14 @@ from typing import Any
 
 from smart_assets.metrics import OWN_METRICS, Direction, recorded_metric
 from smart_assets.report.curve import Curve, CurvePoint
-from smart_assets.report.evidence import Difference, Evidence
+from smart_assets.report.differences import Difference
+from smart_assets.report.evidence import Evidence
 from smart_assets.report.findings import (
     base_sentences,
     comparison_sentences,
     correction_sentence,
     omissions,
     stop_sentence,
-    stops,
     verdict,
 )
 from smart_assets.report.wording import shorten
@@ -36,17 +36,14 @@ def record(evidence: Evidence) -> dict[str, Any]:
             | _finite(value=score.interval.value, low=score.interval.low, high=score.interval.high)
             for score in evidence.scores
         ],
-        "differences": [
-            _difference(found)
-            for found in (*evidence.differences, *evidence.to_base, *evidence.to_largest, *evidence.to_last)
-        ],
+        "differences": [_difference(found, evidence) for found in evidence.all_differences],
         "sentences": [
             sentence
             for sentence in (
                 *comparison_sentences(evidence),
                 correction_sentence(evidence),
                 *base_sentences(evidence),
-                *(stop_sentence(stop, evidence.metric) for stop in stops(evidence)),
+                *(stop_sentence(stop, evidence) for stop in evidence.stops),
                 omissions(evidence),
             )
             if sentence
@@ -64,6 +61,7 @@ def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
             recipe=score["recipe"],
             mean=score["value"],
             seeds=(),
+            one_training=score["seeds"] == 1,
             interval=None if score["low"] is None else (score["low"], score["high"]),
         )
         for score in trained
@@ -75,15 +73,16 @@ def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
     return Curve(recorded["title"], metric, recorded["tasks"], tuple(points), next(iter(base), None))
 
 
-def _difference(found: Difference) -> dict[str, Any]:
+def _difference(found: Difference, evidence: Evidence) -> dict[str, Any]:
     interval = found.interval
     return {
         "budget": found.budget,
         "recipe": found.recipe,
         "other": found.other,
         "other budget": found.other_budget,
-        **_finite(difference=interval.value, low=interval.low, high=interval.high, p=interval.p),
-        "verdict": verdict(found) if isfinite(interval.low) else "cannot be compared with",
+        **_finite(difference=interval.value, low=interval.low, high=interval.high, p=found.p),
+        "verdict": verdict(found),
+        "corrected": None if found.better is None else evidence.family.holds(found.p),
         "seeds": found.seeds,
         "other seeds": found.other_seeds,
     }

@@ -10,16 +10,12 @@ from smart_assets.report import pictures
 from smart_assets.report.comparison import Comparison, Standing
 from smart_assets.report.curve import Curve, metric_curve
 from smart_assets.report.evidence import Evidence
-from smart_assets.report.layout import Cell, Chapter, Mark, Picture, Table, rows_cell, table, value_cell, words
+from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
 from smart_assets.report.left_out import in_words
 from smart_assets.report.wording import count, shorten
 
 _PICTURED_COMPARISONS = 6
 _TABLED_COMPARISONS = 12
-_MARKS = (
-    "★ is the best figure of a budget if it beats the base model's, ▽ one no better than the base model's; marks know "
-    "nothing of noise, the chapter Differences does."
-)
 
 
 def metric_chapter(comparisons: Sequence[Comparison], evidence: Sequence[Evidence], recipes: Sequence[str]) -> Chapter:
@@ -43,7 +39,7 @@ def metric_chapter(comparisons: Sequence[Comparison], evidence: Sequence[Evidenc
     if len(comparisons) > _PICTURED_COMPARISONS:
         sentences.append(f"Pictures show the first {_PICTURED_COMPARISONS} of {len(comparisons)} metrics.")
     rows = [row for comparison in comparisons for row in _mean_rows(comparison, recipes)]
-    return Chapter(*heading, (*sentences, _MARKS), tuple(drawn), (table(_MEAN_CAPTION, _MEAN_COLUMNS, rows),))
+    return Chapter(*heading, (*sentences, _NO_CLAIM), tuple(drawn), (table(_MEAN_CAPTION, _MEAN_COLUMNS, rows),))
 
 
 def result_chapter(comparisons: Sequence[Comparison], recipes: Sequence[str]) -> Chapter:
@@ -54,16 +50,17 @@ def result_chapter(comparisons: Sequence[Comparison], recipes: Sequence[str]) ->
         return Chapter(*heading, ("No benchmark of several tasks has been evaluated yet.",))
     tabled = several[:_TABLED_COMPARISONS]
     tables = tuple(_task_table(each, recipes, folded=place > 0) for place, each in enumerate(tabled))
-    sentences = ["The tasks that gained least over the base model come first.", *_undeclared(several), _MARKS]
+    sentences = ["The tasks that gained least over the base model come first.", *_undeclared(several), _NO_CLAIM]
     if len(several) > len(tabled):
         sentences.append(f"Tables show the first {len(tabled)} of {len(several)} metrics.")
     return Chapter(*heading, tuple(sentences), (), tables)
 
 
+_NO_CLAIM = "Figures as measured, with the noise of rows and seeds; the chapter Differences says what is known."
 _MEAN_CAPTION = "Means over tasks and seeds; beside them means of the tasks with and without rows in the mixture."
 _MEAN_COLUMNS = (
     "Metric", "Budget", "Recipe", "Mean", "Seeds", "Lowest seed", "Highest seed",
-    "Mean of tasks with rows", "Mean of tasks without", "Tasks better than base",
+    "Mean of tasks with rows", "Mean of tasks without", "Tasks that gained over base",
 )  # fmt: skip
 
 
@@ -76,7 +73,7 @@ def _curve(comparison: Comparison, evidence: Sequence[Evidence]) -> Curve:
 
 def _undeclared(comparisons: Sequence[Comparison]) -> list[str]:
     return [
-        f"{shorten(comparison.title, 80)} is neither ranked nor marked: "
+        f"{shorten(comparison.title, 80)} is not ranked: "
         f"{undeclared(shorten(comparison.metric.name, 60), shorten(comparison.benchmark, 60))}."
         for comparison in comparisons
         if not comparison.metric.direction.is_known
@@ -93,21 +90,14 @@ def _mean_rows(comparison: Comparison, recipes: Sequence[str]) -> list[list[Cell
     if comparison.base is not None:
         base = value_cell(float(comparison.base.mean()))
         rows.append([name, Cell("–", 0), words("base model"), base, *[value_cell(None)] * 6])
-    means = np.array([[standing.mean for _, standing in shown]])
-    base_mean = None if comparison.base is None else comparison.base.mean(keepdims=True)
-    [marks] = _marks(comparison, [budget for budget, _ in shown], means, base_mean)
-    rows += [
-        [name, rows_cell(budget), *_mean_cells(comparison, standing, mark)]
-        for (budget, standing), mark in zip(shown, marks, strict=True)
-    ]
-    return rows
+    return rows + [[name, rows_cell(budget), *_mean_cells(comparison, standing)] for budget, standing in shown]
 
 
-def _mean_cells(comparison: Comparison, standing: Standing, mark: Mark) -> list[Cell]:
+def _mean_cells(comparison: Comparison, standing: Standing) -> list[Cell]:
     seeds = standing.seed_means
     return [
         words(standing.recipe),
-        value_cell(standing.mean, mark),
+        value_cell(standing.mean),
         rows_cell(len(seeds)),
         value_cell(min(seeds)),
         value_cell(max(seeds)),
@@ -124,12 +114,11 @@ def _task_table(comparison: Comparison, recipes: Sequence[str], folded: bool) ->
         if shown
         else np.empty((len(comparison.tasks), 0))
     )
-    marks = _marks(comparison, [budget for budget, _ in shown], values, comparison.base)
     base = [] if comparison.base is None else [comparison.base]
     columns = ["Task", *["Base model" for _ in base], *(f"{standing.recipe}, {budget:,}" for budget, standing in shown)]
     rows = [
         [words(comparison.tasks[at]), *(value_cell(float(column[at])) for column in base)]
-        + [value_cell(float(value), mark) for value, mark in zip(values[at], marks[at], strict=True)]
+        + [value_cell(float(value)) for value in values[at]]
         for at in _least_gained_first(comparison, values)
     ]
     return table(f"{shorten(comparison.title, 80)} ({comparison.metric.unit_and_direction}).", columns, rows, folded)
@@ -139,27 +128,6 @@ def _standings(comparison: Comparison, recipes: Sequence[str]) -> list[tuple[int
     """What was measured as (budget, standing), recipes in the report's order."""
     found = [(budget, comparison.standing(budget, recipe)) for budget in comparison.budgets for recipe in recipes]
     return [(budget, standing) for budget, standing in found if standing is not None]
-
-
-def _marks(
-    comparison: Comparison, budgets: list[int], values: NDArray[np.float64], base: NDArray[np.float64] | None
-) -> list[list[Mark]]:
-    """Marks of the values (n, columns), each column of a budget, against the others of it and the base model (n,)."""
-    if not comparison.metric.direction.is_known:
-        return [[""] * len(budgets) for _ in values]
-    losses = comparison.metric.as_loss(values)
-    beaten = np.zeros(values.shape, dtype=np.bool_)
-    if base is not None:
-        beaten = losses >= comparison.metric.as_loss(base)[:, None]
-    best = np.zeros(values.shape, dtype=np.bool_)
-    for budget in set(budgets):
-        columns = np.array(budgets) == budget
-        if columns.sum() > 1:
-            best[:, columns] = losses[:, columns] == losses[:, columns].min(axis=1, keepdims=True)
-    return [
-        ["beaten" if lost else "best" if first else "" for lost, first in zip(*row, strict=True)]
-        for row in zip(beaten, best, strict=True)
-    ]
 
 
 def _gained(comparison: Comparison, values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:

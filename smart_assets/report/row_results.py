@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smart_assets.metrics import ACC, ACC_NORM, ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
 from smart_assets.report.left_out import Asked, LeftOut, left_out, model_name, models_left_out
-from smart_assets.statistics.resampling import Stratum
+from smart_assets.statistics.rows import Stratum
 
 RowKey = tuple[str, str, str]
 """Benchmark, task and id."""

@@ -1,6 +1,7 @@
 """The top of the page: what was read and mixed, and what the held-out response loss says about the recipes.
 
-It is written for someone about to spend a budget on it, so it claims nothing without an interval that excludes zero.
+It is written for someone about to spend a budget on it, so it claims nothing without an interval that excludes zero,
+and nothing of a recipe that was trained once.
 """
 
 from smart_assets.metrics import RESPONSE_LOSS
@@ -13,7 +14,6 @@ from smart_assets.report.findings import (
     omissions,
     references_sentence,
     stop_sentence,
-    stops,
 )
 from smart_assets.report.layout import Bullets
 from smart_assets.report.wording import count, listing, shorten
@@ -35,13 +35,13 @@ def summary(content: ReportContent) -> tuple[str, tuple[Bullets, ...]]:
 def findings(evidence: Evidence) -> list[str]:
     """A sentence for each budget, recipe and reference; the base model; how many rows are enough."""
     compared = comparison_sentences(evidence)
-    sentences, stopping = compared, stops(evidence)
+    sentences, stopping = compared, evidence.stops
     if len(compared) > _TOLD:
         sentences = comparison_sentences(evidence, evidence.budgets[-1])[:_TOLD]
         more = len(compared) - len(sentences)
         sentences = [*sentences, f"{count(more, 'more comparison')} in the chapter Differences."]
     told = [*sentences, correction_sentence(evidence), *base_sentences(evidence)]
-    told += [stop_sentence(stop, evidence.metric) for stop in stopping[:_STOPS]]
+    told += [stop_sentence(stop, evidence) for stop in stopping[:_STOPS]]
     if len(stopping) > _STOPS:
         told.append(f"{count(len(stopping) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
     return list(filter(None, [*told, omissions(evidence)]))

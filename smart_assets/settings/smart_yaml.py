@@ -13,6 +13,7 @@ from smart_assets.embedding.settings import Embedding, Index
 from smart_assets.errors import SettingsError
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.metrics import OWN_METRICS
+from smart_assets.report.settings import Report
 from smart_assets.section import Name, Section
 from smart_assets.selection.recipes import Recipe
 from smart_assets.selection.settings import Selection
@@ -58,6 +59,7 @@ class Settings(Section):
     evaluate: Evaluate = Field(
         default_factory=Evaluate, description="What every checkpoint and the base model is evaluated on."
     )
+    report: Report = Field(default=Report(), description="What the report counts as no worse.")
     automation: Automation = Field(default=Automation(), description="Sensor and schedule.")
     promotion: Promotion | None = Field(
         default=None, description="The rule by which models are promoted; null: people alone promote."

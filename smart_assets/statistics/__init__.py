@@ -1,1 +1,1 @@
-"""Intervals for what reports on models and for what promotes them: by resampling rows, by Student's t over the rest."""
+"""Intervals by Student's t: over rows and seeds for what reports on models, over tasks for what promotes them."""

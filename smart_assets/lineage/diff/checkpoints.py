@@ -157,6 +157,8 @@ def _evaluation_notes(sides: list[Side], evaluations: list[Manifest | None]) -> 
     a, b = evaluations
     if a is not None and b is not None and not _measured_alike(a, b):
         yield "the two were evaluated with other settings or on other held-out rows: their scores do not compare"
+    if a is not None and b is not None and 1 in (len(a.summary), len(b.summary)):
+        yield "one training on a side: another seed may score otherwise, so the scores tell nothing of the recipes"
 
 
 def _measured_alike(a: Manifest, b: Manifest) -> bool:
