@@ -64,7 +64,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train for the steps by one side's loop."""
     from smart_assets.training.formatting import Instance
     from smart_assets.training.loading import load_causal_lm, load_tokenizer
+    from smart_assets.training.row_encoder import row_encoder
     from smart_assets.training.rows import encode_rows
+    from smart_assets.training.settings import PromptSettings
 
     with tempfile.TemporaryDirectory() as scratch:
         base = smollm2()
@@ -72,7 +74,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         model = load_causal_lm(base.path, "float32", False) if arguments.model == "smollm2" else one_billion(base.path)
         picked = read_rows(arguments.data, arguments.steps * EFFECTIVE_BATCH)
         instances = [Instance(str(at), "t0", row["prompt"], row["response"], None) for at, row in enumerate(picked)]
-        rows, _ = encode_rows(tokenizer, instances, "auto", arguments.max_length)
+        rows, _ = encode_rows(row_encoder(tokenizer, PromptSettings()), instances, arguments.max_length)
         loop = ours if arguments.side == "ours" else peer
         started = time.perf_counter()
         loss = loop(model, rows, arguments, Path(scratch))

@@ -45,6 +45,10 @@ class TrainingError(SmartError):
     """A base model cannot be loaded or a fine-tune cannot finish."""
 
 
+class RefusedRowError(TrainingError):
+    """A row cannot be written in the prompt format; the message is the reason, for whoever leaves it out and counts."""
+
+
 class EvaluationError(SmartError):
     """An evaluation cannot be set up or gave no result."""
 

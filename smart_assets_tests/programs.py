@@ -78,7 +78,15 @@ def _evaluate(job: dict[str, Any], out: Path) -> None:
         for row in rows.to_pylist()
     ]
     metrics = [
-        {"task": task, "benchmark": "held_out", "metric": "response_loss", "value": 1.0, "stderr": 0.25, "rows": 2}
+        {
+            "task": task,
+            "benchmark": "held_out",
+            "metric": "response_loss",
+            "value": 1.0,
+            "stderr": 0.25,
+            "rows": 2,
+            "higher_is_better": False,
+        }
         for task in sorted(set(rows["task"].to_pylist()))
     ]
     pq.write_table(pa.Table.from_pylist(results, ROWS_SCHEMA), out / "rows.parquet")

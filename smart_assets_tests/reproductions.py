@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from typer.testing import CliRunner, Result
 
 from smart_assets.cli.main import app
 from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
+from smart_assets.pipeline.parquet import write_table
 from smart_assets.pipeline.step import RunContext
+from smart_assets.selection.task_shares import with_seeds
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets_tests.programs import no_program
@@ -58,6 +62,19 @@ def tamper(
     changed = manifest.model_copy(update=update)
     store.record(changed)
     return changed
+
+
+def as_made_before_seeds_decided_ties(project: Project, partition: str) -> None:
+    """The task budgets with one line a task, for all seeds: those of the first seed."""
+
+    def one_line_a_task(path: Path) -> None:
+        table = with_seeds(pq.read_table(path))
+        first = pc.equal(pc.fill_null(table["seed"], 0), pc.fill_null(table["seed"][0], 0))
+        write_table(table.filter(first).drop_columns("seed"), path)
+
+    manifest = current(project, "selected_subset", partition)
+    tampered = tamper(project, manifest, "task_budgets.parquet", one_line_a_task)
+    project.store.record(tampered.model_copy(update={"code_version": "2"}))
 
 
 def state(project: Project) -> dict[Path, tuple[int, int]]:

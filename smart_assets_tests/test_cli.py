@@ -170,7 +170,7 @@ def test_documents_of_rows_alone(project: Path) -> None:
 
 
 def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
-    for arguments in (["tasks"], ["sql", "SELECT * FROM instances"], ["audit", "task", "plain"]):
+    for arguments in (["tasks"], ["sql", "--json", "SELECT * FROM instances"], ["audit", "task", "plain"]):
         shown = smart(*arguments, cwd=project).stdout
         assert "\x1b" not in shown
         assert "\x07" not in shown
@@ -190,10 +190,10 @@ def test_the_plan_says_what_is_out_of_date_why_and_what_it_costs(project: Path) 
 
 
 def test_queries_can_be_piped_in(project: Path) -> None:
-    done = smart("sql", cwd=project, text="SELECT count(*) AS n FROM subsets WHERE budget = 20\n\nnonsense\n")
-    assert done.returncode == 0
-    assert "40" in done.stdout, "two recipes of 20 rows"
-    assert "error:" in done.stdout
+    done = smart("sql", cwd=project, text="SELECT count(*) AS n\nFROM subsets WHERE budget = 20;\n\nnonsense\n")
+    assert done.returncode == 1
+    assert done.stdout == "n\n40\n", "two recipes of 20 rows"
+    assert done.stderr.startswith("error: Parser Error")
 
 
 def test_the_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_an_unknown_encoder_and_an_unknown_base_model_are_named(tmp_path: Path) 
     write_project(tmp_path, changes={"embedding": {"model": "package:no_such_package"}})
     done = smart("run", "--select", "prompt_embeddings", cwd=tmp_path)
     assert done.returncode == 1
-    assert "no_such_package" in done.stdout
+    assert "no_such_package" in done.stderr
     write_project(tmp_path, changes={"finetune": {"base_model": "./no-such-model"}})
     done = smart("run", "--select", "base_model_results", cwd=tmp_path)
     assert done.returncode == 1
-    assert "no-such-model" in done.stdout
+    assert "no-such-model" in done.stderr

@@ -19,7 +19,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
-from smart_assets.cli import dev, export, reproduce, run
+from smart_assets.cli import dev, export, reproduce, run, sql
 from smart_assets.cli.main import app
 from smart_assets.cli.modes import Mode, command
 from smart_assets.errors import SmartError
@@ -70,8 +70,9 @@ VALUES: dict[tuple[str, str], str] = {
     ("export", "seed"): "1",
     ("document", "seed"): "1",
     ("document", "sign"): "key.pem",
-    ("sql", "query"): "SELECT 1 AS one",
+    ("sql", "query"): "SELECT range AS asked FROM range(9)",
     ("sql", "export"): "store.duckdb",
+    ("sql", "limit"): "3",
     ("promote", "seed"): "1",
     ("promote", "because"): "of its score",
     ("rollback", "because"): "of its answers",
@@ -92,8 +93,14 @@ VALUES: dict[tuple[str, str], str] = {
     ("audit model", "out"): "audit.html",
 }
 
-# Files that must be there, or be damaged, before some options have something to do.
-ALSO_WITH: dict[str, list[str]] = {"sql": ["store.duckdb"], "verify": ["damage"]}
+# What else must be so before some options have something to do.
+ALSO_WITH: dict[str, list[str]] = {
+    "plan": ["nothing forgotten"],
+    "sql": ["a file there", "a terminal"],
+    "verify": ["damage"],
+}
+
+PIPED = "FROM range(7);"
 
 
 def optional(name: str) -> list[str]:
@@ -166,11 +173,14 @@ class Commands:
             self.fresh = state(self.root)
         if also_with == "damage":
             next(self.root.glob(".smart/artifacts/task_scores/*/scores.parquet")).write_bytes(b"damaged")
-        elif also_with is not None:
-            (self.root / also_with).write_text("there already")
+        elif also_with == "nothing forgotten":
+            shutil.rmtree(self.root / ".smart" / "forgotten")
+        elif also_with == "a file there":
+            (self.root / VALUES["sql", "export"]).write_text("of another kind")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.root)
-            result = CliRunner().invoke(app, arguments)
+            patch.setattr(sql, "IN_TERMINAL", also_with == "a terminal")
+            result = CliRunner().invoke(app, arguments, input=PIPED)
         failure = result.exception
         assert failure is None or isinstance(failure, SmartError | SystemExit), (arguments, failure)
         told = str(failure) if isinstance(failure, SmartError) else ""
@@ -258,6 +268,8 @@ def test_no_combination_drops_an_option(commands: Commands, name: str) -> None:
         ("forget --because x", "give one of IDS, --task, --match, --undo or --list"),
         ("forget OTHER", "IDS needs --because"),
         ("forget --task plain --task other --because x", "--task is given 2 times: it takes one value"),
+        ("sql --json --csv SELECT", "--json and --csv do not go together: give one of them"),
+        ("sql --limit 3 --export out.duckdb", "--limit does nothing with --export: leave one of them out"),
         ("sql --texts SELECT", "--texts does something only with --export"),
         ("sql --export out.duckdb SELECT", "QUERY does nothing with --export: leave one of them out"),
         ("verify --repair --signatures documents", "--repair does nothing with --signatures: leave one of them out"),

@@ -125,7 +125,8 @@ def contents(draw: st.DrawFn) -> Contents:
         for row in draw(st.lists(ROW, max_size=5, unique_by=lambda row: row["id"]))
     ]
     budgets = draw(st.dictionaries(st.sampled_from("tuw"), st.none() | st.integers(0, 5)))
-    return Contents(pa.Table.from_pylist(found, SCHEMA), budgets)
+    own = draw(st.booleans())
+    return Contents(pa.Table.from_pylist(found, SCHEMA), dict.fromkeys(seeds if own else [None], budgets))
 
 
 @given(contents(), contents())
@@ -140,8 +141,23 @@ def test_rows_in_and_common_ones_are_those_of_b(a: Contents, b: Contents) -> Non
         assert one.common + len(one.rows_in) == len(sides[1])
         assert one.common + len(one.rows_out) == len(sides[0])
         assert {task.task: (task.budget_a, task.budget_b) for task in one.tasks} == {
-            task.task: (a.budgets.get(task.task), b.budgets.get(task.task)) for task in one.tasks
+            task.task: tuple(side.budgets_of(one.seed).get(task.task) for side in (a, b)) for task in one.tasks
         }
+
+
+def test_each_seed_has_its_own_budgets(tmp_path: Path) -> None:
+    for name, seeds in (("a", [0, 1]), ("b", [None])):
+        (tmp_path / name).mkdir()
+        table = pa.table(
+            {"task": ["t"] * len(seeds), "budget": [3, 4][: len(seeds)], "seed": pa.array(seeds, pa.int64())}
+        )
+        pq.write_table(table if name == "a" else table.drop_columns("seed"), tmp_path / name / "task_budgets.parquet")
+        row = {"id": "x", "task": "t", "template": "", "rank": 0}
+        rows = pa.Table.from_pylist([{**row, "seed": seed} for seed in (0, 1)], SCHEMA)
+        pq.write_table(rows, tmp_path / name / "subset.parquet")
+    found = compare_rows(*(Contents.read(tmp_path / name) for name in ("a", "b")))
+    assert [(one.seed, one.tasks[0].budget_a, one.tasks[0].budget_b) for one in found] == [(0, 3, 3), (1, 4, 3)]
+    assert [one.empty for one in found] == [True, False]
 
 
 ANY_SUBSET = ["10|smart", "20|smart", "10|equal", "20|equal", "10|smart@past", "10|equal@past"]

@@ -20,8 +20,9 @@ from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.settings import Generate
 from smart_assets.pipeline.evaluation import evaluation_parameters
 from smart_assets.settings import load_project
-from smart_assets.training.formatting import Instance, encode_example, format_example
+from smart_assets.training.formatting import Instance
 from smart_assets_tests.projects import write_project
+from smart_assets_tests.row_encoders import pair_of
 from smart_assets_tests.tiny_model import make_tiny_model
 
 LONG = "the cat sat on the mat then it slept and it breathes air"
@@ -137,7 +138,7 @@ def test_the_choice_is_that_of_the_least_loss(folder: Path, tmp_path: Path) -> N
 
 def naive_loss(model: LanguageModel, instance: Instance, response: str) -> float:
     asked = Instance(instance.id, instance.task, instance.prompt, response, None)
-    context, continuation = encode_example(model.tokenizer, format_example(model.tokenizer, asked, "chat"))
+    context, continuation = pair_of(model.encoder, asked)
     with torch.no_grad():
         logits = model.lm.model(torch.tensor([context + continuation])).logits[0, len(context) - 1 : -1]
     return torch.nn.functional.cross_entropy(logits, torch.tensor(continuation), reduction="sum").item()
@@ -174,8 +175,7 @@ def test_written_answers_are_those_of_greedy_decoding(folder: Path, tmp_path: Pa
 
 
 def prediction(model: LanguageModel, prompt: str) -> str:
-    example = format_example(model.tokenizer, Instance("", "", prompt, "", None), "chat")
-    context = torch.tensor([model.tokenizer.encode(example.context, add_special_tokens=False)])
+    context = torch.tensor([pair_of(model.encoder, Instance("", "", prompt, "", None))[0]])
     written = model.lm.model.generate(context, max_new_tokens=12, do_sample=False)[0, context.shape[1] :]
     return model.tokenizer.decode(written, skip_special_tokens=True).strip()
 

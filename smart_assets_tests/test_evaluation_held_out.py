@@ -16,7 +16,10 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import AskedRow, Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.shared_context import shares_contexts
-from smart_assets.training.formatting import Instance, encode_example, format_example
+from smart_assets.training.formatting import Instance
+from smart_assets.training.loading import load_tokenizer
+from smart_assets.training.rows import encode_rows
+from smart_assets_tests.row_encoders import pair_of
 from smart_assets_tests.tiny_model import make_tiny_model
 
 HOSTILE = ["../../etc/passwd", "a|b", "<script>alert(1)</script>", "\x1b[31mred", "x" * 300, "held_out_0001"]
@@ -58,7 +61,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def tokens_of(model: LanguageModel, row: AskedRow) -> tuple[list[int], list[int]]:
-    return encode_example(model.tokenizer, format_example(model.tokenizer, row.instance, model.prompt_format))
+    return pair_of(model.encoder, row.instance)
 
 
 def naive_result(model: LanguageModel, row: AskedRow) -> RowResult:
@@ -101,26 +104,38 @@ def test_scores_are_those_of_a_direct_computation(model: LanguageModel) -> None:
     )
 
 
-def test_lm_eval_splits_tokens_as_training_does(model: LanguageModel) -> None:
-    for row in prepare_rows(model, Benchmark("held_out", INSTANCES)).scored:
-        assert model.lm._encode_pair(row.example.context, row.example.continuation) == tokens_of(model, row)
+def test_the_model_is_asked_the_tokens_that_are_taught(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    special = Instance("93", "é", "Say <|im_end|>", "yes<|im_end|> and more", None)
+    rows = prepare_rows(model, Benchmark("held_out", [*INSTANCES, special])).scored
+    asked: list[tuple[list[int], list[int]]] = []
+    score = model.lm._loglikelihood_tokens
+
+    def watched(requests: list[tuple[object, list[int], list[int]]]) -> object:
+        asked.extend((context, continuation) for _, context, continuation in requests)
+        return score(requests)
+
+    monkeypatch.setattr(model.lm, "_loglikelihood_tokens", lambda requests, **_: watched(requests))
+    score_rows(model.lm, rows, "held_out")
+    taught, dropped = encode_rows(model.encoder, [row.instance for row in rows], model.lm.max_length)
+    assert not dropped
+    assert asked == [
+        (row.tokens[: row.response_start].tolist(), row.tokens[row.response_start :].tolist()) for row in taught
+    ]
 
 
-def test_a_tokenizer_that_begins_texts_itself_is_asked_to_do_so_once(tmp_path: Path) -> None:
+def test_a_tokenizer_that_begins_texts_itself_does_so_once(tmp_path: Path) -> None:
     from tokenizers.processors import TemplateProcessing
 
     make_tiny_model(tmp_path, chat=False)
-    model = load(tmp_path)
-    begin = "<|im_start|>"
-    model.tokenizer.bos_token = begin
-    number = model.tokenizer.convert_tokens_to_ids(begin)
+    tokenizer = load_tokenizer(tmp_path, trust_remote_code=False)
+    tokenizer.bos_token = begin = "<|im_start|>"
+    number = tokenizer.convert_tokens_to_ids(begin)
     processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, number)])
-    model.tokenizer.backend_tokenizer.post_processor = processor
-    for row in prepare_rows(model, Benchmark("held_out", INSTANCES[:2])).scored:
-        context, continuation = model.lm._encode_pair(row.example.context, row.example.continuation)
-        assert (context, continuation) == tokens_of(model, row)
-        assert context[0] == number
-        assert (context + continuation).count(number) == 1
+    tokenizer.backend_tokenizer.post_processor = processor
+    tokenizer.save_pretrained(tmp_path)
+    for row in prepare_rows(load(tmp_path), Benchmark("held_out", INSTANCES[:2])).scored:
+        assert row.own.tokens[0] == number
+        assert row.own.tokens.count(number) == 1
 
 
 def test_exact_match_is_what_greedy_decoding_writes(tmp_path: Path) -> None:

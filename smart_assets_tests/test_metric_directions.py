@@ -19,11 +19,22 @@ from smart_assets.evaluation.metrics import Metric as TaskMetric
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_metrics
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.promotion_rule import consider
+from smart_assets.lineage.sql import connect
 from smart_assets.metrics import HELD_OUT_METRICS, OWN_METRICS, Direction, Metric, agreed, recorded_metric
 from smart_assets.report.record import recorded_curve
 from smart_assets.settings import Project
 from smart_assets_tests.projects import write_project
-from smart_assets_tests.promotions import ROWS, RULE, TASKS, chosen_production, losses, measurement, night
+from smart_assets_tests.promotions import (
+    ROWS,
+    RULE,
+    TASKS,
+    chosen_production,
+    evaluate,
+    losses,
+    measurement,
+    night,
+    train,
+)
 
 LOWER, HIGHER, UNKNOWN = Direction
 RANKED = {"choice_correct": True, "acc": False, "acc_norm": True}
@@ -265,3 +276,15 @@ def test_a_metric_that_is_not_measured_promotes_nothing(
     changes = {"promotion": RULE | rule, "evaluate": {"collections": {"c": {"path": "c"}}, **evaluation}}
     with pytest.raises(SettingsError, match=message):
         write_project(tmp_path, changes=changes)
+
+
+def test_sql_shows_what_was_recorded_and_null_where_nothing_was(tmp_path: Path) -> None:
+    project = crows_pairs(tmp_path)
+    new = measurement(losses(), more=stereotypes(BEFORE, higher_is_better=False))
+    old = {**new, "metrics.parquet": new["metrics.parquet"].drop_columns(["higher_is_better"])}
+    evaluate(project, train(project, "one", "10|smart"), [new])
+    evaluate(project, train(project, "two", "20|smart"), [old])
+    found = connect(project, print).execute(
+        "SELECT budget, metric, higher_is_better FROM evals WHERE metric IN ('pct_stereotype', 'rouge_l') GROUP BY ALL"
+    )
+    assert sorted(found.fetchall()) == [(10, "pct_stereotype", False), (20, "pct_stereotype", None)]

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from smart_assets.errors import SmartError, StoreError
+from smart_assets.pipeline.selected_subset import CODE_VERSION
 from smart_assets.settings import Project
 from smart_assets_tests.projects import own_copy, rows, write_tasks
-from smart_assets_tests.reproductions import again, current, edit, write
+from smart_assets_tests.reproductions import again, as_made_before_seeds_decided_ties, current, edit, write
 from smart_assets_tests.test_incremental import make
 
 
@@ -79,6 +80,15 @@ def test_a_version_of_the_past_is_derived_from_the_rows_of_then(project: Project
         assert found.holds
         assert found.subset.stored == (new if version is None else old).content_version
         shutil.rmtree(tmp_path / "again")
+
+
+@pytest.mark.parametrize("recipe", ["smart", "random"])
+def test_older_code_is_told_and_what_it_gave_alike_is_the_same(project: Project, tmp_path: Path, recipe: str) -> None:
+    as_made_before_seeds_decided_ties(project, f"20|{recipe}")
+    found = again(project, tmp_path, recipe)
+    assert found.subset.identical
+    assert found.subset.stored == found.subset.reproduced
+    assert found.notes == (f"selected_subset[20|{recipe}] was made by code version 2, here it is {CODE_VERSION}",)
 
 
 def test_collected_files_are_compared_by_their_hashes(project: Project, tmp_path: Path) -> None:

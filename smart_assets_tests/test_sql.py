@@ -3,6 +3,8 @@
 # ruff: noqa: S608
 # Queries of ours, over names of ours.
 
+import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -220,7 +222,12 @@ def test_hostile_names_and_texts_are_values_in_sql_and_plain_in_the_terminal(
     assert found is not None
     assert found[0] > 0
     quoted = HOSTILE.replace("'", "''")
-    run_sql(past_project.config, f"SELECT task, template, prompt FROM instances WHERE task = '{quoted}'")
+    query = f"SELECT task, template, prompt FROM instances WHERE task = '{quoted}' ORDER BY ALL"
+    run_sql(past_project.config, query, "table")
     shown = capsys.readouterr().out
     assert HOSTILE in shown
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
+    run_sql(past_project.config, query)
+    exact = [*csv.reader(io.StringIO(capsys.readouterr().out, newline=""))]
+    assert [*map(tuple, exact[1:])] == connection.execute(query).fetchall()
+    assert any("\x1b" in row[2] for row in exact)

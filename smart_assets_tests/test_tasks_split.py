@@ -71,6 +71,15 @@ def test_the_share_held_out_is_the_fraction() -> None:
     assert held_out(divided)["a"] / 2000 == pytest.approx(0.2, abs=0.03)
 
 
+@pytest.mark.parametrize(("rows", "most"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
+def test_half_of_an_odd_number_of_rows_is_rounded_down(rows: int, most: int) -> None:
+    tasks = [f"task {number}" for number in range(60)]  # enough that several have more candidates than half
+    prompts = [(task, prompt_of(100 * place + n)) for place, task in enumerate(tasks) for n in range(rows)]
+    divided, log = divide(table(*prompts), Validation(max_rows_per_task=10_000, fraction=0.5))
+    assert max(held_out(divided).values(), default=0) == most
+    assert " 0 clusters stay in train" not in log[-2], "a bound was met"
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from("abc"), SEEDS), min_size=1, max_size=60), st.randoms())
 def test_near_duplicates_stand_on_one_side_whatever_the_task(rows: list[tuple[str, int]], rng: random.Random) -> None:

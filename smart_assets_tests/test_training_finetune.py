@@ -18,6 +18,7 @@ from smart_assets.training.rows import encode_rows
 from smart_assets.training.saved_steps import SavedSteps
 from smart_assets.training.settings import Finetune
 from smart_assets.training.trainer import Run, train
+from smart_assets_tests.row_encoders import encoder_of
 from smart_assets_tests.tiny_model import make_tiny_model
 
 SUMS = [(f"What is {number} + 1?", f"The answer is {number + 1}.") for number in range(40)]
@@ -188,7 +189,7 @@ def test_bfloat16_reaches_the_matrix_products(tmp_path: Path, base: Path) -> Non
 
     model = load_causal_lm(base, "float32", trust_remote_code=False)
     tokenizer = load_tokenizer(base, trust_remote_code=False)
-    rows, _ = encode_rows(tokenizer, [Instance("a", "t", *SUMS[0], None)], "auto", 512)
+    rows, _ = encode_rows(encoder_of(tokenizer), [Instance("a", "t", *SUMS[0], None)], 512)
     seen: set[torch.dtype] = set()
     for layer in model.modules():
         if isinstance(layer, torch.nn.Linear):

@@ -18,6 +18,7 @@ from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
 from smart_assets.training.rows import TokenRow, encode_rows
 from smart_assets.training.settings import Finetune, LossMean
+from smart_assets_tests.row_encoders import encoder_of
 from smart_assets_tests.tiny_model import make_tiny_model
 
 RATE, DECAY, BATCH = 1e-4, 0.1, 8
@@ -71,7 +72,7 @@ def train_by_hand(job: TrainingJob) -> dict[str, Any]:
     model: Any = load_causal_lm(Path(settings.base_model), "float32", trust_remote_code=False)
     model.train()
     tokenizer = load_tokenizer(Path(settings.base_model), trust_remote_code=False)
-    rows, _ = encode_rows(tokenizer, load_instances(job.rows), "auto", 512)
+    rows, _ = encode_rows(encoder_of(tokenizer), load_instances(job.rows), 512)
     draw = np.random.default_rng(job.seed)
     order = np.concatenate([draw.permutation(len(rows)) for _ in range(2)])
     steps = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_json, print_table
+from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
 from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
 from smart_assets.lineage.audit.holdings import Held, Holder, Unknown
 from smart_assets.lineage.audit.rows import MOST_ROWS, RowsFound, RowTrace, audit_row, audit_text
@@ -97,13 +97,13 @@ def show_source(config: Path | None, source: str, as_json: bool) -> None:
     columns = ["version", "rows", "training", "held out", "rejected", "made (UTC)", "run", "state"]
     rows = [
         [
-            row.content_version[:12],
+            shortened(row.content_version),
             row.rows,
             row.training,
             row.held_out,
             row.rejected,
             row.made_at,
-            row.run_id and row.run_id[:8],
+            shortened(row.run_id, 8),
             _state(row.current, given is not None, row.artifact),
         ]
         for row in found.rows
@@ -156,7 +156,7 @@ def place_of(origin: Origin) -> str:
 def _show_held(held: Sequence[Held], what: str) -> None:
     _say(f"{len(held) or 'no'} {what}")
     several = len({one.id for one in held}) > 1
-    rows = [[*([one.id[:12]] if several else []), one.rank, one.gain, *holder_cells(one.holder)] for one in held]
+    rows = [[*([shortened(one.id)] if several else []), one.rank, one.gain, *holder_cells(one.holder)] for one in held]
     if rows:
         print_table([*(["row"] if several else []), "rank", "gain", *_HOLDER], rows)
 
@@ -167,7 +167,7 @@ def _show_rows(found: RowsFound, what: str) -> None:
         _say(f"  the first {MOST_ROWS} of them are followed")
     rows = [
         [
-            row.id[:12],
+            shortened(row.id),
             row.cosine,
             *_standing_cells(row.standings),
             *(sum(held.holder.asset == asset for held in row.held_by) for asset in _KINDS),
@@ -206,13 +206,13 @@ def holder_cells(holder: Holder) -> list[object]:
         _name(holder),
         "" if holder.seed is None else str(holder.seed),
         holder.made_at,
-        holder.run_id and holder.run_id[:8],
+        shortened(holder.run_id, 8),
         _state(holder.current, holder.named, holder.artifact) + (", production" if holder.production else ""),
     ]
 
 
 def _name(holder: Holder) -> str:
-    return f"{_KINDS[holder.asset]} {holder.budget}|{holder.recipe} {holder.content_version[:12]}"
+    return f"{_KINDS[holder.asset]} {holder.budget}|{holder.recipe} {shortened(holder.content_version)}"
 
 
 def _state(current: bool, named: bool, artifact: str) -> str:

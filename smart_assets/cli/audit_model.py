@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_json, print_table
+from smart_assets.cli.terminal import console, first, plain, print_json, print_table
 from smart_assets.lineage.export import write_beside
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.printable import in_line
@@ -49,7 +49,7 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
         ("fine-tuning", json.dumps(audit.hyperparameters)),
         ("training", json.dumps(audit.training)),
         ("packages", ", ".join(f"{name} {version}" for name, version in sorted(audit.chain[0].packages.items()))),
-        ("left out", f"{len(audit.dropped)} rows; {len(audit.truncated)} lost the start of their context"),
+        ("left out", f"{len(audit.dropped)} rows; {len(audit.truncated)} lost part of their prompt"),
         ("rejected", ", ".join(f"{one.source}: {one.rows:,} {one.reason}" for one in audit.rejected) or "no row"),
     ]
     for name, value in facts:
@@ -62,8 +62,8 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
         ["source", "file", "sha256", "now"], [[one.source, one.path, one.sha256, one.state] for one in audit.raw]
     )
     tasks = [[one.task, one.source, one.rows, one.size, one.weight, one.gain] for one in audit.tasks]
-    print_table(["task", "source", "rows", "of", "weight", "gain"], tasks[:_TASKS])
-    if len(tasks) > _TASKS:
+    print_table(["task", "source", "rows", "of", "weight", "gain"], first(tasks, _TASKS))
+    if len(tasks) > len(first(tasks, _TASKS)):
         console.print(plain(f"and {len(tasks) - _TASKS} more tasks", "dim"))
     where = f"; {out} lists them" if out else "; --out report.html or --json lists them"
     console.print(plain(f"{audit.rows.num_rows:,} rows, each with id, origin, rank and gain{where}"))
@@ -78,11 +78,12 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
 
 def _tell_forgotten(audit: ModelAudit) -> None:
     """Rows that were there when the model was trained, and are to be nowhere now."""
-    for one in audit.forgotten[:_FORGOTTEN]:
+    shown = first(audit.forgotten, _FORGOTTEN)
+    for one in shown:
         why, task = in_line(one.reason), in_line(one.task)
         console.print(plain(f"a row was here, forgotten on {one.at} because {why}: {one.id}, task {task}", "yellow"))
-    if len(audit.forgotten) > _FORGOTTEN:
-        console.print(plain(f"and {len(audit.forgotten) - _FORGOTTEN:,} more forgotten rows", "yellow"))
+    if len(audit.forgotten) > len(shown):
+        console.print(plain(f"and {len(audit.forgotten) - len(shown):,} more forgotten rows", "yellow"))
     if audit.forgotten:
         console.print(
             plain("these weights stay trained on what is forgotten until the model is trained again", "yellow")

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
 from smart_assets.lineage.diff.checkpoints import CheckpointDiff, Score, diff_checkpoints
 from smart_assets.lineage.diff.made import Change, MadeOf, Side
 from smart_assets.lineage.diff.references import KINDS, SUBSET, find_pair
 from smart_assets.lineage.diff.subsets import RowSets, SubsetDiff, diff_subsets
 from smart_assets.settings import load_project
-
-_VERSION = 12  # digits shown
 
 
 def show_diff(config: Path | None, names: tuple[str, str], checkpoints: bool, with_rows: bool, as_json: bool) -> None:
@@ -29,7 +27,7 @@ def show_diff(config: Path | None, names: tuple[str, str], checkpoints: bool, wi
     a, b = find_pair(store, *names, checkpoints)
     found = diff_subsets(store, a, b) if a.asset == SUBSET else diff_checkpoints(store, a, b)
     if as_json:
-        print(json.dumps(_as_json(found), indent=1, ensure_ascii=False))
+        print_json(_as_json(found))
     elif isinstance(found, SubsetDiff):
         _show_subsets(found, with_rows)
     else:
@@ -49,7 +47,7 @@ def _as_json(found: SubsetDiff | CheckpointDiff) -> dict[str, object]:
 def _show_sides(a: Side, b: Side) -> None:
     for name, side in (("A", a), ("B", b)):
         gone = "; its files are not in the store any more (collected), its manifest is" if side.collected else ""
-        made = f"{side.partition} {side.version[:_VERSION]}, made {side.made_at}{gone}"
+        made = f"{side.partition} {shortened(side.version)}, made {side.made_at}{gone}"
         console.print(plain(f"{name}: {KINDS[side.asset]} {made}"))
 
 
@@ -60,7 +58,7 @@ def _show_made(made: MadeOf) -> None:
 
 
 def _short(version: str | None) -> str | None:
-    return version and version[:_VERSION]
+    return version and shortened(version)
 
 
 def _show_changes(title: str, changes: Sequence[Change]) -> None:

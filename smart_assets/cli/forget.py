@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smart_assets.cli.audit import holder_cells, place_of
 from smart_assets.cli.care import size
-from smart_assets.cli.terminal import console, plain, print_json, print_table, spinner
+from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened, spinner
 from smart_assets.errors import SmartError
 from smart_assets.lineage.audit.past import Past
 from smart_assets.lineage.audit.standings import Standing
@@ -200,6 +200,6 @@ def _export_state(exported: Exported, dry_run: bool) -> str:
 
 def _holding_rows(holdings: Sequence[Holding], kept: bool = False) -> list[list[object]]:
     return [
-        [one.artifact.asset, one.artifact.version[:12], len(one.ids), *([one.kept] if kept else [])]
+        [one.artifact.asset, shortened(one.artifact.version), len(one.ids), *([one.kept] if kept else [])]
         for one in sorted(holdings, key=lambda one: (one.artifact.asset, one.artifact.version))
     ]

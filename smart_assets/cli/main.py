@@ -1,5 +1,6 @@
 """The commands of `smart`: what each takes. Their work is imported when they run, so that `--help` is instant."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +8,9 @@ from typing import Annotated
 import typer
 
 from smart_assets.cli.audit_commands import audit
-from smart_assets.cli.modes import Mode, command
+from smart_assets.cli.modes import Mode, command, tell_error
 from smart_assets.cli.options import Config, Json
 from smart_assets.errors import SmartError
-from smart_assets.printable import printable
 
 app = typer.Typer(
     name="smart",
@@ -114,21 +114,37 @@ def document(
     document_mixture(config, (budget, recipe), out, seed, sign)
 
 
-@command(app, Mode(None, takes=("query",)), Mode("export", takes=("texts", "force")))
-def sql(
-    query: Annotated[str | None, typer.Argument(help="A query; without one, read queries from the terminal.")] = None,
+_ANSWERS = ("query", "limit")
+
+
+@command(
+    app,
+    Mode(None, takes=_ANSWERS),
+    Mode("json_", takes=_ANSWERS),
+    Mode("csv", takes=_ANSWERS),
+    Mode("export", takes=("texts", "force")),
+)
+def sql(  # noqa: PLR0913, PLR0917  (the options of a command)
+    query: Annotated[
+        str | None, typer.Argument(help="Statements, each up to its `;`; without, they are read from stdin.")
+    ] = None,
     config: Config = None,
+    json_: Annotated[bool, typer.Option("--json", help="Answer as a JSON array of rows.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Answer as CSV, as into a pipe or a file.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Rows of each answer at most.", show_default="1000 in a terminal's table")
+    ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", help="Write all views as tables of this new DuckDB file instead.")
     ] = None,
     texts: Annotated[bool, typer.Option("--texts", help="With --export: also the texts of rows.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --export: replace a file that is there.")] = False,
 ) -> None:
-    """Ask the store in SQL (DuckDB)."""
+    """Ask the store in SQL (DuckDB); into a pipe or a file answers are CSV, whole and exact."""
     from smart_assets.cli.sql import export_sql, run_sql
 
     if export is None:
-        run_sql(config, query)
+        run_sql(config, query, "json" if json_ else "csv" if csv else None, limit)
     else:
         export_sql(config, export, texts, force)
 
@@ -288,9 +304,16 @@ def run() -> None:
     """The entry point: errors for the user are one message and exit status 1, never a traceback."""
     try:
         app()
-    except SmartError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+    except (SmartError, OSError) as error:
+        tell_error(str(error))
         sys.exit(1)
-    except OSError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        sys.exit(1)
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Write what is left; where nobody reads any more, as after `| head`, that is no error to be told of."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_table
+from smart_assets.cli.terminal import console, plain, print_table, shortened
 from smart_assets.errors import StoreError
 from smart_assets.lineage import promotion
 from smart_assets.lineage.graph import partitions
@@ -77,7 +77,7 @@ def _rows(project: Project, partition: str, current: promotion.Promoted | None) 
         mark = f"seed {model.seed}" if model == current else ""
         trained = manifest.made["at"] if manifest else ""
         figure = main_figure(project, evaluation, model.seed) if evaluation else None
-        rows.append([budget, recipe, version[:12], trained, model.seed, figure, mark])
+        rows.append([budget, recipe, shortened(version), trained, model.seed, figure, mark])
     return rows
 
 

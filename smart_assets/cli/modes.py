@@ -30,9 +30,14 @@ class Mode:
     needs: tuple[str, ...] = ()  # what must be given as well
 
 
+def tell_error(sentence: str) -> None:
+    """Say on stderr what went wrong, harmless for a terminal."""
+    print(f"error: {printable(sentence)}", file=sys.stderr)
+
+
 def refuse(sentence: str) -> NoReturn:
     """End a command that was called wrongly: one sentence on stderr, and exit status 2."""
-    print(f"error: {printable(sentence)}", file=sys.stderr)
+    tell_error(sentence)
     raise typer.Exit(2)
 
 

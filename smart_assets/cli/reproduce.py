@@ -1,7 +1,5 @@
 """`smart reproduce`."""
 
-import json
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +8,7 @@ from typing import Any
 
 import typer
 
-from smart_assets.cli.terminal import console, plain, print_table, spinner
+from smart_assets.cli.terminal import console, first, plain, print_json, print_table, spinner, to_stderr
 from smart_assets.errors import SmartError
 from smart_assets.lineage.diff.references import find_subset
 from smart_assets.lineage.forget.exports import remember_export
@@ -22,7 +20,6 @@ from smart_assets.lineage.reproduce.subset import SubsetComparison
 from smart_assets.lineage.reproduce.tables import TableDifference
 from smart_assets.lineage.reproduce.weights import WeightComparison
 from smart_assets.pipeline.step import RunContext
-from smart_assets.printable import printable
 from smart_assets.progress import Log
 from smart_assets.settings import Project, load_project
 
@@ -50,7 +47,7 @@ def reproduce_subset(
     if keep is not None:
         remember_export(project.store, keep, None)
     if as_json:
-        print(json.dumps(_as_json(found, keep), indent=1, ensure_ascii=False))
+        print_json(_as_json(found, keep))
     else:
         _show(found)
         if keep is not None:
@@ -60,9 +57,9 @@ def reproduce_subset(
 
 
 @contextmanager
-def _progress(to_stderr: bool) -> Generator[Log]:
-    if to_stderr:
-        yield lambda line: print(printable(line), file=sys.stderr)
+def _progress(beside: bool) -> Generator[Log]:
+    if beside:
+        yield to_stderr
         return
     with spinner("reproducing") as log:
         yield log
@@ -168,12 +165,17 @@ def _show_budgets(subset: SubsetComparison) -> None:
         console.print(plain("the task budgets are the same"))
         return
     rows = [
-        [one.task, *((side or {}).get("budget") for side in (one.stored, one.reproduced)), ", ".join(one.columns)]
-        for one in subset.budgets[:_MOST_TASKS]
+        [
+            one.task,
+            "all" if one.seed is None else one.seed,
+            *((side or {}).get("budget") for side in (one.stored, one.reproduced)),
+            ", ".join(one.columns),
+        ]
+        for one in first(subset.budgets, _MOST_TASKS)
     ]
-    print_table(["task", "budget stored", "reproduced", "differs in"], rows)
-    if len(subset.budgets) > _MOST_TASKS:
-        console.print(plain(f"and {len(subset.budgets) - _MOST_TASKS:,} more tasks (all of them with --json)"))
+    print_table(["task", "seed", "budget stored", "reproduced", "differs in"], rows)
+    if len(subset.budgets) > len(rows):
+        console.print(plain(f"and {len(subset.budgets) - _MOST_TASKS:,} more lines (all of them with --json)"))
 
 
 def _show_weights(one: WeightComparison) -> None:
@@ -187,4 +189,4 @@ def _show_weights(one: WeightComparison) -> None:
             f"the largest absolute difference is {largest}"
         )
     )
-    print_table(["tensor", "largest difference"], [[at.name, at.largest] for at in one.differing[:_MOST_TENSORS]])
+    print_table(["tensor", "largest difference"], [[at.name, at.largest] for at in first(one.differing, _MOST_TENSORS)])

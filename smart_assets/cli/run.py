@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from smart_assets.cli.start import require_instance
-from smart_assets.cli.terminal import TerminalDisplay, console, plain
+from smart_assets.cli.terminal import TerminalDisplay, console, errors, plain
 from smart_assets.lineage.graph import STEPS, closure, find_partitions
 from smart_assets.lineage.promotion_rule import consider
 from smart_assets.pipeline.mixture_report import PAGE
@@ -44,7 +44,7 @@ def make_current(
         console.print(plain("interrupted: what was made stays, and the next run goes on", "yellow"))
         raise typer.Exit(130) from None
     for key, reason in summary.held_up.items():
-        console.print(plain(f"- {key} was not made: {reason}", "yellow"))
+        errors.print(plain(f"- {key} was not made: {reason}", "yellow"))
     seconds = time.monotonic() - started
     if not summary.made and not summary.failed and not summary.held_up:
         console.print(plain(f"nothing to do: everything is up to date ({seconds:.1f} s)"))

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_json, print_table
+from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
 from smart_assets.errors import UpstreamMissingError
 from smart_assets.lineage.forecast import Cost, ForecastStep, forecast, total
 from smart_assets.lineage.graph import wanted_state, what_is_present
@@ -43,7 +43,7 @@ def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
     return [
         one.step.key,
         one.step.status,
-        manifest.content_version[:12] if manifest else "",
+        shortened(manifest.content_version if manifest else None),
         "\n".join(one.step.why),
         ", ".join(_work_in_words(cost)),
         "" if cost.seconds is None else duration(cost.seconds),

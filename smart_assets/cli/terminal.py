@@ -1,9 +1,12 @@
 """What the commands share: the console, tables of hostile text, and the progress of a run."""
 
 import json
+import math
+import sys
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from typing import TypeVar, cast
 
 from rich.console import Console
 from rich.status import Status
@@ -14,9 +17,29 @@ from smart_assets.lineage.plan import PlanStep
 from smart_assets.printable import printable
 from smart_assets.progress import Log
 
-console = Console(highlight=False)
-if not console.is_terminal:
-    console = Console(highlight=False, width=240)  # files and pipes have no edge to fold at
+Row = TypeVar("Row")
+
+IN_TERMINAL = sys.stdout.isatty()
+"""Whether somebody looks on: files and pipes get whole values and all rows, exact, and have no edge to fold at."""
+
+_NO_EDGE = 1_000_000
+console = Console(highlight=False, width=None if IN_TERMINAL else _NO_EDGE)
+errors = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else _NO_EDGE)
+
+
+def to_stderr(line: str) -> None:
+    """A notice that is no part of what a command puts out."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def first(rows: Sequence[Row], count: int) -> Sequence[Row]:
+    """The first rows in a terminal, all of them elsewhere."""
+    return rows[: count if IN_TERMINAL else None]
+
+
+def shortened(digits: str | None, count: int = 12) -> str:
+    """The first digits of a hash in a terminal, all of them elsewhere; nothing where there is none."""
+    return (digits or "")[: count if IN_TERMINAL else None]
 
 
 def plain(value: object, style: str = "") -> Text:
@@ -24,22 +47,27 @@ def plain(value: object, style: str = "") -> Text:
     return Text(printable(str(value)), style=style)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; columns whose values are all numbers stand on the right."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[bool] | None = None) -> None:
+    """Print a table; columns whose values are all numbers stand on the right, or those that `right` says."""
     content = [list(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
-        numbers = all(isinstance(row[index], int | float | None) for row in content)
-        table.add_column(plain(name), justify="right" if numbers and content else "left", overflow="fold")
+        numbers = bool(content) and all(isinstance(row[index], int | float | None) for row in content)
+        on_right = numbers if right is None else right[index]
+        table.add_column(plain(name), justify="right" if on_right else "left", overflow="fold")
     for row in content:
         table.add_row(*(plain(_shown(value)) for value in row))
     console.print(table)
 
 
 def _shown(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else value
+        return f"{value:.4g}" if IN_TERMINAL else str(float(value)).removesuffix(".0")
+    return f"{value:,}" if IN_TERMINAL and isinstance(value, int) else value
 
 
 @contextmanager
@@ -53,11 +81,29 @@ def spinner(doing: str) -> Generator[Log]:
 
 
 def print_json(value: object) -> None:
-    """Print JSON of plain letters only: no control character in it, and no markup where a page takes it in."""
-    text = json.dumps(value, indent=1)
+    """Print JSON of plain letters only: no control character in it, and no markup where a page takes it in.
+
+    Numbers that JSON does not have are texts: "NaN", "Infinity", "-Infinity".
+    """
+    text = json.dumps(_finite(value), indent=1, allow_nan=False)
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     print(text)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in cast("dict[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in cast("Sequence[object]", value)]
+    return not_finite(value) or value if isinstance(value, float) else value
+
+
+def not_finite(value: float) -> str | None:
+    """The text that stands for a number that JSON does not have; None for one that it has."""
+    if math.isfinite(value):
+        return None
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 class TerminalDisplay:
@@ -91,4 +137,4 @@ class TerminalDisplay:
         if error is None:
             console.print(Text("✓ ", "green") + plain(step.key))
         else:
-            console.print(Text("✗ ", "red") + plain(f"{step.key}: {error}"))
+            errors.print(Text("✗ ", "red") + plain(f"{step.key}: {error}"))

@@ -1,6 +1,7 @@
 """What a person wants to see of a materialization: figures, a table, and a picture where it helps."""
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from smart_assets.defs.tables import table
 from smart_assets.lineage.materialize import Outcome
 from smart_assets.lineage.standards.markdown import escaped
 from smart_assets.pipeline import finetuned_checkpoint
+from smart_assets.pipeline.chat_turns import REFUSED
 from smart_assets.pipeline.finetuned_checkpoint import BOARD
 from smart_assets.pipeline.mixture_report import COMPARISONS, PAGE
 from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
@@ -28,6 +30,7 @@ from smart_assets.store import Manifest
 
 Metadata = dict[str, Any]
 _LONGEST_FINDING = 2000  # characters
+_MOST_REASONS = 20  # for which rows were left out
 
 
 def metadata_of(project: Project, outcome: Outcome) -> Metadata:
@@ -126,7 +129,9 @@ def _selected_subset(inputs: Inputs, manifest: Manifest) -> Metadata:
     budget, recipe = split_grid_key(manifest.partition)
     folder = inputs.store.artifact(manifest)
     mixture = MixtureBudgets(budget, recipe, task_rows(inputs, str(manifest.partition)))
+    refused = manifest.made.get(REFUSED)
     return {
+        **({REFUSED: dg.MetadataValue.json(refused)} if refused else {}),
         "rows of each task": picture(pictures.task_budget_bars([mixture], [recipe])),
         "task budgets": table(pq.read_table(folder / "task_budgets.parquet")),
     }
@@ -138,8 +143,9 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
         {
             "seed": int(seed),
             "rows": result["rows"],
-            "dropped": len(result["dropped"]),
-            "context cut": len(result["truncated"]),
+            "left out": len(result["dropped"]),
+            "prompt cut": len(result["truncated"]),
+            "special tokens as text": len(result.get("special_tokens_as_text", ())),
             "steps": result["steps"],
             "mean of the last losses": result["mean_last_losses"],
             "tokens/s": manifest.made[f"seed {seed}"]["tokens_per_second"],
@@ -151,6 +157,9 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
         "loss": picture(pictures.loss_curve(loss_curves(folder))),
         "fine-tunes": table(pa.Table.from_pylist(seeds)),
     }
+    reasons = Counter(row["reason"] for result in manifest.summary["seeds"].values() for row in result["dropped"])
+    if reasons:
+        shown["left out because"] = dg.MetadataValue.json(dict(reasons.most_common(_MOST_REASONS)))
     board = manifest.attachments.get(BOARD)
     if board is not None:
         shown["tensorboard --logdir"] = dg.MetadataValue.path(str(inputs.store.folder(board)))
@@ -169,10 +178,15 @@ def loss_curves(checkpoint: Path) -> list[LossCurve]:
 
 def _results(inputs: Inputs, manifest: Manifest) -> Metadata:
     folder = inputs.store.artifact(manifest)
-    return {
+    shown: Metadata = {
         f"metrics of {path.parent.name}": table(pq.read_table(path))
         for path in sorted(folder.glob("*/metrics.parquet"))
     }
+    for model, result in manifest.summary.items():
+        refused = [row | {"benchmark": name} for name, rows in result.get("refused", {}).items() for row in rows]
+        if refused:
+            shown[f"rows left out of {model}"] = table(pa.Table.from_pylist(refused))
+    return shown
 
 
 def _mixture_report(inputs: Inputs, manifest: Manifest) -> Metadata:

@@ -7,6 +7,7 @@ from typing import Any
 
 from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.evaluation.batches import BatchLimits, plan_batches
+from smart_assets.evaluation.encoded_text import EncodedText, asked_as, padded_left
 from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.shared_context import (
     Answer,
@@ -82,11 +83,27 @@ def reporting_lm(batcher: Batcher) -> Any:
             answers: dict[int, str] = {}
             for batch in _generations(requests, self, batcher.limits):
                 arguments = requests[batch[0]].args[1]
-                contexts = [requests[place].args[0] for place in batch]
+                contexts = [asked_as(requests[place].args[0]) for place in batch]
                 asked = None if arguments.get("do_sample") else ["generate_until", arguments, contexts]
                 found = batcher.run(asked, [requests[place] for place in batch], self._generated)
                 answers.update(zip(batch, found, strict=True))
             return [answers[place] for place in range(len(requests))]
+
+        def tok_encode(self, string: str, *arguments: Any, **named: Any) -> Any:
+            if isinstance(string, EncodedText):
+                return list(string.tokens)
+            return super().tok_encode(string, *arguments, **named)
+
+        def tok_batch_encode(self, strings: Sequence[str], *arguments: Any, **named: Any) -> Any:
+            encoded = [text for text in strings if isinstance(text, EncodedText)]
+            if encoded:  # lm-eval puts requests of one task, and so of one kind, into a batch
+                return padded_left(encoded, int(self.tokenizer.pad_token_id))
+            return super().tok_batch_encode(strings, *arguments, **named)
+
+        def _encode_pair(self, context: str, continuation: str) -> Any:
+            if isinstance(context, EncodedText) and isinstance(continuation, EncodedText):
+                return list(context.tokens), list(continuation.tokens)
+            return super()._encode_pair(context, continuation)
 
         def _loglikelihood_tokens(self, requests: Any, *_: Any, **__: Any) -> Any:
             groups = share_contexts(requests, self.max_length)

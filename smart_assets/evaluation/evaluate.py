@@ -8,6 +8,7 @@ bytes on a CPU) and `timing.json` (how long it took, and where).
 import logging
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ from smart_assets.training.program import Log, written_beside
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
+
+_REASONS = 5  # that are told in words
 
 
 def evaluate(job: EvaluationJob, log: Log) -> None:
@@ -57,6 +60,8 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
         with written_beside(job.out) as draft, _memory_advice(job):
             progress = RequestProgress(log)
             model = load_language_model(job, progress, log)
+            for note in model.encoder.notes():
+                log(note)
             with closing(model.answers):
                 ready = time.monotonic()
                 asked = [Benchmark(HELD_OUT, instances, settings.max_rows_per_task)] if settings.held_out else []
@@ -92,11 +97,14 @@ def _ask(
 ) -> list[RowResult]:
     progress.benchmark = name
     progress.tell(
-        f"{name}: {len(rows.scored)} rows ({len(rows.truncated)} of them with the start of the context cut off), "
+        f"{name}: {len(rows.scored)} rows ({len(rows.truncated)} of them with the middle of the prompt cut out, "
+        f"{sum(row.own.special_text for row in rows.scored)} name special tokens, which are text there), "
         f"{len(rows.not_scored)} do not fit the model; {model.prompt_format} prompts, {model.precision} on {job.device}"
     )
+    for reason, count in Counter(row.reason for row in rows.refused).most_common(_REASONS):
+        progress.tell(f"{name}: {count} rows left out: {reason}")
     results = score_rows(model.lm, rows.scored, name)
-    return write_answers(model.lm, rows.scored, results, job.evaluate.generate)
+    return write_answers(model, rows.scored, results, job.evaluate.generate)
 
 
 def _tell(means: MacroMeans, log: Log) -> None:

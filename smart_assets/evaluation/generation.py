@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from statistics import median
-from typing import Any
 
+from smart_assets.evaluation.encoded_text import scored_pair
+from smart_assets.evaluation.language_model import LanguageModel
 from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
 from smart_assets.evaluation.rows import AskedRow, RowResult
 from smart_assets.evaluation.settings import Generate
@@ -26,23 +27,26 @@ def rows_to_write(rows: Sequence[AskedRow], settings: Generate) -> list[AskedRow
 
 
 def write_answers(
-    lm: Any, rows: Sequence[AskedRow], results: Sequence[RowResult], settings: Generate
+    model: LanguageModel, rows: Sequence[AskedRow], results: Sequence[RowResult], settings: Generate
 ) -> list[RowResult]:
     """The results (n,) of the rows (n,), with what the model writes for those of long responses.
 
-    An answer ends at the end of the turn or text, or after `max_tokens` tokens; a context that leaves less room loses
-    its start.
+    It is given all that stands before the response, what the chat template writes there included. An answer ends at
+    the end of the turn or text, or after `max_tokens` tokens; a prompt that leaves less room loses its middle.
     """
     from rouge_score.rouge_scorer import RougeScorer
 
     chosen = rows_to_write(rows, settings)
-    tokens = min(settings.max_tokens, int(lm.max_length) // 2)
+    window = int(model.lm.max_length)
+    tokens = min(settings.max_tokens, window // 2)
 
     def requests(row: AskedRow) -> Sequence[Request]:
-        arguments = {"until": [row.end], "max_gen_toks": tokens, "do_sample": False}
-        return [("generate_until", (row.example.context, arguments))]
+        arguments = {"until": [row.end.strip()], "max_gen_toks": tokens, "do_sample": False}
+        room = window - tokens - (row.own.scored_from - row.own.learnt_from)
+        context, _ = scored_pair(model.encoder.cut(row.own, row.instance, max(1, room)))
+        return [("generate_until", (context, arguments))]
 
-    found = ask_rows(lm, chosen, Question(requests, lambda _, answers: {"prediction": answers[0].strip()}))
+    found = ask_rows(model.lm, chosen, Question(requests, lambda _, answers: {"prediction": answers[0].strip()}))
     scorer = RougeScorer(["rougeL"])
     written = {
         (row.instance.task, row.instance.id): {

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 from smart_assets.errors import EvaluationError
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.training.job_file import JobFile
-from smart_assets.training.settings import Precision, PromptFormat
+from smart_assets.training.settings import Precision, PromptSettings
 
 
-class EvaluationJob(JobFile):
+class EvaluationJob(JobFile, PromptSettings):
     """Everything that an evaluation needs to know: a checkpoint, or a base model with or without an adapter."""
 
     refusal = EvaluationError
@@ -31,7 +31,6 @@ class EvaluationJob(JobFile):
         default=None, description="Parquet file of held-out instances: id, task, prompt, response, messages (or null)."
     )
     evaluate: Evaluate = Field(default_factory=Evaluate, description="What to measure.")
-    prompt_format: PromptFormat = Field(default="auto", description="As in the fine-tune.")
     precision: Precision = Field(
         default="auto", description="Precision of the weights; auto: bfloat16 where the device computes in it."
     )

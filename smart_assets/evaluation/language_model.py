@@ -21,6 +21,7 @@ from smart_assets.training.base_model import resolve_base_model
 from smart_assets.training.devices import ComputePrecision, compute_precision, hardware_name
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
 from smart_assets.training.program import Log
+from smart_assets.training.row_encoder import RowEncoder, row_encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,10 +33,15 @@ class LanguageModel:
 
     lm: Any  # HFLM
     tokenizer: "PreTrainedTokenizerBase"
-    prompt_format: Literal["chat", "plain"]
+    encoder: RowEncoder
     precision: ComputePrecision
     record: dict[str, str | None]  # reference and revision of the base model, sha256 of weights and adapter
     answers: AnswerCache
+
+    @property
+    def prompt_format(self) -> Literal["chat", "plain"]:
+        """That of rows and of lm-eval's tasks."""
+        return self.encoder.prompt_format
 
 
 def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log) -> LanguageModel:
@@ -56,7 +62,7 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
     record = {**named, "weights_sha256": weights.weights_sha256}
     if job.adapter is not None:
         model, record["adapter_sha256"] = _with_adapter(model, job.adapter)
-    chat = job.prompt_format == "chat" or (job.prompt_format == "auto" and bool(tokenizer.chat_template))
+    encoder = row_encoder(tokenizer, job)
     model = model.to(job.device)
     limits = batch_limits(job.evaluate.batch_size, job.device)
     log(f"batches of at most {limits.rows} rows and {limits.logits:,} logits (batch_size: {job.evaluate.batch_size})")
@@ -69,9 +75,10 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
         max_length=job.max_length,
         softmax_dtype="float32",
         # A chat template writes every special token itself; a plain prompt begins as the tokenizer begins any text.
-        add_bos_token=False if chat else None,
+        add_bos_token=False if encoder.template else None,
+        chat_template_args={"chat_template": encoder.template.source} if encoder.template else None,
     )
-    return LanguageModel(lm, tokenizer, "chat" if chat else "plain", precision, record, answers)
+    return LanguageModel(lm, tokenizer, encoder, precision, record, answers)
 
 
 def _answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | int | None]) -> Path | None:

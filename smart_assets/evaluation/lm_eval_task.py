@@ -62,13 +62,13 @@ def _lm_eval_task(name: str, rows: Sequence[AskedRow], question: Question) -> An
             return rows
 
         def doc_to_text(self, doc: AskedRow) -> str:
-            return doc.example.context
+            return doc.own.example.context
 
         def doc_to_target(self, doc: AskedRow) -> str:
-            return doc.example.continuation
+            return doc.own.example.continuation
 
         def fewshot_context(self, doc: AskedRow, *_: Any, **__: Any) -> str:
-            return doc.example.context
+            return doc.own.example.context
 
         def construct_requests(self, doc: AskedRow, *_: Any, metadata: Any, **__: Any) -> list[Instance]:
             return [

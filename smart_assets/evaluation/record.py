@@ -89,6 +89,8 @@ def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome
         "choices": {name: _choices(rows) for name, rows in outcome.rows.items()},
         "not_scored": {name: _names(rows.not_scored) for name, rows in outcome.rows.items()},
         "truncated": {name: _names(rows.truncated) for name, rows in outcome.rows.items()},
+        "refused": {name: _refused(rows) for name, rows in outcome.rows.items()},
+        "special_tokens_as_text": {name: _special(rows) for name, rows in outcome.rows.items()},
         "collections": dict(outcome.collections),
         "benchmarks": {name: benchmark.tasks for name, benchmark in outcome.benchmarks.items()},
     }
@@ -130,6 +132,9 @@ def _settings_record(job: EvaluationJob, model: LanguageModel) -> dict[str, Any]
     return {
         "model": model.record,
         "prompt_format": model.prompt_format,
+        "system_turns": job.system_turns,
+        "template_date": job.template_date.isoformat(),
+        "notes": model.encoder.notes(),
         "precision": model.precision,
         "device": job.device.partition(":")[0],
         "seed": job.seed,
@@ -166,6 +171,14 @@ def _names(rows: Iterable[AskedRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _refused(rows: AskedRows) -> list[dict[str, str]]:
+    return [{"id": row.instance.id, "task": row.instance.task, "reason": row.reason} for row in rows.refused]
+
+
+def _special(rows: AskedRows) -> list[dict[str, str]]:
+    return [{"id": row.instance.id, "task": row.instance.task} for row in rows.scored if row.own.special_text]
 
 
 def _write_table(path: Path, rows: Iterable[Any], schema: pa.Schema) -> None:

@@ -1,13 +1,14 @@
 """The rows that a model is asked, held-out ones and those of collections, and what it did on each of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import compress, groupby
+from dataclasses import dataclass, replace
+from itertools import groupby
 
-from smart_assets.errors import EvaluationError
+from smart_assets.errors import EvaluationError, RefusedRowError
 from smart_assets.evaluation.language_model import LanguageModel
 from smart_assets.metrics import HELD_OUT
-from smart_assets.training.formatting import Example, Instance, encode_example, format_example
+from smart_assets.training.formatting import Instance
+from smart_assets.training.row_encoder import EncodedRow, RowEncoder
 
 _MOST_CHOICES = 8
 
@@ -37,10 +38,20 @@ class AskedRow:
     """An instance as the model is asked it."""
 
     instance: Instance
-    example: Example
-    context_tokens: int
-    tokens: int  # those of the continuation: the response and its end token
+    encoded: tuple[EncodedRow, ...]  # with its response; where responses are ranked with each of them in its place
+    context_tokens: int  # of the whole context, whatever the window holds
     choices: tuple[str, ...] = ()  # the distinct responses of its task, sorted, where they are ranked
+    end_tokens: int = 0  # of the end of a response, where responses are ranked
+
+    @property
+    def own(self) -> EncodedRow:
+        """The row with its own response."""
+        return self.encoded[self.choices.index(self.instance.response) if self.choices else 0]
+
+    @property
+    def tokens(self) -> int:
+        """Those that are scored: the response and its end."""
+        return len(self.own.tokens) - self.own.scored_from
 
     @property
     def response_bytes(self) -> int:
@@ -48,14 +59,17 @@ class AskedRow:
         return len(self.instance.response.encode())
 
     @property
-    def continuations(self) -> list[str]:
-        """What is scored after the context: each of the choices, or the response alone."""
-        return [choice + self.end for choice in self.choices] or [self.example.continuation]
-
-    @property
     def end(self) -> str:
         """What the prompt format writes after the response."""
-        return self.example.continuation.removeprefix(self.instance.response)
+        return self.own.example.end
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that the model's chat template refuses."""
+
+    instance: Instance
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +77,9 @@ class AskedRows:
     """The rows by task and id, and what the model's window does to them."""
 
     scored: tuple[AskedRow, ...]
-    not_scored: tuple[AskedRow, ...]  # the response does not fit the window, or there is nothing before it
-    truncated: tuple[AskedRow, ...]  # scored, with the start of the context cut off
+    not_scored: tuple[AskedRow, ...]  # the response does not fit the window
+    truncated: tuple[AskedRow, ...]  # scored, with the middle of the prompt cut out
+    refused: tuple[RefusedRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +104,49 @@ def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:
     """Format the first `max_rows_per_task` instances of each task, by id, and find those that fit the model's window.
 
     Raises:
-        EvaluationError: there are instances, and none of them fits.
-        TrainingError: an instance cannot be written in the model's prompt format.
+        EvaluationError: there are instances, and none of them can be scored.
+        TrainingError: the turns of an instance cannot be read.
     """
     window = int(model.lm.max_length)
-    rows: list[AskedRow] = []
+    scored: list[AskedRow] = []
+    not_scored: list[AskedRow] = []
+    refused: list[RefusedRow] = []
     for task in benchmark.by_task():
         choices = _choices(task, window) if benchmark.ranked else ()
-        rows += [_measured(model, instance, choices) for instance in task[: benchmark.max_rows_per_task]]
-    fits = [row.context_tokens > 0 and 0 < row.tokens <= window for row in rows]
-    scored = tuple(compress(rows, fits))
-    if rows and not scored:
-        raise EvaluationError(
-            f"none of the {len(rows)} rows of {benchmark.name} can be scored: the model reads {window} tokens at most, "
-            f"the shortest response has {min(row.tokens for row in rows)}; shorten the responses or take another model"
-        )
-    return AskedRows(
-        scored=scored,
-        not_scored=tuple(row for row, fit in zip(rows, fits, strict=True) if not fit),
-        truncated=tuple(row for row in scored if row.context_tokens + row.tokens > window + 1),
-    )
+        for instance in task[: benchmark.max_rows_per_task]:
+            try:
+                row = _asked(model.encoder, instance, choices, window)
+            except RefusedRowError as reason:
+                refused.append(RefusedRow(instance, str(reason)))
+            else:
+                (scored if _fits(row, window) else not_scored).append(row)
+    if not scored and (not_scored or refused):
+        raise EvaluationError(_none(benchmark.name, not_scored, refused, window))
+    truncated = tuple(row for row in scored if row.own.truncated)
+    return AskedRows(tuple(scored), tuple(not_scored), truncated, tuple(refused))
+
+
+def _none(name: str, not_scored: Sequence[AskedRow], refused: Sequence[RefusedRow], window: int) -> str:
+    told = f"none of the {len(not_scored) + len(refused)} rows of {name} can be scored: "
+    if refused:
+        told += f"{len(refused)} are refused (first, {refused[0].instance.id!r}: {refused[0].reason}); "
+    if not_scored:
+        shortest = min(row.tokens for row in not_scored)
+        told += f"the model reads {window} tokens at most, the shortest response has {shortest}; "
+    return told + "shorten the responses, set finetune.system_turns or prompt_format, or take another model"
+
+
+def _asked(encoder: RowEncoder, instance: Instance, choices: tuple[str, ...], window: int) -> AskedRow:
+    responses = choices or (instance.response,)
+    encoded = [encoder.encode(replace(instance, response=response)) for response in responses]
+    whole = AskedRow(instance, tuple(encoded), 0, choices).own.scored_from
+    room = window - max(len(row.tokens) - row.learnt_from for row in encoded)  # the same prompt for all choices
+    cut = tuple(encoder.cut(row, instance, room) for row in encoded) if room >= 1 else tuple(encoded)
+    return AskedRow(instance, cut, whole, choices, encoder.end_tokens(cut[0]) if choices else 0)
+
+
+def _fits(row: AskedRow, window: int) -> bool:
+    return all(len(one.tokens) <= window and len(one.tokens) > one.scored_from for one in row.encoded)
 
 
 def _choices(task: Sequence[Instance], window: int) -> tuple[str, ...]:
@@ -120,9 +158,3 @@ def _choices(task: Sequence[Instance], window: int) -> tuple[str, ...]:
     few = 2 <= len(distinct) <= _MOST_CHOICES and 2 * len(distinct) <= len(task)
     short = all(len(response.encode()) <= window // 2 for response in distinct)
     return tuple(distinct) if few and short else ()
-
-
-def _measured(model: LanguageModel, instance: Instance, choices: tuple[str, ...]) -> AskedRow:
-    example = format_example(model.tokenizer, instance, model.prompt_format)
-    context, continuation = encode_example(model.tokenizer, example)
-    return AskedRow(instance, example, len(context), len(continuation), choices)

@@ -2,13 +2,12 @@
 
 The latter is so exactly when the most likely token is the right one at every position, the end token included. That
 makes exact match as cheap as the loss, with nothing generated. lm-eval's own `perplexity` is a mean per document; here
-losses are summed over tokens first, so that each response token counts the same. White space that ends a context counts
-to the continuation, in training as here.
+losses are summed over tokens first, so that each response token counts the same. Tokens are those of training.
 
 Where a task's responses are few, each of them is scored as the continuation: the one of the least total loss (sum of
 nats, its end token included, not divided by its length) is the model's choice; of equal ones the first in sorted order.
 Beside this `accuracy`, lm-eval's `acc` and `acc_norm` rank the same texts without an end token, as its tasks of
-multiple choice ask them: these are continuations of their own, scored in the same pass.
+multiple choice ask them, in lm-eval's own tokens: these are continuations of their own, scored in the same pass.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from smart_assets.errors import EvaluationError
+from smart_assets.evaluation.encoded_text import bare_pair, scored_pair
 from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
 from smart_assets.evaluation.rows import AskedRow, RowResult
 
@@ -33,14 +33,15 @@ def score_rows(lm: Any, rows: Sequence[AskedRow], benchmark: str) -> list[RowRes
 
 
 def _requests(row: AskedRow) -> Sequence[Request]:
-    texts = [*row.continuations, *row.choices]
-    return [("loglikelihood", (row.example.context, text)) for text in texts]
+    asked = [scored_pair(encoded) for encoded in row.encoded]
+    bare = [bare_pair(encoded, row.end_tokens) for encoded in row.encoded] if row.choices else []
+    return [("loglikelihood", pair) for pair in (*asked, *bare)]
 
 
 def _read(row: AskedRow, answers: Sequence[tuple[float, bool]]) -> Mapping[str, Any]:
     own = row.choices.index(row.instance.response) if row.choices else 0
     log_likelihoods = [log_likelihood for log_likelihood, _ in answers]
-    with_end, bare = np.split(np.array(log_likelihoods), [len(row.continuations)])
+    with_end, bare = np.split(np.array(log_likelihoods), [len(row.encoded)])
     figures = {"loss_sum": -log_likelihoods[own], "exact_match": answers[own][1]}
     if not row.choices:
         return figures

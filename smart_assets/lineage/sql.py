@@ -21,7 +21,8 @@ def connect(project: Project, log: Log) -> "DuckDBPyConnection":
     """
     import duckdb
 
-    connection = duckdb.connect()
+    # Names in a query are names of the store, never of variables in this program.
+    connection = duckdb.connect(config={"python_enable_replacements": False})
     history = read_history(project)
     for item in history.unreadable:
         log(f"the manifest {item.path} cannot be relied on and is left out: see `smart verify`")

@@ -1,4 +1,4 @@
-"""Values as they stand in a query of DuckDB where no parameter can."""
+"""The text of queries: values where no parameter can stand, and where statements end."""
 
 from pathlib import Path
 
@@ -16,3 +16,16 @@ def file_name(path: Path) -> str:
 def literal_path(path: Path) -> str:
     """A path without its meaning as a pattern: DuckDB would take `[` for the beginning of a set of letters."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
+
+
+def complete_statements(text: str) -> tuple[list[str], str]:
+    """The statements of a text that end with `;`, and what comes after the last one.
+
+    DuckDB says where they end: a `;` in a string, a quoted name or a comment is none, also in one that is still open.
+    """
+    import duckdb
+
+    letters = text.encode("utf-8", "surrogatepass")  # places are those of bytes
+    ends = [at + 1 for at, _ in duckdb.tokenize(text) if letters[at : at + 1] == b";"]
+    parts = [letters[start:end].decode() for start, end in zip([0, *ends], [*ends, None], strict=True)]
+    return parts[:-1], parts[-1]

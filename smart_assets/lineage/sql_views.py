@@ -83,6 +83,7 @@ _TASK_BUDGETS = {
     "gain": pa.float64(),
     "weight": pa.float64(),
     "budget": pa.int64(),
+    "seed": pa.int64(),
 }
 _LOSSES = {"step": pa.int64(), "loss": pa.float64(), "learning_rate": pa.float64(), "tokens": pa.int64()}
 _ASKED = frozenset({"prediction"})

@@ -16,6 +16,7 @@ from smart_assets.pipeline.unseen_tasks import unseen_parameter
 from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.files import folder_state
+from smart_assets.training.settings import PromptSettings
 
 # Places, what has a parameter of its own, and what changes no figure.
 _NOT_CONTENT = {"batch_size", "include_path", "unseen_tasks", "collections", "local_data"}
@@ -34,7 +35,7 @@ def evaluation_parameters(project: Project) -> dict[str, Any]:
             name: folder_state(Path(folder), hashes / f"evaluate.local_data-{json_version(folder)[:8]}.json")
             for name, folder in evaluate.local_data.items()
         },
-        "prompt_format": project.settings.finetune.prompt_format,
+        **project.settings.finetune.model_dump(mode="json", include=set(PromptSettings.model_fields)),
         "precision": project.settings.finetune.precision,
         "max_length": project.settings.finetune.max_length,
     }
@@ -66,6 +67,8 @@ def evaluate_model(
         out=out,
         evaluate=evaluate,
         prompt_format=finetune.prompt_format,
+        system_turns=finetune.system_turns,
+        template_date=finetune.template_date,
         precision=finetune.precision,
         max_length=finetune.max_length,
         device=run.device,

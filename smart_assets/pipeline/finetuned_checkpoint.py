@@ -32,7 +32,7 @@ from smart_assets.training.job import TrainingJob
 from smart_assets.training.settings import NOT_CONTENT
 
 NAME = "finetuned_checkpoint"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 BOARD = "tensorboard"
 # The base model counts by its content.
 _BY_CONTENT = {"base_model", "revision"}

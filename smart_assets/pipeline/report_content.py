@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.evaluation.record import read_metrics
 from smart_assets.metrics import HELD_OUT, Direction
+from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
 from smart_assets.pipeline.row_results import evaluation_times, read_results
 from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
 from smart_assets.report.content import (
@@ -63,7 +64,7 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
         kernel=TaskKernel(names, np.load(scores / "kernel.npy", allow_pickle=False)),
         objectives=objective_gains(pq.read_table(scores / "scores.parquet")),
         mixtures=mixtures,
-        measurements=_measurements(project, inputs, {(m.budget, m.recipe): m.rows for m in mixtures}),
+        measurements=_measurements(project, inputs),
         evidence=weigh_shared(parts, question),
         evaluated=evaluation_times(project, inputs),
         not_shared=tuple(_not_shared(shared, unseen) for shared in parts),
@@ -91,12 +92,12 @@ def _grid(project: Project) -> list[tuple[int, str]]:
     return [(budget, recipe) for budget in project.settings.budgets for recipe in project.settings.recipes]
 
 
-def task_rows(inputs: Inputs, partition: str) -> dict[str, int]:
+def task_rows(inputs: Inputs, partition: str) -> dict[str, float]:
     """Task -> rows of a subset; the mean over row sets where rows are drawn anew for each seed."""
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
     sets = max(1, pc.count_distinct(subset["seed"]).as_py())
     counts = pc.value_counts(subset["task"]).to_pylist()
-    return {count["values"]: round(count["counts"] / sets) for count in counts}
+    return {count["values"]: count["counts"] / sets for count in counts}
 
 
 def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
@@ -155,7 +156,15 @@ def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
     return found
 
 
-def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, str], Any]) -> tuple[Measurement, ...]:
+def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
+    """The tasks that a seed has rows of; none where the subset is not there."""
+    if inputs.find("selected_subset", partition) is None:
+        return set()
+    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
+    return set(pc.unique(rows_of_seed(subset, seed)["task"]).to_pylist())
+
+
+def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
     found: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
         rows = read_metrics(inputs.folder("base_model_results") / "base").to_pylist()
@@ -164,9 +173,9 @@ def _measurements(project: Project, inputs: Inputs, mixtures: dict[tuple[int, st
         key = grid_key(budget, recipe)
         if inputs.find("eval_results", key) is None:
             continue
-        trained = mixtures.get((budget, recipe), {})
         for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
             seed = int(folder.name.removeprefix("seed-"))
+            trained = trained_tasks(inputs, key, seed)
             rows = read_metrics(folder).to_pylist()
             found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
     return tuple(found)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.pipeline.chat_turns import count_refused_chats
 from smart_assets.pipeline.evaluation_overlap import FOUND, by_kind
 from smart_assets.pipeline.instance_orderings import ORDERINGS
 from smart_assets.pipeline.parquet import write_table
@@ -23,7 +24,7 @@ from smart_assets.selection.task_scores import effective_tasks
 from smart_assets.settings import Project
 
 NAME = "selected_subset"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 LEFT_OUT = "rows left out for evaluation text"
 
 
@@ -70,18 +71,24 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         ) from error
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
-    return Made(summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)})
+    return Made(
+        summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)},
+        cost=count_refused_chats(project, inputs, mixture.rows["id"], run.log),
+    )
 
 
 def _summary(mixture: Mixture, budget: int) -> dict[str, object]:
-    counts = mixture.rows.group_by("task").aggregate([([], "count_all")])["count_all"].to_numpy()
-    of_one_set = mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")])["count_all"]
+    """Figures of one row set: their mean where each seed has its own, of the largest task budget the largest."""
+    of_sets: dict[int | None, list[int]] = {}
+    for row in mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")]).to_pylist():
+        of_sets.setdefault(row["seed"], []).append(row["count_all"])
+    counts = [np.array(one) for one in of_sets.values()]
     return {
         "budget": budget,
-        "row sets": max(1, pc.count_distinct(mixture.rows["seed"]).as_py()),
-        "tasks": len(counts),
-        "effective tasks": round(effective_tasks(counts / counts.sum()), 2),
-        "largest task budget": pc.max(of_one_set).as_py(),
+        "row sets": len(counts),
+        "tasks": round(float(np.mean([len(one) for one in counts]))),
+        "effective tasks": round(float(np.mean([effective_tasks(one / one.sum()) for one in counts])), 2),
+        "largest task budget": int(max(one.max() for one in counts)),
     }
 
 

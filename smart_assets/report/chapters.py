@@ -171,6 +171,8 @@ def _mixture_table(content: ReportContent) -> Table:
     columns = ("Budget", "Recipe", "Rows", "Tasks", "Effective tasks", "Largest task", "Its share")
     rows = [_mixture_row(mixture) for mixture in _by_budget(content)]
     caption = "Mixtures. Effective tasks is 1 / Σ share²: the number of equal tasks that would be as concentrated."
+    if any(rows != round(rows) for mixture in content.mixtures for rows in mixture.rows.values()):
+        caption += " Rows of a task are means over the seeds where each draws its own; a task counts where any has it."
     return table(caption, columns, rows)
 
 
@@ -201,7 +203,7 @@ def _mixture_row(mixture: MixtureBudgets) -> list[Cell]:
     return [
         rows_cell(mixture.budget),
         words(mixture.recipe),
-        rows_cell(total),
+        rows_cell(round(total)),
         rows_cell(sum(rows > 0 for rows in mixture.rows.values())),
         Cell(f"{mixture.effective_tasks:,.1f}", mixture.effective_tasks),
         words(largest),

@@ -88,7 +88,7 @@ class MixtureBudgets:
 
     budget: int
     recipe: str
-    rows: Mapping[str, int]  # task -> rows
+    rows: Mapping[str, float]  # task -> rows; the mean over seeds where each has rows of its own
 
     @property
     def effective_tasks(self) -> float:

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smart_assets.report.wording import count, number, shorten, signed
+from smart_assets.report.wording import mean_count, number, shorten, signed
 
 TABLE_ROWS = 200
 """Rows of a table on the page; the caption says how many there are in all."""
@@ -32,9 +32,9 @@ def words(text: str, width: int = 60) -> Cell:
     return Cell(shorten(text, width))
 
 
-def rows_cell(rows: int) -> Cell:
-    """A count of rows."""
-    return Cell(count(rows), rows)
+def rows_cell(rows: float) -> Cell:
+    """A count of rows, or a mean of counts."""
+    return Cell(mean_count(rows), rows)
 
 
 def share_cell(share: float) -> Cell:

@@ -18,7 +18,7 @@ from smart_assets.report import canvas
 from smart_assets.report.content import LossCurve, MixtureBudgets, TaskKernel, TaskSummary
 from smart_assets.report.curve import Curve
 from smart_assets.report.task_geometry import TaskPlane, kernel_order
-from smart_assets.report.wording import count, number
+from smart_assets.report.wording import count, mean_count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,7 +128,7 @@ def task_budget_bars(mixtures: Sequence[MixtureBudgets], recipes: Sequence[str])
         shade = canvas.colour(list(recipes).index(mixture.recipe))
         axes.barh(heights, rows, thickness, color=shade, label=canvas.label(mixture.recipe))
         for height, value in zip(heights, rows, strict=True):
-            canvas.bar_end(axes, value, height, f"{value:,}")
+            canvas.bar_end(axes, value, height, mean_count(value))
     axes.set_xlabel("task budget (rows)")
     if mixtures:
         canvas.legend(figure, "recipe")
@@ -248,7 +248,7 @@ def _blocks(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return sums / np.outer(lengths, lengths)
 
 
-def _largest(items: Sequence[_Item], size: Callable[[_Item], int]) -> tuple[list[_Item], list[_Item]]:
+def _largest(items: Sequence[_Item], size: Callable[[_Item], float]) -> tuple[list[_Item], list[_Item]]:
     """The items to be named, largest first, and the others; equals stay in their order."""
     ordered = sorted(items, key=lambda item: -size(item))
     return ordered[: canvas.SHOWN_TASKS], ordered[canvas.SHOWN_TASKS :]

@@ -50,6 +50,12 @@ def count(rows: int, noun: str = "") -> str:
     return f"{rows:,} {noun if rows == 1 else noun + 's'}"
 
 
+def mean_count(rows: float) -> str:
+    """A mean of counts with as many digits as tell it from none: `1,200`, `12.5`, `0.27`."""
+    whole = abs(rows - round(rows)) < 1e-6  # sums of means are whole but for rounding
+    return f"{rows:,.0f}" if whole else f"{rows:,.{1 if rows >= 1 else 2}f}"
+
+
 def listing(names: list[str], shown: int = 10) -> str:
     """Names as `a, b and c`, with the number of those beyond the first few."""
     short = [shorten(name, 60) for name in names[:shown]]

@@ -1,7 +1,8 @@
 """The mixture: the rows that a recipe takes from a pool for a total budget, exactly as many.
 
 Greedy rows are prefixes of their groups' orderings. Random rows are prefixes too: a row's place is a hash of seed and
-id alone, so a larger budget keeps what a smaller one drew, and an unrelated row changes nothing.
+id alone, so that an unrelated row changes nothing. Under proportional, equal and pooled budgets a larger
+budget therefore keeps every row of a smaller one; SMART's own rule may take a row from a task as the budget grows.
 """
 
 from collections import Counter
@@ -40,7 +41,7 @@ class Mixture:
     """Selected rows, and how the budget was shared."""
 
     rows: pa.Table  # MIXTURE_COLUMNS, by task position, template and rank; random ones by seed and then as drawn
-    tasks: pa.Table  # columns of TaskShares.table
+    tasks: pa.Table  # columns of TaskShares.table; by seed where seeds decide who has the rows that tasks tie for
 
 
 def select_mixture(recipe: Recipe, budget: int, pool: Pool, seeds: Sequence[int]) -> Mixture:
@@ -51,19 +52,21 @@ def select_mixture(recipe: Recipe, budget: int, pool: Pool, seeds: Sequence[int]
         SelectionError: The pool lacks a gain or an ordering that the recipe needs, or random rows have no seeds or
             repeated ones.
     """
-    shares = share_budget(recipe.task_budgets, budget, pool)
     if recipe.instance_objective is not None:
-        rows = _greedy_rows(recipe.instance_objective, shares, pool)
-    else:
-        if not seeds or len(set(seeds)) < len(seeds):
-            raise SelectionError(f"random rows need distinct seeds, at least one; got {list(seeds)}")
-        rows = pa.concat_tables([_random_rows(shares, budget, pool.instances, seed) for seed in seeds])
-    return Mixture(rows, shares.table())
+        shares = share_budget(recipe.task_budgets, budget, pool)
+        # The reference's split of FLAN's templates goes with its task budgets: its odd row is always the first type's.
+        templates = _template_shares(shares, pool, flan_levels=recipe.task_objective is not None)
+        return Mixture(_greedy_rows(recipe.instance_objective, shares, templates, pool), shares.table())
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SelectionError(f"random rows need distinct seeds, at least one; got {list(seeds)}")
+    by_seed = {seed: share_budget(recipe.task_budgets, budget, pool, seed) for seed in seeds}
+    rows = [_random_rows(shares, budget, pool.instances, seed) for seed, shares in by_seed.items()]
+    tables = {shares.seed: shares.table() for shares in by_seed.values()}
+    return Mixture(pa.concat_tables(rows), pa.concat_tables(tables.values()))
 
 
-def _greedy_rows(objective: Objective, shares: TaskShares, pool: Pool) -> pa.Table:
+def _greedy_rows(objective: Objective, shares: TaskShares, budgets: pa.Table, pool: Pool) -> pa.Table:
     """The first rows of each (task, template) ordering, as many as its budget."""
-    budgets = _template_shares(shares, pool)
     orderings = pool.orderings.filter(pc.field("objective") == objective.label)
     ordered = orderings.join(budgets, ["task", "template"], join_type="inner")
     known = ordered.join(pool.instances, ["id", "task", "template"], join_type="inner")
@@ -78,14 +81,14 @@ def _greedy_rows(objective: Objective, shares: TaskShares, pool: Pool) -> pa.Tab
     return _mixture_rows(placed.append_column("seed", pa.nulls(placed.num_rows, pa.int64())))
 
 
-def _template_shares(shares: TaskShares, pool: Pool) -> pa.Table:
+def _template_shares(shares: TaskShares, pool: Pool, *, flan_levels: bool) -> pa.Table:
     """Columns task, position, template, budget: a row for every template of the tasks."""
     sizes = pool.template_sizes()
     return pa.Table.from_pylist(
         [
             {"task": task, "position": position, "template": template, "budget": share}
             for position, (task, budget) in enumerate(zip(shares.tasks, shares.budgets.tolist(), strict=True))
-            for template, share in template_budgets(sizes.get(task, {}), budget).items()
+            for template, share in template_budgets(sizes.get(task, {}), budget, task, flan_levels=flan_levels).items()
         ]
     )
 

@@ -1,7 +1,7 @@
-"""From weights over tasks to exact task budgets, in the arithmetic of the SMART reference.
+"""From weights over tasks to exact task budgets: by SMART's rule, or in proportion to given rates.
 
-All arrays run over the tasks in pick order (or, where nothing was picked, in order of name). Every step keeps the
-total exactly, and what rounding leaves over goes out one by one in that order.
+SMART's rule is the arithmetic of its reference. Its arrays run over the tasks in pick order; every step keeps the total
+exactly, and what rounding leaves over goes out one by one in that order.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.selection.highest_averages import highest_averages
 
 Weights = NDArray[np.float64]
 """(m,) non-negative, summing to 1."""
@@ -47,8 +48,8 @@ def negative_gain_warning(gains: ArrayLike) -> str | None:
     )
 
 
-def proportional_weights(sizes: ArrayLike, size_cap: int | None = None, temperature: float = 1.0) -> Weights:
-    """Examples-proportional mixing of T5: min(e, K)^(1/T), normalized (Raffel et al. 2020, section 3.5.2).
+def proportional_rates(sizes: ArrayLike, size_cap: int | None = None, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Examples-proportional mixing of T5: min(e, K)^(1/T), not normalized (Raffel et al. 2020, section 3.5.2).
 
     `sizes` (m,) are instances a task, `size_cap` is K (none where None), `temperature` is T >= 1: 1 is proportional,
     and a large one nears equal weights.
@@ -61,13 +62,22 @@ def proportional_weights(sizes: ArrayLike, size_cap: int | None = None, temperat
         capped = np.minimum(capped, size_cap)
     raw = np.where(capped > 0, capped ** (1 / temperature), 0.0)
     if not raw.sum() > 0:
-        raise SelectionError("proportional weights need a task with at least one instance; got none")
-    return raw / raw.sum()
+        raise SelectionError("proportional budgets need a task with at least one instance; got none")
+    return raw
 
 
-def equal_weights(count: int) -> Weights:
-    """The weight 1 / count for each of `count` >= 1 tasks."""
-    return np.full(count, 1 / count)
+def proportional_budgets(
+    rates: NDArray[np.float64], sizes: Sequence[int], total: int, ties: Sequence[bytes]
+) -> Budgets:
+    """Task budgets (m,) in proportion to `rates`, never above `sizes`; see `highest_averages`.
+
+    Raises:
+        BudgetError: `total` is not in [1, sum of sizes].
+    """
+    limits = np.asarray(sizes, dtype=np.int64)
+    if not 1 <= total <= limits.sum():
+        raise BudgetError(_out_of_range(total, limits))
+    return np.array(highest_averages(rates.tolist(), limits.tolist(), total, ties), dtype=np.int64)
 
 
 def apportion(weights: ArrayLike, total: int) -> Budgets:

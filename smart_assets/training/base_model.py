@@ -6,10 +6,12 @@ can be told without loading it and without torch, so that planning stays instant
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from smart_assets.errors import TrainingError
 from smart_assets.store.hashing import file_sha256
@@ -19,6 +21,16 @@ from smart_assets.training.program import Log, written_beside
 _PACKAGE = "package:"
 # Weights as safetensors only; checkpoints in other formats, and copies in folders below, are not fetched.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+# Heads that predict something else than the next token; `is_encoder_decoder` tells the rest.
+_OTHER_HEADS = (
+    "ForMaskedLM",
+    "ForPreTraining",
+    "ForNextSentencePrediction",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
+)
 _HUB_IGNORED = ["*/*", "consolidated*"]
 
 
@@ -45,7 +57,8 @@ def resolve_base_model(
         log: told of what takes a while.
 
     Raises:
-        TrainingError: there is no such model, it cannot be reached, or it has no weights as safetensors.
+        TrainingError: there is no such model, it cannot be reached, it is not one that writes text from left to right,
+            or it has no weights as safetensors.
     """
     if reference.startswith(_PACKAGE):
         gguf = _package_gguf(reference)
@@ -61,6 +74,7 @@ def resolve_base_model(
         log(f"{reference}: looking it up on the Hugging Face hub")
         path = _hub_snapshot(reference, revision, trust_remote_code)
         commit = path.name
+    _require_writer(path, reference)
     return BaseModel(reference, path, commit, _weights_sha256(path, reference))
 
 
@@ -71,13 +85,44 @@ def base_model_version(reference: str, revision: str | None) -> str:
     a new commit on its main branch does not change the version.
 
     Raises:
-        TrainingError: there is no such folder or package.
+        TrainingError: there is no such folder or package, or the folder holds a model of another kind.
     """
     if reference.startswith(_PACKAGE):
         return f"{reference}@{_known_sha256(_package_gguf(reference))}"
     if folder := _local_folder(reference):
+        _require_writer(folder, reference)
         return f"sha256:{_listing_sha256(path for path in folder.iterdir() if path.is_file())}"
     return f"{reference}@{revision or 'main'}"
+
+
+def tokenizer_source(reference: str, cache: Path) -> Path | str:
+    """Where the tokenizer of a reference can be loaded from at once: a folder, or a name on the hub.
+
+    Raises:
+        TrainingError: there is no such folder or package, or the package has not been converted yet.
+    """
+    if not reference.startswith(_PACKAGE):
+        return _local_folder(reference) or reference
+    path = cache / _known_sha256(_package_gguf(reference))
+    if not path.exists():
+        raise TrainingError(f"base_model {reference!r}: it is converted when it is first trained or evaluated")
+    return path
+
+
+def _require_writer(folder: Path, reference: str) -> None:
+    """Refuse what its own configuration says to be another kind than a causal language model."""
+    try:
+        config: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = [str(name) for name in config.get("architectures") or []]
+        pairs = bool(config.get("is_encoder_decoder"))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return  # loading it says what is wrong
+    if pairs or (names and all(name.endswith(_OTHER_HEADS) for name in names)):
+        kind = ", ".join(names) or "an encoder-decoder"
+        raise TrainingError(
+            f"base_model {reference!r}: {kind} is no causal language model, which writes text from left to right; "
+            "name one of those (such as LlamaForCausalLM)"
+        )
 
 
 def _package_gguf(reference: str) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from smart_assets.errors import TrainingError
 from smart_assets.progress import Log
-from smart_assets.store.hashing import file_sha256, json_version
+from smart_assets.store.hashing import json_version
 from smart_assets.training.adapters import adapted_model, save_adapters, save_merged
 from smart_assets.training.base_model import BaseModel, resolve_base_model
 from smart_assets.training.batches import micro_batches_a_step, training_batches
@@ -26,7 +26,8 @@ from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
 from smart_assets.training.program import written_beside
 from smart_assets.training.progress import Progress, read_curve
-from smart_assets.training.record import Mixture, result_record, timing_record
+from smart_assets.training.record import Mixture, left_out, result_record, timing_record
+from smart_assets.training.row_encoder import row_encoder
 from smart_assets.training.rows import encode_rows
 from smart_assets.training.saved_steps import CURVE, SavedSteps, saved_steps
 from smart_assets.training.settings import NOT_CONTENT, Finetune
@@ -55,18 +56,21 @@ def finetune(job: TrainingJob, log: Log) -> None:
     instances = load_instances(job.rows)
     base = resolve_base_model(settings.base_model, settings.revision, job.model_cache, settings.trust_remote_code, log)
     tokenizer = load_tokenizer(base.path, settings.trust_remote_code)
+    encoder = row_encoder(tokenizer, settings)
     run = Run(settings, job.seed, job.device, compute_precision(settings.precision, job.device), _pad_id(tokenizer))
     with memory_advice(settings, job.device):
         model = _load_model(base, run)
     max_length = _max_length(model.config, settings.max_length)
-    mixture = Mixture(*encode_rows(tokenizer, instances, settings.prompt_format, max_length), max_length)
+    rows, dropped = encode_rows(encoder, instances, max_length)
+    mixture = Mixture(rows, dropped, max_length, tuple(encoder.notes()))
     _check_mixture(mixture, model, job.rows)
-    log(_summary(mixture, run))
+    for line in (_summary(mixture, run), *left_out(mixture), *mixture.notes):
+        log(line)
     join(job.device)
     if not is_main():
         _train_along(model, mixture, run, job)
         return
-    with disk_advice(job.out), saved_steps(_steps_folder(job), _version(job, base, run), log) as steps:
+    with disk_advice(job.out), saved_steps(_steps_folder(job), _version(mixture, base, run), log) as steps:
         ready = time.monotonic()
         progress = _train(model, mixture, run, replace(steps, resume=agreed(steps.resume)), log)
         trained = time.monotonic()
@@ -92,17 +96,17 @@ def _steps_folder(job: TrainingJob) -> Path:
     return job.steps or job.out.with_name(f"{job.out.name}.steps")
 
 
-def _version(job: TrainingJob, base: BaseModel, run: Run) -> str:
-    """Of all that decides every step, the libraries included: a run goes on only from steps of an equal one."""
+def _version(mixture: Mixture, base: BaseModel, run: Run) -> str:
+    """Of all that decides every step, tokens and libraries included: a run goes on only from steps of an equal one."""
     import torch
     import transformers
 
     return json_version(
         {
-            "rows": file_sha256(job.rows),
+            "tokens": mixture.tokens_sha256(),
             "settings": run.settings.model_dump(mode="json", exclude=set(NOT_CONTENT) | {"seeds", "base_model"}),
             "weights": base.weights_sha256,
-            "seed": job.seed,
+            "seed": run.seed,
             "processes": world_size(),
             "device": [run.device.partition(":")[0], run.precision],
             "libraries": [torch.__version__, transformers.__version__],
@@ -154,10 +158,10 @@ def _pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
 
 def _check_mixture(mixture: Mixture, model: Any, path: Path) -> None:
     if not mixture.rows:
-        first = mixture.dropped[0]
         raise TrainingError(
-            f"{path}: none of the {len(mixture.dropped)} rows can be trained on (first, {first.id!r}: {first.reason}); "
-            "raise finetune.max_length"
+            f"{path}: none of the {len(mixture.dropped)} rows can be trained on: {'; '.join(left_out(mixture))}; raise "
+            "finetune.max_length, set finetune.system_turns: fold where system turns are refused, or "
+            'finetune.prompt_format: "plain"'
         )
     largest = int(max(row.tokens.max() for row in mixture.rows))
     known = model.get_input_embeddings().num_embeddings
@@ -169,9 +173,11 @@ def _check_mixture(mixture: Mixture, model: Any, path: Path) -> None:
 
 def _summary(mixture: Mixture, run: Run) -> str:
     truncated = sum(row.truncated for row in mixture.rows)
+    named = sum(row.special_text for row in mixture.rows)
     return (
-        f"{len(mixture.rows)} rows to train on ({truncated} of them with the start of the context cut off), "
-        f"{len(mixture.dropped)} dropped; at most {mixture.max_length} tokens each; {run.precision} on {run.device}"
+        f"{len(mixture.rows)} rows to train on ({truncated} of them with the middle of the prompt cut out, {named} "
+        f"name special tokens, which are text there), {len(mixture.dropped)} left out; at most {mixture.max_length} "
+        f"tokens each; {run.precision} on {run.device}"
     )
 
 

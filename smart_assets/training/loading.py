@@ -13,9 +13,14 @@ from smart_assets.training.failures import memory_is_full
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_PROBE = 8  # tokens
+_SLACK_FLOAT32, _SLACK_BFLOAT16 = 1e-4, 5e-2  # of the largest logit
 
-def load_tokenizer(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a model folder.
+
+def load_tokenizer(
+    folder: Path | str, trust_remote_code: bool, revision: str | None = None
+) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model folder, or of a hub name at a revision.
 
     Raises:
         TrainingError: the folder holds none that can be loaded.
@@ -23,7 +28,9 @@ def load_tokenizer(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenize
     from transformers import AutoTokenizer
 
     with _loading("tokenizer", folder):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        return AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, **({"revision": revision} if isinstance(folder, str) else {})
+        )
 
 
 def load_causal_lm(
@@ -34,7 +41,7 @@ def load_causal_lm(
     `placement` is transformers' `quantization_config` and `device_map`, for weights that are quantized when read.
 
     Raises:
-        TrainingError: the folder holds none that can be loaded, or its code would have to be trusted first.
+        TrainingError: the folder holds none that can be loaded, its code would have to be trusted first, or it is none.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -47,7 +54,26 @@ def load_causal_lm(
             trust_remote_code=trust_remote_code,
             **placement,
         )
+        _require_causal(model, folder)
         return model
+
+
+def _require_causal(model: Any, folder: Path) -> None:
+    """Refuse a model in which a later token changes what comes before it: what it is to write, it would have read."""
+    import torch
+
+    known = model.get_input_embeddings().num_embeddings
+    tokens = torch.arange(2 * _PROBE, device=model.device).reshape(2, _PROBE) % known
+    tokens[:, 0] = 0
+    with torch.inference_mode():
+        one, other = (model(row[None]).logits[0, 0].float() for row in tokens)
+    # Experts sum up in another order where another token goes to them, so that last digits may differ.
+    slack = _SLACK_FLOAT32 if model.dtype == torch.float32 else _SLACK_BFLOAT16
+    if (one - other).abs().max() > slack * one.abs().max():
+        raise TrainingError(
+            f"{folder}: {type(model).__name__} reads the tokens that it is to write: it is no causal language model, "
+            "which writes text from left to right; name one of those (such as LlamaForCausalLM)"
+        )
 
 
 def quiet_transformers() -> None:
@@ -60,7 +86,7 @@ def quiet_transformers() -> None:
 
 
 @contextmanager
-def _loading(what: str, folder: Path) -> Generator[None]:
+def _loading(what: str, folder: Path | str) -> Generator[None]:
     from safetensors import SafetensorError
 
     quiet_transformers()

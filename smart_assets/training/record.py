@@ -1,10 +1,13 @@
 """What a fine-tune tells of itself: what was done (no clock in it), and how long it took."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from smart_assets.training.base_model import BaseModel
 from smart_assets.training.devices import hardware_name, peak_memory_bytes
@@ -15,6 +18,7 @@ from smart_assets.training.settings import NOT_CONTENT
 from smart_assets.training.trainer import MAX_GRADIENT_NORM, Run
 
 _LAST_LOSSES = 10
+_REASONS = 5  # that are told in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,24 @@ class Mixture:
     rows: list[TokenRow]
     dropped: list[DroppedRow]
     max_length: int  # tokens
+    notes: tuple[str, ...] = ()  # what a person should know of the chat template
+
+    def tokens_sha256(self) -> str:
+        """Of the tokens of all rows, and which of them are learnt."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            digest.update(np.array([len(row.tokens), row.response_start], np.int64).tobytes() + row.tokens.tobytes())
+        return digest.hexdigest()
+
+
+def left_out(mixture: Mixture) -> list[str]:
+    """How many rows were left out for each reason, the most frequent first, and the first row of each."""
+    rows: dict[str, list[str]] = {}
+    for row in mixture.dropped:
+        rows.setdefault(row.reason, []).append(row.id)
+    most_first = sorted(rows.items(), key=lambda found: -len(found[1]))
+    told = [f"{len(ids)} left out (first, {ids[0]!r}): {reason}" for reason, ids in most_first[:_REASONS]]
+    return told + ([f"{len(most_first) - _REASONS} more reasons"] if len(most_first) > _REASONS else [])
 
 
 def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[StepRecord]) -> dict[str, Any]:
@@ -47,6 +69,8 @@ def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[S
         "tasks": dict(Counter(row.instance.task for row in rows)),
         "dropped": [asdict(row) for row in mixture.dropped],
         "truncated": [row.instance.id for row in rows if row.truncated],
+        "special_tokens_as_text": [row.instance.id for row in rows if row.special_text],
+        "notes": list(mixture.notes),
         "response_tokens": sum(len(row.tokens) - row.response_start for row in rows),
         "steps": len(curve),
         "final_loss": curve[-1].loss,

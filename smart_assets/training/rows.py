@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.training.formatting import Instance, encode_example, format_example
-from smart_assets.training.settings import PromptFormat
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from smart_assets.errors import RefusedRowError
+from smart_assets.training.formatting import Instance
+from smart_assets.training.row_encoder import RowEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,8 @@ class TokenRow:
     instance: Instance
     tokens: NDArray[np.int32]  # (n,)
     response_start: int  # in [1, n): the tokens from here on are learnt, those before it are only read
-    truncated: bool  # the start of the context was cut off
+    truncated: bool  # the middle of the prompt was cut out
+    special_text: bool  # its own text names special tokens, which are text here
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,38 +31,33 @@ class DroppedRow:
 
 
 def encode_rows(
-    tokenizer: "PreTrainedTokenizerBase", instances: Sequence[Instance], prompt_format: PromptFormat, max_length: int
+    encoder: RowEncoder, instances: Sequence[Instance], max_length: int
 ) -> tuple[list[TokenRow], list[DroppedRow]]:
     """Encode instances, in their order, and name those that are left out.
 
-    A row of more than `max_length` tokens loses the start of its context: the end stands next to the response, and
-    lm-eval cuts the same way. A response is never cut: where it leaves no room for one token of context, or has no
-    token at all, the row is dropped.
+    A row of more than `max_length` tokens loses the middle of its prompt. A response is never cut: where it leaves no
+    room for one token of prompt, or has no token at all, the row is dropped, and so is one that the chat template
+    refuses.
 
     Raises:
-        TrainingError: an instance cannot be formatted.
+        TrainingError: the turns of an instance cannot be read.
     """
     rows: list[TokenRow] = []
     dropped: list[DroppedRow] = []
     for instance in instances:
-        row = _encode_row(tokenizer, instance, prompt_format, max_length)
-        if isinstance(row, TokenRow):
-            rows.append(row)
-        else:
-            dropped.append(row)
+        try:
+            rows.append(_encode_row(encoder, instance, max_length))
+        except RefusedRowError as reason:
+            dropped.append(DroppedRow(instance.id, str(reason)))
     return rows, dropped
 
 
-def _encode_row(
-    tokenizer: "PreTrainedTokenizerBase", instance: Instance, prompt_format: PromptFormat, max_length: int
-) -> TokenRow | DroppedRow:
-    context, response = encode_example(tokenizer, format_example(tokenizer, instance, prompt_format))
-    if not context:  # the first token of a text has nothing to be predicted from
-        context, response = response[:1], response[1:]
-    if not response:
-        return DroppedRow(instance.id, "the response has no token")
-    room = max_length - len(response)
-    if room < 1:
-        return DroppedRow(instance.id, f"the response has {len(response)} tokens, max_length is {max_length}")
-    kept = context[-room:]
-    return TokenRow(instance, np.array(kept + response, np.int32), len(kept), len(kept) < len(context))
+def _encode_row(encoder: RowEncoder, instance: Instance, max_length: int) -> TokenRow:
+    row = encoder.encode(instance)
+    learnt = len(row.tokens) - row.learnt_from
+    if not learnt:
+        raise RefusedRowError("the response has no token")
+    if learnt >= max_length:
+        raise RefusedRowError(f"the response has {learnt} tokens, max_length is {max_length}")
+    row = encoder.cut(row, instance, max_length - learnt)
+    return TokenRow(instance, np.array(row.tokens, np.int32), row.learnt_from, row.truncated, row.special_text)

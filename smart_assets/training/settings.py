@@ -1,6 +1,11 @@
-"""Settings of the fine-tune. The defaults are those of the paper's training script (Section 4 and its code release)."""
+"""Settings of the fine-tune.
+
+Loss, learning rate, weight decay, warm-up, schedule, epochs and rows a step default to those of the paper's training
+script (its code release); `docs/training.md` lists every departure from it.
+"""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -34,7 +39,34 @@ class Lora(Section):
     )
 
 
-class Finetune(Section):
+class PromptSettings(Section):
+    """How a row becomes the text that a model sees, in training and in evaluation."""
+
+    prompt_format: PromptFormat = Field(
+        default="auto",
+        description="chat: the tokenizer's chat template; plain: prompt, newline, response; auto: chat if there.",
+    )
+    system_turns: Literal["keep", "fold"] = Field(
+        default="keep",
+        description="fold: put the text of leading system turns before that of the first user turn, for chat templates "
+        "that refuse system turns; keep: such rows are left out there, and counted.",
+    )
+    template_date: date = Field(
+        default=date(2026, 1, 1),
+        description="The day that a chat template with a clock (strftime_now) is shown, so that its text stays.",
+    )
+
+    @model_validator(mode="after")
+    def _chat_settings_have_chats(self) -> Self:
+        if self.prompt_format == "plain":
+            fields = type(self).model_fields
+            idle = [name for name in ("system_turns", "template_date") if getattr(self, name) != fields[name].default]
+            if idle:
+                raise ValueError(f'{", ".join(idle)} would do nothing under prompt_format "plain": take it out')
+        return self
+
+
+class Finetune(PromptSettings):
     """How the base model is fine-tuned on a mixture."""
 
     base_model: str = Field(
@@ -69,10 +101,6 @@ class Finetune(Section):
     )
     max_length: int | None = Field(
         default=None, ge=16, description="Tokens a row at most; by default what the model can read, 4096 at most."
-    )
-    prompt_format: PromptFormat = Field(
-        default="auto",
-        description="chat: the tokenizer's chat template; plain: prompt, newline, response; auto: chat if there.",
     )
     precision: Precision = Field(
         default="auto", description="Precision of the matrix products; auto: bfloat16 where the device computes in it."

@@ -13,6 +13,7 @@ from smart_assets.errors import StoreError
 from smart_assets.lineage.diff.made import MadeOf, Side, compare_making
 from smart_assets.lineage.history import stored_folder
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
+from smart_assets.selection.task_shares import with_seeds
 from smart_assets.store import Manifest, Store
 
 
@@ -109,7 +110,7 @@ class Contents:
     """What a subset holds."""
 
     rows: pa.Table  # id, task, template, rank, seed
-    budgets: Mapping[str, int | None]  # of each task
+    budgets: Mapping[int | None, Mapping[str, int | None]]  # of each seed, or of all of them under None; by task
 
     @classmethod
     def read(cls, folder: Path) -> "Contents":
@@ -119,11 +120,14 @@ class Contents:
             StoreError: one cannot be read.
         """
         try:
-            budgets = pq.read_table(folder / "task_budgets.parquet", columns=["task", "budget"])
+            budgets = with_seeds(pq.read_table(folder / "task_budgets.parquet"))
             rows = pq.read_table(folder / "subset.parquet", columns=["id", "task", "template", "rank", "seed"])
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{folder} cannot be read ({error}): `smart verify` names what is damaged") from error
-        return cls(rows, {row["task"]: row["budget"] for row in budgets.to_pylist()})
+        by_seed: dict[int | None, dict[str, int | None]] = {}
+        for row in budgets.to_pylist():
+            by_seed.setdefault(row["seed"], {})[row["task"]] = row["budget"]
+        return cls(rows, by_seed)
 
     @property
     def seeds(self) -> list[int]:
@@ -135,11 +139,17 @@ class Contents:
         rows = self.rows if seed is None else rows_of_seed(self.rows, seed)
         return rows.to_pylist()
 
+    def budgets_of(self, seed: int | None) -> Mapping[str, int | None]:
+        """The task budgets that a seed's rows fill."""
+        return self.budgets.get(seed, self.budgets.get(None, {}))
+
 
 def compare_rows(a: Contents, b: Contents) -> tuple[RowSets, ...]:
     """Row sets of one seed beside each other; greedy rows beside each seed's."""
     seeds = sorted({*a.seeds, *b.seeds}) or [None]
-    return tuple(_compare(seed, (a.of_seed(seed), b.of_seed(seed)), (a.budgets, b.budgets)) for seed in seeds)
+    return tuple(
+        _compare(seed, (a.of_seed(seed), b.of_seed(seed)), (a.budgets_of(seed), b.budgets_of(seed))) for seed in seeds
+    )
 
 
 def _compare(

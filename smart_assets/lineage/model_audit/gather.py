@@ -50,7 +50,7 @@ class ModelAudit:
     hyperparameters: Mapping[str, Any]
     selection: Mapping[str, Any]  # the recipe and what else decided the subset
     training: Mapping[str, Any]  # rows, steps, losses, tokens, precision, device, time, run
-    truncated: tuple[str, ...]  # ids of rows whose context lost its start
+    truncated: tuple[str, ...]  # ids of rows that lost part of their prompt
     dropped: tuple[Mapping[str, str], ...]  # id and reason of rows that could not be trained on
     licences: Mapping[str, str | None]  # source -> licence, as smart.yaml says now
     chain: tuple[Link, ...]  # itself first

@@ -1,6 +1,6 @@
 """A stored subset beside the one that was made again: the first row that differs, and the tasks' budgets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from smart_assets.errors import StoreError
 from smart_assets.lineage.history import stored_folder
 from smart_assets.lineage.reproduce.tables import TableDifference, first_difference
 from smart_assets.selection.mixture import MIXTURE_COLUMNS
+from smart_assets.selection.task_shares import with_seeds
 from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
 
@@ -27,6 +28,7 @@ class BudgetDifference:
     """A task whose line in `task_budgets.parquet` differs."""
 
     task: str
+    seed: int | None  # whose budget it is; None where all seeds have it
     columns: tuple[str, ...]  # what differs
     stored: Mapping[str, Any] | None  # None where the task has no line
     reproduced: Mapping[str, Any] | None
@@ -108,16 +110,27 @@ def _keys(rows: pa.Table) -> set[tuple[str, int | None]]:
 
 
 def _budget_differences(stored: pa.Table, reproduced: pa.Table) -> tuple[BudgetDifference, ...]:
-    """Tasks in the order in which they were picked, those of the stored subset first."""
-    old, new = ({row["task"]: row for row in table.to_pylist()} for table in (stored, reproduced))
+    """By seed, and tasks in the order in which they were picked, those of the stored subset first."""
+    tables = [with_seeds(table) for table in (stored, reproduced)]
+    seeds = {seed for table in tables for seed in table["seed"].to_pylist()} - {None}
+    old, new = (_lines(table, sorted(seeds)) for table in tables)
     found: list[BudgetDifference] = []
-    for task in dict.fromkeys([*old, *new]):
-        before, after = old.get(task), new.get(task)
+    for seed, task in dict.fromkeys([*old, *new]):
+        before, after = old.get((seed, task)), new.get((seed, task))
         if before != after:
             names = [*(before or after or {})]
             columns = [name for name in names if (before or {}).get(name) != (after or {}).get(name)]
-            found.append(BudgetDifference(task, tuple(columns), before, after))
+            found.append(BudgetDifference(task, seed, tuple(columns), before, after))
     return tuple(found)
+
+
+def _lines(budgets: pa.Table, seeds: Sequence[int]) -> dict[tuple[int | None, str], dict[str, Any]]:
+    """Lines by seed and task; those of all seeds once for each of the seeds that the other table tells apart."""
+    lines: dict[tuple[int | None, str], dict[str, Any]] = {}
+    for row in budgets.to_pylist():
+        of_seeds = seeds if row["seed"] is None and seeds else [row["seed"]]
+        lines |= {(seed, row["task"]): {**row, "seed": seed} for seed in of_seeds}
+    return lines
 
 
 def _gains_apart(stored: pa.Table, reproduced: pa.Table) -> float:

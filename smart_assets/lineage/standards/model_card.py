@@ -85,7 +85,8 @@ content version `{manifest.content_version}`, seed {checkpoint.seed}.
 
 {sources_table(subset)}
 
-{count(result["rows"], "row")} were trained on; {count(len(result["dropped"]), "row")} did not fit and were left out,
+{count(result["rows"], "row")} were trained on;
+{count(len(result["dropped"]), "row")} were left out (too long, or refused by the chat template),
 {count(len(result["truncated"]), "row")} were cut at the length limit.
 
 ## Training

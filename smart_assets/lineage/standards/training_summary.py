@@ -146,5 +146,6 @@ def _processing(checkpoint: CheckpointRecord) -> str:
 
 - Malformed and duplicate rows were rejected when the files were read; held-out rows and prompts near to them were not
   trained on.
-- Rows beyond the length limit: {len(result["dropped"]):,} left out, {len(result["truncated"]):,} cut.
+- Rows left out (too long, or refused by the chat template): {len(result["dropped"]):,}; cut at the length limit:
+  {len(result["truncated"]):,}.
 - Made {moment(checkpoint.manifest)}."""

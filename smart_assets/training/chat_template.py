@@ -1,0 +1,182 @@
+"""A tokenizer's chat template as rows go through it: the text it writes of a chat, split where a model takes over.
+
+A row is rendered up to the generation prompt (what a model is given when it is asked), with its response (what is
+taught), and with a mark in the response's place. From these three its text is cut into parts that are the template's
+own: nothing is joined by hand, so a template that trims, opens a channel or an empty thought before the answer, or has
+no generation prompt, is taught as it stands. A row that the template refuses or rewrites is refused with the reason.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+from smart_assets.errors import RefusedRowError, TrainingError
+from smart_assets.training.settings import PromptSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Turns = list[dict[str, Any]]
+"""Chat turns, each with `role` and `content`."""
+
+# Capitals, quotes, an ampersand and a bracket: a template that changes case or escapes is found out by it.
+_MARK = 'Mark <of> & "the" Response'
+_RENDERINGS = 8
+_DIRECTIVES = [f"%{dash}{letter}" for letter in "aAbBcdDeFGHIjklmMpPrRSTuUVwWxXyY" for dash in ("", "-")]
+_SYSTEM_ROLES = ("system", "developer")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row's text in parts, one after another."""
+
+    prompt: str  # what the model is given: all up to the generation prompt, which is included
+    lead: str  # what the template writes between the generation prompt and the response: learnt, not scored
+    response: str  # as the template writes it: it may lack white space at its ends
+    end: str  # the end of the turn or of the text: learnt and scored
+
+    @property
+    def context(self) -> str:
+        """All that stands before the response."""
+        return self.prompt + self.lead
+
+    @property
+    def continuation(self) -> str:
+        """The response and its end."""
+        return self.response + self.end
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """A template whose clock stands still."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    source: str  # Jinja
+    end_text: str  # written after a response where the template writes nothing
+
+    def example(self, turns: Turns, response: str) -> Example:
+        """The template's own text of a chat, in parts.
+
+        Raises:
+            RefusedRowError: the template refuses the turns, or changes more of the response than the white space at
+                its ends.
+        """
+        prompt = self.render(turns, generation_prompt=True)
+        before, after = self._around_response(turns)
+        whole = self.render([*turns, _answer(response)])
+        # A response may bring its own lead, such as a thought: the template then writes none.
+        starts = [before, prompt] if before.startswith(prompt) else [before]
+        given = prompt if before.startswith(prompt) else before
+        for start in starts:
+            written = _between(whole, start, after)
+            if written is not None and written.strip() == response.strip():
+                return Example(given, start[len(given) :], written, after.rstrip() or self.end_text)
+        raise RefusedRowError("the chat template rewrites its response")
+
+    def notes(self) -> list[str]:
+        """What a person should know of how it writes a response, a sentence each."""
+        asked = [{"role": "user", "content": "-"}]
+        try:
+            prompt, (before, after) = self.render(asked, generation_prompt=True), self._around_response(asked)
+        except RefusedRowError:
+            return []
+        notes: list[str] = []
+        if not before.startswith(prompt):
+            notes.append(
+                f"the generation prompt of the chat template ends in {prompt[-40:]!r}, a chat with a response goes on "
+                f"after {before[-40:]!r}: the latter is taught, so that a model is asked otherwise than it was taught"
+            )
+        elif before[len(prompt) :].strip():
+            notes.append(f"the chat template writes {before[len(prompt) :]!r} before a response: learnt, not scored")
+        if not after.strip():
+            notes.append(f"the chat template ends no response: {self.end_text!r} is put there")
+        return notes
+
+    def opening(self, turns: Turns) -> str:
+        """What the template writes before the text of the first user turn; nothing where there is none."""
+        first = next((place for place, turn in enumerate(turns) if turn.get("role") == "user"), None)
+        if first is None:
+            return ""
+        marked = [*turns[:first], {**turns[first], "content": _MARK}, *turns[first + 1 :]]
+        return self.render(marked, generation_prompt=True).partition(_MARK)[0]
+
+    def render(self, turns: Turns, *, generation_prompt: bool = False) -> str:
+        """The text of some turns.
+
+        Raises:
+            RefusedRowError: the template refuses them; the message is its own.
+        """
+        from jinja2 import TemplateError
+
+        tokenizer: Any = self.tokenizer
+        try:
+            return tokenizer.apply_chat_template(
+                turns, chat_template=self.source, add_generation_prompt=generation_prompt, tokenize=False
+            )
+        except (TemplateError, TypeError, LookupError, ValueError) as error:
+            raise RefusedRowError(f"the chat template refuses its turns: {' '.join(str(error).split())}") from error
+
+    def _around_response(self, turns: Turns) -> tuple[str, str]:
+        parts = self.render([*turns, _answer(_MARK)]).split(_MARK)
+        if len(parts) != 2:
+            raise RefusedRowError("the chat template rewrites its response")
+        return parts[0], parts[1]
+
+
+def chat_template(tokenizer: "PreTrainedTokenizerBase", settings: PromptSettings, end_text: str) -> ChatTemplate:
+    """The template of a tokenizer, found fit for training.
+
+    Raises:
+        TrainingError: the tokenizer has several without a default, or the template writes another text each time, or
+            not the response as it stands.
+    """
+    try:
+        source = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise TrainingError(f'its chat template cannot be chosen ({error}); set prompt_format to "plain"') from error
+    template = ChatTemplate(tokenizer, pin_clock(source, settings.template_date), end_text)
+    asked = [{"role": "user", "content": "-"}]
+    try:
+        texts = {template.render([*asked, _answer(_MARK)]) for _ in range(_RENDERINGS)}
+    except RefusedRowError:
+        return template  # it wants other turns: rows will tell
+    if len(texts) > 1:
+        raise TrainingError(
+            "the chat template writes another text each time it is asked, so that no fine-tune could be repeated; "
+            'set prompt_format to "plain", or take the randomness out of the template'
+        )
+    if texts.pop().count(_MARK) != 1:
+        raise TrainingError(
+            "the chat template does not write a response as it stands, so that its text cannot be split into what is "
+            'read and what is learnt; set prompt_format to "plain"'
+        )
+    return template
+
+
+def fold_system_turns(turns: Turns) -> Turns:
+    """The turns with the text of leading system turns before that of the first user turn, a blank line between them."""
+    leading = next((at for at, turn in enumerate(turns) if turn.get("role") not in _SYSTEM_ROLES), len(turns))
+    if not leading or leading == len(turns) or turns[leading].get("role") != "user":
+        return turns
+    texts = [str(turn.get("content") or "") for turn in turns[: leading + 1]]
+    return [{**turns[leading], "content": "\n\n".join(texts)}, *turns[leading + 1 :]]
+
+
+def pin_clock(source: str, day: date) -> str:
+    """A template in which `strftime_now` gives the start of a day: a macro of that name stands before it."""
+    if "strftime_now" not in source:
+        return source
+    moment = datetime.combine(day, time())
+    # The value of a directive holds no `%`, so that one replacement does not feed the next.
+    values = "".join(f"|replace({found!r}, {moment.strftime(found)!r})" for found in _DIRECTIVES)
+    kept = "\n" if source.startswith("\n") else ""  # Jinja drops the line break after a block
+    return f"{{% macro strftime_now(format) %}}{{{{ format{values} }}}}{{% endmacro %}}{kept}{source}"
+
+
+def _answer(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def _between(whole: str, start: str, end: str) -> str | None:
+    fits = whole.startswith(start) and whole.endswith(end) and len(whole) >= len(start) + len(end)
+    return whole[len(start) : len(whole) - len(end)] if fits else None

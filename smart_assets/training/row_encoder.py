@@ -1,0 +1,243 @@
+"""How a row becomes the tokens that a model sees: one module, so that training and evaluation agree.
+
+Text first, tokens second: the tokens are those of the whole text, the chat template's or the plain one's, split where
+the prompt's own tokens end. So the prompt has the tokens it has when the model is asked, and what stands after it is
+what the model has to write. Special tokens are parsed where the template writes them; in a row's own text they are
+text like any other.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from smart_assets.errors import RefusedRowError, TrainingError
+from smart_assets.training.chat_template import ChatTemplate, Example, Turns, chat_template, fold_system_turns
+from smart_assets.training.formatting import Instance
+from smart_assets.training.settings import PromptSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_NOTHING = re.compile("(?!)")
+_PLAIN_CHAT: Turns = [
+    {"role": "user", "content": "-"},
+    {"role": "assistant", "content": "-"},
+    {"role": "user", "content": "-"},
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRow:
+    """A row's n tokens: the prompt, the lead, the response with its end."""
+
+    example: Example
+    tokens: list[int]  # (n,)
+    learnt_from: int  # in [0, n]: tokens from here on are what the model has to write
+    scored_from: int  # in [learnt_from, n]: tokens from here on hold the response and its end
+    special_text: bool = False  # the row's own text names special tokens, which are text here
+    truncated: bool = False  # the middle of the prompt was cut out
+
+
+@dataclass(frozen=True, slots=True)
+class RowEncoder:
+    """Writes rows in one prompt format of one tokenizer."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    settings: PromptSettings
+    template: ChatTemplate | None  # None: plain prompts
+    special_tokens: re.Pattern[str]
+    begin_text: str  # of plain prompts
+    end_text: str
+
+    @property
+    def prompt_format(self) -> Literal["chat", "plain"]:
+        """What `auto` came to."""
+        return "plain" if self.template is None else "chat"
+
+    def notes(self) -> list[str]:
+        """What a person should know of the chat template, a sentence each."""
+        return self.template.notes() if self.template else []
+
+    def example(self, instance: Instance) -> Example:
+        """The text of a row.
+
+        chat: the tokenizer's chat template over the turns and the response. plain: the prompt and a newline (a
+        beginning-of-text token before them where the tokenizer adds one), the response, the end-of-text token.
+
+        Raises:
+            RefusedRowError: the chat template refuses the row or rewrites it.
+            TrainingError: `messages` is no list of turns.
+        """
+        return self._written(self._turns(instance), instance.response)
+
+    def encode(self, instance: Instance) -> EncodedRow:
+        """The tokens of a row, all of them.
+
+        Raises:
+            RefusedRowError: the chat template refuses the row or rewrites it, or a special token in its text cannot be
+                told from one that the template writes.
+            TrainingError: `messages` is no list of turns.
+        """
+        turns, response = self._turns(instance), instance.response
+        example = self._written(turns, response)
+        special = self._names_special_tokens([turns, response])
+        marked = self._written(*self._mark([turns, response])) if special else example
+        if special and _without_marks(marked) != example:
+            raise RefusedRowError("the chat template changes a special token in its text")
+        prompt = self._tokens(marked.prompt, special)
+        whole = self._tokens(marked.context + marked.continuation, special)
+        if whole[: len(prompt)] != prompt:  # a token of the whole spans the border: none does when the model is asked
+            whole = prompt + self._tokens_after(marked.lead + marked.continuation, special)
+        learnt_from = max(1, len(prompt))  # the first token of a text has nothing to be predicted from
+        return EncodedRow(example, whole, learnt_from, self._scored_from(marked, whole, learnt_from, special), special)
+
+    def end_tokens(self, row: EncodedRow) -> int:
+        """How many of a row's last tokens are the end of its turn or text."""
+        return len(self._tokens_after(row.example.end, False))
+
+    def cut(self, row: EncodedRow, instance: Instance, room: int) -> EncodedRow:
+        """The row with `room` tokens of prompt at most, 1 or more.
+
+        The middle goes: what the template writes before the first user's text stays (the beginning-of-text token alone
+        where that takes more than half of the room), and so does the end, which stands next to the response.
+        """
+        lost = row.learnt_from - room
+        if lost <= 0:
+            return row
+        prompt = row.tokens[: row.learnt_from]
+        begins = int(prompt[:1] == [self.tokenizer.bos_token_id])
+        head = next(size for size in (max(begins, self._head(row, instance)), begins, 0) if 2 * size <= room)
+        return replace(
+            row,
+            tokens=row.tokens[:head] + row.tokens[head + lost :],
+            learnt_from=room,
+            scored_from=row.scored_from - lost,
+            truncated=True,
+        )
+
+    def _written(self, turns: Turns, response: str) -> Example:
+        if self.template is None:
+            return Example(f"{self.begin_text}{turns[0]['content']}\n", "", response, self.end_text)
+        return self.template.example(turns, response)
+
+    def _turns(self, instance: Instance) -> Turns:
+        if self.template is None or instance.messages is None:
+            return [{"role": "user", "content": instance.prompt}]
+        turns = _read_turns(instance)
+        return fold_system_turns(turns) if self.settings.system_turns == "fold" else turns
+
+    def _names_special_tokens(self, texts: Any) -> bool:
+        from transformers.utils.chat_template_utils import mark_control_tokens
+
+        return self._mark(texts) != mark_control_tokens(texts, _NOTHING)
+
+    def _mark(self, texts: Any) -> Any:
+        """Texts in which special tokens stand between transformers' private marks."""
+        from transformers.utils.chat_template_utils import mark_control_tokens
+
+        return mark_control_tokens(texts, self.special_tokens)
+
+    def _tokens(self, text: str, marked: bool) -> list[int]:
+        if not marked:
+            return self.tokenizer.encode(text, add_special_tokens=False)
+        from transformers.utils.chat_template_utils import encode_marked_chat
+
+        try:
+            return encode_marked_chat(self.tokenizer, text)
+        except ValueError as error:
+            raise RefusedRowError(f"a special token in its text cannot be written as text: {error}") from error
+
+    def _tokens_after(self, text: str, marked: bool) -> list[int]:
+        """The tokens of a text that stands after others: SentencePiece would put a space before a text of its own."""
+        line_break, tokens = self._tokens("\n", False), self._tokens("\n" + text, marked)
+        joined = tokens[: len(line_break)] != line_break
+        return self._tokens(text, marked) if joined else tokens[len(line_break) :]
+
+    def _scored_from(self, example: Example, whole: Sequence[int], learnt_from: int, special: bool) -> int:
+        """Where the response begins; a token that it shares with white space before it belongs to it."""
+        for context in (example.context, example.context.rstrip()) if example.lead else ():
+            tokens = self._tokens(context, special)
+            if len(tokens) >= learnt_from and whole[: len(tokens)] == tokens:
+                return len(tokens)
+        return learnt_from
+
+    def _head(self, row: EncodedRow, instance: Instance) -> int:
+        """Tokens of what the template writes before the first user's text; of a plain prompt the beginning of text."""
+        opening = self.begin_text
+        if self.template is not None:
+            turns = self._turns(instance)
+            opening = self.template.opening(self._mark(turns) if row.special_text else turns)
+        for text in (opening, opening.rstrip()):
+            tokens = self._tokens(text, row.special_text)
+            if row.tokens[: len(tokens)] == tokens:
+                return len(tokens)
+        return 0
+
+
+def row_encoder(tokenizer: "PreTrainedTokenizerBase", settings: PromptSettings) -> RowEncoder:
+    """The way in which settings write rows for a tokenizer.
+
+    Raises:
+        TrainingError: chat is wanted without a chat template, no text can be ended, or the template is not fit.
+    """
+    has_template = bool(tokenizer.chat_template)
+    if settings.prompt_format == "chat" and not has_template:
+        raise TrainingError('prompt_format "chat" needs a tokenizer with a chat template; set it to "plain" or "auto"')
+    end_text = _end_text(tokenizer)
+    chat = settings.prompt_format != "plain" and has_template
+    if not chat and settings.system_turns != "keep":
+        raise TrainingError(
+            'system_turns "fold" needs a tokenizer with a chat template: plain prompts have no turns; set it to "keep"'
+        )
+    template = chat_template(tokenizer, settings, end_text) if chat else None
+    return RowEncoder(
+        tokenizer=tokenizer,
+        settings=settings,
+        template=template,
+        special_tokens=_special_tokens(tokenizer, template),
+        begin_text=_begin_text(tokenizer),
+        end_text=end_text,
+    )
+
+
+def _special_tokens(tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate | None) -> re.Pattern[str]:
+    """The special tokens, and added ones that the template writes around the turns of a plain chat."""
+    try:
+        chat = template.render(_PLAIN_CHAT) if template else ""
+    except RefusedRowError:
+        chat = ""
+    added = cast("list[Any]", list(tokenizer.added_tokens_decoder.values()))
+    names = {token.content for token in added if token.special or (token.content in chat and token.content.strip())}
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    return re.compile("|".join(map(re.escape, longest_first)) or _NOTHING.pattern)
+
+
+def _without_marks(example: Example) -> Example:
+    from transformers.utils.chat_template_utils import mark_control_tokens
+
+    marks = re.compile("[" + mark_control_tokens("-", re.compile("-")).replace("-", "") + "]")
+    return Example(*(marks.sub("", part) for part in (example.prompt, example.lead, example.response, example.end)))
+
+
+def _read_turns(instance: Instance) -> Turns:
+    try:
+        turns: object = json.loads(instance.messages or "")
+    except json.JSONDecodeError as error:
+        raise TrainingError(f"instance {instance.id!r}: messages must be JSON ({error})") from error
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in cast(list[object], turns)):
+        raise TrainingError(f"instance {instance.id!r}: messages must be a list of turns with role and content")
+    return cast(Turns, turns)
+
+
+def _end_text(tokenizer: "PreTrainedTokenizerBase") -> str:
+    if not tokenizer.eos_token:
+        raise TrainingError("the tokenizer has no end-of-text token (eos_token), so no response could end; set one")
+    return str(tokenizer.eos_token)
+
+
+def _begin_text(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """The beginning-of-text token's text where the tokenizer begins every text with it, else nothing."""
+    adds = tokenizer.bos_token is not None and tokenizer.encode("-")[:1] == [tokenizer.bos_token_id]
+    return str(tokenizer.bos_token) if adds else ""
