@@ -143,7 +143,7 @@ def test_higher_is_better_for_exact_match() -> None:
         one.exact_matches[:] = one.recipe == "smart"
     _, matches = weigh(found, PRESETS)
     [told] = comparison_sentences(matches)
-    assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +0.9")
+    assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +0.7396 to +1.0")
     assert [score.interval.high for score in matches.scores if score.recipe == "smart"] == [1.0]
 
 
