@@ -11,7 +11,7 @@ from smart_assets.cli import main
 from smart_assets.embedding.encoder import Batch
 from smart_assets.embedding.identity import encoder_version
 from smart_assets.embedding.settings import Embedding
-from smart_assets.pipeline import prompt_embeddings
+from smart_assets.pipeline import prompt_embeddings, prompt_windows
 
 DIMENSIONS = 384
 BATCH = 256
@@ -22,6 +22,10 @@ class StubEncoder:
     """Vectors by the prompt's checksum."""
 
     version: str
+
+    def cuts(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
+        """None is."""
+        return np.zeros(len(prompts), np.bool_)
 
     def load(self) -> None:
         """There is nothing to load."""
@@ -47,5 +51,5 @@ def load_encoder(settings: Embedding, *_: str) -> StubEncoder:
 
 def run() -> None:
     """The command line."""
-    prompt_embeddings.load_encoder = load_encoder
+    prompt_embeddings.load_encoder = prompt_windows.load_encoder = load_encoder
     main.run()

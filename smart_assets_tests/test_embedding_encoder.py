@@ -125,6 +125,7 @@ def test_encoders_without_padding_or_with_it_in_front_are_read_right(encoder: En
     assert max(len(batch.rows) for batch in found.batches(prompts)) == 7
     expected = static.encode(prompts, normalize_embeddings=True)
     np.testing.assert_allclose(found.encode(prompts), expected, atol=1e-6)
+    assert not found.cuts([" ".join(prompts)]).any(), "static vectors are of all words"
 
     in_front = load_encoder(Embedding(precision="float32"), "cpu")
     in_front._models[0].tokenizer.padding_side = "left"
@@ -139,6 +140,26 @@ def test_max_length_cuts_prompts(encoder: Encoder) -> None:
     assert (encoder.max_length, short.max_length) == (256, 8)
     one, other = short.encode(["one two three four five six seven", "one two three four five six eight"])
     np.testing.assert_array_equal(one, other)
+
+
+def test_it_is_told_which_prompts_are_cut() -> None:
+    """Two of the tokens begin and end a prompt."""
+    short = load_encoder(Embedding(precision="float32", max_length=8), "cpu")
+    prompts = {
+        "one two three four five six": False,
+        "one two three four five six seven": True,
+        "one two three four five.": False,
+        "one two three four five...": True,
+        "antidisestablishmentarianism unfathomableness": True,  # words of many tokens
+        "a " * 6: False,
+        "a " * 9: True,
+        "": False,
+    }
+    assert dict(zip(prompts, short.cuts(list(prompts)).tolist(), strict=True)) == prompts
+    longer = [f"{prompt} more" for prompt in prompts]
+    ours, theirs = short.encode(list(prompts)), short.encode(longer)
+    for one, other, cut in zip(ours, theirs, prompts.values(), strict=True):
+        assert not cut or np.allclose(one, other, atol=1e-6), "what is cut says nothing"
 
 
 def test_a_max_length_beyond_the_encoders_positions_is_refused() -> None:

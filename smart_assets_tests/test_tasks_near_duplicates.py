@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from datasketch import MinHash
@@ -56,6 +58,20 @@ def test_nearest_prompts_are_those_of_comparing_all_pairs(
         near_ones = [at for at, other in enumerate(theirs) if near(row, other, similarity)]
         best = max(near_ones, key=lambda at: float(np.mean(row == theirs[at])), default=None)
         assert (found, share) == ((-1, 0.0) if best is None else (best, float(np.mean(row == theirs[best]))))
+
+
+@pytest.mark.parametrize("similarity", [0.5, 0.75, 0.8, 0.95])
+def test_a_pair_that_differs_in_every_band_but_one_is_found(similarity: float) -> None:
+    """As many values differ as may, one in each of as many bands: were there no band more, the pair would be missed."""
+    differing = WIDTH - math.ceil(similarity * WIDTH)
+    one = np.arange(WIDTH, dtype=np.uint32)[None]
+    for place in (0, -1):
+        other = one.copy()
+        other[0, [band[place] for band in np.array_split(np.arange(WIDTH), differing)]] += 1000
+        assert nearest_prompts(one, other, similarity)[0].tolist() == [0]
+        assert len(set(clusters_of(np.concatenate([one, other]), similarity, quiet).tolist())) == 1
+        other[0, np.flatnonzero(one[0] == other[0])[0]] += 1000  # and one more
+        assert nearest_prompts(one, other, similarity)[0].tolist() == [-1]
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,13 @@ def test_a_subset_made_before_a_task_was_unseen_fails_its_check(root: Path) -> N
     subset = pq.read_table(subset_path(load_project(root / "smart.yaml"), "20|equal"))
     rows_of_alpha = subset.filter(pc.equal(subset["task"], "alpha")).num_rows
     assert verdict.figures["held-out rows in the subset"] == rows_of_alpha
+    assert verdict.warning is False
+    # Rows that may not be trained on stop it, whatever text is kept.
+    kept = with_unseen(root, "alpha", contamination={"exclude": False})
+    verdict = no_evaluation_text(kept, "20|equal")
+    assert (verdict.passed, verdict.warning) == (False, False), (
+        "rows that may not be trained on stop it whatever is kept"
+    )
 
 
 def subset_path(project: Project, partition: str) -> Path:

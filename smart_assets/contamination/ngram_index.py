@@ -10,10 +10,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.contamination.arrays import among, ranges
 from smart_assets.contamination.ngrams import NgramHasher
 from smart_assets.tasks.word_shingles import normalized
 
 _FEWEST_BITS, _MOST_BITS = 16, 26
+_MOST_LOOKUPS = 1 << 22  # at a time
 _SPARSE = 4  # bits of the table that an n-gram more or less has: one in sixteen strangers passes
 
 
@@ -33,6 +35,55 @@ class Postings:
         """The postings that are kept, by place (p,)."""
         counts = np.bincount(self.ngrams()[kept], minlength=len(self.starts) - 1)
         return Postings(np.concatenate([[0], np.cumsum(counts)]), self.texts[kept], self.asked[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class TextNgrams:
+    """For each evaluation text some of its n-grams."""
+
+    starts: NDArray[np.int64]  # (e + 1,)
+    ngrams: NDArray[np.int64]  # (p,), of text i those from starts[i] to starts[i + 1], rising
+    places: NDArray[np.int64]  # (p,) among the postings
+
+    @classmethod
+    def of(cls, postings: Postings, kept: NDArray[np.bool_], count: int) -> Self:
+        """Those of the postings that are kept (p,), of `count` texts."""
+        places = np.argsort(postings.texts, kind="stable")
+        places = places[kept[places]]
+        starts = np.searchsorted(postings.texts[places], np.arange(count + 1))
+        return cls(starts, postings.ngrams()[places], places)
+
+    def sizes(self) -> NDArray[np.int64]:
+        """(e,) how many each text has."""
+        return np.diff(self.starts)
+
+    def texts(self) -> NDArray[np.int64]:
+        """The text of each of `ngrams` (p,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), self.sizes())
+
+    def shared(
+        self, of: NDArray[np.int64], texts: NDArray[np.int64], rows: NDArray[np.int64], ngrams: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """How many of them some rows hold.
+
+        Args:
+            of: (m,) the row of each pair.
+            texts: (m,) its evaluation text.
+            rows: (h,) rising.
+            ngrams: (h,) that each row holds; of a row rising.
+
+        Returns:
+            (m,) of each pair.
+        """
+        width = int(max(self.ngrams.max(initial=0), ngrams.max(initial=0))) + 1
+        held, times = rows * width + ngrams, self.sizes()[texts]
+        shared = np.zeros(len(of), np.int64)
+        part = np.cumsum(times) // _MOST_LOOKUPS
+        for chunk in np.split(np.arange(len(of)), np.flatnonzero(np.diff(part)) + 1):
+            pair = np.repeat(chunk, times[chunk])
+            asked = self.ngrams[ranges(self.starts[texts[chunk]], times[chunk])]
+            shared += np.bincount(pair[among(of[pair] * width + asked, held)], minlength=len(of))
+        return shared
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from smart_assets.contamination.arrays import among, ranges
 from smart_assets.contamination.matches import Matches
-from smart_assets.contamination.ngram_index import NgramIndex, Postings
+from smart_assets.contamination.ngram_index import NgramIndex, Postings, TextNgrams
 from smart_assets.contamination.templates import WHOLE_SHARE, Counts, EvaluationGroups
 from smart_assets.contamination.whole_prompts import WholePrompts
 
+TEMPLATE_SHARE = 0.5  # of an evaluation prompt's n-grams; where less is left, likeness may be the template's alone
 LEAST_WORDS = 0.5  # of an evaluation row, where many rows of a training group hold them
 _MOST_PENDING = 1 << 22
 _MOST_PAIRS = 1 << 22
@@ -72,8 +73,7 @@ class NgramSearch:
         """
         every, shares = self._counted(groups), groups.shares(template_share)
         common, nearly_all = every.common(template_share), every.common(max(template_share, WHOLE_SHARE))
-        own = every.less(self._counts_of_evaluation(groups, groups.again))
-        postings, count = self._index.postings, len(groups.of)
+        own, postings, count = self._own(groups), self._index.postings, len(groups.of)
         keys = self._keys(groups.of[postings.texts], postings.ngrams())
         left, rare = (~among(keys, own.common(beyond)) for beyond in (shares, template_share))
         mixed = among(keys, own.common(groups.mixed_shares(template_share)))
@@ -95,6 +95,30 @@ class NgramSearch:
             np.bincount(postings.texts, minlength=count),
             told.sizes[0],
         )
+
+    def by_template(self, pairs: Matches, groups: EvaluationGroups, template_share: float) -> NDArray[np.bool_]:
+        """Which pairs of prompts (m,), alike by another rule, have but a template in common, by all that n-grams tell.
+
+        So it is where more than half of what the evaluation prompt says is its template, and the training row holds
+        nothing of the rest.
+        """
+        postings = self._index.postings
+        template = self._own(groups).common(groups.shares(template_share))
+        left = postings.asked & ~among(self._keys(groups.of[postings.texts], postings.ngrams()), template)
+        told = TextNgrams.of(postings, left, len(groups.of))
+        every = _sizes(postings, len(groups.of))[1]
+        judged = ((told.sizes() > 0) & (told.sizes() < TEMPLATE_SHARE * every))[pairs.evaluation]
+        found = np.zeros(len(pairs.rows), np.bool_)
+        for chunk, start in enumerate(self._starts[:-1]):
+            here = np.flatnonzero(judged & (pairs.rows >= start) & (pairs.rows < self._starts[chunk + 1]))
+            if len(here):
+                rows, ngrams = np.load(self._chunk(chunk), allow_pickle=False)
+                found[here] = told.shared(pairs.rows[here], pairs.evaluation[here], rows + start, ngrams) == 0
+        return found
+
+    def _own(self, groups: EvaluationGroups) -> Counts:
+        """In how many rows n-grams stand, where evaluation rows of one group and prompt count once."""
+        return self._counted(groups).less(self._counts_of_evaluation(groups, groups.again))
 
     def _counted(self, groups: EvaluationGroups) -> Counts:
         keys, rows = self._counts.total()
@@ -205,6 +229,8 @@ class _Rule:
         more = self.width - 1  # n-grams in a row are as many words, and these more, which the last one ends with
         words = sizes + more * self.told.entire[:, pairs.evaluation]  # else the last ones end in the template
         half = shared + more >= LEAST_WORDS * words
+        # Of a text that has few telling n-grams, a few are no passage: so many words twice, or half of the n-grams.
+        half &= (shared >= more) | (shared >= LEAST_WORDS * sizes)
         return (self._share(shared, sizes) * half).max(axis=0)
 
 

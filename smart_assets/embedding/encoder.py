@@ -11,7 +11,7 @@ in bfloat16 some 3e-5, since kernels differ by shape.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from smart_assets.errors import EmbeddingError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+_MOST_SPECIAL_TOKENS = 8  # that a tokenizer adds to a prompt
 _READ_AT_ONCE = 512  # prompts, alike in length: their tokens lie in one padded array until they are cut into batches
 # A forward pass takes `batch_size` prompts of this many tokens, or fewer longer ones. A CPU is fastest while the
 # activations stay in its caches.
@@ -86,6 +87,29 @@ class Encoder:
     def max_length(self) -> int | None:
         """Tokens of a prompt that are read, where the encoder names a limit; loads the model."""
         return self._models[0].max_seq_length
+
+    def cuts(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which prompts (n,) have more tokens than are read: their vectors tell nothing of the rest; loads the model.
+
+        A token is a byte at least and, of words between white space, at most one: most prompts need not be tokenized.
+        """
+        from transformers import PreTrainedTokenizerBase
+
+        limit, model = self.max_length, cast(Any, self._models[0])
+        cut = np.zeros(len(prompts), np.bool_)
+        if limit is None or not isinstance(model.tokenizer, PreTrainedTokenizerBase):  # one that reads all there is
+            return cut
+        prefix = model.prompts.get(model.default_prompt_name, "") if model.default_prompt_name else ""
+        maybe: list[int] = []
+        for row, prompt in enumerate(prompts):
+            cut[row] = prompt.count(" ") >= limit and len(prompt.split()) > limit
+            if not cut[row] and len(prompt.encode("utf-8", "replace")) + _MOST_SPECIAL_TOKENS + len(prefix) > limit:
+                maybe.append(row)
+        if maybe:
+            texts = [prefix + prompts[row] for row in maybe]
+            tokens: Any = model.tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
+            cut[maybe] = [len(one) > limit for one in tokens]
+        return cut
 
     def encode(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors (n, d) of `prompts`, in their order; n > 0.

@@ -6,8 +6,10 @@ vectors have nearly the same direction.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,7 @@ from smart_assets.pipeline.evaluation_rows import (
 )
 from smart_assets.pipeline.evaluation_vectors import embed_outside
 from smart_assets.pipeline.parquet import write_table
+from smart_assets.pipeline.prompt_windows import CutPrompts, cut_prompts
 from smart_assets.pipeline.rows import raw_task_inputs
 from smart_assets.pipeline.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
 from smart_assets.progress import Log, Progress
@@ -54,6 +57,8 @@ OVERLAPS = pa.schema(
     ]
 )
 UNSEARCHED = pa.schema([(name, pa.string()) for name in ("benchmark", "evaluation_id", "evaluation_task", "why")])
+BLIND = "evaluation rows that n-grams cannot tell"
+LONG = "prompts longer than the encoder reads"
 SHORT, TEMPLATE = "fewer words than an n-gram", "all its n-grams are common to its own task or template"
 
 
@@ -64,8 +69,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     inputs = [*raw_task_inputs(project)]
     if contamination.similarity is not None:
         inputs += [Input(AssetPartition("prompt_embeddings", source)) for source in project.settings.sources]
-        if outside:
-            parameters["encoder"] = encoder_version(project.settings.embedding)
+        parameters["encoder"] = encoder_version(project.settings.embedding)  # also says which prompts it cuts
     parameters["contamination"] = contamination.parameters()
     parameters["near_duplicate"] = project.settings.validation.similarity
     return Wanted(AssetPartition(NAME), tuple(inputs), parameters, CODE_VERSION, outside)
@@ -81,9 +85,9 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     evaluation = read_evaluation_rows(project, sources, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
-    same, ngrams = _of_texts(sources, evaluation, settings.contamination, scratch, run.log)
-    found = {"exact": same, "ngram": ngrams.found}
-    found["near_duplicate"] = _of_signatures(sources, evaluation, settings.validation.similarity)
+    texts = _read_texts(sources, evaluation, settings.contamination, scratch, run.log)
+    alike = {"near_duplicate": _of_signatures(sources, evaluation, settings.validation.similarity)}
+    told: dict[str, object] = {}
     embedded, recorded, similarity = 0, _nothing, settings.contamination.similarity
     if similarity is not None:
         outside = embed_outside(project, NAME, evaluation.outside, out, run)
@@ -94,16 +98,19 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             )
             for source in sources
         }
-        found["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, similarity)
+        cut = cut_prompts(project, sources, evaluation)
+        told[LONG] = cut.counted(sources, evaluation)
+        alike["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, cut, similarity)
+    found, undecided, unsearched = texts.judged(alike, settings.contamination)
     overlaps = _table(found, sources, evaluation)
     write_table(overlaps, out.content / "overlaps.parquet")
-    undecided = _undecided(ngrams.undecided, overlaps, sources, evaluation)
-    write_table(undecided, out.content / "undecided.parquet")
-    unsearched = _unsearched(ngrams, evaluation)
+    left = _table(undecided, sources, evaluation)
+    left = left.filter(pc.invert(pc.is_in(left["id"], overlaps["id"].combine_chunks())))
+    write_table(left, out.content / "undecided.parquet")
     write_table(unsearched, out.content / "unsearched.parquet")
     compared = sum(int(source.train.sum()) for source in sources)
     return Made(
-        _summary(overlaps, evaluation, compared) | not_seen(undecided, unsearched),
+        _summary(overlaps, evaluation, compared) | not_seen(left, unsearched) | told,
         facets={
             FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))
         },
@@ -141,11 +148,41 @@ def not_seen(undecided: pa.Table, unsearched: pa.Table) -> dict[str, object]:
     causes = {why: unsearched.filter(pc.equal(unsearched["why"], why)) for why in (SHORT, TEMPLATE)}
     return {
         "rows undecided, by task": {task["values"]: task["counts"] for task in tasks},
-        "evaluation rows that n-grams cannot tell": {
+        BLIND: {
             why: {found["values"]: found["counts"] for found in pc.value_counts(rows["benchmark"]).to_pylist()}
             for why, rows in causes.items()
         },
     }
+
+
+def not_looked_at(project: Project, looked: Mapping[str, Any], undecided: int) -> list[str]:
+    """In sentences, what a subset that holds no text that was found may hold nevertheless.
+
+    Args:
+        project: whose benchmarks are evaluated on.
+        looked: the summary of the artifact.
+        undecided: rows of the subset that n-grams could not judge.
+    """
+    blind = looked.get(BLIND)
+    found = ["what n-grams cannot tell was not counted by this version's rules"] if blind is None else []
+    for why, rows in (blind or {}).items():
+        count = sum(rows.values())
+        found += [f"{count:,} of them n-grams could not look for ({why})"] * bool(count)
+    if undecided:
+        found += [
+            f"{undecided:,} rows share half an evaluation row, or a template alone, with all of their task: undecided"
+        ]
+    long = looked.get(LONG)
+    if long is None:
+        found += ["vectors of prompts were not compared"] * (project.settings.contamination.similarity is None)
+    elif long["training rows"] or any(long["evaluation rows"].values()):
+        count = sum(long["evaluation rows"].values())
+        found += [
+            f"vectors say nothing of {long['training rows']:,} training and {count:,} evaluation prompts that are "
+            "longer than the encoder reads"
+        ]
+    fetched = [name for name in project.settings.evaluate.tasks if name not in project.settings.evaluate.local_data]
+    return found + [f"not looked at: {', '.join(fetched)}, which lm-eval fetches itself"] * bool(fetched)
 
 
 def _starts(sources: Sequence[SourceRows]) -> list[int]:
@@ -153,10 +190,35 @@ def _starts(sources: Sequence[SourceRows]) -> list[int]:
     return [0, *accumulate(source.rows.num_rows for source in sources)]
 
 
-def _of_texts(
+@dataclass(frozen=True)
+class _Texts:
+    """All rows, as their texts were read once."""
+
+    same: Matches
+    search: NgramSearch
+    groups: EvaluationGroups
+    train: NDArray[np.bool_]  # (n,) of all rows
+    evaluation: EvaluationRows
+
+    def judged(
+        self, alike: Mapping[str, Matches], rule: Contamination
+    ) -> tuple[dict[str, Matches], dict[str, Matches], pa.Table]:
+        """What is found and what is left undecided, by kind; and the rows that were not looked for, as UNSEARCHED.
+
+        Prompts that are alike by their template alone are undecided.
+        """
+        ngrams = self.search.findings(self.groups, rule.template_share, rule.share, self.train)
+        found, undecided = {"exact": self.same, "ngram": ngrams.found}, {"ngram": ngrams.undecided}
+        for kind, pairs in alike.items():
+            template = self.search.by_template(pairs, self.groups, rule.template_share)
+            found[kind], undecided[kind] = pairs.only(~template), pairs.only(template)
+        return found, undecided, _unsearched(ngrams, self.evaluation)
+
+
+def _read_texts(
     sources: Sequence[SourceRows], evaluation: EvaluationRows, rule: Contamination, scratch: Path, log: Log
-) -> tuple[Matches, NgramFindings]:
-    """Rows of the same text, and rows that share n-grams. Training texts are read once."""
+) -> _Texts:
+    """Find rows of the same text, and keep the n-grams of all rows in a folder. Training texts are read once."""
     exact = ExactTexts(evaluation.numbers)
     for texts in evaluation.texts():
         exact.add(texts.prompts, texts.responses)
@@ -175,10 +237,7 @@ def _of_texts(
         at += len(texts.prompts)
     train = np.concatenate([*(source.train for source in sources), np.zeros(evaluation.outside.num_rows, np.bool_)])
     every = Matches.joined(same)
-    return (
-        every.only(train[every.rows]),
-        search.findings(of_evaluation, rule.template_share, rule.share, train),
-    )
+    return _Texts(every.only(train[every.rows]), search, of_evaluation, train, evaluation)
 
 
 def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[NDArray[np.int64], EvaluationGroups]:
@@ -206,7 +265,7 @@ def _of_signatures(sources: Sequence[SourceRows], evaluation: EvaluationRows, si
         ours = source.signatures()[source.train]
         for _, first, stop in evaluation.benchmarks:
             rows, scores = nearest_prompts(ours, theirs[first:stop], similarity)
-            parts.append(Matches.nearest(_places(source, start), rows, scores).moved(0, first))
+            parts.append(Matches.nearest(np.flatnonzero(source.train) + start, rows, scores).moved(0, first))
     return Matches.joined(parts)
 
 
@@ -215,23 +274,21 @@ def _of_vectors(
     evaluation: EvaluationRows,
     vectors: Mapping[str, NDArray[np.float32]],
     outside: NDArray[np.float32],
+    cut: CutPrompts,
     similarity: float,
 ) -> Matches:
-    """Rows whose prompts have nearly the vector of an evaluation prompt."""
+    """Rows whose prompts have nearly the vector of an evaluation prompt, where the encoder read both to their ends."""
     theirs = [vectors[source.name][~source.train] for source in sources] + ([outside] if len(outside) else [])
     every = np.concatenate(theirs)
     parts: list[Matches] = []
-    for source, start in zip(sources, _starts(sources), strict=False):
-        train = np.flatnonzero(source.train)
+    for source, start, long in zip(sources, _starts(sources), cut.rows, strict=False):
+        train = np.flatnonzero(source.train & ~long)
         for _, first, stop in evaluation.benchmarks:
-            rows, scores = nearest_above(vectors[source.name], train, every[first:stop], similarity)
-            parts.append(Matches.nearest(_places(source, start), rows, scores).moved(0, first))
+            read = np.flatnonzero(~cut.evaluation[first:stop]) + first
+            rows, scores = nearest_above(vectors[source.name], train, every[read], similarity)
+            found = Matches.nearest(train + start, rows, scores)
+            parts.append(Matches(found.rows, read[found.evaluation], found.scores))
     return Matches.joined(parts)
-
-
-def _places(source: SourceRows, start: int) -> NDArray[np.int64]:
-    """The place of each training row of a source among all rows."""
-    return np.flatnonzero(source.train) + start
 
 
 def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluation: EvaluationRows) -> pa.Table:
@@ -256,14 +313,6 @@ def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluati
         tables.append(pa.table(columns, OVERLAPS))
     order = [(name, "ascending") for name in ("source", "id", "kind", "benchmark")]
     return pa.concat_tables(tables).sort_by(order)
-
-
-def _undecided(
-    pairs: Matches, overlaps: pa.Table, sources: Sequence[SourceRows], evaluation: EvaluationRows
-) -> pa.Table:
-    """As OVERLAPS the rows that no rule found, and that half an evaluation row stands in as in all of their group."""
-    table = _table({"ngram": pairs}, sources, evaluation)
-    return table.filter(pc.invert(pc.is_in(table["id"], overlaps["id"].combine_chunks())))
 
 
 def _unsearched(ngrams: NgramFindings, evaluation: EvaluationRows) -> pa.Table:

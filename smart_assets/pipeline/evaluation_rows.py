@@ -82,6 +82,12 @@ class SourceRows:
                 prompts, responses, turns = (column.to_pylist() for column in batch.columns)
                 yield RowTexts(prompts, responses, [*map(_beyond_the_prompt, prompts, turns)])
 
+    def prompts(self) -> Iterator[Sequence[str]]:
+        """The prompts alone, some thousand at a time."""
+        with pq.ParquetFile(self.folder / "instances.parquet") as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=["prompt"]):
+                yield batch["prompt"].to_pylist()
+
     def held_out(self) -> pa.Table:
         """The held-out rows as EVALUATION."""
         columns = [name for name in EVALUATION.names if name != "benchmark"]
@@ -109,6 +115,11 @@ class EvaluationRows:
         found = pc.run_end_encode(self.rows["benchmark"].combine_chunks())
         stops: list[int] = found.run_ends.to_pylist()
         return list(zip(found.values.to_pylist(), [0, *stops][:-1], stops, strict=True))
+
+    def prompts(self) -> Iterator[Sequence[str]]:
+        """The prompts alone, some thousand at a time."""
+        for batch in self.rows.select(["prompt"]).to_batches(_BATCH_ROWS):
+            yield batch["prompt"].to_pylist()
 
     @cached_property
     def numbers(self) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.cores import products_on_one_thread
 from smart_assets.errors import UpstreamMissingError
+from smart_assets.pipeline.evaluation_overlap import not_looked_at
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
 from smart_assets.pipeline.instance_orderings import groups_of, objectives_in_use
 from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
@@ -187,22 +189,42 @@ def no_evaluation_text(project: Project, partition: str | None) -> Verdict:
     ids = pc.unique(subset["id"])
     foreign = ids.filter(pc.invert(pc.is_in(ids, allowed["id"].combine_chunks())))
     offending = overlaps.filter(pc.is_in(overlaps["id"], ids))
+    looked = inputs.manifest("evaluation_overlap").summary
     found = pc.unique(
         pa.chunked_array([*offending["id"].chunks, *same.filter(pc.is_in(same, ids)).chunks], pa.string())
     )
     faults = [f"{len(foreign)} rows are held out or of an unseen task"] * bool(len(foreign))
     faults += [f"{len(found)} rows hold text of rows that are evaluated on"] * bool(len(found))
+    passed = f"no row is held out, of an unseen task, or found to hold text of the {_evaluated(looked)} compared with"
+    undecided = _undecided_in(inputs.folder("evaluation_overlap") / "undecided.parquet", ids)
+    unseen_text = not_looked_at(project, looked, undecided)
     return Verdict(
         not faults,
-        " and ".join(faults) or "no row is held out, of an unseen task, or holds text of a row that is evaluated on",
+        "; ".join([" and ".join(faults) or passed, *unseen_text]),
         {
             "held-out rows in the subset": len(foreign),
             "rows with evaluation text": len(found),
+            "rows undecided": undecided,
+            "evaluation rows compared with": dict(looked.get("evaluation rows", {})),
+            "not looked at": unseen_text,
             "first ids": [*foreign.to_pylist(), *found.to_pylist()][:10],
         },
         warning=not len(foreign) and not project.settings.contamination.exclude,
         rows=offending,
     )
+
+
+def _evaluated(looked: Mapping[str, Any]) -> str:
+    rows = sum(looked["evaluation rows"].values())
+    return f"{rows:,} evaluation row{'s' * (rows != 1)}"
+
+
+def _undecided_in(file: Path, ids: pa.Array) -> int:
+    """How many rows of a subset n-grams could not judge; artifacts of earlier versions tell of none."""
+    if not file.is_file():
+        return 0
+    rows = pq.read_table(file, columns=["id"])["id"]
+    return pc.count_distinct(rows.filter(pc.is_in(rows, ids))).as_py()
 
 
 def _seed_folders(project: Project, partition: str | None) -> Inputs:
