@@ -97,6 +97,7 @@ class NaiveRule:
         for part in parts:
             ours, size, more = len(shared & part), len(telling & part), self.width - 1
             half = ours + more >= 0.5 * (size + more * (size == len(part)))
+            half = half and (ours >= more or ours >= 0.5 * size)
             scores.append(self.enough(ours, size) if half else 0)
         return max(scores)
 

@@ -143,7 +143,7 @@ def test_higher_is_better_for_exact_match() -> None:
         one.exact_matches[:] = one.recipe == "smart"
     _, matches = weigh(found, PRESETS)
     [told] = comparison_sentences(matches)
-    assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +0.9")
+    assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +0.7396 to +1.0")
     assert [score.interval.high for score in matches.scores if score.recipe == "smart"] == [1.0]
 
 
@@ -239,8 +239,8 @@ def test_only_rows_of_every_run_count_and_the_others_are_counted() -> None:
     evidence = loss_of([one, fewer])
     assert (evidence.tasks, evidence.rows, evidence.tasks_left_out, evidence.rows_left_out) == (2, 39, 1, 21)
     assert omissions(evidence) == (
-        "Means over 2 tasks, each counting once, and 39 rows; left out: 1 task not measured in every run and "
-        "21 rows not asked in every run."
+        "Means over 2 tasks, each counting once, and 39 rows; left out: 1 task not measured in every run "
+        "(c: not asked of random at 200 rows) and 21 rows not asked in every run (a: not asked of random at 200 rows)."
     )
     disjoint = [one, RowResults(200, "random", 0, [("held_out", "z", "z0")], *(np.ones(1) for _ in range(3)))]
     assert weigh(disjoint, PRESETS) == ()

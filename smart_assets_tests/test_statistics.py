@@ -197,6 +197,15 @@ def test_nothing_to_measure_is_refused() -> None:
         measure([])
 
 
+def test_two_seeds_of_the_same_share_are_not_certain_of_it() -> None:
+    """They agree by chance in many reports; with no spread at all their difference would seem beyond any doubt."""
+    right = np.zeros((100, 2))
+    right[:10, 0] = right[5:15, 1] = 1.0
+    found = mean_over_seeds(measure([Stratum(right, np.ones((100, 1)))], shares=True))
+    assert found.value == 0.1
+    assert found.p > 0.01
+
+
 @pytest.mark.parametrize(
     ("p", "falls"),
     [

@@ -229,6 +229,8 @@ class _Rule:
         more = self.width - 1  # n-grams in a row are as many words, and these more, which the last one ends with
         words = sizes + more * self.told.entire[:, pairs.evaluation]  # else the last ones end in the template
         half = shared + more >= LEAST_WORDS * words
+        # Of a text that has few telling n-grams, a few are no passage: so many words twice, or half of the n-grams.
+        half &= (shared >= more) | (shared >= LEAST_WORDS * sizes)
         return (self._share(shared, sizes) * half).max(axis=0)
 
 

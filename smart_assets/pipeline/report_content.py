@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.evaluation.record import read_metrics
-from smart_assets.metrics import Direction
+from smart_assets.metrics import HELD_OUT, Direction
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
-from smart_assets.pipeline.row_results import read_results
+from smart_assets.pipeline.row_results import evaluation_times, read_results
 from smart_assets.pipeline.step import AssetPartition, Inputs, grid_key
 from smart_assets.report.content import (
     ArtifactVersion,
@@ -20,6 +20,7 @@ from smart_assets.report.content import (
     MixtureBudgets,
     NearDuplicatePair,
     NearDuplicates,
+    NotShared,
     ObjectiveGains,
     Provenance,
     RejectedRow,
@@ -29,8 +30,10 @@ from smart_assets.report.content import (
     TaskKernel,
     TaskSummary,
 )
-from smart_assets.report.evidence import REFERENCES, Question, weigh
+from smart_assets.report.evidence import REFERENCES, Question, weigh_shared
+from smart_assets.report.row_results import SharedRows, share_rows
 from smart_assets.report.task_geometry import task_plane
+from smart_assets.report.wording import benchmark_title
 from smart_assets.selection.recipes import PRESETS, Recipe
 from smart_assets.selection.sweeps import find_sweeps
 from smart_assets.settings import Project
@@ -53,6 +56,7 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
     sweeps = find_sweeps(project.settings.recipes)
     unseen = frozenset(project.settings.evaluate.unseen_tasks)
     question = Question(preset_recipes(project.settings.recipes), unseen, sweeps, project.settings.report.margin)
+    parts = tuple(share_rows(read_results(project, inputs), unseen))
     return ReportContent(
         title=f"SMART mixture report: {project.root.name}",
         tasks=gather_tasks(project, inputs),
@@ -61,13 +65,21 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
         objectives=objective_gains(pq.read_table(scores / "scores.parquet")),
         mixtures=mixtures,
         measurements=_measurements(project, inputs),
-        evidence=weigh(read_results(project, inputs), question),
+        evidence=weigh_shared(parts, question),
+        evaluated=evaluation_times(project, inputs),
+        not_shared=tuple(_not_shared(shared, unseen) for shared in parts),
         unseen_tasks=unseen,
         sweeps=sweeps,
         rejections=_rejections(project, inputs),
         near_duplicates=_near_duplicates(project, inputs),
         provenance=_provenance(project, inputs),
     )
+
+
+def _not_shared(shared: SharedRows, unseen: frozenset[str]) -> NotShared:
+    apart = shared.unseen if unseen and shared.benchmark == HELD_OUT else None
+    title = benchmark_title(shared.benchmark, apart)
+    return NotShared(title, len(shared.tasks), shared.rows, shared.left_out, shared.models_left_out)
 
 
 def preset_recipes(recipes: Mapping[str, Recipe]) -> dict[str, str]:

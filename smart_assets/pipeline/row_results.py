@@ -1,5 +1,7 @@
 """Reading what each evaluated model did row by row."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,24 +12,37 @@ from smart_assets.metrics import HELD_OUT
 from smart_assets.pipeline.step import Inputs, grid_key
 from smart_assets.report.row_results import CHOICES, RowResults
 from smart_assets.settings import Project
+from smart_assets.store import Manifest
 
 
 def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
     """The base model's rows and those of every seed of every evaluation that is there."""
+    evaluated = evaluation_times(project, inputs)
     found: list[RowResults] = []
-    if inputs.find("base_model_results") is not None:
-        found.append(_read(inputs.folder("base_model_results") / "base", None, None, None))
+    for (budget, recipe), at in evaluated.items():
+        if budget is None or recipe is None:
+            folders = [inputs.folder("base_model_results") / "base"]
+        else:
+            folders = sorted(inputs.folder("eval_results", grid_key(budget, recipe)).glob("seed-*"))
+        for folder in folders:
+            seed = None if budget is None else int(folder.name.removeprefix("seed-"))
+            found.append(replace(_read(folder, budget, recipe, seed), evaluated=at))
+    return found
+
+
+def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], str]:
+    """When the base model (None, None) and each budget and recipe was evaluated (ISO 8601), of those that were."""
+    keys: dict[tuple[int | None, str | None], Manifest | None] = {(None, None): inputs.find("base_model_results")}
     for budget in project.settings.budgets:
         for recipe in project.settings.recipes:
-            key = grid_key(budget, recipe)
-            if inputs.find("eval_results", key) is not None:
-                for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
-                    found.append(_read(folder, budget, recipe, int(folder.name.removeprefix("seed-"))))
-    return found
+            keys[budget, recipe] = inputs.find("eval_results", grid_key(budget, recipe))
+    return {key: str(manifest.made["at"]) for key, manifest in keys.items() if manifest is not None}
 
 
 def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None) -> RowResults:
     rows = pq.read_table(folder / "rows.parquet")
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    refused: dict[str, list[dict[str, str]]] = result.get("refused", {})
     benchmarks = rows["benchmark"].to_pylist() if "benchmark" in rows.column_names else [HELD_OUT] * rows.num_rows
     return RowResults(
         budget,
@@ -41,5 +56,8 @@ def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None
             metric.name: rows[ROW_COLUMNS[metric]].cast(pa.float64()).to_numpy()  # null becomes NaN
             for metric in CHOICES
             if ROW_COLUMNS[metric] in rows.column_names
+        },
+        refused={
+            (benchmark, row["task"], row["id"]): row["reason"] for benchmark, found in refused.items() for row in found
         },
     )

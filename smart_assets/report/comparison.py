@@ -1,10 +1,10 @@
 """Models beside each other, like with like: one metric of one benchmark over the tasks that every run measured.
 
-A mean over different tasks compares nothing, so a task that any run lacks is left out of all, and counted. Means are
-macro means: a task counts once, whatever its rows.
+A mean over different tasks compares nothing, so a task that any run lacks is left out of all, and named with the cause
+(`left_out`). Means are macro means: a task counts once, whatever its rows.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smart_assets.metrics import HELD_OUT, RESPONSE_LOSS, Direction, Metric, agreed, recorded_metric
 from smart_assets.report.content import Measurement
+from smart_assets.report.left_out import Asked, LeftOut, left_out, model_name
 from smart_assets.report.wording import benchmark_title
 
 
@@ -67,7 +68,7 @@ class Comparison:
     unseen: bool | None  # of held-out tasks; None where no task is unseen, and for other benchmarks
     metric: Metric
     tasks: tuple[str, ...]  # n of them, sorted
-    tasks_left_out: int
+    left_out: tuple[LeftOut, ...]  # tasks that not every run measured, and why
     runs: tuple[Run, ...]
     base: NDArray[np.float64] | None  # (n,)
 
@@ -75,6 +76,11 @@ class Comparison:
     def title(self) -> str:
         """Benchmark and metric in words."""
         return f"{benchmark_title(self.benchmark, self.unseen)}: {self.metric.title}"
+
+    @property
+    def tasks_left_out(self) -> int:
+        """How many tasks not every run measured."""
+        return len(self.left_out)
 
     @property
     def base_mean(self) -> float | None:
@@ -102,10 +108,15 @@ class Comparison:
         return next((found for found in self.standings(budget) if found.recipe == recipe), None)
 
 
-def compare(measurements: Sequence[Measurement], unseen_tasks: Collection[str] = ()) -> tuple[Comparison, ...]:
+def compare(
+    measurements: Sequence[Measurement],
+    unseen_tasks: Collection[str] = (),
+    evaluated: Mapping[tuple[int | None, str | None], str] | None = None,
+) -> tuple[Comparison, ...]:
     """A comparison for each benchmark and metric: held-out response loss first, then the rest of held-out.
 
-    Where some held-out tasks are unseen, seen and unseen ones are compared apart.
+    Where some held-out tasks are unseen, seen and unseen ones are compared apart. `evaluated` says when each budget and
+    recipe was (ISO 8601): it tells why a task is left out.
     """
     parts: dict[tuple[str, str, bool], list[Measurement]] = {}
     for row in measurements:
@@ -122,12 +133,20 @@ def compare(measurements: Sequence[Measurement], unseen_tasks: Collection[str] =
         ),
     )
     return tuple(
-        _comparison(part[0], part[2] if unseen_tasks and part[0] == HELD_OUT else None, part[1], parts[part])
+        _comparison(
+            part[0], part[2] if unseen_tasks and part[0] == HELD_OUT else None, part[1], parts[part], evaluated or {}
+        )
         for part in ordered
     )
 
 
-def _comparison(benchmark: str, unseen: bool | None, metric: str, rows: Sequence[Measurement]) -> Comparison:
+def _comparison(
+    benchmark: str,
+    unseen: bool | None,
+    metric: str,
+    rows: Sequence[Measurement],
+    evaluated: Mapping[tuple[int | None, str | None], str],
+) -> Comparison:
     runs: dict[tuple[int | None, str | None, int | None], dict[str, Measurement]] = {}
     for row in rows:
         runs.setdefault((row.budget, row.recipe, row.seed), {})[row.task] = row
@@ -139,7 +158,12 @@ def _comparison(benchmark: str, unseen: bool | None, metric: str, rows: Sequence
         unseen=unseen,
         metric=recorded_metric(metric, _direction(rows)),
         tasks=tasks,
-        tasks_left_out=len({row.task for row in rows}) - len(tasks),
+        left_out=left_out(
+            [
+                Asked(model_name(budget, recipe), {(task, "") for task in by_task}, evaluated.get((budget, recipe), ""))
+                for (budget, recipe, _), by_task in runs.items()
+            ]
+        ),
         runs=tuple(_runs(runs.items(), tasks)) if tasks else (),
         base=np.mean(base, axis=0) if base and tasks else None,
     )

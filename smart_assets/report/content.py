@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smart_assets.errors import SelectionError
 from smart_assets.metrics import Direction
 from smart_assets.report.evidence import Evidence
+from smart_assets.report.left_out import LeftOut
 from smart_assets.report.task_geometry import TaskPlane
 from smart_assets.selection.sweeps import Sweep
 from smart_assets.selection.task_scores import propose_max_tasks
@@ -191,6 +192,17 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class NotShared:
+    """What is left out of the comparison of a benchmark's seen or unseen tasks."""
+
+    title: str
+    tasks: int  # compared
+    rows: int  # compared
+    left_out: tuple[LeftOut, ...]
+    models_left_out: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportContent:
     """Everything on the page."""
 
@@ -202,6 +214,10 @@ class ReportContent:
     mixtures: tuple[MixtureBudgets, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    evaluated: Mapping[tuple[int | None, str | None], str] = field(
+        default_factory=dict[tuple[int | None, str | None], str]
+    )  # when each budget and recipe was, ISO 8601; None and None: the base model
+    not_shared: tuple[NotShared, ...] = ()
     unseen_tasks: frozenset[str] = frozenset()  # of the held-out rows: no mixture was selected from them
     sweeps: tuple[Sweep, ...] = ()
     rejections: Rejections = Rejections()

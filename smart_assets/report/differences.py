@@ -142,6 +142,7 @@ def _difference(
     base = other[1] is None
     paired = base or seeds == other_seeds
     interval = difference(mine, theirs, paired)
+    interval = interval.within(-1, 1) if metric in SHARES else interval
     known = interval.excludes_zero and len(seeds) > 1 and (base or len(other_seeds) > 1)
     return Difference(
         budget=one[0],

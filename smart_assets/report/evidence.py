@@ -19,6 +19,7 @@ from smart_assets.report.differences import (
     to_last,
     to_references,
 )
+from smart_assets.report.left_out import LeftOut
 from smart_assets.report.row_results import ROW_METRICS, RowResults, SharedRows, share_rows
 from smart_assets.report.settings import MARGIN
 from smart_assets.report.stopping import Stop, stops
@@ -52,9 +53,9 @@ class Evidence:
     metric: Metric
     tasks: int
     rows: int
-    tasks_left_out: int
-    rows_left_out: int
-    tasks_of_one_row: int
+    left_out: tuple[LeftOut, ...]  # tasks with rows that not all models were asked, and why
+    models_left_out: str  # that were asked none of the rows, and why; in words
+    tasks_of_one_row: tuple[str, ...]
     references: Mapping[str, str]  # preset -> recipe, of those that are measured
     scores: tuple[Score, ...]
     differences: tuple[Difference, ...]  # to other recipes, at one budget
@@ -69,6 +70,16 @@ class Evidence:
     def title(self) -> str:
         """Benchmark and metric in words."""
         return f"{benchmark_title(self.benchmark, self.unseen)}: {self.metric.title}"
+
+    @property
+    def tasks_left_out(self) -> int:
+        """Tasks of which not one row went to all models."""
+        return sum(one.whole for one in self.left_out)
+
+    @property
+    def rows_left_out(self) -> int:
+        """Rows that did not go to all models, of all tasks."""
+        return sum(one.rows for one in self.left_out)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -132,9 +143,9 @@ def _evidence(shared: SharedRows, metric: Metric, question: Question) -> Evidenc
         metric=metric,
         tasks=len(shared.tasks),
         rows=shared.rows,
-        tasks_left_out=shared.tasks_left_out,
-        rows_left_out=shared.rows_left_out,
-        tasks_of_one_row=sum(len(task.losses) == 1 for task in shared.tasks),
+        left_out=shared.left_out,
+        models_left_out=shared.models_left_out,
+        tasks_of_one_row=tuple(task.task for task in shared.tasks if len(task.losses) == 1),
         references=found,
         scores=scores,
         differences=to_references(models, metric, list(found.values())),

@@ -9,6 +9,7 @@ from math import isfinite
 from smart_assets.metrics import Metric
 from smart_assets.report.differences import BASE_MODEL, Difference
 from smart_assets.report.evidence import REFERENCES, Evidence
+from smart_assets.report.left_out import in_words
 from smart_assets.report.stopping import SmallerBudget, Stop
 from smart_assets.report.wording import count, listing, signed
 
@@ -117,17 +118,21 @@ def stop_sentence(stop: Stop, evidence: Evidence) -> str:
 def omissions(evidence: Evidence) -> str:
     """What the figures are means of, and what they leave out."""
     means = f"Means over {count(evidence.tasks, 'task')}, each counting once, and {count(evidence.rows, 'row')}"
+    lost = (
+        (evidence.tasks_left_out, "task", "measured", [one for one in evidence.left_out if one.whole]),
+        (evidence.rows_left_out, "row", "asked", [one for one in evidence.left_out if not one.whole]),
+    )
     left_out = [
-        text
-        for number, text in (
-            (evidence.tasks_left_out, f"{count(evidence.tasks_left_out, 'task')} not measured in every run"),
-            (evidence.rows_left_out, f"{count(evidence.rows_left_out, 'row')} not asked in every run"),
-        )
+        f"{count(number, noun)} not {verb} in every run{f' ({in_words(named)})' if named else ''}"
+        for number, noun, verb, named in lost
         if number
     ]
+    if evidence.models_left_out:
+        left_out.append(f"models that were asked none of these rows ({evidence.models_left_out})")
     gone = f"; left out: {' and '.join(left_out)}" if left_out else ""
-    single = evidence.tasks_of_one_row
-    alone = f"; {count(single, 'task')} of one row, whose spread is taken from the other tasks" if single else ""
+    single = list(evidence.tasks_of_one_row)
+    noun = f"{count(len(single), 'task')} of one row"
+    alone = f"; {noun}, whose spread is taken from the other tasks ({listing(single, 5)})" if single else ""
     return f"{means}{gone}{alone}."
 
 

@@ -16,6 +16,7 @@ from smart_assets.report.comparison import compare
 from smart_assets.report.content import ReportContent
 from smart_assets.report.evidence_chapters import difference_chapter, stopping_chapter, sweep_chapter
 from smart_assets.report.layout import Chapter
+from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.result_chapters import metric_chapter, result_chapter
 from smart_assets.report.summary import summary
 from smart_assets.report.wording import shorten
@@ -44,14 +45,14 @@ def render_page(content: ReportContent) -> str:
 
     Parts that are missing are said to be missing. Tables stop at `layout.TABLE_ROWS` rows and say so.
     """
-    comparisons = compare(content.measurements, content.unseen_tasks)
+    comparisons = compare(content.measurements, content.unseen_tasks, content.evaluated)
     told: list[Chapter] = [
         chapters.task_chapter(content),
         chapters.budget_chapter(content),
         chapters.gain_chapter(content),
         chapters.kernel_chapter(content),
         metric_chapter(comparisons, content.evidence, content.recipes),
-        difference_chapter(content.evidence, content.recipes),
+        with_left_out(difference_chapter(content.evidence, content.recipes), content.not_shared),
         stopping_chapter(content.evidence),
         sweep_chapter(content.evidence, content.sweeps),
         result_chapter(comparisons, content.recipes),

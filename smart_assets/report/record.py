@@ -1,6 +1,7 @@
 """Evidence as it is recorded beside the report, so that whoever shows it later needs to compute nothing."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
@@ -18,6 +19,8 @@ from smart_assets.report.findings import (
 )
 from smart_assets.report.wording import shorten
 
+_NAMED = 50  # tasks that are left out, of each benchmark; the sentences count them all
+
 
 def record(evidence: Evidence) -> dict[str, Any]:
     """Scores, differences and sentences as plain values; a figure that is not finite is None."""
@@ -27,6 +30,7 @@ def record(evidence: Evidence) -> dict[str, Any]:
         "better": evidence.metric.direction.value,
         "tasks": evidence.tasks,
         "rows": evidence.rows,
+        "left out": [asdict(one) for one in evidence.left_out[:_NAMED]],
         "scores": [
             {"budget": score.budget, "recipe": score.recipe, "seeds": score.seeds}
             | _finite(value=score.interval.value, low=score.interval.low, high=score.interval.high)

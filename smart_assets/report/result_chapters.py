@@ -11,6 +11,7 @@ from smart_assets.report.comparison import Comparison, Standing
 from smart_assets.report.curve import Curve, metric_curve
 from smart_assets.report.evidence import Evidence
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
+from smart_assets.report.left_out import in_words
 from smart_assets.report.wording import count, shorten
 
 _PICTURED_COMPARISONS = 6
@@ -29,7 +30,8 @@ def metric_chapter(comparisons: Sequence[Comparison], evidence: Sequence[Evidenc
     ]
     sentences = ["Each value is a mean over tasks, a task counting once, whatever its rows."]
     sentences += [
-        f"{shorten(comparison.title, 80)}: {count(comparison.tasks_left_out, 'task')} left out (not in every run)."
+        f"{shorten(comparison.title, 80)}: {count(comparison.tasks_left_out, 'task')} left out, not in every run "
+        f"({in_words(comparison.left_out)})."
         for comparison in comparisons
         if comparison.tasks_left_out
     ]

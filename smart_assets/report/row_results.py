@@ -1,11 +1,11 @@
 """What each model did row by row, and the rows that all models of a benchmark were asked, task by task.
 
 Only rows that every model was asked are compared: a mean over other rows compares nothing. Rows and whole tasks that
-fall away for this are counted.
+fall away for this are counted, and named with the cause (`left_out`).
 """
 
 from collections.abc import Collection as Container
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.metrics import ACC, ACC_NORM, ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
+from smart_assets.report.left_out import Asked, LeftOut, left_out, model_name, models_left_out
 from smart_assets.statistics.rows import Stratum
 
 RowKey = tuple[str, str, str]
@@ -32,6 +33,8 @@ class RowResults:
     exact_matches: NDArray[np.float64]  # (n,) 1 or 0
     # By `accuracy`, `acc` and `acc_norm`, as far as rows have them: (n,) 1, 0, or NaN where none were ranked.
     right_choices: Mapping[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
+    evaluated: str = ""  # when, ISO 8601 in UTC; empty where that is not known
+    refused: Mapping[RowKey, str] = field(default_factory=dict[RowKey, str])  # by its chat template, in its words
 
     @property
     def model(self) -> tuple[int | None, str | None, int | None]:
@@ -70,8 +73,8 @@ class SharedRows:
     unseen: bool
     models: tuple[tuple[int | None, str | None, int | None], ...]  # m of them: budget, recipe, seed
     tasks: tuple[SharedTask, ...]  # by name
-    tasks_left_out: int  # not one row of them went to all models
-    rows_left_out: int
+    left_out: tuple[LeftOut, ...]  # not asked of all of them
+    models_left_out: str  # that were asked none of the rows, and why; in words
 
     @property
     def rows(self) -> int:
@@ -103,12 +106,22 @@ def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ())
         for part, found in places.items():
             parts.setdefault(part, []).append((result, found))
     for part in sorted(parts, key=lambda part: (part[0] != HELD_OUT, part)):
-        yield _shared(*part, parts[part])
+        there = {result.model for result, _ in parts[part]}
+        others = [_asked(result, part, ()) for result in results if result.model not in there]
+        yield _shared(part, parts[part], others)
 
 
-def _shared(benchmark: str, unseen: bool, asked: Sequence[tuple[RowResults, dict[RowKey, int]]]) -> SharedRows:
+def _asked(result: RowResults, part: tuple[str, bool], keys: Iterable[RowKey]) -> Asked:
+    """What one model was asked of a benchmark, for `left_out`."""
+    refused = {key[1:]: why for key, why in result.refused.items() if key[0] == part[0]}
+    return Asked(model_name(result.budget, result.recipe), {key[1:] for key in keys}, result.evaluated, refused)
+
+
+def _shared(
+    part: tuple[str, bool], asked: Sequence[tuple[RowResults, dict[RowKey, int]]], others: Sequence[Asked]
+) -> SharedRows:
     everywhere = sorted(set.intersection(*(set(found) for _, found in asked)))
-    anywhere = set[RowKey]().union(*(found for _, found in asked))
+    told = [_asked(result, part, found) for result, found in asked]
     columns = [(result, np.array([found[key] for key in everywhere], dtype=np.int64)) for result, found in asked]
     losses = np.stack([result.loss_sums[places] for result, places in columns], axis=1)
     tokens = np.stack([result.tokens[places] for result, places in columns], axis=1)
@@ -123,12 +136,12 @@ def _shared(benchmark: str, unseen: bool, asked: Sequence[tuple[RowResults, dict
         ranked = {name: right[chosen] for name, right in choices.items()}
         tasks.append(SharedTask(task, losses[chosen], tokens[chosen], matches[chosen], ranked))
     return SharedRows(
-        benchmark=benchmark,
-        unseen=unseen,
+        benchmark=part[0],
+        unseen=part[1],
         models=tuple(result.model for result, _ in asked),
         tasks=tuple(tasks),
-        tasks_left_out=len({key[1] for key in anywhere}) - len(tasks),
-        rows_left_out=len(anywhere) - len(everywhere),
+        left_out=left_out(told),
+        models_left_out=models_left_out(told, others),
     )
 
 

@@ -144,7 +144,10 @@ def _of_single_seeds(side: Figures) -> float:
 def _seeds(side: Figures) -> tuple[float, float]:
     """Variance and degrees of freedom of the mean over seeds by other seeds; none for one seed."""
     several = len(side.values)
-    return (float(side.values.var(ddof=1)) / several, several - 1.0) if several > 1 else (0.0, 1.0)
+    if several == 1:
+        return 0.0, 1.0
+    # Two seeds of few rows often have the very same share by chance, and would seem to have no spread.
+    return float(side.values.var(ddof=1)) / several + side.least_variance, several - 1.0
 
 
 def _interval(value: float, spread: Spread) -> Interval:
