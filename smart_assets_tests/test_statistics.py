@@ -143,6 +143,13 @@ def test_one_seed_covers_the_rows(sizes: tuple[int, ...]) -> None:
     assert 0.90 <= coverage(found) <= 0.98
 
 
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 1, 1), (2,), (3,), (1, 2)], ids=str)
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_the_fewest_rows_cover_the_truth_too(seeds: int, sizes: tuple[int, ...]) -> None:
+    found = [mean_over_seeds(dataset) for dataset in simulated(seeds, (1.0, 0.03, 0.3), sizes)]
+    assert 0.925 <= coverage(found) <= 0.995
+
+
 def test_one_seed_does_not_know_the_noise_of_training() -> None:
     found = [mean_over_seeds(dataset) for dataset in simulated(1, (0.0, 1.0, 1.0))]
     assert coverage(found) < 0.5

@@ -113,12 +113,15 @@ def holm_level(p: list[float], level: float = ONE_SIDED) -> float:
 def _spread(row_deviations: NDArray[np.float64], sides: tuple[Figures, ...]) -> Spread:
     """Of a mean that rows move by `row_deviations` (r,), and the seeds of each side on their own."""
     by_task = np.add.reduceat(row_deviations**2, sides[0].starts)
-    rows = by_task.sum() - sum(_of_single_seeds(side) for side in sides)
+    total, degrees = float(by_task.sum()), _degrees(by_task, sides[0].degrees)
+    # Where few rows happen to lie close, all of a small total would be taken for the seeds': one part in its degrees
+    # stays, of a single degree the whole.
+    rows = max(total - sum(_of_single_seeds(side) for side in sides), total / max(1.0, degrees))
     seeds = [_seeds(side) for side in sides]
-    total, squares = sum(variance for variance, _ in seeds), sum(variance**2 / degrees for variance, degrees in seeds)
+    of_seeds, squares = sum(each for each, _ in seeds), sum(each**2 / known for each, known in seeds)
     return Spread(
-        (max(float(rows), 0.0) + sides[0].least_variance, total),
-        (_degrees(by_task, sides[0].degrees), total**2 / squares if squares > 0 else 1.0),
+        (rows + sides[0].least_variance, of_seeds),
+        (degrees, of_seeds**2 / squares if squares > 0 else 1.0),
     )
 
 

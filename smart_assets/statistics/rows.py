@@ -27,8 +27,8 @@ class Figures:
 
     values: NDArray[np.float64]  # (m,)
     deviations: NDArray[np.float64]  # (r, m); two columns' sum of products is the covariance of their figures
-    starts: NDArray[np.int64]  # (t,), the first row of each task
-    degrees: NDArray[np.float64]  # (t,) of freedom of each task's spread
+    starts: NDArray[np.int64]  # (g,), the first row of each sample: a task, or all of them where each has one row
+    degrees: NDArray[np.float64]  # (g,) of freedom of each sample's spread
     least_variance: float = 0.0  # of one row more that differs; 0 for figures that are no shares
 
     def of(self, columns: Sequence[int]) -> "Figures":
@@ -63,11 +63,14 @@ def measure(strata: Iterable[Stratum], shares: bool = False) -> Figures:
         if len(task.numerators) == 1:
             moved[at] = ratios[[at]] - np.delete(ratios, at, axis=0).mean(axis=0) if len(tasks) > 1 else ratios * np.nan
     rows = np.array([len(task.numerators) for task in tasks])
+    starts, degrees = np.cumsum(rows) - rows, np.array([max(1.0, _effective_rows(task) - 1) for task in tasks])
+    if (rows == 1).all():  # each is told by the others alone: t such tasks are one sample
+        starts, degrees = starts[:1], np.array([max(1.0, len(tasks) - 1.0)])
     return Figures(
         values=ratios.mean(axis=0),
         deviations=np.concatenate(moved) / len(tasks),
-        starts=np.concatenate([[0], np.cumsum(rows)[:-1]]),
-        degrees=np.array([max(1.0, _effective_rows(task) - 1) for task in tasks]),
+        starts=starts,
+        degrees=degrees,
         least_variance=float((1 / rows).sum() / len(tasks) ** 2 / rows.sum()) if shares else 0.0,
     )
 
