@@ -173,8 +173,8 @@ def _page(
             )
             for at in range(tasks)
         ),
-        0,
-        0,
+        (),
+        "",
     ), trained.mean(axis=(0, 1))
 
 
@@ -185,7 +185,7 @@ def _better(shared: SharedRows, seeds: int, by: float) -> SharedRows:
         losses = task.losses.copy()
         losses[:, :seeds] -= by * task.tokens[:, :seeds]
         tasks.append(SharedTask(task.task, losses, task.tokens, task.matches, task.choices))
-    return SharedRows(shared.benchmark, shared.unseen, shared.models, tuple(tasks), 0, 0)
+    return SharedRows(shared.benchmark, shared.unseen, shared.models, tuple(tasks), (), "")
 
 
 def _compared(shared: SharedRows) -> tuple[Difference, Interval, Difference]:

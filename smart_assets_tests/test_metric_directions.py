@@ -21,6 +21,7 @@ from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.promotion_rule import consider
 from smart_assets.lineage.sql import connect
 from smart_assets.metrics import HELD_OUT_METRICS, OWN_METRICS, Direction, Metric, agreed, recorded_metric
+from smart_assets.pipeline.report_content import task_figures
 from smart_assets.report.record import recorded_curve
 from smart_assets.settings import Project
 from smart_assets_tests.projects import write_project
@@ -288,3 +289,14 @@ def test_sql_shows_what_was_recorded_and_null_where_nothing_was(tmp_path: Path) 
         "SELECT budget, metric, higher_is_better FROM evals WHERE metric IN ('pct_stereotype', 'rouge_l') GROUP BY ALL"
     )
     assert sorted(found.fetchall()) == [(10, "pct_stereotype", False), (20, "pct_stereotype", None)]
+
+
+def test_a_group_of_lm_eval_is_not_one_more_task_of_the_report(tmp_path: Path) -> None:
+    """Its figure is a mean of its tasks; without a direction it would take the tasks' as well."""
+    figures = [("mmlu_a", 0.2, True), ("mmlu_b", 0.4, True), ("mmlu", 0.4, None)]
+    metrics = [TaskMetric(task, "mmlu", "acc", value, None, 5, better) for task, value, better in figures]
+    files = measurement({}, more=[*metrics, TaskMetric("own", "held_out", "response_loss", 1.0, None, 5, False)])
+    pq.write_table(files["metrics.parquet"], tmp_path / "metrics.parquet")
+    singles = {"mmlu": {"mmlu_a": {}, "mmlu_b": {}}}
+    (tmp_path / "result.json").write_text(json.dumps({"benchmarks": singles}))
+    assert [row["task"] for row in task_figures(tmp_path)] == ["mmlu_a", "mmlu_b", "own"]

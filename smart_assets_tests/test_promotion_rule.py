@@ -563,7 +563,7 @@ def test_without_a_rule_nothing_is_promoted(tmp_path: Path) -> None:
         ({"metric": "acc"}, "`metric` of the held-out rows is one of response_loss"),
         ({"benchmark": "mmlu", "metric": "acc"}, "`evaluate` measures held_out"),
         ({"confidence": 1.0}, r"promotion\.confidence.*less than 1"),
-        ({"confidence": 0.8}, r"promotion\.confidence.*greater than or equal to 0\.9"),
+        ({"confidence": 0.9}, r"promotion\.confidence.*greater than or equal to 0\.95"),
         ({"margin": float("inf")}, r"promotion\.margin.*finite"),
         ({"margin": -0.1}, r"promotion\.margin.*greater than 0"),
         ({"margin": 0.0}, r"promotion: .*`margin` is required and above 0: by how much worse, in the unit of `metric`"),

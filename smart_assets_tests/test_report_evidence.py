@@ -281,6 +281,11 @@ def test_a_task_of_one_row_is_told() -> None:
     assert comparison_sentences(alone) == ["smart cannot be compared with random at 200 rows: one row has no spread."]
 
 
+def test_one_row_alone_has_no_other_tasks() -> None:
+    told = omissions(loss_of(results(trained({(200, "smart"): 1.0}, 2), tasks=("a",), rows=1)))
+    assert told == "Means over 1 task, each counting once, and 1 row; 1 task of one row, which has no spread (a)."
+
+
 def test_seen_unseen_and_other_benchmarks_stand_apart() -> None:
     held_out = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
     found = [
@@ -345,7 +350,7 @@ def test_one_training_is_no_better_than_the_base_model_either() -> None:
         ((3.0, 2.0, 1.0), 0.002, "smart: more rows still help at the largest budget (400 against 800 rows: diff"),
         ((3.0, 1.0, 1.0), 0.002, "smart: you can stop at 400 rows: they are at most +0.0"),
         ((1.0, 1.0, 1.0), 0.002, "smart: you can stop at 200 rows: they are at most +0.0"),
-        ((0.5, 1.0, 1.0), 0.002, "smart: you can stop at 200 rows: they are better than 800 rows (95% bound)."),
+        ((0.5, 1.0, 1.0), 0.002, "smart: you can stop at 200 rows: they are better than 800 rows (95% interval)."),
         ((1.0, 3.0, 1.0), 0.002, "smart: more rows still help at the largest budget (400 against 800 rows: diff"),
         ((1.0, 1.0, 1.0), 0.1, "smart: not known whether fewer rows than 800 are enough: 400 could be up to +0."),
     ],
@@ -383,6 +388,22 @@ def test_enough_is_what_lies_below_the_margin_at_the_upper_bound() -> None:
     assert "5% of the figure at 400 rows" in stop_sentence(wide.stops[0], wide)
 
 
+def test_a_smaller_budget_is_better_only_where_the_interval_excludes_zero() -> None:
+    """The one-sided bound of what it is worse by lies below 0 sooner than the interval does."""
+    told = {}
+    for trial in range(60):
+        means = trained({(200, "smart"): 1.0, (400, "smart"): 1.02}, 3, 0.01)
+        evidence = loss_of(results(means, seed=trial, noise=0.01 + trial / 1000))
+        [stop] = evidence.stops
+        [smaller] = stop.smaller
+        if smaller.worse_at_most <= 0:
+            sentence, interval = stop_sentence(stop, evidence), smaller.difference.interval
+            assert ("they are better than 400" in sentence) == (interval.high < 0)
+            assert ("they are no worse than 400" in sentence) == (interval.high >= 0)
+            told[interval.high < 0] = sentence
+    assert sorted(told) == [False, True]
+
+
 def test_nothing_is_said_of_the_budgets_of_one_training() -> None:
     evidence = loss_of(results({(200, "smart", 0): 1.0, (400, "smart", 0): 3.0}))
     assert evidence.stops == ()
@@ -391,6 +412,13 @@ def test_nothing_is_said_of_the_budgets_of_one_training() -> None:
         "Nothing is said of smart, trained once at a budget: set three or more `finetune.seeds`."
     )
     assert (chapter.bullets, chapter.tables) == ((), ())
+
+
+def test_a_budget_between_that_was_trained_once_is_named() -> None:
+    means = trained({(200, "smart"): 1.0, (800, "smart"): 1.0}, 3) | {(400, "smart", 0): 3.0}
+    chapter = stopping_chapter([loss_of(results(means, noise=0.01))])
+    assert chapter.bullets[0].sentences[0].startswith("smart: you can stop at 200 rows")
+    assert chapter.sentences[-1].startswith("Nothing is said of smart at 400 rows, trained once at a budget")
 
 
 def test_reports_rarely_say_to_stop_where_more_rows_help() -> None:

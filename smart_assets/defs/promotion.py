@@ -14,8 +14,8 @@ def build_promotion_sensor(project: Project) -> dg.SensorDefinition | None:
 
     @dg.sensor(
         name="promotion",
-        description=f"Promotes the newest checkpoint of {rule.budget}|{rule.recipe} where it is not worse than "
-        "production.",
+        description=f"Promotes the newest checkpoint of {rule.budget}|{rule.recipe} where it is known not to "
+        "be worse by more than the margin than production, nor than the best production so far.",
         minimum_interval_seconds=project.settings.automation.watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )

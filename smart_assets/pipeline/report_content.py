@@ -1,7 +1,9 @@
 """Gathering the report's content from the artifacts; the page itself knows nothing of the store."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,7 +169,7 @@ def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
 def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
     found: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
-        rows = read_metrics(inputs.folder("base_model_results") / "base").to_pylist()
+        rows = task_figures(inputs.folder("base_model_results") / "base")
         found += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
@@ -176,9 +178,17 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
         for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
             seed = int(folder.name.removeprefix("seed-"))
             trained = trained_tasks(inputs, key, seed)
-            rows = read_metrics(folder).to_pylist()
+            rows = task_figures(folder)
             found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
     return tuple(found)
+
+
+def task_figures(evaluated: Path) -> list[dict[str, Any]]:
+    """The rows of one model's `metrics.parquet` without those of lm-eval's groups: they are means of their tasks, which
+    a mean over tasks would count twice."""
+    benchmarks = json.loads((evaluated / "result.json").read_text(encoding="utf-8")).get("benchmarks", {})
+    rows = read_metrics(evaluated).to_pylist()
+    return [row for row in rows if row["task"] in benchmarks.get(row["benchmark"], {row["task"]})]
 
 
 def _measurement(

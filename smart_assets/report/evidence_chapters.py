@@ -124,8 +124,10 @@ def _told(evidence: Evidence) -> list[str]:
 def _trained_once(several: Sequence[Evidence]) -> list[str]:
     """Whose budgets say nothing, because there is no second training to tell by how much trainings differ."""
     told = {stop.recipe for each in several for stop in each.stops}
+    single = [found for each in several for found in each.to_largest if found.one_training]
     once = dict.fromkeys(
-        found.recipe for each in several for found in each.to_largest if found.one_training and found.recipe not in told
+        f"{shorten(found.recipe, 40)} at {found.budget:,} rows" if found.recipe in told else found.recipe
+        for found in single
     )
     if not once:
         return []

@@ -132,7 +132,8 @@ def omissions(evidence: Evidence) -> str:
     gone = f"; left out: {' and '.join(left_out)}" if left_out else ""
     single = list(evidence.tasks_of_one_row)
     noun = f"{count(len(single), 'task')} of one row"
-    alone = f"; {noun}, whose spread is taken from the other tasks ({listing(single, 5)})" if single else ""
+    spread = "whose spread is taken from the other tasks" if evidence.tasks > 1 else "which has no spread"
+    alone = f"; {noun}, {spread} ({listing(single, 5)})" if single else ""
     return f"{means}{gone}{alone}."
 
 
@@ -192,9 +193,12 @@ def _over(found: Difference) -> str:
 
 def _enough(stop: Stop, reached: SmallerBudget, evidence: Evidence) -> str:
     worst = reached.worse_at_most
-    held = "" if evidence.family.holds(reached.p) else f"; {NOT_CORRECTED}"
+    better = reached.difference.better is True  # by the two-sided interval, as everywhere
+    held = "" if evidence.family.holds(reached.difference.p if better else reached.p) else f"; {NOT_CORRECTED}"
+    if better:
+        return f"they are better than {stop.largest:,} rows (95% interval{held})"
     if worst <= 0:
-        return f"they are better than {stop.largest:,} rows (95% bound{held})"
+        return f"they are no worse than {stop.largest:,} rows (95% bound{held})"
     return (
         f"they are at most {_amount(worst, evidence.metric)} worse than {stop.largest:,} rows (95% bound{held}), "
         f"less than {_margin(stop, reached, evidence)}"

@@ -97,7 +97,7 @@ class Promotion(Section):
     )
     confidence: float = Field(
         default=0.95,
-        ge=0.9,
+        ge=0.95,
         lt=1.0,
         description="Of the interval of the mean difference; with less, a worse model passes more than once in twenty.",
     )
