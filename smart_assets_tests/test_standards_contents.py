@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from smart_assets.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.lineage.export import write_subset
 from smart_assets.lineage.standards.base_model import base_model
+from smart_assets.lineage.standards.bom_model_card import performance_metric
 from smart_assets.lineage.standards.documents import documented, write_documents
 from smart_assets.lineage.standards.licences import hub_licence, licence_reference, spdx_expression
 from smart_assets.lineage.standards.markdown import escaped
@@ -173,3 +174,15 @@ def test_escaped_text_is_one_line_without_live_markdown(text: str) -> None:
     assert len(shown.splitlines()) <= 1
     assert not re.search(r"[<>]", shown)
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|!#~:]", shown)
+
+
+@pytest.mark.parametrize(
+    ("rows", "stderr", "half"), [(2, 0.1, 1.27062), (20, 0.1, 0.209302), (20, 0.0, None), (1, None, None)]
+)
+def test_intervals_of_a_bom_know_how_few_rows_there_are(rows: int, stderr: float | None, half: float | None) -> None:
+    row = {"benchmark": "held_out", "task": "a", "metric": "exact_match", "value": 0.5, "stderr": stderr, "rows": rows}
+    found = performance_metric(row).get("confidenceInterval")
+    if half is None:
+        assert found is None
+    else:
+        assert [float(bound) for bound in found.values()] == pytest.approx([0.5 - half, 0.5 + half], abs=1e-5)

@@ -91,7 +91,8 @@ def _circumstances(checkpoint: CheckpointRecord) -> Iterator[tuple[str, str]]:
     yield "smart:python", str(manifest.made.get("python", "not recorded"))
     if checkpoint.evaluation is not None:
         yield "smart:evaluation_version", checkpoint.evaluation.content_version
-        yield "smart:evaluation_intervals", "95 %: value and 1.96 standard errors on either side"
+        intervals = "95 % over a task's rows: Student's t, rows - 1 degrees; none where all rows came out alike"
+        yield "smart:evaluation_intervals", intervals
 
 
 def _base_model(base: BaseModelRecord) -> dict[str, Any]:

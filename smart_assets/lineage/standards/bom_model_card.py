@@ -7,7 +7,7 @@ from smart_assets.lineage.standards.activity import flat
 from smart_assets.lineage.standards.checkpoints import CheckpointRecord
 
 _TRAINED = ("seed", "precision", "processes", "rows", "steps", "response_tokens", "final_loss", "mean_last_losses")
-_NORMAL_95 = 1.96  # standard errors on either side
+_TAIL = 0.025  # beyond each bound
 
 
 def bom_model_card(checkpoint: CheckpointRecord, dataset: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def bom_model_card(checkpoint: CheckpointRecord, dataset: str) -> dict[str, Any]
     card: dict[str, Any] = {"modelParameters": parameters, "properties": properties(settings | trained)}
     if checkpoint.metrics:
         card["quantitativeAnalysis"] = {
-            "performanceMetrics": [*_means(checkpoint), *(_metric(metric) for metric in checkpoint.metrics)]
+            "performanceMetrics": [*_means(checkpoint), *(performance_metric(metric) for metric in checkpoint.metrics)]
         }
     return card
 
@@ -41,13 +41,16 @@ def _means(checkpoint: CheckpointRecord) -> Iterator[dict[str, Any]]:
                 yield {"type": metric, "value": repr(value), "slice": f"{benchmark}: mean over {part} tasks"}
 
 
-def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
+def performance_metric(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `metrics.parquet`, with its 95% interval over the task's rows where these tell one."""
     value, stderr = metric["value"], metric["stderr"]
     found = {"type": metric["metric"], "value": repr(value), "slice": f"{metric['benchmark']}: {metric['task']}"}
-    if stderr is None:
+    if not stderr or metric["rows"] < 2:  # rows that all came out alike do not tell how far other rows would lie
         return found
-    bounds = {"lowerBound": repr(value - _NORMAL_95 * stderr), "upperBound": repr(value + _NORMAL_95 * stderr)}
-    return {**found, "confidenceInterval": bounds}
+    from scipy.special import stdtrit
+
+    half = -float(stdtrit(metric["rows"] - 1, _TAIL)) * stderr
+    return {**found, "confidenceInterval": {"lowerBound": repr(value - half), "upperBound": repr(value + half)}}
 
 
 def properties(values: Mapping[str, str]) -> list[dict[str, str]]:
