@@ -82,6 +82,7 @@ def measurement(
             benchmark,
             rouge_l=1 / (1 + loss) if benchmark == "c" else None,
             choice_correct=loss < 1 if benchmark == "c" else None,
+            acc=loss < 1 if benchmark == "c" else None,
         )
         for benchmark, rows in (("held_out", losses), ("c", collection or {}))
         for id_, loss in rows.items()

@@ -134,7 +134,7 @@ def test_the_link_is_made_from_the_log(project: Project, capsys: pytest.CaptureF
     train(project, "two")
     show_models(project.config)
     shown = capsys.readouterr().out
-    row = rf"(?m)^ +10 +smart +{checkpoint.content_version[:12]} .* seed 3 *$"
+    row = rf"(?m)^ +10 +smart +{checkpoint.content_version} .* seed 3 *$"
     assert len(re.findall(row, shown)) == 2, "production stays in the table beside a newer checkpoint"
     record(project, "promote", model_of(checkpoint).model_copy(update={"content_version": "0" * 32}), "")
     assert link(project) is None

@@ -175,8 +175,9 @@ def changed_evaluate(name: str, value: Any) -> dict[str, Any]:
 ON_ROWS = {"benchmark": "held_out", "metric": "response_loss"}
 ON_MMLU = {"benchmark": "mmlu", "metric": "acc"}
 ON_CHOICES = {"benchmark": "c", "metric": "accuracy"}
+ON_ACC = {"benchmark": "c", "metric": "acc"}
 ON_ANSWERS = {"benchmark": "c", "metric": "rouge_l"}
-ROW_WISE = [ON_ROWS, ON_CHOICES, ON_ANSWERS]
+ROW_WISE = [ON_ROWS, ON_CHOICES, ON_ACC, ON_ANSWERS]
 EVERYWHERE = [*ROW_WISE, ON_MMLU]
 GUARDED = {
     "prompt_format": (changed("prompt_format", "chat"), EVERYWHERE),
@@ -186,8 +187,8 @@ GUARDED = {
     "num_fewshot": (changed_evaluate("num_fewshot", 0), [ON_MMLU]),
     "include": (changed("include", {"a.yaml": "0"}), [ON_MMLU]),
     "local_data": (changed("local_data", {"mmlu": {"a.jsonl": "0"}}), [ON_MMLU]),
-    "collections": (changed("collections", {"c": {"outside": {"a.jsonl": "0"}}}), [ON_CHOICES]),
-    "choices": (changed_evaluate("choices", False), [ON_CHOICES]),
+    "collections": (changed("collections", {"c": {"outside": {"a.jsonl": "0"}}}), [ON_CHOICES, ON_ACC]),
+    "choices": (changed_evaluate("choices", False), [ON_CHOICES, ON_ACC]),
     "generate": (changed_evaluate("generate", {"max_tokens": 8}), [ON_ANSWERS]),
     "of_tomorrow": (changed("of_tomorrow", 1), EVERYWHERE),
     "tomorrow": (changed_evaluate("tomorrow", 1), EVERYWHERE),
@@ -330,19 +331,23 @@ def test_a_metric_that_a_benchmark_does_not_measure_is_named_with_those_that_it_
     assert sentence.endswith("; `promotion.metric` is one of what was measured there: acc")
 
 
-def test_answers_count_on_the_rows_that_both_wrote(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("metric", "step"), [("rouge_l", 0.1), ("acc", 1.0)])
+def test_answers_and_choices_count_on_the_rows_that_both_have(tmp_path: Path, metric: str, step: float) -> None:
     """Which rows are answered depends on all that are held out: other rows in the two evaluations say nothing."""
-    changes = {"promotion": RULE | ON_ANSWERS, "evaluate": {"collections": {"c": {"path": "c"}}}}
+    changes = {
+        "promotion": RULE | {"benchmark": "c", "metric": metric},
+        "evaluate": {"collections": {"c": {"path": "c"}}},
+    }
     project = write_project(tmp_path, changes=changes)
     files = measurement(losses(), collection=losses())
     chosen_production(project, files)
     rows = files["rows.parquet"].to_pylist()
     for row in rows:
         if row["benchmark"] == "c":
-            row["rouge_l"] = None if row["id"].endswith("0") else row["rouge_l"] + 0.1
+            row[metric] = None if row["id"].endswith("0") else type(row[metric])(row[metric] + step)
     night(project, "new", files | {"rows.parquet": pa.Table.from_pylist(rows, ROWS_SCHEMA)}, later=60)
     sentence = consider(project).sentence
-    assert "differs by -0.1, " in sentence
+    assert f"differs by {-step:+g}, " in sentence
     assert "6 tasks and 18 rows that both were asked; 6 that only one was asked do not count" in sentence
 
 

@@ -128,8 +128,8 @@ def _lines(budgets: pa.Table, seeds: Sequence[int]) -> dict[tuple[int | None, st
     """Lines by seed and task; those of all seeds once for each of the seeds that the other table tells apart."""
     lines: dict[tuple[int | None, str], dict[str, Any]] = {}
     for row in budgets.to_pylist():
-        of_seeds = seeds if row["seed"] is None and seeds else [row["seed"]]
-        lines |= {(seed, row["task"]): {**row, "seed": seed} for seed in of_seeds}
+        of = row.pop("seed")
+        lines |= {(seed, row["task"]): row for seed in (seeds if of is None and seeds else [of])}
     return lines
 
 
