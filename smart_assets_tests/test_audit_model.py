@@ -15,7 +15,9 @@ import pytest
 
 from smart_assets.cli.audit_model import show_model
 from smart_assets.errors import SmartError
+from smart_assets.lineage.history import History, Materialization
 from smart_assets.lineage.model_audit.attach import AUDIT
+from smart_assets.lineage.model_audit.chain import walk
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.lineage.model_audit.page import render_audit
 from smart_assets.lineage.model_audit.rows import ROWS
@@ -251,3 +253,20 @@ def test_the_command_prints_json_and_a_page_and_tells_damage_by_its_status(
     replace_weights(project)
     assert show_model(load_project(project.config).config, ["10", "random"], None, False, None) == 1
     assert "is no longer what was recorded" in capsys.readouterr().out
+
+
+def made(asset: str, content: str, at: int, **inputs: str) -> Manifest:
+    """One materialization of an asset, at an hour, of versions of others."""
+    return Manifest(asset=asset, partition=None, content_version=content, fingerprint=f"{asset} {inputs}",
+        inputs=inputs, parameters={}, code_version="1", files=(), made={"at": f"2026-01-01T{at:02}:00"})  # fmt: skip
+
+
+def test_of_equal_content_the_chain_names_what_was_made_before_it_was_read() -> None:
+    """The same subset came of two orderings: the model that was trained between them comes of the first."""
+    first, again = made("orderings", "A", 1), made("orderings", "B", 4)
+    then, later = made("subset", "X", 2, orderings="A"), made("subset", "X", 5, orderings="B")
+    model, retrained = made("checkpoint", "M", 3, subset="X"), made("checkpoint", "N", 6, subset="X")
+    newest_first = (retrained, model, later, then, again, first)
+    history = History(tuple(Materialization(one, newest=False, named=True) for one in newest_first), ())
+    assert walk(model, history) == ([model, then, first], [])
+    assert walk(retrained, history) == ([retrained, later, again], [])

@@ -1,18 +1,32 @@
 """Redactions of the past: cut off, made again, kept from the collector, and forged."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.cli.forget import remove_forgotten
+from smart_assets.errors import StoreError
 from smart_assets.lineage.forget import redact as redacting
+from smart_assets.lineage.forget.exports import LOG as EXPORTS
+from smart_assets.lineage.forget.exports import exports_with
 from smart_assets.lineage.forget.find import by_ids, by_text
+from smart_assets.lineage.forget.held import NO_PROMPT, Holding
 from smart_assets.lineage.forget.removal import carry_out, find_removal
 from smart_assets.lineage.gc import find_garbage, remove_garbage
+from smart_assets.lineage.history import History
 from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.lineage.verify import verify
+from smart_assets.pipeline.tombstones import LOG as TOMBSTONES
+from smart_assets.pipeline.tombstones import Tombstones, read_tombstones
 from smart_assets.settings import Project
+from smart_assets.store import Store
+from smart_assets.store.log import append
+from smart_assets.store.redaction import log_of
 from smart_assets.store.settings import Retention
 from smart_assets_tests.forgetting import (
     PARTITION,
@@ -23,7 +37,7 @@ from smart_assets_tests.forgetting import (
     run_all,
     subset_ids,
 )
-from smart_assets_tests.projects import own_copy
+from smart_assets_tests.projects import own_copy, write_project
 from smart_assets_tests.store_ages import grow_older
 
 
@@ -114,3 +128,42 @@ def test_a_forged_redaction_is_named(project: Project) -> None:
     assert [damage.what for damage in verify(project.store, lambda _: None).damages] == [
         "says that rows are forgotten which no tombstone names"
     ]
+
+
+READERS: dict[str, tuple[str, Callable[[Project], object]]] = {
+    "tombstones": (TOMBSTONES, lambda project: read_tombstones(project.store)),
+    "redactions": (log_of("raw_tasks", "ab" * 16), lambda project: project.store.redaction("raw_tasks", "ab" * 16)),
+    "exports": (EXPORTS, lambda project: [*exports_with(project, History((), ()), Tombstones(()))]),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_record_that_is_none_is_told_and_never_passed_over(tmp_path: Path, name: str) -> None:
+    """Without it, rows would come back that must not, or stay where they must not."""
+    project = write_project(tmp_path)
+    log, read = READERS[name]
+    assert not read(project) or read(project) == Tombstones(())
+    append(project.store, log, {"action": "forget"})
+    with pytest.raises(StoreError, match="is none of ours: restore it"):
+        read(project)
+
+
+def test_what_is_kept_has_nothing_of_the_forgotten_rows_and_all_of_the_others(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    ids = [f"{index}" * 32 for index in range(5)]
+    texts = {name: pa.array([f"{name} {id_}" for id_ in ids]) for name in ("prompt", "response", "messages")}
+    rows = pa.table({"id": pa.array(ids), "task": pa.array(["t"] * 5), **texts, "prompt_hash": pa.array(ids)})
+    signatures = np.arange(1, 41, dtype=np.uint32).reshape(5, 8)
+    with store.draft() as draft:
+        (draft / "content").mkdir()
+        pq.write_table(rows, draft / "content" / "instances.parquet", row_group_size=2)
+        np.save(draft / "content" / "signatures.npy", signatures)
+        artifact = store.commit("raw_tasks", draft / "content")
+    redacting.redact(store, Holding(artifact, (ids[1], ids[4]), "the other rows", current=False), ["key"])
+
+    kept = store.folder(artifact)
+    assert not np.load(kept / "signatures.npy")[[1, 4]].any(), "signatures tell of the prompts' words"
+    assert (np.load(kept / "signatures.npy")[[0, 2, 3]] == signatures[[0, 2, 3]]).all()
+    found = pq.read_table(kept / "instances.parquet")
+    gone = {"prompt": "", "response": "", "messages": None, "prompt_hash": NO_PROMPT}
+    assert found.to_pylist() == [row | (gone if row["id"] in (ids[1], ids[4]) else {}) for row in rows.to_pylist()]

@@ -16,7 +16,7 @@ from smart_assets.embedding.identity import cpu_computes_bfloat16
 from smart_assets.lineage.forecast import forecast
 from smart_assets.lineage.graph import batches, closure, find_partitions, wanted_state, what_is_present
 from smart_assets.lineage.materialize import Outcome, materialize
-from smart_assets.lineage.plan import make_plan
+from smart_assets.lineage.plan import fingerprint, input_versions, make_plan
 from smart_assets.pipeline.step import AssetPartition, RunContext
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
@@ -335,3 +335,39 @@ def test_json_of_the_plan_is_whole(project: Project, capsys: pytest.CaptureFixtu
     assert by_key["prompt_embeddings", "small"]["after"] == ["raw_tasks[small]"]
     assert by_key["prompt_embeddings", "small"]["cost"]["work"] == {"rows to embed": 0}
     assert found["total"]["work"]["groups to order"] == 0
+
+
+def test_moved_lines_let_the_report_wait_and_nothing_else(project: Project) -> None:
+    """It shows lines of refused rows, which an attachment of the rows holds."""
+    wanted = {str(item.key): item for item in wanted_state(project)}["mixture_report"]
+    versions = input_versions(wanted, lambda key: project.store.current(key.asset, key.partition))
+    with project.store.draft() as draft:
+        (draft / "content").mkdir()
+        (draft / "content" / "report.html").write_text("as if it were the page")
+        page = project.store.commit("mixture_report", draft / "content")
+    made = manifests(project)["task_scores"].model_copy(
+        update={
+            "asset": "mixture_report",
+            "content_version": page.version,
+            "files": page.files,
+            "inputs": versions,
+            "parameters": dict(wanted.parameters),
+            "code_version": wanted.code_version,
+            "fingerprint": fingerprint(wanted, versions),
+        }
+    )
+    project.store.record(made)
+
+    made_here = {"mixture_report", "raw_tasks", "prompt_embeddings", "task_scores", "selected_subset"}
+
+    def to_do(project: Project) -> dict[str, str]:
+        state = wanted_state(project)
+        only = frozenset(item.key for item in state if item.key.asset in made_here)
+        plan = make_plan(state, what_is_present(project), only)
+        return {str(step.key): step.status for step in plan if step.to_do}
+
+    assert to_do(project) == {}
+    moved = in_tasks(lambda tasks: tasks["alpha"].reverse())(project)
+    assert to_do(moved) == {"raw_tasks[small]": "stale", "mixture_report": "waiting"}
+    make(moved, "raw_tasks")
+    assert to_do(moved) == {"mixture_report": "stale"}

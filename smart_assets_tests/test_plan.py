@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from smart_assets.lineage.plan import PlanStep, Present, fingerprint, input_versions, make_plan
 from smart_assets.pipeline.step import AssetPartition, Input, Wanted
-from smart_assets.store import Manifest
+from smart_assets.store import Artifact, Manifest
 
 RAW, VECTORS, SCORES, REPORT = (AssetPartition(name) for name in ("raw", "vectors", "scores", "report"))
 Made = dict[AssetPartition, Manifest]
@@ -98,6 +98,56 @@ def test_an_unchanged_facet_leaves_what_depends_on_it_current() -> None:
     assert plan(CHAIN, made)["report"].reasons == ("vectors changed",)
     made[VECTORS] = manifest(CHAIN[1], made, "vectors-3", {"tasks": "means-2"})
     assert plan(CHAIN, made)["scores"].reasons == ("vectors#tasks changed",)
+
+
+class SameRows:
+    """Changed files whose rows are what they were: lines that moved."""
+
+    def rows_kept(self, wanted: Wanted) -> bool:
+        return True
+
+    def outside(self, wanted: Wanted) -> tuple[str, ...]:
+        return ("the rows are the same",)
+
+    def input(self, item: Input, before: str, now: Manifest) -> tuple[str, ...]:
+        return ()
+
+    def forgotten(self, manifest: Manifest) -> tuple[str, ...]:
+        return ()
+
+
+def test_moved_lines_leave_what_reads_rows_current_and_let_wait_what_reads_the_attachment() -> None:
+    def with_lines(wanted: Wanted, lines: str) -> Manifest:
+        attached = {"origins": Artifact(asset="raw.origins", version=lines, files=())}
+        facets = {"origins": lines, "validation": "held out"}
+        return manifest(wanted, {}, "rows", facets).model_copy(update={"attachments": attached})
+
+    before, moved = Wanted(RAW, (), {}, "1", {"a.jsonl": "x"}), Wanted(RAW, (), {}, "1", {"a.jsonl": "y"})
+    chain = (
+        want(VECTORS, Input(RAW)),
+        want(SCORES, Input(RAW, facet="validation")),
+        want(REPORT, Input(RAW), Input(RAW, facet="origins")),
+    )
+    made = {RAW: with_lines(before, "lines-1")}
+    made |= {item.key: manifest(item, made, str(item.key)) for item in chain}
+
+    def planned() -> dict[str, PlanStep]:
+        present = Present(made.get, lambda _: True, SameRows())  # pyright: ignore[reportArgumentType]
+        steps = make_plan((moved, *chain), present, frozenset(made))
+        return {str(step.key): step for step in steps}
+
+    steps = planned()
+    assert {name: step.status for name, step in steps.items()} == {
+        "raw": "stale",
+        "vectors": "current",
+        "scores": "current",
+        "report": "waiting",
+    }
+    assert steps["report"].why == ("after raw",)
+    made[RAW] = with_lines(moved, "lines-2")
+    steps = planned()
+    assert [step.status for step in steps.values()] == ["current", "current", "current", "stale"]
+    assert steps["report"].reasons == ("raw#origins changed",)
 
 
 def test_a_nested_parameter_is_named_by_its_path() -> None:

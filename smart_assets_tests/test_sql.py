@@ -6,25 +6,30 @@
 import csv
 import io
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.cli.sql import run_sql
 from smart_assets.errors import SmartError
+from smart_assets.lineage.audit.past import Past
 from smart_assets.lineage.sql import connect
 from smart_assets.lineage.sql_export import export_views
 from smart_assets.lineage.sql_views import VIEWS
+from smart_assets.selection.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
 from smart_assets_tests.past import HOSTILE, HOSTILE_PROMPT, REASON
 from smart_assets_tests.projects import write_project
+from smart_assets_tests.test_store import manifest_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -231,3 +236,31 @@ def test_hostile_names_and_texts_are_values_in_sql_and_plain_in_the_terminal(
     exact = [*csv.reader(io.StringIO(capsys.readouterr().out, newline=""))]
     assert [*map(tuple, exact[1:])] == connection.execute(query).fetchall()
     assert any("\x1b" in row[2] for row in exact)
+
+
+@pytest.mark.parametrize(("folder", "sibling"), [("a[1]", "a1"), ("a[!x]", "ab"), ("a*", "ab"), ("a?", "ab")])
+def test_a_project_whose_folder_reads_as_a_pattern_never_reads_its_sibling(
+    tmp_path: Path, folder: str, sibling: str
+) -> None:
+    """With the same files in the same places there, only other rows in them."""
+
+    def subset(id_: str) -> pa.Table:
+        row = {"id": id_, "source": "small", "task": "t", "template": "", "rank": 0, "gain": None, "seed": 0}
+        return pa.Table.from_pylist([row], MIXTURE_COLUMNS)
+
+    project = write_project(tmp_path / folder)
+    for row in ("first", "second"):
+        with project.store.draft() as draft:
+            (draft / "content").mkdir()
+            pq.write_table(subset(row), draft / "content" / "subset.parquet")
+            artifact = project.store.commit("selected_subset", draft / "content")
+        project.store.record(manifest_of(artifact, "10|smart"))
+    shutil.copytree(project.root, tmp_path / sibling)
+    for path in (tmp_path / sibling).rglob("subset.parquet"):
+        pq.write_table(subset("not ours"), path)
+
+    past = Past(project)
+    with connect(project, print) as opened:
+        found = {view: opened.execute(f"SELECT id FROM {view}").fetchall() for view in ("subsets", "past_subsets")}
+    assert found == {"subsets": [("second",)], "past_subsets": [("first",)]}
+    assert past.ask(past.subsets, "id", "ORDER BY id") == [("first",), ("second",)]

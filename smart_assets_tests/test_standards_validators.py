@@ -182,6 +182,11 @@ def test_a_dataset_of_the_hub_a_licence_in_words_and_an_adapter(project: Project
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom) is None
     components = {component["bom-ref"]: component for component in json.loads(bom)["components"]}
     assert components["base-model"]["purl"] == f"pkg:huggingface/owner/model@{'ab' * 20}"
+    assert components["base-model"]["version"] == "AB" * 20
+    [ancestor] = json.loads(bom)["metadata"]["component"]["pedigree"]["ancestors"]
+    assert (ancestor["name"], ancestor["version"]) == ("owner/model", "AB" * 20)
+    assert components[f"source:{hub.name}"]["version"] == "ef" * 20, "the commit of the hub, where there is one"
+    assert components["source:small"]["version"] == local.version, "else the version that was read"
     assert components["source:small"]["licenses"] == [{"license": {"name": words}}]
     model = ModelCard.load(tmp_path / "hub" / "model-seed-0" / "README.md").data
     assert (model.library_name, model.base_model, model.datasets) == ("peft", "owner/model", ["owner/rows of #1"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from smart_assets.errors import StoreError
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import json_version
+from smart_assets.store.log import append
 
 
 def write_and_commit(store: Store, files: dict[str, bytes], asset: str = "raw_tasks") -> Artifact:
@@ -100,6 +101,29 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (store.folder(artifact) / "a.txt").unlink()
     with pytest.raises(StoreError, match=r"a\.txt is missing or cut short though a manifest names it"):
         store.folder(artifact)
+
+
+def test_every_byte_is_on_the_disk_before_its_manifest_or_record_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss of power keeps what was synced; a name must not be there before its bytes are."""
+    store = Store("store", tmp_path)
+    calls: list[tuple[str, int | str]] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (calls.append(("sync", os.fstat(file).st_ino)), fsync(file)))
+    for name, move in (("rename", rename), ("replace", replace)):
+        monkeypatch.setattr(os, name, lambda old, new, move=move: (calls.append(("name", str(new))), move(old, new)))
+    artifact = write_and_commit(store, {"a.txt": b"x", "sub/b.txt": b"y"})
+    manifest = store.record(manifest_of(artifact))
+    record = append(store, "decided", {"by": "Ann"})
+    monkeypatch.undo()
+
+    folder = store.folder(artifact)
+    named = calls.index(("name", str(manifest)))
+    for path in (folder / "a.txt", folder / "sub" / "b.txt", manifest):
+        assert ("sync", path.stat().st_ino) in calls[:named], path
+    assert calls.index(("name", str(folder))) < named
+    assert ("sync", record.stat().st_ino) in calls[named : calls.index(("name", str(record)))]
 
 
 def test_an_empty_draft_is_refused(tmp_path: Path) -> None:

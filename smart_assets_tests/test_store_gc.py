@@ -200,6 +200,33 @@ def test_nothing_is_removed_while_a_manifest_cannot_be_read(tmp_path: Path) -> N
         find_garbage(store, Retention(newest=1))
 
 
+def test_what_was_replaced_within_the_days_stays_however_old_it_is(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    old = write_and_commit(store, {"x": b"1"})
+    store.record(manifest_of(old))
+    grow_older(store, 90)
+    store.record(manifest_of(write_and_commit(store, {"x": b"2"})))
+    grow_older(store, 10)
+    assert collect(store, Retention(newest=1, days=30)) == [], "made 100 days ago, and current until 10 days ago"
+    assert (store.folder(old) / "x").read_bytes() == b"1"
+    grow_older(store, 30)
+    assert collect(store, Retention(newest=1, days=30)) == ["raw_tasks: replaced long ago"]
+
+
+def test_what_was_current_when_a_run_under_way_began_stays(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    read = write_and_commit(store, {"x": b"1"})
+    store.record(manifest_of(read))
+    grow_older(store, 10)
+    with store.draft():
+        grow_older(store, 10)
+        store.record(manifest_of(write_and_commit(store, {"x": b"2"})))
+        grow_older(store, 40)
+        assert collect(store, Retention(newest=1, days=30)) == [], "the run may read it still"
+        assert (store.folder(read) / "x").read_bytes() == b"1"
+    assert collect(store, Retention(newest=1, days=30)) == ["raw_tasks: replaced long ago"]
+
+
 def test_what_is_taken_into_use_after_the_listing_stays(tmp_path: Path) -> None:
     store = Store("store", tmp_path)
     for content in (b"1", b"2"):
@@ -308,6 +335,24 @@ def test_a_remote_store_and_every_mirror_of_it(tmp_path: Path) -> None:
     for store in (here, there):
         assert store.history("raw_tasks", "sample") == [manifest_of(artifacts[1])]
         assert [path.name for path in store.root.glob("manifests/*/*/*")] == [manifests[1].name]
+
+
+def test_what_is_taken_into_use_after_the_listing_stays_in_a_remote_too(tmp_path: Path) -> None:
+    import fsspec
+
+    url = f"memory://gc-use/{tmp_path.name}"
+    here, there = Store(url, tmp_path / "one"), Store(url, tmp_path / "two")
+    here.record(manifest_of(write_and_commit(here, {"x": b"1"})))
+    wanted_again, unused = (write_and_commit(here, {"x": content}) for content in (b"2", b"3"))
+    for name, file in fsspec.filesystem("memory").store.items():
+        if name.startswith(f"/gc-use/{tmp_path.name}/artifacts/"):
+            file.created -= timedelta(days=100)
+            file.modified -= timedelta(days=100)
+    listed = find_garbage(here, Retention(newest=1))
+    assert {item.path.name for item in listed} == {wanted_again.version, unused.version}
+    again = write_and_commit(there, {"x": b"2"})  # another machine, whose manifest is on its way
+    assert [item.path.name for item in remove_garbage(listed)] == [unused.version]
+    assert (Store(url, tmp_path / "three").folder(again) / "x").read_bytes() == b"2"
 
 
 def test_a_remote_that_shows_nothing_loses_nothing(tmp_path: Path) -> None:

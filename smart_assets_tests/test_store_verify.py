@@ -8,7 +8,10 @@ import fsspec
 import pytest
 
 from smart_assets.lineage.verify import Verified, verify
+from smart_assets.pipeline.tombstones import Record, write_record
 from smart_assets.store import Store
+from smart_assets.store.log import append, now
+from smart_assets.store.redaction import Redaction, log_of
 from smart_assets_tests.test_store import manifest_of, write_and_commit
 
 FILES = {"a.txt": b"first", "sub/b.txt": b"second"}
@@ -188,3 +191,35 @@ def test_a_file_among_the_manifests_of_the_remote_that_is_none_is_moved_away(
     assert "its name is not that of a manifest" in damage.what
     assert check(here).damages == []
     assert here.current("raw_tasks", "sample") == there.current("raw_tasks", "sample") == good
+
+
+@pytest.mark.parametrize(
+    ("ids", "because", "sound"),
+    [
+        pytest.param(["real"], ["of it"], True, id="what was forgotten"),
+        pytest.param(["real", "also real"], ["of it", "of the other"], True, id="by two tombstones"),
+        pytest.param(["real", "forged"], ["of it"], False, id="a row more"),
+        pytest.param(["forged"], ["of it"], False, id="another row"),
+        pytest.param(["real", "also real"], ["of it"], False, id="a row of a tombstone that it does not name"),
+        pytest.param(["real"], ["of nothing"], False, id="no tombstone of the name"),
+    ],
+)
+def test_a_redaction_needs_a_tombstone_of_each_row(
+    tmp_path: Path, ids: list[str], because: list[str], sound: bool
+) -> None:
+    store = Store("store", tmp_path)
+    folder = put(store)
+    tombstones = {
+        "of it": Record(at=now(), action="forget", who="Ann", ids=("real",)),
+        "of the other": Record(at=now(), action="forget", who="Ann", ids=("also real",)),
+    }
+    for tombstone in tombstones.values():
+        write_record(store, tombstone)
+    keys = tuple(tombstones[name].key if name in tombstones else name for name in because)
+    redaction = Redaction(
+        at=now(), asset="raw_tasks", version=folder.name, replaced_by=None, ids=tuple(ids), because=keys
+    )
+    append(store, log_of("raw_tasks", folder.name), redaction.model_dump(mode="json"))
+    shutil.rmtree(folder)
+    told = [] if sound else ["says that rows are forgotten which no tombstone names"]
+    assert [damage.what for damage in check(store).damages] == told

@@ -3,18 +3,23 @@
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from smart_assets.errors import TrainingError
 from smart_assets.training import progress
 from smart_assets.training.finetune import finetune
+from smart_assets.training.formatting import Instance
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm
+from smart_assets.training.record import Mixture
+from smart_assets.training.rows import TokenRow
 from smart_assets.training.saved_steps import SavedSteps, saved_steps
-from smart_assets_tests.test_training_finetune import make_job
+from smart_assets_tests.test_training_finetune import SUMS, make_job
 from smart_assets_tests.test_training_program import start, write_job
 from smart_assets_tests.tiny_model import make_tiny_model
 
@@ -101,17 +106,52 @@ def test_killed_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert os.listdir(killed.out.parent) == ["out"]
 
 
-@pytest.mark.parametrize("change", [{"learning_rate": 5e-3}, {"epochs": 3.0}, {"method": "lora"}], ids=str)
+OTHER_ROWS = [*SUMS[:-1], (SUMS[-1][0], "I do not know.")]
+"""As many rows, and the last one's response another."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 5e-3},
+        {"epochs": 3.0},
+        {"method": "lora"},
+        pytest.param({"pairs": OTHER_ROWS}, id="other rows"),
+        pytest.param({"seed": 1}, id="another seed"),
+    ],
+    ids=str,
+)
 def test_steps_of_another_job_are_never_taken_up(tmp_path: Path, base: Path, change: dict[str, Any]) -> None:
-    first = make_job(tmp_path, base, epochs=2, save_minutes=0)
-    stop_at(first, 3)
-    other = make_job(tmp_path, base, **({"epochs": 2, "save_minutes": 0} | change))
+    def another(folder: Path, **settings: Any) -> TrainingJob:
+        changed = {"epochs": 2, **settings} | change
+        seed = changed.pop("seed", 0)
+        return make_job(folder, base, **changed).model_copy(update={"seed": seed})
+
+    stop_at(make_job(tmp_path, base, epochs=2, save_minutes=0), 3)
+    other, alone = another(tmp_path, save_minutes=0), another(tmp_path / "alone")
     lines: list[str] = []
     finetune(other, lines.append)
     assert not any("going on" in line for line in lines)
-    alone = make_job(tmp_path / "alone", base, **({"epochs": 2} | change))
     finetune(alone, lambda line: None)
     assert content(other.out) == content(alone.out)
+
+
+def test_rows_are_told_apart_by_their_tokens_their_borders_and_what_is_learnt() -> None:
+    def rows(*given: tuple[Sequence[int], int]) -> str:
+        asked = Instance(id="a", task="t", prompt="", response="", messages=None)
+        made = [TokenRow(asked, np.array(tokens, np.int32), start, False, False) for tokens, start in given]
+        return Mixture(made, [], 512).tokens_sha256()
+
+    told = {
+        rows(([1, 2, 3], 1), ([4, 5], 1)),
+        rows(([1, 2, 3], 2), ([4, 5], 1)),
+        rows(([1, 2], 1), ([3, 4, 5], 1)),
+        rows(([4, 5], 1), ([1, 2, 3], 1)),
+        rows(([1, 2, 3], 1), ([4, 6], 1)),
+        rows(([1, 2, 3], 1)),
+    }
+    assert len(told) == 6
+    assert rows(([1, 2, 3], 1), ([4, 5], 1)) in told
 
 
 def test_two_processes_on_one_job_do_not_share_steps(tmp_path: Path) -> None:
