@@ -270,3 +270,13 @@ def test_of_equal_content_the_chain_names_what_was_made_before_it_was_read() -> 
     history = History(tuple(Materialization(one, newest=False, named=True) for one in newest_first), ())
     assert walk(model, history) == ([model, then, first], [])
     assert walk(retrained, history) == ([retrained, later, again], [])
+
+
+def test_of_equal_rows_the_chain_names_those_that_the_subset_itself_was_made_of() -> None:
+    """Lines moved after the vectors were made: the rows are the same, and the subset's were read where they lie now."""
+    raw, vectors, moved = made("rows", "R", 1), made("vectors", "V", 2, rows="R"), made("rows", "R", 3)
+    subset = made("subset", "X", 4, rows="R", vectors="V")
+    model = made("checkpoint", "M", 5, subset="X")
+    newest_first = (model, subset, moved, vectors, raw)
+    history = History(tuple(Materialization(one, newest=False, named=True) for one in newest_first), ())
+    assert walk(model, history) == ([model, subset, moved, vectors], [])

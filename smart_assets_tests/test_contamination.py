@@ -86,7 +86,16 @@ class NaiveRule:
         whole = asked <= ours and any(not self.common(self.once, gram, group, sure) for gram in asked)
         few = self.enough(len((ours - here) & rare), len(rare))
         half = self.half(much - everywhere, telling, theirs, asked)
-        return max(few, half, 1.0 * whole), 0 if few or half else self.half(much, telling, theirs, asked)
+        if found := max(few, half, 1.0 * whole):
+            return found, 0
+        doubted = {
+            gram
+            for gram in theirs - telling
+            if not self.common(self.once, gram, group, sure)
+            and not self.common(own, gram, group, max(sure, WHOLE_SHARE))
+        }
+        maybe = self.half(ours & (telling | doubted), telling | doubted, theirs, asked) if doubted else 0
+        return 0, max(self.half(much, telling, theirs, asked), maybe)
 
     def enough(self, shared: int, size: int) -> float:
         return shared / size if shared and shared / size >= self.share else 0
@@ -97,7 +106,7 @@ class NaiveRule:
         for part in parts:
             ours, size, more = len(shared & part), len(telling & part), self.width - 1
             half = ours + more >= 0.5 * (size + more * (size == len(part)))
-            half = half and (ours >= more or ours >= 0.5 * size)
+            half = half and (ours >= more or ours >= 0.5 * size or size == len(part))
             scores.append(self.enough(ours, size) if half else 0)
         return max(scores)
 

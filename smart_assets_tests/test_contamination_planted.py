@@ -86,6 +86,35 @@ def test_a_prompt_is_found_in_however_many_rows_of_a_task_it_is(copy: str, kind:
         assert undecided - found_rows(findings) == (set(range(times)) if nearly_all else set()), times
 
 
+@pytest.mark.parametrize("named", [(), (TASK,)], ids=["unnamed", "named"])
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("count", [5, 20, 100])
+def test_copies_in_the_evaluation_rows_own_task_are_found_or_undecided(
+    count: int, copy: str, named: Sequence[int], tmp_path: Path
+) -> None:
+    """Where a part of a task's training rows say what one held-out row does: its template, or copies of it."""
+    for times in sorted({1, 2, 3, count // 2, count * 4 // 5}):
+        writer = Writer(times)
+        asked = writer.text(60)
+        rows = [(f"{writer.text(9)} {COPIES[copy](asked)} {writer.text(9)}", "ok", TASK) for _ in range(times)]
+        rows += writer.rows(count - times, TASK)
+        findings = find(rows, [(asked, "yes", TASK), *writer.rows(count // 10 + 1, TASK)], tmp_path, named)
+        undecided = {row for row, *_ in triples(findings.undecided)}
+        assert found_rows(findings) | undecided == set(range(times)), times
+        if copy in ("whole", "dressed"):
+            assert found_rows(findings) == set(range(times)), times
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 6, 12, 18])
+def test_most_of_a_short_prompt_is_found_however_often_it_was_copied(times: int, tmp_path: Path) -> None:
+    writer = Writer(times)
+    asked = writer.text(30)
+    copied = part(0.2, 0.8)(asked)  # 18 words, 6 of its 18 n-grams
+    rows = [(f"{writer.text(9)} {copied} {writer.text(9)}", "ok", TASK) for _ in range(times)]
+    findings = find(rows + writer.rows(ROWS - times, TASK), exam("twenty", writer, asked), tmp_path)
+    assert found_rows(findings) == set(range(times))
+
+
 @pytest.mark.parametrize("copy", COPIES)
 def test_copies_are_found_over_several_tasks(copy: str, tmp_path: Path) -> None:
     for times in (2, 3, 4, 6, 12, 20, 60):

@@ -191,7 +191,10 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     assert (verdict.passed, verdict.warning) == (False, True)
     assert verdict.sentence in display.logged
     assert verdict.figures["rows with evaluation text"] == 4
-    assert verdict.sentence == "4 rows hold text of rows that are evaluated on"
+    assert verdict.sentence == (
+        "4 rows hold text of rows that are evaluated on; 2 of them n-grams could not look for (fewer words than an "
+        "n-gram); 20 rows share half an evaluation row, or a template alone, with much of a task: undecided"
+    )
     evaluation = run_check(unexcluded, "no_evaluation_text", "selected_subset", "49|random")
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
     table = evaluation.metadata["rows"]

@@ -142,7 +142,7 @@ def test_the_check_says_what_it_could_not_see(long: Project) -> None:
     assert verdict.passed
     assert verdict.sentence == (
         "no row is held out, of an unseen task, or found to hold text of the 7 evaluation rows compared with; "
-        f"{undecided} rows share half an evaluation row, or a template alone, with all of their task: undecided; "
+        f"{undecided} rows share half an evaluation row, or a template alone, with much of a task: undecided; "
         "vectors say nothing of 21 training and 7 evaluation prompts that are longer than the encoder reads"
     )
     assert verdict.figures["rows undecided"] == undecided

@@ -1,5 +1,6 @@
 """What falls out of a comparison is named with the cause: which model was not asked it, and since when it is there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 from smart_assets.lineage.graph import find_partitions, wanted
 from smart_assets.metrics import HELD_OUT
+from smart_assets.pipeline import base_model_results, eval_results
 from smart_assets.pipeline.report_content import gather
+from smart_assets.pipeline.row_results import read_results, unlike_in
 from smart_assets.pipeline.step import Inputs
 from smart_assets.report.comparison import compare
 from smart_assets.report.content import NotShared, ReportContent
@@ -168,6 +171,57 @@ def test_a_benchmark_of_which_no_row_was_asked_of_all_is_told_as_such() -> None:
         ["a", "1", "no row", "asked of smart at 200 rows alone, evaluated before it was asked no more"],
         ["b", "1", "no row", "not asked of smart at 200 rows, evaluated before the others were asked it"],
     ]
+
+
+def test_a_model_that_was_evaluated_otherwise_is_compared_with_none() -> None:
+    """Other code scores other tokens of the same rows: its figures are of another scale."""
+    old = replace(results(None, None, "a1 a2", OLD), unlike="other code")
+    models = [old, results(200, "smart", "a1 a2", NEW), results(200, "random", "a1 a2", NEW)]
+    evidence = weigh(models, Question({"random": "random"}))[0]
+    assert {(one.budget, one.recipe) for one in evidence.scores} == {(200, "smart"), (200, "random")}
+    assert evidence.to_base == ()
+    cause = f"not compared: {BASE}, evaluated with other code; `smart run` evaluates again"
+    assert evidence.models_left_out == cause
+    assert any(cause in sentence for sentence in record(evidence)["sentences"])
+
+
+def test_evaluations_by_other_code_than_the_newest_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = write_project(tmp_path, changes={"budgets": [20]})
+    make(project, "mixture_report")
+    assert base_model_results.CODE_VERSION == eval_results.CODE_VERSION, "one program evaluates both: raise both"
+
+    def unlike() -> dict[str | None, str]:
+        return {one.recipe: one.unlike for one in read_results(project, inputs_of_report(project))}
+
+    assert unlike() == {None: "", "smart": "", "random": ""}
+    monkeypatch.setattr(base_model_results, "CODE_VERSION", "99")
+    make(project, "base_model_results")
+    assert unlike() == {None: "", "smart": "other code", "random": "other code"}
+    for part in gather(project, inputs_of_report(project)).not_shared:
+        assert "evaluated with other code; `smart run` evaluates again" in part.models_left_out
+    monkeypatch.setattr(eval_results, "CODE_VERSION", "99")
+    make(project, "eval_results")
+    assert unlike() == {None: "", "smart": "", "random": ""}
+
+
+@pytest.mark.parametrize(
+    ("one", "newest", "told"),
+    [
+        ({"code": "3", "prompt_format": "chat"}, {"code": "3", "prompt_format": "chat"}, ""),
+        ({"code": "3", "prompt_format": "plain"}, {"code": "3", "prompt_format": "chat"}, "other prompt_format"),
+        ({"code": "2"}, {"code": "3", "prompt_format": "chat", "system_turns": "keep"}, "other code"),
+        ({"code": "3", "system_turns": "fold"}, {"code": "2"}, "other code"),
+        (
+            {"code": "3", "system_turns": "fold", "template_date": "2026-01-01"},
+            {"code": "3", "system_turns": "keep", "template_date": "2024-01-01"},
+            "other system_turns and other template_date",
+        ),
+    ],
+)
+def test_what_scores_other_tokens_is_named(one: dict[str, object], newest: dict[str, object], told: str) -> None:
+    assert unlike_in(one, newest) == told
 
 
 def test_means_of_metrics_name_what_they_leave_out() -> None:

@@ -154,6 +154,7 @@ BASE, MODEL, OTHER, EVALUATED = (
     "eval_results[20|smart]",
 )
 NEW_ROWS = "source `small`: the held-out rows changed"
+TRAINING = finetuned_checkpoint.CODE_VERSION
 OFF = "the sensor `task_sources` is off: `smart run` makes it"
 STATES = {
     "a subset changed": State(
@@ -209,8 +210,8 @@ STATES = {
     "code of training": State(
         code_version(finetuned_checkpoint),
         {
-            MODEL: ("stale", "code version 2 -> 99; its subset did not change: `smart run` trains it again"),
-            EVALUATED: ("waiting", "code version 2 -> 99; its subset did not change"),
+            MODEL: ("stale", f"code version {TRAINING} -> 99; its subset did not change: `smart run` trains it again"),
+            EVALUATED: ("waiting", f"code version {TRAINING} -> 99; its subset did not change"),
         },
     ),
     "evaluation cannot be made": State(

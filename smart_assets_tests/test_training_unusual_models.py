@@ -136,6 +136,33 @@ def test_rows_that_name_special_tokens_are_counted(tmp_path: Path) -> None:
     assert asked["special_tokens_as_text"] == {"held_out": [{"id": "r3", "task": "t"}]}
 
 
+SILENT = CHAT_TEMPLATE.replace(
+    "<|im_start|>{{ m", "{% if message['role'] == 'system' %}{% continue %}{% endif %}<|im_start|>{{ m"
+)
+# As Mistral's: a system turn goes into the last user turn, and a chat with a response does not end in one.
+IN_LAST_TURN = (
+    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] + ' ' %}"
+    "{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}{% for message in messages %}"
+    "<|im_start|>{{ message['role'] }}\n{% if loop.last and message['role'] == 'user' %}{{ system }}{% endif %}"
+    "{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [SILENT, IN_LAST_TURN], ids=["skipped", "in the last turn"])
+def test_rows_that_lose_a_turn_to_the_template_are_counted(template: str, tmp_path: Path) -> None:
+    base = model_with(tmp_path / "base", template)
+    chats: list[Any] = [None] * 3 + [[("system", "Answer in Latin."), ("user", " hi ")], [("user", "hi")]]
+    result, lines = train(tmp_path / "train", base, chats)
+    assert (result["rows"], result["turns_not_written"]) == (5, ["r3"])
+    told = "rows have a turn whose text the chat template leaves out or rewrites"
+    assert any(f"1 {told} (first, 'r3')" in line for line in lines)
+    asked, lines = ask(tmp_path / "ask", base, chats)
+    assert asked["turns_not_written"] == {"held_out": [{"id": "r3", "task": "t"}]}
+    assert f"held_out: 1 {told}" in lines
+    folded, _ = train(tmp_path / "fold", base, chats, system_turns="fold")
+    assert (folded["rows"], folded["turns_not_written"]) == (5, [])
+
+
 def other_models(folder: Path) -> dict[str, Path]:
     """Tiny models that do not write from left to right, by what they are."""
     import torch

@@ -39,6 +39,11 @@ class Matches:
         """The pairs that are kept, by place (m,)."""
         return Matches(self.rows[kept], self.evaluation[kept], self.scores[kept])
 
+    def without(self, other: "Matches") -> "Matches":
+        """The pairs that another one does not hold."""
+        width = int(max(self.evaluation.max(initial=0), other.evaluation.max(initial=0))) + 1
+        return self.only(~np.isin(self.rows * width + self.evaluation, other.rows * width + other.evaluation))
+
     def best(self, benchmarks: NDArray[np.int64]) -> "Matches":
         """The pair with the highest score of each row and benchmark, the lowest evaluation row of equal ones.
 

@@ -8,7 +8,8 @@ is the share of them that a training row holds. A training row is found where it
   them, unless nearly all of the training row's group do: a text that was copied often is no template;
 - the whole evaluation prompt, whatever is common to whom.
 
-Half an evaluation row in nearly all rows of a training group may be a template or a copy. Nothing here tells which.
+Half an evaluation row in nearly all rows of a training group may be a template or a copy, and so may half of one whose
+own training rows say it where the evaluation rows of its group do not. Nothing here tells which.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ class NgramFindings:
     """What n-grams tell, and what they cannot tell."""
 
     found: Matches
-    undecided: Matches  # half an evaluation row that nearly all rows of a training group hold; no pair of `found`
+    undecided: Matches  # half an evaluation row that may be a template; no pair of `found`
     ngrams: NDArray[np.int64]  # (e,) distinct n-grams of each evaluation row
     telling: NDArray[np.int64]  # (e,) how many of them are not common to its own group
 
@@ -72,15 +73,17 @@ class NgramSearch:
             searched: (n,) of the rows taken those that are training rows; the others only tell what is common.
         """
         every, shares = self._counted(groups), groups.shares(template_share)
+        asked = self._counts_of_evaluation(groups, ~groups.again).common(shares)
         common, nearly_all = every.common(template_share), every.common(max(template_share, WHOLE_SHARE))
         own, postings, count = self._own(groups), self._index.postings, len(groups.of)
         keys = self._keys(groups.of[postings.texts], postings.ngrams())
         left, rare = (~among(keys, own.common(beyond)) for beyond in (shares, template_share))
         mixed = among(keys, own.common(groups.mixed_shares(template_share)))
         told = _Told.of(postings, left, rare, mixed, count)
-        asked = self._counts_of_evaluation(groups, ~groups.again).common(shares)
         prompts = WholePrompts(postings, count, among(keys, asked))
         rule = _Rule(share, self._index.hasher.width, told)
+        unsure = ~(left | among(keys, asked) | among(keys, own.common(np.maximum(shares, WHOLE_SHARE))))
+        doubted = _Rule(share, rule.width, _Told.doubted(postings, left, unsure, count))
         found, undecided = list[Matches](), list[Matches]()
         for rows, ngrams, of in self._chunks(searched):
             found.append(prompts.held_by(rows, ngrams))
@@ -88,10 +91,12 @@ class NgramSearch:
             spread = among(keys, common).astype(np.int64) + among(keys, nearly_all)
             for pairs in _shared(rows, ngrams, spread, told):
                 found.append(rule.found(pairs))
-                undecided.append(rule.undecided(pairs))
+                undecided.append(rule.alike(pairs))
+            undecided += [doubted.alike(pairs) for pairs in _shared(rows, ngrams, spread, doubted.told)]
+        sure = Matches.joined(found)
         return NgramFindings(
-            Matches.joined(found),
-            Matches.joined(undecided),
+            sure,
+            Matches.joined(undecided).without(sure),
             np.bincount(postings.texts, minlength=count),
             told.sizes[0],
         )
@@ -178,6 +183,14 @@ class _Told:
             sizes == _sizes(postings, count),
         )
 
+    @classmethod
+    def doubted(cls, postings: Postings, left: NDArray[np.bool_], unsure: NDArray[np.bool_], count: int) -> Self:
+        """Those of evaluation rows that may hold less of a template than is taken for one (p,), these n-grams too."""
+        some = np.zeros(count, np.bool_)
+        some[postings.texts[unsure]] = True
+        kept = (left | unsure) & some[postings.texts]
+        return cls.of(postings, kept, np.zeros_like(kept), np.zeros_like(kept), count)
+
     def places(
         self, ngrams: NDArray[np.int64], common: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -212,10 +225,9 @@ class _Rule:
         scores = np.maximum(few, self._half(pairs, pairs.spread))
         return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
 
-    def undecided(self, pairs: _Pairs) -> Matches:
-        """The pairs that are much alike, and not found for what nearly all rows of the training group hold."""
-        scores = self._half(pairs, pairs.every) * (self._half(pairs, pairs.spread) == 0)
-        scores *= self._share(pairs.rare, self.told.rare_sizes[pairs.evaluation]) == 0
+    def alike(self, pairs: _Pairs) -> Matches:
+        """The pairs of half an evaluation row, however many rows of the training group hold it."""
+        scores = self._half(pairs, pairs.every)
         return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
 
     def _share(self, shared: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -229,8 +241,8 @@ class _Rule:
         more = self.width - 1  # n-grams in a row are as many words, and these more, which the last one ends with
         words = sizes + more * self.told.entire[:, pairs.evaluation]  # else the last ones end in the template
         half = shared + more >= LEAST_WORDS * words
-        # Of a text that has few telling n-grams, a few are no passage: so many words twice, or half of the n-grams.
-        half &= (shared >= more) | (shared >= LEAST_WORDS * sizes)
+        # Of a text that has few n-grams beside its template's, a few are no passage: so many words twice, or half.
+        half &= (shared >= more) | (shared >= LEAST_WORDS * sizes) | self.told.entire[:, pairs.evaluation]
         return (self._share(shared, sizes) * half).max(axis=0)
 
 

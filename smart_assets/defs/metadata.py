@@ -146,6 +146,7 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
             "left out": len(result["dropped"]),
             "prompt cut": len(result["truncated"]),
             "special tokens as text": len(result.get("special_tokens_as_text", ())),
+            "turns not written": len(result.get("turns_not_written", ())),
             "steps": result["steps"],
             "mean of the last losses": result["mean_last_losses"],
             "tokens/s": manifest.made[f"seed {seed}"]["tokens_per_second"],

@@ -101,6 +101,9 @@ def _ask(
         f"{sum(row.own.special_text for row in rows.scored)} name special tokens, which are text there), "
         f"{len(rows.not_scored)} do not fit the model; {model.prompt_format} prompts, {model.precision} on {job.device}"
     )
+    lost = sum(row.own.turn_not_written for row in rows.scored)
+    if lost:
+        progress.tell(f"{name}: {lost} rows have a turn whose text the chat template leaves out or rewrites")
     for reason, count in Counter(row.reason for row in rows.refused).most_common(_REASONS):
         progress.tell(f"{name}: {count} rows left out: {reason}")
     results = score_rows(model.lm, rows.scored, name)

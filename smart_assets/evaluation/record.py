@@ -91,6 +91,7 @@ def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome
         "truncated": {name: _names(rows.truncated) for name, rows in outcome.rows.items()},
         "refused": {name: _refused(rows) for name, rows in outcome.rows.items()},
         "special_tokens_as_text": {name: _special(rows) for name, rows in outcome.rows.items()},
+        "turns_not_written": {name: _turn_not_written(rows) for name, rows in outcome.rows.items()},
         "collections": dict(outcome.collections),
         "benchmarks": {name: benchmark.tasks for name, benchmark in outcome.benchmarks.items()},
     }
@@ -179,6 +180,10 @@ def _refused(rows: AskedRows) -> list[dict[str, str]]:
 
 def _special(rows: AskedRows) -> list[dict[str, str]]:
     return [{"id": row.instance.id, "task": row.instance.task} for row in rows.scored if row.own.special_text]
+
+
+def _turn_not_written(rows: AskedRows) -> list[dict[str, str]]:
+    return [{"id": row.instance.id, "task": row.instance.task} for row in rows.scored if row.own.turn_not_written]
 
 
 def _write_table(path: Path, rows: Iterable[Any], schema: pa.Schema) -> None:

@@ -170,7 +170,7 @@ def not_looked_at(project: Project, looked: Mapping[str, Any], undecided: int) -
         found += [f"{count:,} of them n-grams could not look for ({why})"] * bool(count)
     if undecided:
         found += [
-            f"{undecided:,} rows share half an evaluation row, or a template alone, with all of their task: undecided"
+            f"{undecided:,} rows share half an evaluation row, or a template alone, with much of a task: undecided"
         ]
     long = looked.get(LONG)
     if long is None:

@@ -1,6 +1,7 @@
 """Reading what each evaluated model did row by row."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,12 @@ from smart_assets.store import Manifest
 
 
 def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
-    """The base model's rows and those of every seed of every evaluation that is there."""
+    """The base model's rows and those of every seed of every evaluation that is there.
+
+    Other code or another form of prompts scores other tokens: such evaluations are marked as unlike the newest.
+    """
     evaluated = evaluation_times(project, inputs)
+    conditions: list[dict[str, object]] = []
     found: list[RowResults] = []
     for (budget, recipe), at in evaluated.items():
         if budget is None or recipe is None:
@@ -27,7 +32,24 @@ def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
         for folder in folders:
             seed = None if budget is None else int(folder.name.removeprefix("seed-"))
             found.append(replace(_read(folder, budget, recipe, seed), evaluated=at))
-    return found
+            key = ("base_model_results",) if recipe is None else ("eval_results", grid_key(budget or 0, recipe))
+            conditions.append(_conditions(inputs.manifest(*key), folder))
+    if not found:
+        return []
+    newest = conditions[max(range(len(found)), key=lambda at: found[at].evaluated)]
+    return [replace(one, unlike=unlike_in(its, newest)) for one, its in zip(found, conditions, strict=True)]
+
+
+def _conditions(manifest: Manifest, folder: Path) -> dict[str, object]:
+    """What decides which tokens of a row are scored, by name."""
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    known = {name: result.get(name) for name in ("prompt_format", "system_turns", "template_date") if name in result}
+    return {"code": manifest.code_version, **known}
+
+
+def unlike_in(one: Mapping[str, object], newest: Mapping[str, object]) -> str:
+    """The conditions in which an evaluation is not like the newest, in words."""
+    return " and ".join(f"other {name}" for name, value in one.items() if newest.get(name, value) != value)
 
 
 def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], str]:

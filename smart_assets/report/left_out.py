@@ -23,6 +23,7 @@ class Asked:
     evaluated: str = ""  # when, ISO 8601 in UTC; empty where that is not known
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """Rows that its chat template refuses, and the template's words."""
+    unlike: str = ""  # in what its evaluation is unlike the newest one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,12 @@ def left_out(asked: Sequence[Asked]) -> tuple[LeftOut, ...]:
 def models_left_out(asked: Iterable[Asked], others: Sequence[Asked]) -> str:
     """Models that were asked nothing at all of what others were, in words; empty where there is none."""
     there = list(asked)
-    if not others:
-        return ""
-    everyone = [*there, *others]
-    return _cause(everyone, tuple(range(len(there), len(everyone))), None)
+    told: list[str] = []
+    for unlike in sorted({one.unlike for one in others}):
+        these = [one for one in others if one.unlike == unlike]
+        everyone = [*there, *these]
+        told.append(_cause(everyone, tuple(range(len(there), len(everyone))), None))
+    return "; ".join(told)
 
 
 def in_words(found: Sequence[LeftOut]) -> str:
@@ -100,6 +103,10 @@ def _cause(asked: Sequence[Asked], lacking: tuple[int, ...], key: tuple[str, str
     without, having = [asked[at] for at in lacking], [one for at, one in enumerate(asked) if at not in lacking]
     if key is not None and all(key in one.refused for one in without):
         return f"refused by the chat template of {_models(without, asked)} ({shorten(without[0].refused[key], 80)})"
+    if all(one.unlike for one in without):
+        return (
+            f"not compared: {_models(without, asked)}, evaluated with {without[0].unlike}; `smart run` evaluates again"
+        )
     if all(one.evaluated for one in asked) and having:
         if max(one.evaluated for one in without) < min(one.evaluated for one in having):
             return f"not asked of {_models(without, asked)}, evaluated before the others were asked it"

@@ -35,6 +35,7 @@ class RowResults:
     right_choices: Mapping[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
     evaluated: str = ""  # when, ISO 8601 in UTC; empty where that is not known
     refused: Mapping[RowKey, str] = field(default_factory=dict[RowKey, str])  # by its chat template, in its words
+    unlike: str = ""  # in what its evaluation is unlike the newest one, so that its figures compare with nothing
 
     @property
     def model(self) -> tuple[int | None, str | None, int | None]:
@@ -99,7 +100,7 @@ ROW_METRICS = (RESPONSE_LOSS, *SHARES)
 def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ()) -> Iterator[SharedRows]:
     """The benchmarks' rows: held-out rows of seen tasks first, then those of unseen tasks, then other benchmarks."""
     parts: dict[tuple[str, bool], list[tuple[RowResults, dict[RowKey, int]]]] = {}
-    for result in results:
+    for result in (one for one in results if not one.unlike):
         places: dict[tuple[str, bool], dict[RowKey, int]] = {}
         for at, key in enumerate(result.keys):
             places.setdefault((key[0], key[0] == HELD_OUT and key[1] in unseen_tasks), {})[key] = at
@@ -114,7 +115,8 @@ def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ())
 def _asked(result: RowResults, part: tuple[str, bool], keys: Iterable[RowKey]) -> Asked:
     """What one model was asked of a benchmark, for `left_out`."""
     refused = {key[1:]: why for key, why in result.refused.items() if key[0] == part[0]}
-    return Asked(model_name(result.budget, result.recipe), {key[1:] for key in keys}, result.evaluated, refused)
+    name = model_name(result.budget, result.recipe)
+    return Asked(name, {key[1:] for key in keys}, result.evaluated, refused, result.unlike)
 
 
 def _shared(

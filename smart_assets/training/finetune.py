@@ -26,7 +26,7 @@ from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
 from smart_assets.training.program import written_beside
 from smart_assets.training.progress import Progress, read_curve
-from smart_assets.training.record import Mixture, left_out, result_record, timing_record
+from smart_assets.training.record import Mixture, left_out, not_written, result_record, timing_record
 from smart_assets.training.row_encoder import row_encoder
 from smart_assets.training.rows import encode_rows
 from smart_assets.training.saved_steps import CURVE, SavedSteps, saved_steps
@@ -64,7 +64,7 @@ def finetune(job: TrainingJob, log: Log) -> None:
     rows, dropped = encode_rows(encoder, instances, max_length)
     mixture = Mixture(rows, dropped, max_length, tuple(encoder.notes()))
     _check_mixture(mixture, model, job.rows)
-    for line in (_summary(mixture, run), *left_out(mixture), *mixture.notes):
+    for line in (_summary(mixture, run), *left_out(mixture), *not_written(mixture), *mixture.notes):
         log(line)
     join(job.device)
     if not is_main():

@@ -48,6 +48,17 @@ def left_out(mixture: Mixture) -> list[str]:
     return told + ([f"{len(most_first) - _REASONS} more reasons"] if len(most_first) > _REASONS else [])
 
 
+def not_written(mixture: Mixture) -> list[str]:
+    """How many rows lose the text of a turn to the chat template, and the first of them."""
+    ids = [row.instance.id for row in mixture.rows if row.turn_not_written]
+    if not ids:
+        return []
+    return [
+        f"{len(ids)} rows have a turn whose text the chat template leaves out or rewrites (first, {ids[0]!r}); where "
+        "it is a system turn, finetune.system_turns: fold keeps it"
+    ]
+
+
 def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[StepRecord]) -> dict[str, Any]:
     """What was trained on what, and to which loss (nats a response token); equal runs give equal records."""
     rows = mixture.rows
@@ -70,6 +81,7 @@ def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[S
         "dropped": [asdict(row) for row in mixture.dropped],
         "truncated": [row.instance.id for row in rows if row.truncated],
         "special_tokens_as_text": [row.instance.id for row in rows if row.special_text],
+        "turns_not_written": [row.instance.id for row in rows if row.turn_not_written],
         "notes": list(mixture.notes),
         "response_tokens": sum(len(row.tokens) - row.response_start for row in rows),
         "steps": len(curve),

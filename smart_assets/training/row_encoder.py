@@ -38,6 +38,7 @@ class EncodedRow:
     scored_from: int  # in [learnt_from, n]: tokens from here on hold the response and its end
     special_text: bool = False  # the row's own text names special tokens, which are text here
     truncated: bool = False  # the middle of the prompt was cut out
+    turn_not_written: bool = False  # the template leaves out or rewrites the text of a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,14 @@ class RowEncoder:
         if whole[: len(prompt)] != prompt:  # a token of the whole spans the border: none does when the model is asked
             whole = prompt + self._tokens_after(marked.lead + marked.continuation, special)
         learnt_from = max(1, len(prompt))  # the first token of a text has nothing to be predicted from
-        return EncodedRow(example, whole, learnt_from, self._scored_from(marked, whole, learnt_from, special), special)
+        return EncodedRow(
+            example,
+            whole,
+            learnt_from,
+            self._scored_from(marked, whole, learnt_from, special),
+            special,
+            turn_not_written=self.template is not None and not all(text in example.context for text in _texts(turns)),
+        )
 
     def end_tokens(self, row: EncodedRow) -> int:
         """How many of a row's last tokens are the end of its turn or text."""
@@ -212,6 +220,11 @@ def _special_tokens(tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate
     names = {token.content for token in added if token.special or (token.content in chat and token.content.strip())}
     longest_first = sorted(names, key=lambda name: (-len(name), name))
     return re.compile("|".join(map(re.escape, longest_first)) or _NOTHING.pattern)
+
+
+def _texts(turns: Turns) -> list[str]:
+    """What turns say; a template may trim it."""
+    return [turn["content"].strip() for turn in turns if isinstance(turn.get("content"), str)]
 
 
 def _without_marks(example: Example) -> Example:

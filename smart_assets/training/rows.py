@@ -20,6 +20,7 @@ class TokenRow:
     response_start: int  # in [1, n): the tokens from here on are learnt, those before it are only read
     truncated: bool  # the middle of the prompt was cut out
     special_text: bool  # its own text names special tokens, which are text here
+    turn_not_written: bool  # the chat template leaves out or rewrites the text of a turn before the response
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +61,5 @@ def _encode_row(encoder: RowEncoder, instance: Instance, max_length: int) -> Tok
     if learnt >= max_length:
         raise RefusedRowError(f"the response has {learnt} tokens, max_length is {max_length}")
     row = encoder.cut(row, instance, max_length - learnt)
-    return TokenRow(instance, np.array(row.tokens, np.int32), row.learnt_from, row.truncated, row.special_text)
+    tokens = np.array(row.tokens, np.int32)
+    return TokenRow(instance, tokens, row.learnt_from, row.truncated, row.special_text, row.turn_not_written)

@@ -1,5 +1,6 @@
 """The chain of content versions from raw files to weights, each hash taken again."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,16 @@ class RawFile:
 
 
 def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str]]:
-    """All that a manifest was made from, itself first; and the inputs that no manifest in the store explains."""
+    """All that a manifest was made from, the nearest first; and the inputs that no manifest in the store explains.
+
+    Content that was read in two states, such as rows before and after their lines moved, is named as the nearest read
+    it.
+    """
     found: dict[tuple[str, str | None, str], Manifest] = {}
     lost: list[str] = []
-    left = [manifest]
+    left = deque([manifest])
     while left:
-        one = left.pop()
+        one = left.popleft()
         key = (one.asset, one.partition, one.content_version)
         if key in found:
             continue
