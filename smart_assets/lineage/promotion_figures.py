@@ -199,7 +199,7 @@ def _code_version(manifest: Manifest) -> str:
 
 
 def _benchmark_tasks_differ(rule: Promotion, *both: Evaluated) -> bool:
-    mine, theirs = (one.result["benchmarks"].get(rule.benchmark, {}) for one in both)
+    mine, theirs = (one.result.get("benchmarks", {}).get(rule.benchmark, {}) for one in both)
     return any(
         mine[task].get(name) != theirs[task].get(name)
         for task in mine.keys() & theirs.keys()
@@ -239,5 +239,5 @@ def _recorded_figures(rule: Promotion, one: Evaluated) -> dict[str, _Figure]:
         row["task"]: _Figure(row["value"], row["rows"], Direction.recorded(row["higher_is_better"]))
         for row in read_metrics(one.folder).filter(wanted).to_pylist()
     }
-    single = one.result["benchmarks"].get(rule.benchmark, found)  # only lm-eval's benchmarks have groups
+    single = one.result.get("benchmarks", {}).get(rule.benchmark, found)  # only lm-eval's benchmarks have groups
     return {task: figure for task, figure in found.items() if task in single}
