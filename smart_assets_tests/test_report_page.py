@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from smart_assets.report.chapters import training_losses
 from smart_assets.report.content import NearDuplicates, ReportContent
 from smart_assets.report.page import render_page
 from smart_assets.selection.task_scores import propose_max_tasks
@@ -171,19 +172,21 @@ def test_page_of_one_part_alone(part: str, pictures: int) -> None:
 
 def test_the_page_says_which_loss_was_learnt_and_warns_where_it_differs() -> None:
     content = example_content(TASKS[:3])
-    assert content.provenance is not None
 
     def told(losses: dict[LossMean, int]) -> str:
-        provenance = replace(content.provenance, training_losses=losses)
-        return " ".join(Page(render_page(replace(content, provenance=provenance))).text)
+        assert content.provenance is not None
+        return " ".join(training_losses(replace(content.provenance, training_losses=losses)))
 
     rows = "the mean over rows of each row's mean over its response tokens (finetune.loss: rows), 4 models"
     warning = "Not all models learnt the same loss"
+    assert told({}) == ""
     assert rows in told({"rows": 4})
     assert warning not in told({"rows": 4})
     assert rows in told({"rows": 4, "tokens": 2})
     assert "(finetune.loss: tokens), 2 models" in told({"rows": 4, "tokens": 2})
     assert warning in told({"rows": 4, "tokens": 2})
+    provenance = replace(content.provenance, training_losses={"rows": 4})
+    assert rows in " ".join(Page(render_page(ReportContent("alone", provenance=provenance))).text)
 
 
 def test_no_near_duplicates() -> None:

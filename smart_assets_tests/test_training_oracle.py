@@ -111,7 +111,7 @@ def test_weights_are_those_of_a_loop_written_by_hand(
     assert largest_distance(job, train_by_hand(job)) < 1e-6
 
 
-@pytest.mark.parametrize("loss", ["rows", "tokens"])
+@pytest.mark.parametrize("loss", ["rows", pytest.param("tokens", marks=pytest.mark.slow)])
 def test_two_processes_come_to_the_weights_of_the_loop_written_by_hand(
     tmp_path: Path, base: Path, loss: LossMean
 ) -> None:

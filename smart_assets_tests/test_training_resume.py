@@ -139,7 +139,7 @@ def test_steps_of_another_job_are_never_taken_up(tmp_path: Path, base: Path, cha
 def test_rows_are_told_apart_by_their_tokens_their_borders_and_what_is_learnt() -> None:
     def rows(*given: tuple[Sequence[int], int]) -> str:
         asked = Instance(id="a", task="t", prompt="", response="", messages=None)
-        made = [TokenRow(asked, np.array(tokens, np.int32), start, False, False) for tokens, start in given]
+        made = [TokenRow(asked, np.array(tokens, np.int32), start, False, False, False) for tokens, start in given]
         return Mixture(made, [], 512).tokens_sha256()
 
     told = {
