@@ -16,12 +16,11 @@ from smart_assets.errors import EvaluationError, SettingsError
 from smart_assets.evaluation.directions import recorded_direction, require_measured, settle_directions
 from smart_assets.evaluation.metrics import ROW_COLUMNS, row_metrics
 from smart_assets.evaluation.metrics import Metric as TaskMetric
-from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_metrics
+from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_metrics, task_figures
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.promotion_rule import consider
 from smart_assets.lineage.sql import connect
 from smart_assets.metrics import HELD_OUT_METRICS, OWN_METRICS, Direction, Metric, agreed, recorded_metric
-from smart_assets.pipeline.report_content import task_figures
 from smart_assets.report.record import recorded_curve
 from smart_assets.settings import Project
 from smart_assets_tests.projects import write_project

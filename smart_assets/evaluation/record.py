@@ -117,6 +117,14 @@ def read_metrics(folder: Path) -> pa.Table:
     return table.append_column(METRICS_SCHEMA.field(name), pa.array(directions, pa.bool_()))
 
 
+def task_figures(evaluated: Path) -> list[dict[str, Any]]:
+    """The rows of one model's `metrics.parquet` without those of lm-eval's groups: they are means of their tasks, which
+    a mean over tasks would count twice."""
+    benchmarks = json.loads((evaluated / "result.json").read_text(encoding="utf-8")).get("benchmarks", {})
+    rows = read_metrics(evaluated).to_pylist()
+    return [row for row in rows if row["task"] in benchmarks.get(row["benchmark"], {row["task"]})]
+
+
 def read_results(folder: Path, benchmark: str) -> list[RowResult]:
     """The rows of one benchmark in `rows.parquet`; what was recorded before there were others are held-out rows."""
     table = pq.read_table(folder / "rows.parquet")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from smart_assets.errors import SmartError
 from smart_assets.evaluation.metrics import ROW_COLUMNS, row_metrics
-from smart_assets.evaluation.record import read_metrics, read_results
+from smart_assets.evaluation.record import read_metrics, read_results, task_figures
 from smart_assets.metrics import (
     HELD_OUT,
     OWN_METRICS,
@@ -234,10 +234,8 @@ def _on_shared_rows(rule: Promotion, *both: Evaluated) -> tuple[list[dict[str, _
 
 def _recorded_figures(rule: Promotion, one: Evaluated) -> dict[str, _Figure]:
     """Task -> figure as it was recorded, without those of lm-eval's groups: they are means of the others."""
-    wanted = (pc.field("benchmark") == rule.benchmark) & (pc.field("metric") == rule.metric)
-    found = {
+    return {
         row["task"]: _Figure(row["value"], row["rows"], Direction.recorded(row["higher_is_better"]))
-        for row in read_metrics(one.folder).filter(wanted).to_pylist()
+        for row in task_figures(one.folder)
+        if (row["benchmark"], row["metric"]) == (rule.benchmark, rule.metric)
     }
-    single = one.result.get("benchmarks", {}).get(rule.benchmark, found)  # only lm-eval's benchmarks have groups
-    return {task: figure for task, figure in found.items() if task in single}

@@ -46,7 +46,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ModelComparison:
     """A candidate against one model, as a loss (above 0 the candidate is worse)."""
 
     role: str  # `production`, `best` (so far) or `base model`
@@ -71,7 +71,7 @@ class Judgement:
     candidate: Promoted | None
     because: str
     passes: bool = False
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[ModelComparison, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -124,7 +124,7 @@ def judge(project: Project) -> Judgement:
     return Judgement(candidate, because, passes, tuple(comparisons))
 
 
-def _figures(rule: Promotion, candidate: Promoted, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+def _figures(rule: Promotion, candidate: Promoted, comparisons: Sequence[ModelComparison]) -> dict[str, Any]:
     """For the log; where production is the best so far, its comparison stands under both names."""
     by_role = {one.role: one.figures for one in comparisons}
     if "production" in by_role:
@@ -143,7 +143,7 @@ def _decided_by_a_person(project: Project, candidate: Promoted, log: Sequence[Re
     return None
 
 
-def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequence[Record]) -> list[Comparison]:
+def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequence[Record]) -> list[ModelComparison]:
     """A candidate against all that it must not be worse than.
 
     Raises:
@@ -153,7 +153,7 @@ def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequen
     if manifest is None:
         raise NotComparable("this version has no eval_results yet")
     mine = evaluated(project, manifest, f"seed-{candidate.seed}")
-    comparisons: list[Comparison] = []
+    comparisons: list[ModelComparison] = []
     for role, name, theirs in _others(project, rule, candidate, log):
         try:
             found = difference(project, rule, mine, theirs)
@@ -161,7 +161,7 @@ def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequen
             raise NotComparable(f"compared with {name}, {error}") from error
         bounds = mean_over_tasks(found.values, found.steps, rule.confidence)
         counts = (len(found.values), found.rows, found.left_out)
-        comparisons.append(Comparison(role, name, bounds, *counts, found.metric))
+        comparisons.append(ModelComparison(role, name, bounds, *counts, found.metric))
     return comparisons
 
 
@@ -199,7 +199,7 @@ def _base_model(project: Project, candidate: Promoted) -> Evaluated:
     return evaluated(project, manifest, "base")
 
 
-def _in_words(rule: Promotion, comparison: Comparison) -> str:
+def _in_words(rule: Promotion, comparison: ModelComparison) -> str:
     found, metric = comparison.found, comparison.metric
     unit = f" {metric.unit}" if metric.unit else ""
     turned = "" if metric.direction is Direction.LOWER else " (turned so that lower is better)"

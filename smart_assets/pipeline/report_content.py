@@ -1,9 +1,7 @@
 """Gathering the report's content from the artifacts; the page itself knows nothing of the store."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.evaluation.record import read_metrics
+from smart_assets.evaluation.record import task_figures
 from smart_assets.metrics import HELD_OUT, Direction
 from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
 from smart_assets.pipeline.row_results import evaluation_times, read_results
@@ -181,14 +179,6 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
             rows = task_figures(folder)
             found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
     return tuple(found)
-
-
-def task_figures(evaluated: Path) -> list[dict[str, Any]]:
-    """The rows of one model's `metrics.parquet` without those of lm-eval's groups: they are means of their tasks, which
-    a mean over tasks would count twice."""
-    benchmarks = json.loads((evaluated / "result.json").read_text(encoding="utf-8")).get("benchmarks", {})
-    rows = read_metrics(evaluated).to_pylist()
-    return [row for row in rows if row["task"] in benchmarks.get(row["benchmark"], {row["task"]})]
 
 
 def _measurement(

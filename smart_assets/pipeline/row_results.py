@@ -21,19 +21,13 @@ def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
 
     Other code or another form of prompts scores other tokens: such evaluations are marked as unlike the newest.
     """
-    evaluated = evaluation_times(project, inputs)
     conditions: list[dict[str, object]] = []
     found: list[RowResults] = []
-    for (budget, recipe), at in evaluated.items():
-        if budget is None or recipe is None:
-            folders = [inputs.folder("base_model_results") / "base"]
-        else:
-            folders = sorted(inputs.folder("eval_results", grid_key(budget, recipe)).glob("seed-*"))
-        for folder in folders:
+    for (budget, recipe), manifest in _evaluations(project, inputs).items():
+        for folder in sorted(inputs.store.artifact(manifest).glob("base" if budget is None else "seed-*")):
             seed = None if budget is None else int(folder.name.removeprefix("seed-"))
-            found.append(replace(_read(folder, budget, recipe, seed), evaluated=at))
-            key = ("base_model_results",) if recipe is None else ("eval_results", grid_key(budget or 0, recipe))
-            conditions.append(_conditions(inputs.manifest(*key), folder))
+            found.append(replace(_read(folder, budget, recipe, seed), evaluated=str(manifest.made["at"])))
+            conditions.append(_conditions(manifest, folder))
     if not found:
         return []
     newest = conditions[max(range(len(found)), key=lambda at: found[at].evaluated)]
@@ -54,11 +48,15 @@ def unlike_in(one: Mapping[str, object], newest: Mapping[str, object]) -> str:
 
 def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], str]:
     """When the base model (None, None) and each budget and recipe was evaluated (ISO 8601), of those that were."""
+    return {key: str(manifest.made["at"]) for key, manifest in _evaluations(project, inputs).items()}
+
+
+def _evaluations(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], Manifest]:
     keys: dict[tuple[int | None, str | None], Manifest | None] = {(None, None): inputs.find("base_model_results")}
     for budget in project.settings.budgets:
         for recipe in project.settings.recipes:
             keys[budget, recipe] = inputs.find("eval_results", grid_key(budget, recipe))
-    return {key: str(manifest.made["at"]) for key, manifest in keys.items() if manifest is not None}
+    return {key: manifest for key, manifest in keys.items() if manifest is not None}
 
 
 def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None) -> RowResults:
