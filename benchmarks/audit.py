@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.synthetic import write_encoder
+from smart_assets.assets.parquet import write_table
+from smart_assets.assets.prompt_embeddings import ROW_COLUMNS
+from smart_assets.assets.step import grid_key
 from smart_assets.embedding.identity import encoder_version
-from smart_assets.pipeline.parquet import write_table
-from smart_assets.pipeline.prompt_embeddings import ROW_COLUMNS
-from smart_assets.pipeline.step import grid_key
-from smart_assets.selection.mixture import MIXTURE_COLUMNS
+from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Artifact, Manifest
 from smart_assets.tasks.collection import ORIGINS, REJECTED, TASKS

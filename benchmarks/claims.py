@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.promotion_rates import promotion_table, rates_as_markdown
-from smart_assets.metrics import EXACT_MATCH, HELD_OUT, RESPONSE_LOSS
-from smart_assets.report.differences import Difference, measured_models, score, to_references
-from smart_assets.report.evidence import Question, weigh_shared
-from smart_assets.report.row_results import CHOICES, SharedRows, SharedTask
-from smart_assets.statistics.intervals import Interval
+from smart_assets.comparison.differences import Difference, measured_models, score, to_references
+from smart_assets.comparison.evidence import Question, weigh_shared
+from smart_assets.comparison.intervals import Interval
+from smart_assets.comparison.row_results import CHOICES, SharedRows, SharedTask
+from smart_assets.core.metrics import EXACT_MATCH, HELD_OUT, RESPONSE_LOSS
 
 SEEDS = (1, 2, 3, 5)
 TASKS = (2, 10, 50)

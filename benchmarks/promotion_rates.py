@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.statistics.task_means import MeanDifference, mean_over_tasks, not_inferior
+from smart_assets.comparison.task_means import MeanDifference, mean_over_tasks, not_inferior
 
 CONFIDENCE = 0.95
 MARGINS = (1.0, 2.0, 3.0)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.synthetic import change_one_task, write_project
-from smart_assets.lineage.graph import wanted_state
+from smart_assets.planning.graph import wanted_state
 from smart_assets.settings import load_project
 
 LOAD = "import smart_assets.definitions as d; d.defs.get_repository_def().load_all_definitions()"

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.selection.highest_averages import highest_averages, tie_key
-from smart_assets.selection.task_budgets import proportional_rates, task_budgets, taylor_softmax
-from smart_assets.selection.template_budgets import template_budgets
+from smart_assets.mixture.highest_averages import highest_averages, tie_key
+from smart_assets.mixture.task_budgets import proportional_rates, task_budgets, taylor_softmax
+from smart_assets.mixture.template_budgets import template_budgets
 
 GOLDEN = Path(__file__).parents[1] / "smart_assets_tests" / "golden"
 USUAL = (100, 200, 300, 400, 500, 800, 1000, 1200, 1600, 2000, 4000, 5000, 6400, 8000, 10_000, 20_000, 50_000)

@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from smart_assets.lineage.materialize import materialize
-from smart_assets.pipeline.step import AssetPartition, RunContext
+from smart_assets.assets.step import AssetPartition, RunContext
+from smart_assets.planning.materialize import materialize
 from smart_assets.settings import load_project
 
 FILES = 8

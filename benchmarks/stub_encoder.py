@@ -7,11 +7,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.assets import prompt_embeddings
+from smart_assets.assets.reading import prompt_windows
 from smart_assets.cli import main
 from smart_assets.embedding.encoder import Batch
 from smart_assets.embedding.identity import encoder_version
 from smart_assets.embedding.settings import Embedding
-from smart_assets.pipeline import prompt_embeddings, prompt_windows
 
 DIMENSIONS = 384
 BATCH = 256

@@ -25,7 +25,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def past_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
     """The store of `past.py`, made once; tests that change it take `own_past`."""
-    from smart_assets_tests.past import make_past
+    from smart_assets_tests.support.past import make_past
 
     return make_past(tmp_path_factory.mktemp("past"))
 
@@ -33,7 +33,7 @@ def past_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
 @pytest.fixture
 def own_past(past_project: "Project", tmp_path: Path) -> "Project":
     """A copy of it."""
-    from smart_assets_tests.projects import own_copy
+    from smart_assets_tests.support.projects import own_copy
 
     return own_copy(past_project.root, tmp_path)
 
@@ -41,7 +41,7 @@ def own_past(past_project: "Project", tmp_path: Path) -> "Project":
 @pytest.fixture(scope="session")
 def secret_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
     """The project of `forgetting.py`, made once; tests that change it take a copy of their own."""
-    from smart_assets_tests.forgetting import make_secret_project
+    from smart_assets_tests.support.forgetting import make_secret_project
 
     return make_secret_project(tmp_path_factory.mktemp("forget"))
 
@@ -49,7 +49,7 @@ def secret_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
 @pytest.fixture(scope="session")
 def subsets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project of `reproductions.py`, made once; tests take a copy."""
-    from smart_assets_tests.reproductions import make_subsets
+    from smart_assets_tests.support.reproductions import make_subsets
 
     return make_subsets(tmp_path_factory.mktemp("subsets"))
 
@@ -57,6 +57,6 @@ def subsets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def documented_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project of `documents.py`, made once; tests take a copy."""
-    from smart_assets_tests.documents import make_all
+    from smart_assets_tests.support.documents import make_all
 
     return make_all(tmp_path_factory.mktemp("documented"))

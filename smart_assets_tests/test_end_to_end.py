@@ -10,21 +10,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.assets.reading.rows import raw_task_inputs
+from smart_assets.core.metrics import HELD_OUT_METRICS
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import RunSummary, run_plan
-from smart_assets.lineage.graph import STEPS, closure, find_partitions
-from smart_assets.lineage.materialize import Outcome
-from smart_assets.lineage.promotion_rule import judge
-from smart_assets.lineage.sql import connect
-from smart_assets.lineage.standards.documents import documented, write_documents
-from smart_assets.metrics import HELD_OUT_METRICS
-from smart_assets.pipeline.rows import raw_task_inputs
+from smart_assets.documents.documents import documented, write_documents
+from smart_assets.lineage.sql.connect import connect
+from smart_assets.planning.graph import STEPS, closure, find_partitions
+from smart_assets.planning.materialize import Outcome
+from smart_assets.promotion.rule import judge
 from smart_assets.settings import Project, load_project
 from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest
-from smart_assets_tests.projects import rows, write_project
-from smart_assets_tests.test_definitions import Lines
-from smart_assets_tests.tiny_model import make_tiny_model
+from smart_assets_tests.defs.test_definitions import Lines
+from smart_assets_tests.support.projects import rows, write_project
+from smart_assets_tests.support.tiny_model import make_tiny_model
 
 TASKS = {
     "plain": rows(1, 30, templates=2),

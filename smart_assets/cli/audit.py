@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
+from smart_assets.core.printable import in_line
 from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
-from smart_assets.lineage.audit.holdings import Held, Holder, Unknown
+from smart_assets.lineage.audit.holders import Held, Holder, Unknown
+from smart_assets.lineage.audit.row_history import Origin, Standing
 from smart_assets.lineage.audit.rows import MOST_ROWS, RowsFound, RowTrace, audit_row, audit_text
-from smart_assets.lineage.audit.standings import Origin, Standing
-from smart_assets.printable import in_line
 from smart_assets.settings import Project, load_project
 
 _HOLDER = ["holder", "seed", "made (UTC)", "run", "state"]

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smart_assets.cli.terminal import console, first, plain, print_json, print_table
-from smart_assets.lineage.export import write_beside
+from smart_assets.core.files import write_beside
+from smart_assets.core.printable import in_line
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
-from smart_assets.printable import in_line
 from smart_assets.settings import load_project
 
 _TASKS = 20

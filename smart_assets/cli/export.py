@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from smart_assets.assets.step import grid_key
 from smart_assets.cli.modes import refuse
 from smart_assets.cli.run import make_current
 from smart_assets.cli.terminal import console, plain
-from smart_assets.lineage.export import write_subset
-from smart_assets.lineage.forget.exports import remember_export
-from smart_assets.lineage.graph import find_partitions
-from smart_assets.lineage.standards.subsets import current_subset
-from smart_assets.pipeline.step import grid_key
+from smart_assets.documents.export import write_subset
+from smart_assets.documents.subsets import current_subset
+from smart_assets.forgetting.exports import remember_export
+from smart_assets.planning.graph import find_partitions
 from smart_assets.settings import load_project
 
 

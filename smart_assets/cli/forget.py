@@ -6,19 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_assets.cli.audit import holder_cells, place_of
-from smart_assets.cli.care import size
 from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened, spinner
-from smart_assets.errors import SmartError
-from smart_assets.lineage.audit.past import Past
-from smart_assets.lineage.audit.standings import Standing
-from smart_assets.lineage.forget.decide import Forgetting, Undoing, forget, undo
-from smart_assets.lineage.forget.exports import Exported
-from smart_assets.lineage.forget.find import Meant, by_ids, by_task, by_text
-from smart_assets.lineage.forget.held import Holding
-from smart_assets.lineage.forget.removal import Removal, carry_out, find_removal
-from smart_assets.pipeline.tombstones import read_tombstones
-from smart_assets.printable import in_line
+from smart_assets.cli.upkeep import size
+from smart_assets.core.errors import SmartError
+from smart_assets.core.printable import in_line
+from smart_assets.forgetting.decide import Forgetting, Undoing, forget, undo
+from smart_assets.forgetting.exports import Exported
+from smart_assets.forgetting.find import Meant, by_ids, by_task, by_text
+from smart_assets.forgetting.held import Holding
+from smart_assets.forgetting.removal import Removal, carry_out, find_removal
+from smart_assets.lineage.audit.reader import Past
+from smart_assets.lineage.audit.row_history import Standing
 from smart_assets.settings import load_project
+from smart_assets.tasks.tombstones import read_tombstones
 
 
 def forget_rows(

@@ -10,7 +10,7 @@ import typer
 from smart_assets.cli.audit_commands import audit
 from smart_assets.cli.modes import Mode, command, tell_error
 from smart_assets.cli.options import Config, Json
-from smart_assets.errors import SmartError
+from smart_assets.core.errors import SmartError
 
 app = typer.Typer(
     name="smart",
@@ -70,7 +70,7 @@ def plan(
     json_: Json = False,
 ) -> None:
     """What is out of date, why, and what making it will cost."""
-    from smart_assets.cli.show import show_plan
+    from smart_assets.cli.plan import show_plan
 
     show_plan(config, all_, json_)
 
@@ -78,7 +78,7 @@ def plan(
 @command(app)
 def tasks(config: Config = None) -> None:
     """The tasks: rows, rejected rows, and each recipe's weights."""
-    from smart_assets.cli.show import show_tasks
+    from smart_assets.cli.plan import show_tasks
 
     show_tasks(config)
 
@@ -224,8 +224,8 @@ def gc(
     ] = False,
 ) -> None:
     """Remove from the store what no manifest within the kept window names."""
-    from smart_assets.cli.care import collect_garbage
     from smart_assets.cli.forget import remove_forgotten
+    from smart_assets.cli.upkeep import collect_garbage
 
     if forgotten:
         remove_forgotten(config, dry_run)
@@ -243,7 +243,7 @@ def verify(
     public_key: Annotated[Path | None, typer.Option(help="PEM of the public half of the key that signed.")] = None,
 ) -> None:
     """Recompute every hash in the store and name what is damaged; or verify what `smart document --sign` signed."""
-    from smart_assets.cli.care import verify_documents, verify_store
+    from smart_assets.cli.upkeep import verify_documents, verify_store
 
     if signatures is None or public_key is None:
         verify_store(config, repair)

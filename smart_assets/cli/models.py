@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from smart_assets.assets.step import split_grid_key
 from smart_assets.cli.terminal import console, plain, print_table, shortened
-from smart_assets.errors import StoreError
-from smart_assets.lineage import promotion
-from smart_assets.lineage.graph import partitions
-from smart_assets.lineage.promotion_rule import judge, main_figure, measured_by
-from smart_assets.pipeline.step import split_grid_key
+from smart_assets.core.errors import StoreError
+from smart_assets.planning.graph import partitions
+from smart_assets.promotion import log as promotion_log
+from smart_assets.promotion.rule import judge, main_figure, measured_by
 from smart_assets.settings import Project, load_project
 
 
 def promote_model(config: Path | None, mixture: tuple[int, str], seed: int | None, because: str) -> None:
     """Make the newest checkpoint of a budget and recipe production, and say where its weights are."""
     project = load_project(config)
-    change = promotion.promote(project, *mixture, seed, because)
+    change = promotion_log.promote(project, *mixture, seed, because)
     console.print(plain(change.sentence))
     _show_weights(project, change.production)
 
@@ -23,7 +23,7 @@ def promote_model(config: Path | None, mixture: tuple[int, str], seed: int | Non
 def roll_back(config: Path | None, because: str) -> None:
     """Make production what it was before, and say where its weights are."""
     project = load_project(config)
-    change = promotion.rollback(project, because)
+    change = promotion_log.rollback(project, because)
     console.print(plain(change.sentence))
     _show_weights(project, change.production)
 
@@ -31,10 +31,10 @@ def roll_back(config: Path | None, because: str) -> None:
 def show_models(config: Path | None) -> None:
     """Print the newest checkpoint of every budget and recipe, production among them, and where its weights are."""
     project = load_project(config)
-    log, rule = promotion.history(project), project.settings.promotion
-    stack = promotion.replay(log)
+    log, rule = promotion_log.history(project), project.settings.promotion
+    stack = promotion_log.replay(log)
     current = stack[-1] if stack else None
-    shown = [key.partition for key in partitions(project, promotion.CHECKPOINT)]
+    shown = [key.partition for key in partitions(project, promotion_log.CHECKPOINT)]
     if current is not None and current.partition not in shown:  # it is not in smart.yaml any more
         shown.append(current.partition)
     rows = [row for partition in shown for row in _rows(project, str(partition), current)]
@@ -46,7 +46,7 @@ def show_models(config: Path | None) -> None:
     if current is not None:
         _show_weights(project, current)
         console.print(plain(f"promoted because: {_reason(log, current)}"))
-    best = promotion.best_so_far(log, rule) if rule is not None else None
+    best = promotion_log.best_so_far(log, rule) if rule is not None else None
     if best is not None and best != current:
         console.print(plain(f"the best production so far, which new models are compared with too: {best}"))
     if rule is not None and (found := judge(project)).candidate is not None:
@@ -55,25 +55,27 @@ def show_models(config: Path | None) -> None:
         console.print(plain(f"`smart rollback` goes back to {stack[-2]}"))
 
 
-def _reason(log: Sequence[promotion.Record], current: promotion.Promoted) -> str:
+def _reason(log: Sequence[promotion_log.Record], current: promotion_log.Promoted) -> str:
     """Why production was promoted, and by whom."""
     entry = next(entry for entry in reversed(log) if (entry.action, entry.model) == ("promote", current))
     return f"{entry.reason or 'no reason was given'} ({entry.who}, {entry.at:%Y-%m-%d})"
 
 
-def _rows(project: Project, partition: str, current: promotion.Promoted | None) -> list[list[object]]:
+def _rows(project: Project, partition: str, current: promotion_log.Promoted | None) -> list[list[object]]:
     """The newest checkpoint of a partition, and production where it is an older one of it."""
     budget, recipe = split_grid_key(partition)
-    newest = project.store.current(promotion.CHECKPOINT, partition)
+    newest = project.store.current(promotion_log.CHECKPOINT, partition)
     promoted = current.content_version if current is not None and current.partition == partition else None
     versions = [newest.content_version] if newest else []
     if promoted is not None and promoted not in versions:
         versions.append(promoted)
     rows: list[list[object]] = []
     for version in versions:
-        manifest = project.store.find(promotion.CHECKPOINT, partition, version)
-        model = current if current is not None and version == promoted else promotion.newest(project, budget, recipe)
-        evaluation = promotion.evaluation_of(project, model)
+        manifest = project.store.find(promotion_log.CHECKPOINT, partition, version)
+        model = (
+            current if current is not None and version == promoted else promotion_log.newest(project, budget, recipe)
+        )
+        evaluation = promotion_log.evaluation_of(project, model)
         mark = f"seed {model.seed}" if model == current else ""
         trained = manifest.made["at"] if manifest else ""
         figure = main_figure(project, evaluation, model.seed) if evaluation else None
@@ -81,13 +83,13 @@ def _rows(project: Project, partition: str, current: promotion.Promoted | None) 
     return rows
 
 
-def _show_weights(project: Project, model: promotion.Promoted) -> None:
+def _show_weights(project: Project, model: promotion_log.Promoted) -> None:
     try:
-        folder = promotion.weights(project, model)
+        folder = promotion_log.weights(project, model)
     except StoreError as error:
         console.print(plain(f"production: {error}"))
         return
     console.print(plain(f"production: {folder}"))
-    link = promotion.link(project)
+    link = promotion_log.link(project)
     if link is not None:
         console.print(plain(f"      link: {link}"))

@@ -8,19 +8,19 @@ from typing import Any
 
 import typer
 
+from smart_assets.assets.step import RunContext
 from smart_assets.cli.terminal import console, first, plain, print_json, print_table, spinner, to_stderr
-from smart_assets.errors import SmartError
+from smart_assets.core.errors import SmartError
+from smart_assets.core.progress import Log
+from smart_assets.forgetting.exports import remember_export
 from smart_assets.lineage.diff.references import find_subset
-from smart_assets.lineage.forget.exports import remember_export
-from smart_assets.lineage.reproduce.derive import empty_folder
-from smart_assets.lineage.reproduce.launch import launcher
-from smart_assets.lineage.reproduce.reproduction import Extent, Reproduction, reproduce
-from smart_assets.lineage.reproduce.steps import StepComparison
-from smart_assets.lineage.reproduce.subset import SubsetComparison
-from smart_assets.lineage.reproduce.tables import TableDifference
-from smart_assets.lineage.reproduce.weights import WeightComparison
-from smart_assets.pipeline.step import RunContext
-from smart_assets.progress import Log
+from smart_assets.reproduce.derive import empty_folder
+from smart_assets.reproduce.launch import launcher
+from smart_assets.reproduce.reproduction import Extent, Reproduction, reproduce
+from smart_assets.reproduce.steps import StepComparison
+from smart_assets.reproduce.subset import SubsetComparison
+from smart_assets.reproduce.tables import TableDifference
+from smart_assets.reproduce.weights import WeightComparison
 from smart_assets.settings import Project, load_project
 
 _MOST_TASKS = 20

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import typer
 
+from smart_assets.assets.mixture_report import PAGE
+from smart_assets.assets.step import AssetPartition
 from smart_assets.cli.start import require_instance
 from smart_assets.cli.terminal import TerminalDisplay, console, errors, plain
-from smart_assets.lineage.graph import STEPS, closure, find_partitions
-from smart_assets.lineage.promotion_rule import consider
-from smart_assets.pipeline.mixture_report import PAGE
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.planning.graph import STEPS, closure, find_partitions
+from smart_assets.promotion.rule import consider
 from smart_assets.settings import Project, load_project
 
 

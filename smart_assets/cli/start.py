@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from smart_assets.cli.terminal import console, plain
-from smart_assets.errors import SettingsError
+from smart_assets.core.errors import SettingsError
 from smart_assets.settings import Project
 
 # Beside smart.yaml; DAGSTER_HOME is the project's folder, and Dagster reads its dagster.yaml there.

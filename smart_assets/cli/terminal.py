@@ -13,9 +13,9 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from smart_assets.lineage.plan import PlanStep
-from smart_assets.printable import printable
-from smart_assets.progress import Log
+from smart_assets.core.printable import printable
+from smart_assets.core.progress import Log
+from smart_assets.planning.plan import PlanStep
 
 Row = TypeVar("Row")
 

@@ -18,13 +18,13 @@ from dagster._core.definitions.data_version import (
     get_input_event_pointer_tag,
 )
 
+from smart_assets.assets.step import AssetPartition
 from smart_assets.defs.catalog import cards
 from smart_assets.defs.metadata import figures_of
 from smart_assets.defs.partitions import upstream_partitions
 from smart_assets.defs.requests import under_way
-from smart_assets.lineage.graph import STEPS
-from smart_assets.lineage.plan import PlanStep, Present
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.planning.graph import STEPS
+from smart_assets.planning.plan import PlanStep, Present
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version

@@ -5,15 +5,16 @@ from typing import Any
 import dagster as dg
 
 from smart_assets import __version__
+from smart_assets.assets.step import AssetPartition
+from smart_assets.core.errors import SmartError
 from smart_assets.defs.catalog import AssetCard, cards
 from smart_assets.defs.executors import gpu_tags
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.partitions import dependency, partition_key, partitions_of
 from smart_assets.defs.resources import ComputeDevice, run_context
-from smart_assets.errors import SmartError
-from smart_assets.lineage.graph import STEPS
-from smart_assets.lineage.materialize import materialize
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.lineage.model_audit.attach import with_pages
+from smart_assets.planning.graph import STEPS
+from smart_assets.planning.materialize import materialize
 from smart_assets.settings import Project
 
 OWNERS = ("team:smart-assets",)
@@ -45,7 +46,7 @@ def _asset(project: Project, card: AssetCard) -> dg.AssetsDefinition:
         key = AssetPartition(card.name, partition_key(context))
         run = run_context(context, device.resolve() if card.gpu else "cpu", pipes)
         try:
-            outcome = materialize(project, key, run)
+            outcome = materialize(project, key, run, with_pages)
         except SmartError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         return dg.MaterializeResult(

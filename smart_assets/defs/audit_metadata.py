@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import dagster as dg
 import pyarrow as pa
 
+from smart_assets.assets.step import split_grid_key
+from smart_assets.core.errors import SmartError
 from smart_assets.defs.tables import table
-from smart_assets.errors import SmartError
 from smart_assets.lineage.model_audit.attach import AUDIT, page_name
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_by_manifests
 from smart_assets.lineage.model_audit.page import audit_command
-from smart_assets.pipeline.step import split_grid_key
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 

@@ -8,16 +8,16 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 from dagster._utils.schedules import is_valid_cron_schedule
 
+from smart_assets.assets.step import AssetPartition, Wanted
+from smart_assets.core.errors import SettingsError
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.orphans import end_orphans
 from smart_assets.defs.out_of_date import UP_TO_DATE, SensorAnswers, left_out_of_date, names, nothing_to_ask, reasons
 from smart_assets.defs.requests import JOBS, Refusal, request_run, under_way
-from smart_assets.errors import SettingsError
-from smart_assets.lineage.graph import batches, wanted_state, what_is_present
-from smart_assets.lineage.graph import wanted as wanted_of
-from smart_assets.lineage.plan import PlanStep, Present, make_plan
-from smart_assets.lineage.retraining import Due, decide
-from smart_assets.pipeline.step import AssetPartition, Wanted
+from smart_assets.planning.graph import batches, wanted_state, what_is_present
+from smart_assets.planning.graph import wanted as wanted_of
+from smart_assets.planning.plan import PlanStep, Present, make_plan
+from smart_assets.planning.retraining import Due, decide
 from smart_assets.settings import Project
 from smart_assets.tasks.intake import last_change
 

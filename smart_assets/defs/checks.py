@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from smart_assets.assets.checks import verdicts
+from smart_assets.assets.checks.traced_rows import rows_are_traced
+from smart_assets.assets.checks.verdicts import Verdict
+from smart_assets.assets.step import AssetPartition
+from smart_assets.core.errors import SmartError
+from smart_assets.core.markdown import escaped
+from smart_assets.core.printable import in_line
 from smart_assets.defs.partitions import partition_key, partitions_of
 from smart_assets.defs.tables import table
-from smart_assets.errors import SmartError
-from smart_assets.lineage.standards.markdown import escaped
-from smart_assets.pipeline import verdicts
-from smart_assets.pipeline.step import AssetPartition
-from smart_assets.pipeline.traced_rows import rows_are_traced
-from smart_assets.pipeline.verdicts import Verdict
-from smart_assets.printable import in_line
 from smart_assets.settings import Project
 
 SENTENCE = "verdict"

@@ -12,19 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import finetuned_checkpoint
+from smart_assets.assets.finetuned_checkpoint import BOARD
+from smart_assets.assets.mixture_report import COMPARISONS, PAGE
+from smart_assets.assets.reading.chat_turns import REFUSED
+from smart_assets.assets.reading.report_content import objective_gains, source_tasks, task_rows
+from smart_assets.assets.step import AssetPartition, Inputs, split_grid_key
+from smart_assets.comparison.record import recorded_curve
+from smart_assets.core.markdown import escaped
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
 from smart_assets.defs.tables import table
-from smart_assets.lineage.materialize import Outcome
-from smart_assets.lineage.standards.markdown import escaped
-from smart_assets.pipeline import finetuned_checkpoint
-from smart_assets.pipeline.chat_turns import REFUSED
-from smart_assets.pipeline.finetuned_checkpoint import BOARD
-from smart_assets.pipeline.mixture_report import COMPARISONS, PAGE
-from smart_assets.pipeline.report_content import objective_gains, source_tasks, task_rows
-from smart_assets.pipeline.step import AssetPartition, Inputs, split_grid_key
+from smart_assets.planning.materialize import Outcome
 from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import LossCurve, MixtureBudgets
-from smart_assets.report.record import recorded_curve
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 

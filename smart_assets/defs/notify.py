@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from smart_assets.errors import SettingsError
+from smart_assets.core.errors import SettingsError
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Email, Slack, secret
 

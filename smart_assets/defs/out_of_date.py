@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from smart_assets.assets.step import AssetPartition
 from smart_assets.defs.requests import Refusal
-from smart_assets.lineage.plan import PlanStep
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.planning.plan import PlanStep
 
 UP_TO_DATE = "everything is up to date"
 

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from smart_assets.lineage.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, partitions
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.assets.step import AssetPartition
+from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, partitions
 from smart_assets.settings import Project
 
 

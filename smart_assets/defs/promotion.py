@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from smart_assets.lineage.promotion_rule import consider
+from smart_assets.promotion.rule import consider
 from smart_assets.settings import Project
 
 

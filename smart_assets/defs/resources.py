@@ -9,10 +9,10 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError
 
+from smart_assets.assets.step import RunContext
+from smart_assets.core.errors import ProgramError
+from smart_assets.core.printable import printable
 from smart_assets.defs.orphans import claim_run
-from smart_assets.errors import ProgramError
-from smart_assets.pipeline.step import RunContext
-from smart_assets.printable import printable
 
 
 class ComputeDevice(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]

@@ -8,13 +8,13 @@ from typing import Protocol
 
 import dagster as dg
 
+from smart_assets.assets.step import AssetPartition
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.orphans import end_orphans
-from smart_assets.lineage.graph import BY_SOURCE, batches, wanted, wanted_state, what_is_present
-from smart_assets.lineage.plan import PlanStep, make_plan
-from smart_assets.pipeline.step import AssetPartition
+from smart_assets.planning.graph import BY_SOURCE, batches, wanted, wanted_state, what_is_present
+from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from smart_assets.errors import StoreError
-from smart_assets.progress import Log
+from smart_assets.core.errors import StoreError
+from smart_assets.core.progress import Log
 from smart_assets.store.hashing import file_sha256
 
 _SUFFIX = ".npy"

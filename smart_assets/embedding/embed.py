@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.core.errors import EmbeddingError
+from smart_assets.core.progress import PAUSE, Log, Progress
 from smart_assets.embedding.cache import VectorCache
-from smart_assets.embedding.dealing import one_ahead
 from smart_assets.embedding.encoder import Batch, PromptEncoder
 from smart_assets.embedding.vectors import normalized, unit_rows
-from smart_assets.errors import EmbeddingError
-from smart_assets.progress import PAUSE, Log, Progress
+from smart_assets.embedding.work_sharing import one_ahead
 
 _SEGMENT_PROMPTS = 1024
 # Enough prompts that those of about one length fill batches, and never more than some megabytes of text.

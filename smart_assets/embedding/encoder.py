@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.embedding.dealing import deal_out
+from smart_assets.core.errors import EmbeddingError
 from smart_assets.embedding.identity import encoder_version
 from smart_assets.embedding.model import load_model
 from smart_assets.embedding.settings import Embedding
 from smart_assets.embedding.vectors import normalized
-from smart_assets.errors import EmbeddingError
+from smart_assets.embedding.work_sharing import deal_out
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

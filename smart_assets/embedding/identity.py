@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from smart_assets.core.errors import EmbeddingError
 from smart_assets.embedding.settings import Embedding
-from smart_assets.errors import EmbeddingError
 from smart_assets.store.hashing import content_version, file_sha256, json_version
 
 _PACKAGE = "package:"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.core.errors import EmbeddingError, StoreError
+from smart_assets.core.progress import Log, Progress
 from smart_assets.embedding.settings import Index
-from smart_assets.errors import EmbeddingError, StoreError
-from smart_assets.progress import Log, Progress
 
 if TYPE_CHECKING:
     import faiss

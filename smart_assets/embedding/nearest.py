@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import threads, usable_cores
+from smart_assets.core.threads import threads, usable_cores
 
 _DIRECTIONS = 32
 _OUR_ROWS, _THEIR_ROWS = 1024, 256  # the bounds of so many pairs stay in a core's cache

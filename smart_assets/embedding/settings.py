@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from smart_assets.section import Section
+from smart_assets.core.section import Section
 
 
 class Embedding(Section):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.errors import EmbeddingError
+from smart_assets.core.errors import EmbeddingError
 
 
 def normalized(vectors: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from smart_assets.progress import Log
+from smart_assets.core.progress import Log
 from smart_assets.store.hashing import json_version
 
 _PATIENCE = 60.0  # seconds to wait for another process to finish writing

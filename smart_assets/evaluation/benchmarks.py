@@ -13,7 +13,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smart_assets.errors import EvaluationError
+from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.directions import require_measured, settle_directions
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel

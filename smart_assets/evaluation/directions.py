@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from smart_assets.errors import EvaluationError
-from smart_assets.metrics import DIRECTIONS_SETTING, OWN_METRICS, Direction, agreed
+from smart_assets.core.errors import EvaluationError
+from smart_assets.core.metrics import DIRECTIONS_SETTING, OWN_METRICS, Direction, agreed
 
 
 def settle_directions(

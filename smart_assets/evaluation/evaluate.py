@@ -14,7 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smart_assets.errors import EvaluationError
+from smart_assets.core.errors import EvaluationError
+from smart_assets.core.metrics import HELD_OUT
 from smart_assets.evaluation.benchmarks import BenchmarkResult, find_benchmarks, run_benchmark
 from smart_assets.evaluation.generation import write_answers
 from smart_assets.evaluation.job import EvaluationJob
@@ -26,7 +27,6 @@ from smart_assets.evaluation.record import Outcome, write_record
 from smart_assets.evaluation.rows import AskedRows, Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.task_collections import read_collections
-from smart_assets.metrics import HELD_OUT
 from smart_assets.training.formatting import load_instances
 from smart_assets.training.program import Log, written_beside
 

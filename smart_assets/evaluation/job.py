@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from smart_assets.errors import EvaluationError
+from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.training.job_file import JobFile
 from smart_assets.training.settings import Precision, PromptSettings

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from smart_assets.errors import EvaluationError
+from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.answer_cache import AnswerCache
-from smart_assets.evaluation.asking import Batcher, reporting_lm
+from smart_assets.evaluation.batched_lm import Batcher, reporting_lm
 from smart_assets.evaluation.batches import batch_limits
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.progress import RequestProgress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from smart_assets.errors import EvaluationError
+from smart_assets.core.errors import EvaluationError
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smart_assets.errors import EvaluationError
+from smart_assets.core.errors import EvaluationError
 from smart_assets.tasks.files import list_folder
 from smart_assets.training.formatting import Instance
 

@@ -12,8 +12,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.evaluation.rows import RowResult
-from smart_assets.metrics import (
+from smart_assets.core.metrics import (
     ACC,
     ACC_NORM,
     ACCURACY,
@@ -23,7 +22,8 @@ from smart_assets.metrics import (
     RESPONSE_LOSS_PER_BYTE,
     ROUGE_L,
 )
-from smart_assets.metrics import Metric as NamedMetric
+from smart_assets.core.metrics import Metric as NamedMetric
+from smart_assets.evaluation.rows import RowResult
 
 MacroMeans = dict[str, dict[str, dict[str, float]]]
 """Benchmark -> `all`, `seen` and `unseen` tasks -> metric -> mean; a group without tasks has no metric."""

@@ -1,6 +1,6 @@
 """How far an evaluation is: lm-eval asks benchmark by benchmark, and the model tells of each batch."""
 
-from smart_assets.progress import Log, Progress
+from smart_assets.core.progress import Log, Progress
 
 
 class RequestProgress:

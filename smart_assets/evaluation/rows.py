@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from smart_assets.errors import EvaluationError, RefusedRowError
+from smart_assets.core.errors import EvaluationError, RefusedRowError
+from smart_assets.core.metrics import HELD_OUT
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.metrics import HELD_OUT
 from smart_assets.training.formatting import Instance
 from smart_assets.training.row_encoder import EncodedRow, RowEncoder
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from smart_assets.errors import EvaluationError
+from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.encoded_text import bare_pair, scored_pair
 from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
 from smart_assets.evaluation.rows import AskedRow, RowResult

@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from smart_assets.metrics import HELD_OUT
-from smart_assets.section import Name, Section
+from smart_assets.core.metrics import HELD_OUT
+from smart_assets.core.section import Name, Section
 from smart_assets.tasks.sources import FolderSource, HuggingFaceSource
 
 _Text = Annotated[str, StringConstraints(min_length=1)]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smart_assets.core.progress import Log
 from smart_assets.evaluation.rows import Benchmark
 from smart_assets.evaluation.settings import Evaluate, FolderCollection, HuggingFaceCollection
-from smart_assets.progress import Log
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.collection import Collection
 from smart_assets.tasks.intake import collect, hashes_of, source_state

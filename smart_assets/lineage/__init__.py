@@ -1,1 +1,1 @@
-"""What is made from what: the graph, the plan of what is out of date, and the making and recording of it."""
+"""Questions to the past, read only: histories, audits of rows and models, differences, SQL."""

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from smart_assets.errors import StoreError
-from smart_assets.lineage.graph import STEPS, partitions
-from smart_assets.pipeline.step import AssetPartition, parse_input
+from smart_assets.assets.step import AssetPartition, parse_input
+from smart_assets.core.errors import StoreError
+from smart_assets.planning.graph import STEPS, partitions
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Recorded, recorded

@@ -5,6 +5,8 @@ Each function turns one part of the content into a chapter, and a missing part i
 
 import numpy as np
 
+from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.mixture.task_scores import weights_by_temperature
 from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import (
     MixtureBudgets,
@@ -16,8 +18,6 @@ from smart_assets.report.content import (
     TaskKernel,
 )
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, share_cell, table, value_cell, words
-from smart_assets.report.wording import count, listing, shorten
-from smart_assets.selection.task_scores import weights_by_temperature
 from smart_assets.training.settings import LOSS_MEANS
 
 _PICTURED_BUDGETS = 4

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.errors import SelectionError
-from smart_assets.metrics import Direction
-from smart_assets.report.evidence import Evidence
-from smart_assets.report.left_out import LeftOut
+from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.left_out import LeftOut
+from smart_assets.comparison.measurement import Measurement
+from smart_assets.core.errors import SelectionError
+from smart_assets.mixture.sweeps import Sweep
+from smart_assets.mixture.task_scores import propose_max_tasks
 from smart_assets.report.task_geometry import TaskPlane
-from smart_assets.selection.sweeps import Sweep
-from smart_assets.selection.task_scores import propose_max_tasks
 from smart_assets.training.settings import LossMean
 
 
@@ -95,21 +95,6 @@ class MixtureBudgets:
         """Effective number of tasks, 1 / sum(share^2) over the task budgets; 0 for an empty mixture."""
         total = sum(self.rows.values())
         return total**2 / sum(rows**2 for rows in self.rows.values()) if total else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One metric of one model on one task, named as it was recorded; budget and recipe are None for the base model."""
-
-    budget: int | None
-    recipe: str | None
-    seed: int | None
-    benchmark: str
-    task: str
-    metric: str
-    value: float
-    trained: bool  # the task had rows in the subset
-    direction: Direction  # as it was recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from math import isnan, nan
 
-from smart_assets.metrics import RESPONSE_LOSS
-from smart_assets.report import evidence_pictures as drawn
-from smart_assets.report.differences import BASE_MODEL, Difference, Score
-from smart_assets.report.evidence import Evidence
-from smart_assets.report.findings import (
+from smart_assets.comparison.differences import BASE_MODEL, Difference, Score
+from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.findings import (
     base_sentences,
     comparison_sentences,
     correction_sentence,
@@ -15,6 +13,12 @@ from smart_assets.report.findings import (
     references_sentence,
     stop_sentence,
 )
+from smart_assets.comparison.intervals import Interval
+from smart_assets.comparison.stopping import SmallerBudget
+from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.metrics import RESPONSE_LOSS
+from smart_assets.mixture.sweeps import Sweep
+from smart_assets.report import evidence_pictures as drawn
 from smart_assets.report.layout import (
     Bullets,
     Cell,
@@ -27,10 +31,6 @@ from smart_assets.report.layout import (
     value_cell,
     words,
 )
-from smart_assets.report.stopping import SmallerBudget
-from smart_assets.report.wording import count, listing, shorten
-from smart_assets.selection.sweeps import Sweep
-from smart_assets.statistics.intervals import Interval
 
 _PICTURED = 6
 _NONE = "No model has been evaluated row by row yet."

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smart_assets.comparison.differences import Difference, Score
+from smart_assets.comparison.evidence import Evidence
+from smart_assets.core.formatting import count
+from smart_assets.mixture.sweeps import Sweep
 from smart_assets.report import canvas
-from smart_assets.report.differences import Difference, Score
-from smart_assets.report.evidence import Evidence
-from smart_assets.report.wording import count
-from smart_assets.selection.sweeps import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smart_assets.core.formatting import count
+from smart_assets.mixture.task_budgets import taylor_softmax
+from smart_assets.mixture.task_scores import TEMPERATURES, effective_tasks, value_peak, weights_by_temperature
 from smart_assets.report import canvas
 from smart_assets.report.content import ObjectiveGains
-from smart_assets.report.wording import count
-from smart_assets.selection.task_budgets import taylor_softmax
-from smart_assets.selection.task_scores import TEMPERATURES, effective_tasks, value_peak, weights_by_temperature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

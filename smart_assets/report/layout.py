@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smart_assets.report.wording import mean_count, number, shorten, signed
+from smart_assets.core.formatting import mean_count, number, shorten, signed
 
 TABLE_ROWS = 200
 """Rows of a table on the page; the caption says how many there are in all."""

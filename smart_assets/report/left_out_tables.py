@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from smart_assets.core.formatting import count, shorten
 from smart_assets.report.content import NotShared
 from smart_assets.report.layout import Chapter, Table, rows_cell, table, words
-from smart_assets.report.wording import count, shorten
 
 _WIDE = 400  # a cause tells which models, in which rows
 _EVERYTHING = "Every model was asked every row that another was: nothing is left out."

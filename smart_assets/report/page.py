@@ -11,15 +11,15 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from smart_assets.comparison.comparison import compare
+from smart_assets.core.formatting import shorten
 from smart_assets.report import chapters
-from smart_assets.report.comparison import compare
 from smart_assets.report.content import ReportContent
 from smart_assets.report.evidence_chapters import difference_chapter, stopping_chapter, sweep_chapter
 from smart_assets.report.layout import Chapter
 from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.result_chapters import metric_chapter, result_chapter
 from smart_assets.report.summary import summary
-from smart_assets.report.wording import shorten
 
 _SORTING = """
 for (const head of document.querySelectorAll("thead th")) {

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from smart_assets.comparison.curve import Curve
+from smart_assets.core.formatting import count, mean_count, number
 from smart_assets.report import canvas
 from smart_assets.report.content import LossCurve, MixtureBudgets, TaskKernel, TaskSummary
-from smart_assets.report.curve import Curve
 from smart_assets.report.task_geometry import TaskPlane, kernel_order
-from smart_assets.report.wording import count, mean_count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.metrics import undeclared
+from smart_assets.comparison.comparison import Comparison, Standing
+from smart_assets.comparison.curve import Curve, metric_curve
+from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.left_out import in_words
+from smart_assets.core.formatting import count, shorten
+from smart_assets.core.metrics import undeclared
 from smart_assets.report import pictures
-from smart_assets.report.comparison import Comparison, Standing
-from smart_assets.report.curve import Curve, metric_curve
-from smart_assets.report.evidence import Evidence
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
-from smart_assets.report.left_out import in_words
-from smart_assets.report.wording import count, shorten
 
 _PICTURED_COMPARISONS = 6
 _TABLED_COMPARISONS = 12

@@ -4,10 +4,8 @@ It is written for someone about to spend a budget on it, so it claims nothing wi
 and nothing of a recipe that was trained once.
 """
 
-from smart_assets.metrics import RESPONSE_LOSS
-from smart_assets.report.content import ReportContent
-from smart_assets.report.evidence import Evidence
-from smart_assets.report.findings import (
+from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.findings import (
     base_sentences,
     comparison_sentences,
     correction_sentence,
@@ -15,8 +13,10 @@ from smart_assets.report.findings import (
     references_sentence,
     stop_sentence,
 )
+from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.metrics import RESPONSE_LOSS
+from smart_assets.report.content import ReportContent
 from smart_assets.report.layout import Bullets
-from smart_assets.report.wording import count, listing, shorten
 
 _TOLD = 6
 """Comparisons of one benchmark in the summary; of more of them, the first ones of the largest budget."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.errors import SelectionError
+from smart_assets.core.errors import SelectionError
 
 _OPTIMAL_LEAVES_UP_TO = 500  # tasks; the optimal leaf order is cubic: 0.2 s here, 12 s at 2,000
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from smart_assets.errors import SourceError
+from smart_assets.core.errors import SourceError
 from smart_assets.sample import dates, facts, logic, numbers, words
 from smart_assets.sample.task import SampleTask
 

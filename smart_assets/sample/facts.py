@@ -9,7 +9,7 @@ from datetime import date
 from random import Random
 from typing import TYPE_CHECKING
 
-from smart_assets.errors import SourceError
+from smart_assets.core.errors import SourceError
 from smart_assets.sample.dates import MONTHS, WEEKDAYS
 from smart_assets.sample.task import Instance, SampleTask, phrased
 

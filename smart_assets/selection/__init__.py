@@ -1,1 +1,1 @@
-"""Selection: how many instances each task gives to a total budget, and which ones."""
+"""Which rows of a task come first: objectives, orderings and their engines. A library of its own."""

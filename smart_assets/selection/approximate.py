@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.core.errors import BudgetError, SelectionError
 from smart_assets.selection.greedy import GreedyOrdering, Tell
 from smart_assets.selection.objectives import FacilityLocation, Gains, Indices, Objective
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.core.errors import BudgetError, SelectionError
 from smart_assets.selection.greedy import Limits
 from smart_assets.selection.many import LARGE
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, Objective

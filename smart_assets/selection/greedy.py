@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import threads, usable_cores
-from smart_assets.errors import BudgetError, SelectionError
+from smart_assets.core.errors import BudgetError, SelectionError
+from smart_assets.core.threads import threads, usable_cores
 from smart_assets.selection.objectives import FacilityLocation, Gains, GraphCut, Indices, LogDeterminant, Objective
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import mul
 from threading import Lock
 
-from smart_assets.cores import products_on_one_thread, usable_cores
+from smart_assets.core.threads import products_on_one_thread, usable_cores
 from smart_assets.selection.greedy import GreedyOrdering, Limits, Tell
 
 LARGE = 4096

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from smart_assets.errors import SelectionError
+from smart_assets.core.errors import SelectionError
 
 Vectors = NDArray[np.float64]
 """(n, d) rows of length 1."""

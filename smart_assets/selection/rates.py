@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from smart_assets.cores import threads, usable_cores
-from smart_assets.errors import SelectionError
+from smart_assets.core.errors import SelectionError
+from smart_assets.core.threads import threads, usable_cores
 from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import row_blocks
-from smart_assets.errors import SelectionError
+from smart_assets.core.errors import SelectionError
+from smart_assets.core.threads import row_blocks
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.kernels import dots
 from smart_assets.selection.greedy import Tell

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import Threads, row_blocks, threads, usable_cores
+from smart_assets.core.threads import Threads, row_blocks, threads, usable_cores
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.greedy import Tell
 from smart_assets.selection.objectives import FacilityLocation, Gains, GraphCut, Indices, LogDeterminant, Objective

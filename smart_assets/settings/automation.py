@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from smart_assets.errors import SettingsError
-from smart_assets.metrics import HELD_OUT, HELD_OUT_METRICS, OWN_METRICS, RESPONSE_LOSS
-from smart_assets.section import Section
+from smart_assets.core.errors import SettingsError
+from smart_assets.core.metrics import HELD_OUT, HELD_OUT_METRICS, OWN_METRICS, RESPONSE_LOSS
+from smart_assets.core.section import Section
 
 _VARIABLE = "env:"
 Cron = Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from smart_assets.errors import StaleSettingsError
+from smart_assets.core.errors import StaleSettingsError
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.settings.smart_yaml import Settings, read_settings
 from smart_assets.store import Store

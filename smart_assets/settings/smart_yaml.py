@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from smart_assets.comparison.settings import Report
 from smart_assets.contamination.settings import Contamination
+from smart_assets.core.errors import SettingsError
+from smart_assets.core.metrics import OWN_METRICS
+from smart_assets.core.section import Name, Section
 from smart_assets.embedding.settings import Embedding, Index
-from smart_assets.errors import SettingsError
 from smart_assets.evaluation.settings import Evaluate
-from smart_assets.metrics import OWN_METRICS
-from smart_assets.report.settings import Report
-from smart_assets.section import Name, Section
-from smart_assets.selection.recipes import Recipe
+from smart_assets.mixture.recipes import Recipe
+from smart_assets.mixture.sweeps import expand_sweeps
 from smart_assets.selection.settings import Selection
-from smart_assets.selection.sweeps import expand_sweeps
 from smart_assets.settings.automation import Automation, Notify, Promotion
 from smart_assets.store.settings import Retention
 from smart_assets.tasks.sources import Source, Validation

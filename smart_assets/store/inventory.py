@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from smart_assets.errors import StoreError
+from smart_assets.core.errors import StoreError
 from smart_assets.store.hashing import content_version
 from smart_assets.store.manifest import Artifact, Manifest
 from smart_assets.store.redaction import FOLDER, Redaction

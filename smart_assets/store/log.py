@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from smart_assets.errors import StoreError
+from smart_assets.core.errors import StoreError
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.places import LocalPlace
 from smart_assets.store.remote import Remote

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from smart_assets.section import Section
+from smart_assets.core.section import Section
 from smart_assets.store.manifest import Artifact
 
 FOLDER = "redacted"

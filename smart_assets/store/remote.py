@@ -10,7 +10,7 @@ from typing import Any
 
 import fsspec
 
-from smart_assets.errors import StoreError
+from smart_assets.core.errors import StoreError
 from smart_assets.store.places import Found
 
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # as the file systems of fsspec call it

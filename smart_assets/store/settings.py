@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from smart_assets.section import Section
+from smart_assets.core.section import Section
 
 
 class Retention(Section):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from smart_assets.errors import StoreError
+from smart_assets.core.errors import StoreError
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import content_version, file_sha256, json_version
 from smart_assets.store.log import records

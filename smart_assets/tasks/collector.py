@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smart_assets.errors import SourceError
-from smart_assets.progress import Log
+from smart_assets.core.errors import SourceError
+from smart_assets.core.progress import Log
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, TASKS, Collection, SourceFile
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.errors import SourceError
+from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, SourceFile
 from smart_assets.tasks.digests import Digests

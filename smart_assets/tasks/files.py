@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from smart_assets.errors import SourceError
+from smart_assets.core.errors import SourceError
 from smart_assets.tasks.collection import SourceFile
 
 _SETTLED_NS = 2_000_000_000

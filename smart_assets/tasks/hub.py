@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
-from smart_assets.errors import SourceError
+from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
 from smart_assets.tasks.files import find_folder
 from smart_assets.tasks.raw_rows import BadRow, RawRow, arrow_rows

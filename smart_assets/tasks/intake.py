@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from smart_assets.errors import SourceError
-from smart_assets.progress import Log, Progress
+from smart_assets.core.errors import SourceError
+from smart_assets.core.progress import Log, Progress
 from smart_assets.tasks.collection import Collection, SourceFile
 from smart_assets.tasks.collector import Collector, Reading
 from smart_assets.tasks.earlier import Earlier

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.progress import Log, Progress
+from smart_assets.core.progress import Log, Progress
 from smart_assets.tasks import digests
 from smart_assets.tasks.word_shingles import Shingler
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from smart_assets.errors import SourceError
-from smart_assets.progress import Log, Progress
+from smart_assets.core.errors import SourceError
+from smart_assets.core.progress import Log, Progress
 from smart_assets.tasks import digests
 from smart_assets.tasks.collection import Collection
 from smart_assets.tasks.digests import Digests

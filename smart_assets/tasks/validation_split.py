@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from smart_assets.progress import Log
+from smart_assets.core.progress import Log
 from smart_assets.tasks import digests
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.near_duplicates import Signatures, clusters_of

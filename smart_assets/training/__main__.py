@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.training.devices import claim_device
 from smart_assets.training.distributed import become_several
 from smart_assets.training.finetune import finetune

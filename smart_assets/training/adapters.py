@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.training.base_model import BaseModel
 from smart_assets.training.devices import ComputePrecision
 from smart_assets.training.loading import load_causal_lm

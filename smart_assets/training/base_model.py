@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.store.hashing import file_sha256
 from smart_assets.training.gguf_model import convert_gguf
 from smart_assets.training.program import Log, written_beside

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
-from smart_assets.errors import RefusedRowError, TrainingError
+from smart_assets.core.errors import RefusedRowError, TrainingError
 from smart_assets.training.settings import PromptSettings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.training.distributed import local_rank, world_size
 from smart_assets.training.settings import Precision
 

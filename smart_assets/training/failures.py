@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.training.settings import Finetune
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

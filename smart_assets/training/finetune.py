@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smart_assets.errors import TrainingError
-from smart_assets.progress import Log
+from smart_assets.core.errors import TrainingError
+from smart_assets.core.progress import Log
 from smart_assets.store.hashing import json_version
 from smart_assets.training.adapters import adapted_model, save_adapters, save_merged
 from smart_assets.training.base_model import BaseModel, resolve_base_model

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 
 INSTANCE_COLUMNS = ("id", "task", "prompt", "response", "messages")
 

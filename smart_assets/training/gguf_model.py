@@ -6,7 +6,7 @@ Reading a GGUF takes some 16 s each time, reading safetensors 2-3 s, so the conv
 from pathlib import Path
 from typing import Any
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.training.loading import quiet_transformers
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.training.job_file import JobFile
 from smart_assets.training.settings import Finetune
 

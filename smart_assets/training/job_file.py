@@ -5,8 +5,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, ValidationError
 
-from smart_assets.errors import SmartError
-from smart_assets.section import Section
+from smart_assets.core.errors import SmartError
+from smart_assets.core.section import Section
 
 
 class JobFile(Section):

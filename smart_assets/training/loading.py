@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smart_assets.errors import TrainingError
+from smart_assets.core.errors import TrainingError
 from smart_assets.training.devices import ComputePrecision
 from smart_assets.training.failures import memory_is_full
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from smart_assets.errors import RefusedRowError, TrainingError
+from smart_assets.core.errors import RefusedRowError, TrainingError
 from smart_assets.training.chat_template import ChatTemplate, Example, Turns, chat_template, fold_system_turns
 from smart_assets.training.formatting import Instance
 from smart_assets.training.settings import PromptSettings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.errors import RefusedRowError
+from smart_assets.core.errors import RefusedRowError
 from smart_assets.training.formatting import Instance
 from smart_assets.training.row_encoder import RowEncoder
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smart_assets.progress import Log
+from smart_assets.core.progress import Log
 
 if TYPE_CHECKING:
     import torch

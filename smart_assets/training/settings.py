@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from smart_assets.section import Section
+from smart_assets.core.section import Section
 
 PromptFormat = Literal["auto", "chat", "plain"]
 LossMean = Literal["rows", "tokens"]

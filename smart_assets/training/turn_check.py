@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smart_assets.errors import RefusedRowError
+from smart_assets.core.errors import RefusedRowError
 from smart_assets.training.base_model import tokenizer_source
 from smart_assets.training.chat_template import Turns, fold_system_turns
 from smart_assets.training.settings import Finetune

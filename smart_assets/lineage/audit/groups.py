@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from smart_assets.errors import SmartError
-from smart_assets.lineage.audit.holdings import Holder, Training, Unknown, holder, newest_first, trainings, unknown
-from smart_assets.lineage.audit.past import ROWS, SUBSET, Past
+from smart_assets.core.errors import SmartError
+from smart_assets.lineage.audit.holders import Holder, Training, Unknown, holder, newest_first, trainings, unknown
+from smart_assets.lineage.audit.reader import ROWS, SUBSET, Past
 from smart_assets.lineage.history import Materialization, Presence
 from smart_assets.settings import Project
 

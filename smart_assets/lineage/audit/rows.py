@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from smart_assets.errors import SmartError
-from smart_assets.lineage.audit.holdings import Dropped, Held, Unknown, holdings, unknown
-from smart_assets.lineage.audit.likeness import Likeness, alike, prompt_of_row, prompt_of_text
-from smart_assets.lineage.audit.past import Past
-from smart_assets.lineage.audit.standings import Standing, Twin, standings, twins
-from smart_assets.pipeline.tombstones import read_tombstones
+from smart_assets.core.errors import SmartError
+from smart_assets.lineage.audit.holders import Dropped, Held, Unknown, holdings, unknown
+from smart_assets.lineage.audit.reader import Past
+from smart_assets.lineage.audit.row_history import Standing, Twin, standings, twins
+from smart_assets.lineage.audit.similar_rows import Likeness, alike, prompt_of_row, prompt_of_text
 from smart_assets.settings import Project
 from smart_assets.tasks.rows import content_hash
+from smart_assets.tasks.tombstones import read_tombstones
 
 ID_LENGTH = 32
 SHORTEST_PREFIX = 8

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from smart_assets.errors import StoreError
+from smart_assets.assets.eval_results import CODE_VERSION
+from smart_assets.assets.step import AssetPartition, parse_input
+from smart_assets.core.errors import StoreError
+from smart_assets.core.metrics import Direction, agreed
 from smart_assets.evaluation.directions import recorded_direction
 from smart_assets.lineage.diff.made import Change, MadeOf, Side, compare_making
 from smart_assets.lineage.diff.references import SUBSET
 from smart_assets.lineage.diff.subsets import SubsetDiff, diff_subsets
 from smart_assets.lineage.history import history_of, key_of, stored_folder
-from smart_assets.metrics import Direction, agreed
-from smart_assets.pipeline.eval_results import CODE_VERSION
-from smart_assets.pipeline.step import AssetPartition, parse_input
 from smart_assets.store import Manifest, Store
 from smart_assets.store.inventory import recorded
 

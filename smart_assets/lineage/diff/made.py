@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smart_assets.lineage.plan import value_changes
-from smart_assets.pipeline.step import parse_input
+from smart_assets.assets.step import parse_input
+from smart_assets.planning.plan import value_changes
 from smart_assets.store import Manifest
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from smart_assets.errors import SmartError
-from smart_assets.pipeline.step import grid_key, split_grid_key
+from smart_assets.assets.step import grid_key, split_grid_key
+from smart_assets.core.errors import SmartError
 from smart_assets.store import Manifest, Store
 
 SUBSET, CHECKPOINT = "selected_subset", "finetuned_checkpoint"

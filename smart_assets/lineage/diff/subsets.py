@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.errors import StoreError
+from smart_assets.assets.finetuned_checkpoint import rows_of_seed
+from smart_assets.core.errors import StoreError
 from smart_assets.lineage.diff.made import MadeOf, Side, compare_making
 from smart_assets.lineage.history import stored_folder
-from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
-from smart_assets.selection.task_shares import with_seeds
+from smart_assets.mixture.task_shares import with_seeds
 from smart_assets.store import Manifest, Store
 
 

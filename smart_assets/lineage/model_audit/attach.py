@@ -1,9 +1,9 @@
 """A checkpoint's audit pages: written when it is made, and kept beside it."""
 
-from smart_assets.errors import SmartError
+from smart_assets.assets.finetuned_checkpoint import NAME
+from smart_assets.core.errors import SmartError
+from smart_assets.core.progress import Log
 from smart_assets.lineage.model_audit.gather import audit_by_manifests
-from smart_assets.pipeline.finetuned_checkpoint import NAME
-from smart_assets.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 

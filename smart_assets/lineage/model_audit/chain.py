@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smart_assets.errors import StoreError
+from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History
-from smart_assets.lineage.plan import fingerprint_of
+from smart_assets.planning.plan import fingerprint_of
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import file_sha256

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from smart_assets.errors import SmartError, StoreError
-from smart_assets.lineage.graph import BY_SOURCE
+from smart_assets.assets.step import split_grid_key
+from smart_assets.core.errors import SmartError, StoreError
+from smart_assets.core.progress import Log
 from smart_assets.lineage.history import History, history_of, read_history
 from smart_assets.lineage.model_audit.chain import Link, RawFile, link_of, raw_files, walk
 from smart_assets.lineage.model_audit.rows import (
@@ -23,8 +24,7 @@ from smart_assets.lineage.model_audit.rows import (
     trained_rows,
 )
 from smart_assets.lineage.model_audit.target import Target, find_target
-from smart_assets.pipeline.step import split_grid_key
-from smart_assets.progress import Log
+from smart_assets.planning.graph import BY_SOURCE
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded

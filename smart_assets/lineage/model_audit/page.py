@@ -15,9 +15,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from smart_assets.core.formatting import plain
 from smart_assets.lineage.model_audit.gather import ModelAudit
 from smart_assets.lineage.model_audit.rows import ROWS
-from smart_assets.report.wording import plain
 
 _PACKAGE = "smart_assets.lineage.model_audit"
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.pipeline.finetuned_checkpoint import rows_of_seed
-from smart_assets.pipeline.tombstones import read_tombstones
+from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.store import Manifest, Store
+from smart_assets.tasks.tombstones import read_tombstones
 
 ROWS = ("id", "source", "task", "template", "file", "line", "rank", "gain", "trained")
 """Columns of a row: of the hub, `line` is the row's index and `file` the split."""

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smart_assets.errors import SmartError
+from smart_assets.assets.finetuned_checkpoint import NAME
+from smart_assets.assets.step import grid_key
+from smart_assets.core.errors import SmartError
 from smart_assets.lineage.history import History
-from smart_assets.pipeline.finetuned_checkpoint import NAME
-from smart_assets.pipeline.step import grid_key
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 

@@ -6,7 +6,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import Threads, row_blocks
+from smart_assets.core.threads import Threads, row_blocks
 from smart_assets.selection.engines import kernels, pair_kernels
 from smart_assets.selection.engines.ground_set import BLOCK_ROWS, GroundSet
 from smart_assets.selection.engines.products import Ids, Pairs, Values

@@ -7,7 +7,7 @@ and then the last digit decides. Which of equal rows stands where changes no gai
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.cores import row_blocks
+from smart_assets.core.threads import row_blocks
 from smart_assets.selection.engines.ground_set import BLOCK_ROWS
 from smart_assets.selection.engines.products import Ids
 

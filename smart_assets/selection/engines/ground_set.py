@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.errors import SelectionError
+from smart_assets.core.errors import SelectionError
 from smart_assets.selection.engines import kernels
 
 BLOCK_ROWS = 2048

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from smart_assets.errors import SelectionError
+from smart_assets.core.errors import SelectionError
 from smart_assets.selection.objectives import (
     FacilityLocation,
     GraphCut,

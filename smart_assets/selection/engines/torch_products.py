@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smart_assets.cores import row_blocks
-from smart_assets.errors import SelectionError
+from smart_assets.core.errors import SelectionError
+from smart_assets.core.threads import row_blocks
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.products import Ids, Pairs, Values
 

@@ -1,0 +1,28 @@
+"""`base_model_results`: the base model before any fine-tuning, on the same evaluation as every checkpoint."""
+
+from smart_assets.assets.programs.evaluate_model import evaluate_model, evaluation_parameters, summary_of
+from smart_assets.assets.reading.rows import raw_task_inputs
+from smart_assets.assets.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
+from smart_assets.settings import Project
+from smart_assets.training.base_model import base_model_version
+
+NAME = "base_model_results"
+CODE_VERSION = "3"
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from the held-out rows alone: changed training rows leave it current."""
+    finetune = project.settings.finetune
+    return Wanted(
+        AssetPartition(NAME, partition),
+        inputs=raw_task_inputs(project, "validation"),
+        parameters=evaluation_parameters(project)
+        | {"base_model": base_model_version(finetune.base_model, finetune.revision)},
+        code_version=CODE_VERSION,
+    )
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `base/`: metrics, rows and samples as Parquet, and `result.json`."""
+    cost = evaluate_model(project, inputs, None, out.content / "base", run)
+    return Made(summary=summary_of(out.content), cost={"base": cost})

@@ -1,0 +1,1 @@
+"""What is asserted of artifacts after they are made."""

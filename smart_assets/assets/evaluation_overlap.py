@@ -1,0 +1,325 @@
+"""`evaluation_overlap`: the training rows that hold evaluation text, and the evaluation rows that it is of.
+
+Whatever a model is asked must not be what it was taught: subsets leave these rows out. Four rules find them, since each
+sees what the others miss: the same text, word n-grams in common, near-duplicate prompts by MinHash, and prompts whose
+vectors have nearly the same direction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from smart_assets.assets.parquet import write_table
+from smart_assets.assets.reading.evaluation_rows import (
+    EvaluationRows,
+    SourceRows,
+    numbered,
+    outside_state,
+    read_evaluation_rows,
+    read_sources,
+)
+from smart_assets.assets.reading.evaluation_vectors import embed_outside
+from smart_assets.assets.reading.prompt_windows import CutPrompts, cut_prompts
+from smart_assets.assets.reading.rows import raw_task_inputs
+from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.contamination.exact import ExactTexts
+from smart_assets.contamination.matches import Matches
+from smart_assets.contamination.ngram_index import NgramIndex
+from smart_assets.contamination.ngram_overlap import NgramFindings, NgramSearch
+from smart_assets.contamination.ngrams import NgramHasher
+from smart_assets.contamination.settings import Contamination
+from smart_assets.contamination.templates import EvaluationGroups
+from smart_assets.core.progress import Log, Progress
+from smart_assets.embedding.identity import encoder_version
+from smart_assets.embedding.nearest import nearest_above
+from smart_assets.settings import Project
+from smart_assets.store.hashing import json_version
+from smart_assets.tasks.near_duplicates import Sketcher, nearest_prompts
+
+NAME = "evaluation_overlap"
+CODE_VERSION = "2"
+FOUND = "found"
+"""The facet of which rows are found by which rules: the last digit of a cosine is no part of it."""
+KINDS = ("exact", "ngram", "near_duplicate", "similarity")
+OVERLAPS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "source", "task", "template", "kind", "benchmark")),
+        ("evaluation_id", pa.string()),  # of a local set: FILE:LINE
+        ("evaluation_task", pa.string()),
+        ("score", pa.float64()),  # 1; share of the evaluation row's n-grams; Jaccard similarity; cosine
+    ]
+)
+UNSEARCHED = pa.schema([(name, pa.string()) for name in ("benchmark", "evaluation_id", "evaluation_task", "why")])
+BLIND = "evaluation rows that n-grams cannot tell"
+LONG = "prompts longer than the encoder reads"
+SHORT, TEMPLATE = "fewer words than an n-gram", "all its n-grams are common to its own task or template"
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from the rows, their vectors where these are compared, and the evaluation sets outside the store."""
+    contamination = project.settings.contamination
+    parameters, outside = outside_state(project)
+    inputs = [*raw_task_inputs(project)]
+    if contamination.similarity is not None:
+        inputs += [Input(AssetPartition("prompt_embeddings", source)) for source in project.settings.sources]
+        parameters["encoder"] = encoder_version(project.settings.embedding)  # also says which prompts it cuts
+    parameters["contamination"] = contamination.parameters()
+    parameters["near_duplicate"] = project.settings.validation.similarity
+    return Wanted(AssetPartition(NAME), tuple(inputs), parameters, CODE_VERSION, outside)
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `overlaps.parquet` (OVERLAPS): of each training row, kind and benchmark the evaluation row most like it.
+
+    Attaches `vectors` of evaluation prompts from outside the store.
+    """
+    settings = project.settings
+    sources = read_sources(project, inputs)
+    evaluation = read_evaluation_rows(project, sources, run.log)
+    scratch = out.folder / "scratch"
+    scratch.mkdir()
+    texts = _read_texts(sources, evaluation, settings.contamination, scratch, run.log)
+    alike = {"near_duplicate": _of_signatures(sources, evaluation, settings.validation.similarity)}
+    told: dict[str, object] = {}
+    embedded, recorded, similarity = 0, _nothing, settings.contamination.similarity
+    if similarity is not None:
+        outside = embed_outside(project, NAME, evaluation.outside, out, run)
+        embedded, recorded = outside.embedded, outside.recorded
+        vectors = {
+            source.name: np.load(
+                inputs.folder("prompt_embeddings", source.name) / "vectors.npy", mmap_mode="r", allow_pickle=False
+            )
+            for source in sources
+        }
+        cut = cut_prompts(project, sources, evaluation)
+        told[LONG] = cut.counted(sources, evaluation)
+        alike["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, cut, similarity)
+    found, undecided, unsearched = texts.judged(alike, settings.contamination)
+    overlaps = _table(found, sources, evaluation)
+    write_table(overlaps, out.content / "overlaps.parquet")
+    left = _table(undecided, sources, evaluation)
+    left = left.filter(pc.invert(pc.is_in(left["id"], overlaps["id"].combine_chunks())))
+    write_table(left, out.content / "undecided.parquet")
+    write_table(unsearched, out.content / "unsearched.parquet")
+    compared = sum(int(source.train.sum()) for source in sources)
+    return Made(
+        _summary(overlaps, evaluation, compared) | not_seen(left, unsearched) | told,
+        facets={
+            FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))
+        },
+        cost={"prompts embedded": embedded},
+        recorded=recorded,
+    )
+
+
+def _nothing() -> None:
+    pass
+
+
+def by_kind(overlaps: pa.Table) -> dict[str, int]:
+    """How many training rows each rule found; a row may be found by several."""
+    return {kind: pc.count_distinct(overlaps.filter(pc.equal(overlaps["kind"], kind))["id"]).as_py() for kind in KINDS}
+
+
+def _summary(overlaps: pa.Table, evaluation: EvaluationRows, compared: int) -> dict[str, object]:
+    found = {
+        name: pc.count_distinct(overlaps.filter(pc.equal(overlaps["benchmark"], name))["id"]).as_py()
+        for name, _, _ in evaluation.benchmarks
+    }
+    return {
+        "training rows": compared,
+        "evaluation rows": {name: stop - start for name, start, stop in evaluation.benchmarks},
+        "rows with evaluation text": pc.count_distinct(overlaps["id"]).as_py(),
+        "rows by kind": by_kind(overlaps),
+        "rows by benchmark": found,
+    }
+
+
+def not_seen(undecided: pa.Table, unsearched: pa.Table) -> dict[str, object]:
+    """What n-grams could not tell: training rows by task, and evaluation rows by benchmark and cause."""
+    tasks = pc.value_counts(undecided.group_by(["id", "task"]).aggregate([])["task"]).to_pylist()
+    causes = {why: unsearched.filter(pc.equal(unsearched["why"], why)) for why in (SHORT, TEMPLATE)}
+    return {
+        "rows undecided, by task": {task["values"]: task["counts"] for task in tasks},
+        BLIND: {
+            why: {found["values"]: found["counts"] for found in pc.value_counts(rows["benchmark"]).to_pylist()}
+            for why, rows in causes.items()
+        },
+    }
+
+
+def not_looked_at(project: Project, looked: Mapping[str, Any], undecided: int) -> list[str]:
+    """In sentences, what a subset that holds no text that was found may hold nevertheless.
+
+    Args:
+        project: whose benchmarks are evaluated on.
+        looked: the summary of the artifact.
+        undecided: rows of the subset that n-grams could not judge.
+    """
+    blind = looked.get(BLIND)
+    found = ["what n-grams cannot tell was not counted by this version's rules"] if blind is None else []
+    for why, rows in (blind or {}).items():
+        count = sum(rows.values())
+        found += [f"{count:,} of them n-grams could not look for ({why})"] * bool(count)
+    if undecided:
+        found += [
+            f"{undecided:,} rows share half an evaluation row, or a template alone, with much of a task: undecided"
+        ]
+    long = looked.get(LONG)
+    if long is None:
+        found += ["vectors of prompts were not compared"] * (project.settings.contamination.similarity is None)
+    elif long["training rows"] or any(long["evaluation rows"].values()):
+        count = sum(long["evaluation rows"].values())
+        found += [
+            f"vectors say nothing of {long['training rows']:,} training and {count:,} evaluation prompts that are "
+            "longer than the encoder reads"
+        ]
+    fetched = [name for name in project.settings.evaluate.tasks if name not in project.settings.evaluate.local_data]
+    return found + [f"not looked at: {', '.join(fetched)}, which lm-eval fetches itself"] * bool(fetched)
+
+
+def _starts(sources: Sequence[SourceRows]) -> list[int]:
+    """The place of each source's first row among all rows, and of the one after the last."""
+    return [0, *accumulate(source.rows.num_rows for source in sources)]
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """All rows, as their texts were read once."""
+
+    same: Matches
+    search: NgramSearch
+    groups: EvaluationGroups
+    train: NDArray[np.bool_]  # (n,) of all rows
+    evaluation: EvaluationRows
+
+    def judged(
+        self, alike: Mapping[str, Matches], rule: Contamination
+    ) -> tuple[dict[str, Matches], dict[str, Matches], pa.Table]:
+        """What is found and what is left undecided, by kind; and the rows that were not looked for, as UNSEARCHED.
+
+        Prompts that are alike by their template alone are undecided.
+        """
+        ngrams = self.search.findings(self.groups, rule.template_share, rule.share, self.train)
+        found, undecided = {"exact": self.same, "ngram": ngrams.found}, {"ngram": ngrams.undecided}
+        for kind, pairs in alike.items():
+            template = self.search.by_template(pairs, self.groups, rule.template_share)
+            found[kind], undecided[kind] = pairs.only(~template), pairs.only(template)
+        return found, undecided, _unsearched(ngrams, self.evaluation)
+
+
+def _read_texts(
+    sources: Sequence[SourceRows], evaluation: EvaluationRows, rule: Contamination, scratch: Path, log: Log
+) -> _Texts:
+    """Find rows of the same text, and keep the n-grams of all rows in a folder. Training texts are read once."""
+    exact = ExactTexts(evaluation.numbers)
+    for texts in evaluation.texts():
+        exact.add(texts.prompts, texts.responses)
+    index = NgramIndex.of(NgramHasher(rule.ngram), ((texts.whole(), texts.prompts) for texts in evaluation.texts()))
+    search, same, at = NgramSearch(index, scratch), list[Matches](), 0
+    groups, of_evaluation = _groups(sources, evaluation)
+    progress = Progress("comparing with evaluation texts", log)
+    for source in sources:
+        for texts in source.texts():
+            search.add(texts.whole(), groups[at : at + len(texts.prompts)])
+            same.append(exact.matches(texts.prompts, texts.responses).moved(at))
+            at += len(texts.prompts)
+            progress.at(at, at / len(groups))
+    for texts in EvaluationRows(evaluation.outside, 0).texts():
+        search.add(texts.whole(), groups[at : at + len(texts.prompts)])
+        at += len(texts.prompts)
+    train = np.concatenate([*(source.train for source in sources), np.zeros(evaluation.outside.num_rows, np.bool_)])
+    every = Matches.joined(same)
+    return _Texts(every.only(train[every.rows]), search, of_evaluation, train, evaluation)
+
+
+def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[NDArray[np.int64], EvaluationGroups]:
+    """The number of the task and template of all rows, those from outside last; and of the evaluation rows."""
+    parts = [source.groups for source in sources] + [numbered(evaluation.outside, ["benchmark", "task"])]
+    firsts = [*accumulate((int(part.max(initial=-1)) + 1 for part in parts), initial=0)]
+    moved = [part + first for part, first in zip(parts, firsts, strict=False)]
+    held_out = [part[~source.train] for part, source in zip(moved, sources, strict=False)]
+    of = np.concatenate([*held_out, moved[-1]])
+    prompts = numbered(evaluation.rows, ["prompt_hash"])
+    first = np.unique(of * len(of) + prompts, return_index=True)[1]
+    named = np.zeros(firsts[-1], np.bool_)
+    for source, part in zip(sources, moved, strict=False):
+        named[part[source.named]] = True
+    return np.concatenate(moved), EvaluationGroups(of, ~np.isin(np.arange(len(of)), first), named)
+
+
+def _of_signatures(sources: Sequence[SourceRows], evaluation: EvaluationRows, similarity: float) -> Matches:
+    """Rows whose prompts are near duplicates of evaluation prompts. Within a source the split leaves none."""
+    prompts = evaluation.outside["prompt"].to_pylist()
+    outside = [Sketcher().signatures(prompts)] if prompts else []
+    theirs = np.concatenate([*(source.signatures()[~source.train] for source in sources), *outside])
+    parts: list[Matches] = []
+    for source, start in zip(sources, _starts(sources), strict=False):
+        ours = source.signatures()[source.train]
+        for _, first, stop in evaluation.benchmarks:
+            rows, scores = nearest_prompts(ours, theirs[first:stop], similarity)
+            parts.append(Matches.nearest(np.flatnonzero(source.train) + start, rows, scores).moved(0, first))
+    return Matches.joined(parts)
+
+
+def _of_vectors(
+    sources: Sequence[SourceRows],
+    evaluation: EvaluationRows,
+    vectors: Mapping[str, NDArray[np.float32]],
+    outside: NDArray[np.float32],
+    cut: CutPrompts,
+    similarity: float,
+) -> Matches:
+    """Rows whose prompts have nearly the vector of an evaluation prompt, where the encoder read both to their ends."""
+    theirs = [vectors[source.name][~source.train] for source in sources] + ([outside] if len(outside) else [])
+    every = np.concatenate(theirs)
+    parts: list[Matches] = []
+    for source, start, long in zip(sources, _starts(sources), cut.rows, strict=False):
+        train = np.flatnonzero(source.train & ~long)
+        for _, first, stop in evaluation.benchmarks:
+            read = np.flatnonzero(~cut.evaluation[first:stop]) + first
+            rows, scores = nearest_above(vectors[source.name], train, every[read], similarity)
+            found = Matches.nearest(train + start, rows, scores)
+            parts.append(Matches(found.rows, read[found.evaluation], found.scores))
+    return Matches.joined(parts)
+
+
+def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluation: EvaluationRows) -> pa.Table:
+    """The pairs by kind as OVERLAPS, of each row, kind and benchmark the best one."""
+    rows = pa.concat_tables(
+        source.rows.select(["id", "task", "template"]).append_column(
+            "source", pa.array([source.name] * source.rows.num_rows, pa.string())
+        )
+        for source in sources
+    )
+    tables = [OVERLAPS.empty_table()]
+    for kind, matches in found.items():
+        best = matches.best(evaluation.numbers)
+        ours, theirs = rows.take(pa.array(best.rows)), evaluation.rows.take(pa.array(best.evaluation))
+        columns = {name: ours[name] for name in ("id", "source", "task", "template")} | {
+            "kind": pa.array([kind] * len(best.rows), pa.string()),
+            "benchmark": theirs["benchmark"],
+            "evaluation_id": theirs["id"],
+            "evaluation_task": theirs["task"],
+            "score": pa.array(best.scores),
+        }
+        tables.append(pa.table(columns, OVERLAPS))
+    order = [(name, "ascending") for name in ("source", "id", "kind", "benchmark")]
+    return pa.concat_tables(tables).sort_by(order)
+
+
+def _unsearched(ngrams: NgramFindings, evaluation: EvaluationRows) -> pa.Table:
+    """The evaluation rows of which n-grams tell nothing, as UNSEARCHED."""
+    short = ngrams.ngrams == 0
+    blind = np.flatnonzero(ngrams.telling == 0)
+    rows = evaluation.rows.take(pa.array(blind))
+    why = pa.array(np.where(short[blind], SHORT, TEMPLATE), pa.string())
+    columns = [rows["benchmark"], rows["id"], rows["task"], why]
+    return pa.table(columns, UNSEARCHED)

@@ -1,0 +1,183 @@
+"""`finetuned_checkpoint`: the base model fine-tuned on a subset, once for each seed, by a program of its own.
+
+Each seed's fine-tune is a job keyed by all that decides its weights. Its steps are saved under the key, so that a run
+that was killed goes on where it was; and a seed that the current checkpoint has already is taken from it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.assets.parquet import write_table
+from smart_assets.assets.programs.job_folder import Workplace, workplace
+from smart_assets.assets.programs.program import run_program
+from smart_assets.assets.reading.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
+from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.core.errors import SelectionError, StoreError
+from smart_assets.settings import Project
+from smart_assets.store import Manifest
+from smart_assets.store.hashing import file_sha256, json_version
+from smart_assets.tasks.tombstones import read_tombstones
+from smart_assets.training.base_model import base_model_version
+from smart_assets.training.job import TrainingJob
+from smart_assets.training.settings import NOT_CONTENT
+
+NAME = "finetuned_checkpoint"
+CODE_VERSION = "3"
+BOARD = "tensorboard"
+# The base model counts by its content.
+_BY_CONTENT = {"base_model", "revision"}
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from the subset and the base model. The texts are in the subset's version: an id is a hash of its row."""
+    return Wanted(
+        AssetPartition(NAME, partition),
+        inputs=(Input(AssetPartition("selected_subset", partition)), *raw_task_inputs(project, counts=False)),
+        parameters=_parameters(project),
+        code_version=CODE_VERSION,
+    )
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `seed-N/` for every seed: `model/` or `adapter/` (safetensors), `loss.parquet`, `result.json`.
+
+    What TensorBoard shows becomes the attachment `tensorboard`: its files hold times, and so are no content.
+    """
+    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
+    _require_none_forgotten(project, partition, subset)
+    texts = read_training_rows(project, inputs, subset["id"])
+    earlier = project.store.current(NAME, partition)
+    seeds = project.settings.finetune.seeds
+    cost: dict[str, Any] = {}
+    used: list[Workplace] = []
+    with ExitStack() as on_error:
+        for seed in seeds:
+            rows = rows_in_order(texts, rows_of_seed(subset, seed)["id"].to_pylist())
+            rows_path = out.folder / f"rows-{seed}.parquet"
+            write_table(rows.select(TEXT_COLUMNS), rows_path)
+            key = _key(project, rows_path, seed, run.device)
+            figures = _taken_over(project, earlier, seed, key, out)
+            if figures is None:
+                run.log(f"{NAME}[{partition}]: fine-tuning on {rows.num_rows} rows, seed {seed}")
+                used.append(workplace(project.store.cache_folder("training"), key, out.folder))
+                on_error.callback(used[-1].leave)
+                figures = _fine_tune(_job(project, rows_path, seed, run.device, used[-1]), out, run)
+            else:
+                run.log(f"{NAME}[{partition}]: seed {seed} is what it was: taken over")
+            cost[f"seed {seed}"] = {**figures, "job": key}
+        on_error.pop_all()
+    results = {
+        str(seed): json.loads((out.content / f"seed-{seed}" / "result.json").read_text(encoding="utf-8"))
+        for seed in seeds
+    }
+    return Made(
+        summary={"rows": subset.num_rows, "seeds": results},
+        cost=cost,
+        recorded=partial(_clear, used),
+    )
+
+
+def _require_none_forgotten(project: Project, partition: str | None, subset: pa.Table) -> None:
+    gone = read_tombstones(project.store).forgotten
+    count = pc.sum(gone.covers(subset["id"], subset["task"])).as_py() if gone else 0
+    if count:
+        raise SelectionError(
+            f"selected_subset[{partition}] holds {count:,} rows that are to be forgotten, and nothing is trained on "
+            f"them: `smart run --select 'finetuned_checkpoint[{partition}]'` selects anew first"
+        )
+
+
+def rows_of_seed(subset: pa.Table, seed: int) -> pa.Table:
+    """The rows that one seed trains on: its own row set where rows are drawn at random, else the one there is."""
+    return subset.filter(pc.fill_null(pc.equal(subset["seed"], seed), True))
+
+
+def _parameters(project: Project) -> dict[str, Any]:
+    """Everything of `smart.yaml` that decides the weights."""
+    finetune = project.settings.finetune
+    unused = {"lora", "merge"} if finetune.method == "full" else set[str]()
+    return {
+        "finetune": finetune.model_dump(mode="json", exclude={*NOT_CONTENT, *_BY_CONTENT, *unused}),
+        "base_model": base_model_version(finetune.base_model, finetune.revision),
+    }
+
+
+def _processes(project: Project, device: str) -> int:
+    """A process for each GPU that `smart.yaml` gives an asset."""
+    return 1 if device == "cpu" else project.settings.gpu.count
+
+
+def _key(project: Project, rows: Path, seed: int, device: str) -> str:
+    """The version of one seed's job."""
+    parameters = _parameters(project)
+    del parameters["finetune"]["seeds"]
+    computed_on = [device.partition(":")[0], _processes(project, device)]
+    return json_version([parameters, file_sha256(rows), seed, computed_on, CODE_VERSION])
+
+
+def _job(project: Project, rows: Path, seed: int, device: str, place: Workplace) -> TrainingJob:
+    return TrainingJob(
+        rows=rows,
+        out=place.folder / "out",
+        model_cache=project.store.cache_folder("models"),
+        finetune=project.settings.finetune,
+        seed=seed,
+        device=device,
+        processes=_processes(project, device),
+    )
+
+
+def _fine_tune(job: TrainingJob, out: Draft, run: RunContext) -> dict[str, Any]:
+    """Run the program, unless a killed run left its work done, and link what it made; gives what it cost."""
+    if not (job.out / "result.json").exists():
+        run_program(run, "smart_assets.training", partial(TrainingJob.write, job), job.out)
+    shutil.copytree(job.out, out.content / f"seed-{job.seed}", ignore=_not_content, copy_function=os.link)
+    if (job.out / BOARD).exists():
+        shutil.copytree(job.out / BOARD, _board(out) / f"seed-{job.seed}")
+    return json.loads((job.out / "timing.json").read_text(encoding="utf-8"))
+
+
+def _clear(used: list[Workplace]) -> None:
+    for place in used:
+        place.clear()
+
+
+def _board(out: Draft) -> Path:
+    folder = out.attached / BOARD
+    return folder if folder.exists() else out.attachment(BOARD)
+
+
+def _not_content(_: str, names: list[str]) -> list[str]:
+    return [name for name in names if name in ("timing.json", BOARD)]
+
+
+def _taken_over(
+    project: Project, earlier: Manifest | None, seed: int, key: str, out: Draft
+) -> Mapping[str, Any] | None:
+    """Copy a seed of the current checkpoint where it is the same job's and still what was written; gives its cost."""
+    figures = None if earlier is None else earlier.made.get(f"seed {seed}")
+    if earlier is None or figures is None or figures.get("job") != key:
+        return None
+    name = f"seed-{seed}"
+    try:
+        made = project.store.artifact(earlier)
+    except StoreError:
+        return None
+    files = [file for file in earlier.files if Path(file.path).parts[0] == name]
+    if any(file_sha256(made / file.path) != file.sha256 for file in files):
+        return None
+    shutil.copytree(made / name, out.content / name)
+    board = earlier.attachments.get(BOARD)
+    if board is not None and (shown := project.store.folder(board) / name).exists():
+        shutil.copytree(shown, _board(out) / name)
+    return {**figures, "reused": True}

@@ -1,0 +1,63 @@
+"""`mixture_report`: what the other assets hold, gathered into one page and its pictures."""
+
+from dataclasses import asdict
+
+from smart_assets.assets.reading.report_content import gather, preset_recipes
+from smart_assets.assets.reading.unseen_tasks import unseen_parameter
+from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, grid_key
+from smart_assets.comparison.record import record
+from smart_assets.core.metrics import RESPONSE_LOSS
+from smart_assets.mixture.sweeps import find_sweeps
+from smart_assets.report.page import render_page
+from smart_assets.settings import Project
+
+NAME = "mixture_report"
+CODE_VERSION = "4"
+PAGE = "report.html"
+COMPARISONS = "comparisons"
+"""Of the summary: for each benchmark with rows, what `report.record` records of its response loss."""
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from all that is there: before any training the page shows the mixtures alone."""
+    settings = project.settings
+    grid = [grid_key(budget, recipe) for budget in settings.budgets for recipe in settings.recipes]
+    inputs = [Input(AssetPartition("task_scores"))]
+    for source in settings.sources:
+        inputs.append(Input(AssetPartition("raw_tasks", source)))
+        inputs.append(Input(AssetPartition("raw_tasks", source), facet="origins"))  # rejected rows
+        inputs.append(Input(AssetPartition("similarity_index", source), optional=True))
+    for partition_key in grid:
+        inputs.append(Input(AssetPartition("selected_subset", partition_key), optional=True))
+        inputs.append(Input(AssetPartition("eval_results", partition_key), optional=True))
+    inputs.append(Input(AssetPartition("base_model_results"), optional=True))
+    return Wanted(
+        AssetPartition(NAME, partition),
+        tuple(inputs),
+        {
+            "title": project.root.name,
+            "grid": grid,
+            "near_duplicate": settings.index.near_duplicate,
+            "compared_with": preset_recipes(settings.recipes),
+            "sweeps": [asdict(sweep) for sweep in find_sweeps(settings.recipes)],
+            "margin": settings.report.margin,
+            **unseen_parameter(project),
+        },
+        CODE_VERSION,
+    )
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `report.html`, which needs nothing else."""
+    content = gather(project, inputs)
+    page = render_page(content)
+    (out.content / PAGE).write_text(page, encoding="utf-8")
+    return Made(
+        summary={
+            "tasks": len(content.tasks),
+            "mixtures": len(content.mixtures),
+            "evaluated models": len({(row.budget, row.recipe, row.seed) for row in content.measurements}),
+            "bytes": len(page.encode()),
+            COMPARISONS: [record(evidence) for evidence in content.evidence if evidence.metric == RESPONSE_LOSS],
+        }
+    )

@@ -1,0 +1,1 @@
+"""Running training and evaluation as programs of their own."""

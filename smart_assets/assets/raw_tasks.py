@@ -1,0 +1,219 @@
+"""`raw_tasks`: a source's accepted instances with their split; origins and rejected rows beside the data version.
+
+Files that did not change since the last materialization are not read again, and known prompts are not compared again:
+their rows and signatures come from its artifact. The result is to the byte that of reading everything.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.assets.parquet import ROW_GROUP, write_table
+from smart_assets.assets.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
+from smart_assets.core.errors import SmartError
+from smart_assets.core.progress import Log
+from smart_assets.settings import Project
+from smart_assets.store import Artifact, Manifest
+from smart_assets.store.hashing import file_sha256, json_version
+from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
+from smart_assets.tasks.collection import INSTANCES, Collection
+from smart_assets.tasks.earlier import Earlier, read_earlier
+from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.intake import Aids, collect, hashes_of, require_readable, source_files, source_state
+from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
+from smart_assets.tasks.sources import FolderSource, Source
+from smart_assets.tasks.tombstones import Tombstones, read_tombstones
+from smart_assets.tasks.validation_split import SIDES, split
+
+NAME = "raw_tasks"
+CODE_VERSION = "1"
+PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tell what they change
+# Whatever else a source says of itself does not change its rows.
+_NOT_CONTENT = {"license"}
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from files or a dataset outside the store, the columns' names and the rule of the split."""
+    source = project.settings.sources[str(partition)]
+    outside = source_state(source, project.root, _hashes(project, partition))
+    if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
+        require_readable(source.path, manifest.outside, outside)
+    return Wanted(
+        AssetPartition(NAME, partition),
+        inputs=(),
+        parameters={
+            "source": _parameters(source),
+            "validation": project.settings.validation.model_dump(mode="json"),
+            **_forgotten_parameter(read_tombstones(project.store), partition),
+        },
+        code_version=CODE_VERSION,
+        outside=outside,
+    )
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files."""
+    source = project.settings.sources[str(partition)]
+    forgotten = read_tombstones(project.store).forgotten  # once: a row that comes back meanwhile has no text here
+    earlier, known = _earlier(project, partition, forgotten, run.log)
+    scratch = out.folder / "scratch"
+    scratch.mkdir()
+    aids = Aids(scratch, _hashes(project, partition), earlier)
+    collection = collect(source, project.root, run.log, aids, forgotten)
+    signatures = signatures_of(collection, known, run.log)
+    np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
+    sides = split(collection.rows, signatures, project.settings.validation, run.log)
+    del signatures
+    held_out = _write_instances(collection, sides, out.content / "instances.parquet")
+    _write_origins(collection, source, out.attachment("origins"))
+    return Made(
+        summary=_summary(collection, sides),
+        facets={"validation": held_out_version(held_out)},
+        cost={
+            "files read": len(collection.files) - collection.files_reused,
+            "files reused": collection.files_reused,
+            "rows read": collection.rows_read,
+        },
+        # A file may have changed since the plan was made.
+        outside={"revision": collection.revision} if collection.revision else hashes_of(collection.files),
+    )
+
+
+def preview(project: Project, partition: str | None, manifest: Manifest) -> RowChanges | None:
+    """Return what reading the source now would change in the rows of an earlier materialization; writes no artifact.
+
+    Only files that changed are read. None where it cannot be told cheaply: the source is no folder of files or its
+    settings changed, the code's version changed, the earlier artifact cannot be read, or the files that changed hold
+    more than PREVIEW_BYTES.
+
+    Raises:
+        SourceError: The source cannot be read; making it fails with the same words.
+    """
+    source = project.settings.sources[str(partition)]
+    if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
+        return None
+    files = source_files(source, project.root, _hashes(project, partition))
+    tombstones = read_tombstones(project.store)
+    forgotten = tombstones.forgotten
+    try:
+        earlier = _read_earlier(project, manifest, forgotten)
+    except SmartError:
+        return None
+    told = _forgotten_parameter(tombstones, partition).get("forgotten")
+    if manifest.outside == hashes_of(files) and manifest.parameters.get("forgotten") == told:
+        return no_changes(earlier.rows)
+    if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
+        return None
+    aids = Aids(hashes=_hashes(project, partition), earlier=earlier)
+    collection = collect(source, project.root, lambda _: None, aids, forgotten)
+    return changes_between(earlier.rows, collection.rows)
+
+
+def held_out_version(held_out: pa.Table) -> str:
+    """The version of the held-out rows alone, so that a changed training row leaves evaluations current."""
+    return json_version(held_out.select(["id", "messages"]).to_pylist())
+
+
+def _parameters(source: Source) -> dict[str, Any]:
+    return source.model_dump(mode="json", exclude=_NOT_CONTENT)
+
+
+def _forgotten_parameter(tombstones: Tombstones, partition: str | None) -> dict[str, list[str]]:
+    """What of the tombstones concerns the source; nothing at all where none does."""
+    told = tombstones.parameter(partition)
+    return {"forgotten": told} if told else {}
+
+
+def _hashes(project: Project, partition: str | None) -> Path:
+    # Projects that share a store may give different folders the same name.
+    place = json_version(str(project.root / project.settings.sources[str(partition)].path))
+    return project.store.cache_folder("file_hashes") / f"{partition}-{place[:8]}.json"
+
+
+def _rows_stand(manifest: Manifest, source: Source) -> bool:
+    """Whether the rows of unchanged files are what they were: the validation's settings do not count."""
+    same = json_version(manifest.parameters.get("source")) == json_version(_parameters(source))
+    return same and manifest.code_version == CODE_VERSION
+
+
+def _earlier(
+    project: Project, partition: str | None, forgotten: Forgotten, log: Log
+) -> tuple[Earlier | None, KnownSignatures | None]:
+    """What the current artifact saves of the work, where its files are still what they were when it was made."""
+    source = project.settings.sources[str(partition)]
+    try:
+        manifest = project.store.current(NAME, partition)
+        if manifest is None or manifest.code_version != CODE_VERSION:
+            return None, None
+        for artifact in manifest.artifacts:
+            _require_intact(project, artifact)
+        known = read_signatures(project.store.artifact(manifest))
+        if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
+            return None, known
+        return _read_earlier(project, manifest, forgotten), known
+    except SmartError as error:
+        log(f"{NAME}[{partition}]: everything is read again, since nothing earlier can be used: {error}")
+        return None, None
+
+
+def _read_earlier(project: Project, manifest: Manifest, forgotten: Forgotten) -> Earlier:
+    origins = manifest.attachments.get("origins")
+    if origins is None:
+        raise SmartError("its origins were not recorded")
+    return read_earlier(project.store.artifact(manifest), project.store.folder(origins), forgotten)
+
+
+def _require_intact(project: Project, artifact: Artifact) -> None:
+    folder = project.store.folder(artifact)
+    for file in artifact.files:
+        if file_sha256(folder / file.path) != file.sha256:
+            raise SmartError(f"{folder / file.path} is not what was written")
+
+
+def _write_instances(collection: Collection, sides: pa.Table, path: Path) -> pa.Table:
+    """Write the instances, a row group at a time: the bytes are those of `write_table`. Return the held-out rows."""
+    schema = pa.schema([*INSTANCES, *SIDES])
+    held_out = [schema.empty_table().select(["id", "messages"])]
+    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
+        for at, instances in enumerate(collection.instances(ROW_GROUP)):
+            of_rows = sides.slice(at * ROW_GROUP, ROW_GROUP).combine_chunks()
+            rows = pa.table([*instances.columns, *of_rows.columns], schema=schema)
+            writer.write_table(rows, row_group_size=ROW_GROUP)
+            held_out.append(rows.filter(pc.equal(rows["split"], "validation")).select(["id", "messages"]))
+    return pa.concat_tables(held_out)
+
+
+def _write_origins(collection: Collection, source: Source, folder: Path) -> None:
+    write_table(collection.origins.combine_chunks(), folder / "origins.parquet")
+    write_table(collection.rejected.combine_chunks(), folder / "rejected.parquet")
+    write_table(collection.tasks, folder / "tasks.parquet")
+    provenance = {
+        "revision": collection.revision,
+        "license": source.license,
+        "files": [
+            {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "task": file.task}
+            for file in collection.files
+        ],
+    }
+    (folder / "files.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")
+
+
+def _summary(collection: Collection, sides: pa.Table) -> Mapping[str, Any]:
+    rows, tasks = collection.rows, collection.tasks
+    training = int(pc.sum(pc.equal(sides["split"], "train")).as_py() or 0)
+    empty = tasks.filter(pc.equal(tasks["accepted"], 0))["task"].to_pylist()
+    return {
+        "rows": rows.num_rows,
+        "training rows": training,
+        "validation rows": rows.num_rows - training,
+        "tasks": tasks.num_rows - len(empty),
+        "templates": rows.group_by(["task", "template"]).aggregate([]).num_rows,
+        "rejected rows": collection.rejected.num_rows,
+        "tasks without rows": empty,
+    }

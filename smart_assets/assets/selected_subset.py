@@ -1,0 +1,158 @@
+"""`selected_subset`: the rows that a recipe takes for a budget, from the training rows of all seen tasks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smart_assets.assets.evaluation_overlap import FOUND, by_kind
+from smart_assets.assets.instance_orderings import ORDERINGS
+from smart_assets.assets.parquet import write_table
+from smart_assets.assets.reading.chat_turns import count_refused_chats
+from smart_assets.assets.reading.rows import raw_task_inputs
+from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
+from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, split_grid_key
+from smart_assets.assets.task_scores import SCORES
+from smart_assets.core.errors import BudgetError, SelectionError
+from smart_assets.mixture.mixture import Mixture, select_mixture
+from smart_assets.mixture.pool import Pool
+from smart_assets.mixture.recipes import Recipe, SubmodularBudgets
+from smart_assets.mixture.task_scores import effective_tasks
+from smart_assets.settings import Project
+
+NAME = "selected_subset"
+CODE_VERSION = "3"
+LEFT_OUT = "rows left out for evaluation text"
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from the rows and those to leave out; from scores and orderings only where the recipe asks for them."""
+    budget, name = split_grid_key(partition)
+    recipe = project.settings.recipes[name]
+    exclude = project.settings.contamination.exclude
+    # Where no row is left out, the rows that hold evaluation text are looked for all the same: a check warns of them.
+    inputs = [
+        *raw_task_inputs(project),
+        Input(AssetPartition("evaluation_overlap"), FOUND, optional=not exclude, counts=exclude),
+    ]
+    parameters: dict[str, Any] = {
+        "budget": budget,
+        "recipe": recipe.model_dump(mode="json"),
+        **unseen_parameter(project),
+        "exclude": exclude,
+    }
+    if recipe.task_objective is not None:
+        inputs.append(Input(AssetPartition("task_scores")))
+    if recipe.instance_objective is not None:
+        inputs += [Input(AssetPartition("instance_orderings", source)) for source in project.settings.sources]
+    else:
+        parameters["seeds"] = list(project.settings.finetune.seeds)
+    return Wanted(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `subset.parquet` (id, source, task, template, rank, gain, seed) and `task_budgets.parquet`."""
+    budget, name = split_grid_key(partition)
+    instances, left_out = _training_instances(project, inputs)
+    if left_out.get(LEFT_OUT):
+        run.log("; ".join(f"{name}: {found}" for name, found in left_out.items()))
+    pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
+    recipe = project.settings.recipes[name]
+    try:
+        mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
+    except BudgetError as error:
+        if not left_out.get(LEFT_OUT):
+            raise
+        raise BudgetError(
+            f"{error} ({left_out[LEFT_OUT]:,} training rows hold evaluation text and are left out)"
+        ) from error
+    write_table(mixture.rows, out.content / "subset.parquet")
+    write_table(mixture.tasks, out.content / "task_budgets.parquet")
+    return Made(
+        summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)},
+        cost=count_refused_chats(project, inputs, mixture.rows["id"], run.log),
+    )
+
+
+def _summary(mixture: Mixture, budget: int) -> dict[str, object]:
+    """Figures of one row set: their mean where each seed has its own, of the largest task budget the largest."""
+    of_sets: dict[int | None, list[int]] = {}
+    for row in mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")]).to_pylist():
+        of_sets.setdefault(row["seed"], []).append(row["count_all"])
+    counts = [np.array(one) for one in of_sets.values()]
+    return {
+        "budget": budget,
+        "row sets": len(counts),
+        "tasks": round(float(np.mean([len(one) for one in counts]))),
+        "effective tasks": round(float(np.mean([effective_tasks(one / one.sum()) for one in counts])), 2),
+        "largest task budget": int(max(one.max() for one in counts)),
+    }
+
+
+def _proposed(recipe: Recipe, mixture: Mixture) -> dict[str, int]:
+    """What `max_tasks: auto` came to; tasks whose budget is 0 count."""
+    rule = recipe.task_budgets
+    automatic = isinstance(rule, SubmodularBudgets) and rule.max_tasks == "auto"
+    return {"max tasks (auto)": mixture.tasks.num_rows} if automatic else {}
+
+
+def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dict[str, Any]]:
+    """The training rows of all seen tasks, less those that hold evaluation text; how many each rule left out."""
+    read = {source: _rows(inputs.folder("raw_tasks", source)) for source in project.settings.sources}
+    names = [task for table in read.values() for task in pc.unique(table["task"]).to_pylist()]
+    seen = pa.array(seen_tasks(project.settings.evaluate.unseen_tasks, names), pa.string())
+    tables = [
+        table.append_column("source", pa.array([source] * table.num_rows, pa.string()))
+        for source, table in read.items()
+    ]
+    every = pa.concat_tables(tables)
+    train = every.filter(pc.and_(pc.equal(every["split"], "train"), pc.is_in(every["task"], seen)))
+    if not project.settings.contamination.exclude:
+        return train, {}
+    overlaps = pq.read_table(inputs.folder("evaluation_overlap") / "overlaps.parquet", columns=["id", "kind"])
+    overlaps = overlaps.filter(pc.is_in(overlaps["id"], train["id"].combine_chunks()))
+    kept = train.filter(pc.invert(pc.is_in(train["id"], overlaps["id"].combine_chunks())))
+    if train.num_rows and not kept.num_rows:
+        raise SelectionError(
+            f"all {train.num_rows} training rows hold text of evaluation rows and are left out: `smart sql` lists them "
+            "(view `evaluation_overlaps`); raise `contamination.share`, or set `contamination.exclude: false`"
+        )
+    return kept, {LEFT_OUT: train.num_rows - kept.num_rows, "left out by rule": by_kind(overlaps)}
+
+
+def _rows(folder: Path) -> pa.Table:
+    return pq.read_table(folder / "instances.parquet", columns=["id", "task", "template", "split"])
+
+
+def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:
+    """The orderings of all sources; rows that may not be trained on are taken out and the ranks closed up."""
+    found = [source for source in project.settings.sources if inputs.find("instance_orderings", source) is not None]
+    tables = [
+        pq.read_table(inputs.folder("instance_orderings", source) / "orderings.parquet").cast(ORDERINGS)
+        for source in found
+    ]
+    if not tables:
+        return ORDERINGS.empty_table()
+    orderings = pa.concat_tables(tables)
+    usable = np.asarray(pc.is_in(orderings["id"], instances["id"].combine_chunks()))
+    return orderings if usable.all() else _closed_up(orderings.filter(usable))
+
+
+def _closed_up(orderings: pa.Table) -> pa.Table:
+    """Ranks that count from 0 again in every group; rows of a group stand together, in order."""
+    groups = [orderings[name].to_pylist() for name in ("objective", "task", "template")]
+    ranks = np.zeros(orderings.num_rows, dtype=np.int64)
+    keys = list(zip(*groups, strict=True))
+    for index in range(1, len(keys)):
+        ranks[index] = ranks[index - 1] + 1 if keys[index] == keys[index - 1] else 0
+    return orderings.set_column(orderings.schema.get_field_index("rank"), "rank", pa.array(ranks))
+
+
+def _task_gains(inputs: Inputs) -> pa.Table:
+    """The tasks' greedy orders, where the recipe needs them."""
+    if inputs.find("task_scores") is None:
+        return SCORES.empty_table()
+    return pq.read_table(inputs.folder("task_scores") / "scores.parquet").cast(SCORES)

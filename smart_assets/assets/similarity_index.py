@@ -1,0 +1,57 @@
+"""`similarity_index`: a FAISS index over a source's vectors, and its near-duplicate pairs."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smart_assets.assets.parquet import write_table
+from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.embedding.index import build_index, near_duplicates, write_index
+from smart_assets.settings import Project
+
+NAME = "similarity_index"
+CODE_VERSION = "1"
+
+
+def wanted(project: Project, partition: str | None) -> Wanted:
+    """Made from the source's vectors."""
+    return Wanted(
+        AssetPartition(NAME, partition),
+        inputs=(Input(AssetPartition("prompt_embeddings", partition)),),
+        parameters={"index": project.settings.index.model_dump(mode="json")},
+        code_version=CODE_VERSION,
+    )
+
+
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    """Write `index.faiss` (rows as in the vectors), `near_duplicates.parquet` and `nearest.npy` (n,) float32."""
+    folder = inputs.folder("prompt_embeddings", partition)
+    rows = pq.read_table(folder / "rows.parquet", columns=["id", "task"])
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    settings = project.settings.index
+    index = build_index(vectors, settings, run.device)
+    found = near_duplicates(index, vectors, settings, run.log)
+    write_index(index, out.content / "index.faiss")
+    np.save(out.content / "nearest.npy", found.nearest.astype(np.float32), allow_pickle=False)
+    first, second = (rows.take(pa.array(side)) for side in (found.first, found.second))
+    pairs = pa.table(
+        {
+            "id": first["id"],
+            "other_id": second["id"],
+            "task": first["task"],
+            "other_task": second["task"],
+            "cosine": pa.array(found.cosine, pa.float32()),
+        }
+    )
+    write_table(pairs, out.content / "near_duplicates.parquet")
+    return Made(
+        summary={
+            "rows": rows.num_rows,
+            "dimensions": int(vectors.shape[1]),
+            "index": found.kind,
+            "near-duplicate pairs": pairs.num_rows,
+            "all pairs found": found.exact,
+            "threshold": settings.near_duplicate,
+            "neighbours searched": settings.neighbours,
+        }
+    )

@@ -1,0 +1,131 @@
+"""`smart plan` and `smart tasks`."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from smart_assets.assets.reading.report_content import gather_tasks
+from smart_assets.assets.step import Inputs
+from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
+from smart_assets.core.errors import UpstreamMissingError
+from smart_assets.core.progress import duration
+from smart_assets.planning.forecast import Cost, ForecastStep, forecast, total
+from smart_assets.planning.graph import wanted_state, what_is_present
+from smart_assets.planning.plan import Present, make_plan
+from smart_assets.settings import Project, load_project
+from smart_assets.store import Manifest
+
+
+def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
+    """Print the plan: each partition that is not current, why, and what it will cost; then how many there are."""
+    project = load_project(config)
+    wanted = wanted_state(project)
+    present = what_is_present(project)
+    plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
+    steps = forecast(project, wanted, plan, present)
+    if as_json:
+        print_json(_as_json(steps, present))
+        return
+    rows = [
+        _plan_row(one, present.current(one.step.key)) for one in steps if everything or one.step.status != "current"
+    ]
+    if rows:
+        columns = ["asset", "status", "version", "why", "work", "time", "memory"]
+        shown = [index for index, _ in enumerate(columns) if any(row[index] for row in rows)]
+        print_table([columns[index] for index in shown], [[row[index] for index in shown] for row in rows])
+    up_to_date = sum(step.status == "current" for step in plan)
+    console.print(plain(f"{up_to_date} of {len(plan)} partitions are up to date"))
+    if any(one.cost is not None for one in steps):
+        console.print(plain(_total_in_words(steps)))
+
+
+def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
+    cost = one.cost or Cost()
+    return [
+        one.step.key,
+        one.step.status,
+        shortened(manifest.content_version if manifest else None),
+        "\n".join(one.step.why),
+        ", ".join(_work_in_words(cost)),
+        "" if cost.seconds is None else duration(cost.seconds),
+        "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 1e9:.1f} GB",
+    ]
+
+
+def _total_in_words(steps: list[ForecastStep]) -> str:
+    """What all steps cost at most; waiting ones may turn out to have nothing to do."""
+    cost, to_do = total(steps), [one for one in steps if one.cost is not None]
+    untold = sum(one.cost is not None and one.cost.seconds is None for one in to_do)
+    words = _work_in_words(cost)
+    if untold < len(to_do):
+        words.append(f"{duration(cost.seconds or 0)} by earlier runs")
+    if cost.peak_memory_bytes is not None:
+        words.append(f"{cost.peak_memory_bytes / 1e9:.1f} GB at the peak")
+    if untold:
+        words.append(f"no earlier run to tell the time of {untold} of {len(to_do)} partitions")
+    return f"to do, at most: {', '.join(words)}"
+
+
+def _work_in_words(cost: Cost) -> list[str]:
+    """Such as "1 group to order"; the JSON keeps the plural as its key."""
+    words = ((amount, *what.split(" ", 1)) for what, amount in cost.work.items())
+    return [f"{amount:,} {noun.removesuffix('s') if amount == 1 else noun} {rest}" for amount, noun, rest in words]
+
+
+def _as_json(steps: list[ForecastStep], present: Present) -> dict[str, object]:
+    made = {one.step.key: present.current(one.step.key) for one in steps}
+    return {
+        "partitions": [
+            {
+                "asset": one.step.key.asset,
+                "partition": one.step.key.partition,
+                "status": one.step.status,
+                "version": manifest.content_version if (manifest := made[one.step.key]) else None,
+                "reasons": one.step.reasons,
+                "after": [str(key) for key in one.step.after],
+                "cost": one.cost and asdict(one.cost),
+            }
+            for one in steps
+        ],
+        "total": asdict(total(steps)),
+    }
+
+
+def show_tasks(config: Path | None) -> None:
+    """Print the tasks with their rows and weights, most rows first."""
+    project = load_project(config)
+    inputs = everything_made(project)
+    if not any(key.asset == "raw_tasks" for key in inputs.manifests):
+        raise UpstreamMissingError("raw_tasks was never made: `smart run --select raw_tasks` reads the sources")
+    tasks = gather_tasks(project, inputs)
+    recipes = list(dict.fromkeys(recipe for task in tasks for recipe in task.mixture_weights))
+    rows = [
+        [
+            task.source,
+            task.task,
+            task.train_rows,
+            task.validation_rows,
+            task.rejected_rows,
+            *(f"{task.mixture_weights[name]:.2%}" if name in task.mixture_weights else "" for name in recipes),
+        ]
+        for task in sorted(tasks, key=lambda task: (-task.train_rows, task.task))
+    ]
+    print_table(["source", "task", "training", "held out", "rejected", *recipes], rows)
+    _show_proposals(inputs)
+
+
+def _show_proposals(inputs: Inputs) -> None:
+    """A line for each objective: how uneven its weights are, and what M' it proposes."""
+    scores = inputs.find("task_scores")
+    summary = scores.summary if scores is not None else {"objectives": {}}
+    for objective, figures in summary["objectives"].items():
+        if "proposed max tasks" in figures:  # scores of an older version lack it until they are made again
+            worth, proposed = figures["effective tasks"], figures["proposed max tasks"]
+            line = f"at temperature 1 the weights are worth {worth:g} equal tasks of {summary['tasks']:,}"
+            console.print(plain(f"{objective}: {line}; `max_tasks: auto` takes {proposed:,}"))
+
+
+def everything_made(project: Project) -> Inputs:
+    """The current manifests of all partitions that were ever made."""
+    current = what_is_present(project).current
+    found = {item.key: current(item.key) for item in wanted_state(project)}
+    return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})

@@ -1,0 +1,157 @@
+"""What the rows say about the recipes: scores, differences and budget curves, each with its interval.
+
+Every recipe is compared with the recipes that are the presets `random` and `proportional`, and with the base model, at
+each budget; and at each budget with itself at the largest one. Nothing here says more than an interval does.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from smart_assets.comparison.differences import (
+    Difference,
+    Score,
+    measured_models,
+    score,
+    to_base,
+    to_largest,
+    to_last,
+    to_references,
+)
+from smart_assets.comparison.intervals import holm_level
+from smart_assets.comparison.left_out import LeftOut
+from smart_assets.comparison.row_results import ROW_METRICS, RowResults, SharedRows, share_rows
+from smart_assets.comparison.settings import MARGIN
+from smart_assets.comparison.stopping import Stop, stops
+from smart_assets.core.formatting import benchmark_title
+from smart_assets.core.metrics import HELD_OUT, Metric
+from smart_assets.mixture.sweeps import Sweep
+
+REFERENCES = ("random", "proportional")
+"""Presets that the other recipes are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """All that one page claims: comparisons with recipes and the base model, along sweeps and between budgets, of all
+    benchmarks and metrics. A claim can be wrong by chance; so can one of many sooner."""
+
+    claims: int = 0
+    level: float = -1.0  # the largest p that holds corrected for all of them (Holm); below 0: none
+
+    def holds(self, p: float) -> bool:
+        """Whether a claim holds when corrected for all."""
+        return p <= self.level
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One metric over the rows of a benchmark that all models were asked."""
+
+    benchmark: str
+    unseen: bool | None  # of held-out tasks; None where no task is unseen, and for other benchmarks
+    metric: Metric
+    tasks: int
+    rows: int
+    left_out: tuple[LeftOut, ...]  # tasks with rows that not all models were asked, and why
+    models_left_out: str  # that were asked none of the rows, and why; in words
+    tasks_of_one_row: tuple[str, ...]
+    references: Mapping[str, str]  # preset -> recipe, of those that are measured
+    scores: tuple[Score, ...]
+    differences: tuple[Difference, ...]  # to other recipes, at one budget
+    to_base: tuple[Difference, ...]
+    to_largest: tuple[Difference, ...]  # of a recipe at each smaller budget to itself at the largest
+    to_last: tuple[Difference, ...]  # of the recipes of a sweep to its last one, at one budget
+    stops: tuple[Stop, ...]  # of the recipes trained at several budgets with two seeds or more
+    margin: float  # share of the score at the largest budget by which a smaller one may be worse and be enough
+    family: Family = Family()  # of the page
+
+    @property
+    def title(self) -> str:
+        """Benchmark and metric in words."""
+        return f"{benchmark_title(self.benchmark, self.unseen)}: {self.metric.title}"
+
+    @property
+    def tasks_left_out(self) -> int:
+        """Tasks of which not one row went to all models."""
+        return sum(one.whole for one in self.left_out)
+
+    @property
+    def rows_left_out(self) -> int:
+        """Rows that did not go to all models, of all tasks."""
+        return sum(one.rows for one in self.left_out)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Budgets measured, ascending."""
+        return tuple(sorted({score.budget for score in self.scores if score.budget is not None}))
+
+    @property
+    def all_differences(self) -> tuple[Difference, ...]:
+        """Every comparison, each once."""
+        found = (*self.differences, *self.to_base, *self.to_largest, *self.to_last)
+        return tuple({each.names: each for each in found}.values())
+
+    def score(self, budget: int | None, recipe: str | None) -> Score | None:
+        """The score of a recipe at a budget (None, None: of the base model), where it was measured."""
+        return next((found for found in self.scores if (found.budget, found.recipe) == (budget, recipe)), None)
+
+    def claims(self) -> list[float]:
+        """The p of everything that is claimed; what was trained once claims nothing."""
+        differ = [found.p for found in self.all_differences]
+        enough = [each.p for stop in self.stops for each in stop.smaller]
+        return [p for p in (*differ, *enough) if isfinite(p)]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the rows are asked."""
+
+    references: Mapping[str, str]  # of `REFERENCES`, preset -> the recipe that is this preset
+    unseen_tasks: frozenset[str] = frozenset()  # held-out tasks that no mixture was selected from; they stand apart
+    sweeps: tuple[Sweep, ...] = ()  # recipes that differ in one parameter alone
+    margin: float = MARGIN  # share of a figure at the largest budget by which a smaller one may be worse
+
+
+def weigh(results: Sequence[RowResults], question: Question) -> tuple[Evidence, ...]:
+    """The evidence of each benchmark and metric that rows have, from the results of each evaluated model."""
+    return weigh_shared(share_rows(results, question.unseen_tasks), question)
+
+
+def weigh_shared(parts: Iterable[SharedRows], question: Question) -> tuple[Evidence, ...]:
+    """The same, from the rows that all models of each benchmark were asked."""
+    found = [
+        _evidence(measured, metric, question)
+        for shared in parts
+        for metric in ROW_METRICS
+        if (measured := shared.measured_by(metric)).tasks
+    ]
+    p = [each for evidence in found for each in evidence.claims()]
+    family = Family(len(p), holm_level(p))
+    return tuple(replace(each, family=family) for each in found)
+
+
+def _evidence(shared: SharedRows, metric: Metric, question: Question) -> Evidence:
+    models = measured_models(shared, metric)
+    measured = {recipe for _, recipe in models}
+    found = {preset: recipe for preset, recipe in question.references.items() if recipe in measured}
+    scores = tuple(score(key, models, metric) for key in models)
+    budgets = to_largest(models, metric)
+    return Evidence(
+        benchmark=shared.benchmark,
+        unseen=shared.unseen if question.unseen_tasks and shared.benchmark == HELD_OUT else None,
+        metric=metric,
+        tasks=len(shared.tasks),
+        rows=shared.rows,
+        left_out=shared.left_out,
+        models_left_out=shared.models_left_out,
+        tasks_of_one_row=tuple(task.task for task in shared.tasks if len(task.losses) == 1),
+        references=found,
+        scores=scores,
+        differences=to_references(models, metric, list(found.values())),
+        to_base=to_base(models, metric),
+        to_largest=budgets,
+        to_last=to_last(models, metric, question.sweeps),
+        stops=stops(budgets, scores, metric, question.margin),
+        margin=question.margin,
+    )

@@ -1,0 +1,230 @@
+"""What the evidence says, in plain sentences: "better" and "worse" only where an interval excludes zero.
+
+Of a single training it says what that training scored on these rows, and nothing of the recipe.
+"""
+
+from collections.abc import Sequence
+from math import isfinite
+
+from smart_assets.comparison.differences import BASE_MODEL, Difference
+from smart_assets.comparison.evidence import REFERENCES, Evidence
+from smart_assets.comparison.left_out import in_words
+from smart_assets.comparison.stopping import SmallerBudget, Stop
+from smart_assets.core.formatting import count, listing, signed
+from smart_assets.core.metrics import Metric
+
+NO_VERDICT = "no verdict from one training"
+NOT_CORRECTED = "does not hold corrected for all claims of this page"
+
+
+def comparison_sentences(evidence: Evidence, budget: int | None = None) -> list[str]:
+    """One sentence for each budget (or the one given), reference and recipe; and what could not be compared."""
+    references = list(evidence.references.values())
+    chosen = [found for found in evidence.differences if budget in (None, found.budget)]
+    chosen.sort(key=lambda found: (found.budget, references.index(found.other)))
+    return [difference_sentence(found, evidence) for found in chosen] + _not_compared(evidence)
+
+
+def difference_sentence(found: Difference, evidence: Evidence) -> str:
+    """Such as "smart is better than random at 400 rows (difference …, 95% interval …)"."""
+    recipe, other = listing([found.recipe]), listing([found.other])
+    if not found.comparable:
+        return f"{recipe} cannot be compared with {other} at {found.budget:,} rows: {_no_interval(found)}."
+    if found.one_training:
+        return _scored_sentence(found, evidence.metric)
+    figures = "; ".join(filter(None, [in_figures(found, evidence.metric), correction(found, evidence)]))
+    return f"{recipe} {verdict(found)} {other} at {found.budget:,} rows ({figures})."
+
+
+def verdict(found: Difference) -> str:
+    """What may be claimed; of one training, what it scored."""
+    if not found.comparable:
+        return "cannot be compared with"
+    if found.one_training:
+        return f"one training: scored {direction(found)}"
+    return "is not distinguishable from" if found.better is None else f"is {'better' if found.better else 'worse'} than"
+
+
+def direction(found: Difference) -> str:
+    """Which way a figure lies from the other, whatever it is worth."""
+    value = found.interval.value
+    return "higher than" if value > 0 else "lower than" if value < 0 else "the same as"
+
+
+def in_figures(found: Difference, metric: Metric) -> str:
+    """Difference and interval with their unit."""
+    interval = found.interval
+    unit = f" {metric.unit}" if metric.unit else ""
+    bounds = f"95% interval {signed(interval.low)} to {signed(interval.high)}{unit}"
+    return f"difference {signed(interval.value)}, {bounds}{_over(found)}"
+
+
+def correction(found: Difference, evidence: Evidence) -> str:
+    """That a difference is one of those which chance makes where many are looked at; empty where it is not."""
+    return "" if found.better is None or evidence.family.holds(found.p) else NOT_CORRECTED
+
+
+def correction_sentence(evidence: Evidence) -> str:
+    """How many claims there are to be misled by; empty where there is one at most."""
+    family = evidence.family
+    if family.claims < 2:
+        return ""
+    apart = [found for found in evidence.all_differences if found.better is not None]
+    holding = sum(family.holds(found.p) for found in apart)
+    each = (
+        f"This page makes {family.claims:,} claims that chance can make false: comparisons with other recipes and the "
+        "base model, along sweeps and between budgets, of all benchmarks and metrics with rows. Each interval stands "
+        "for itself: where nothing differs, one in twenty excludes zero"
+    )
+    if not apart:
+        return f"{each}."
+    return f"{each}. Of the {len(apart):,} here that exclude zero, {holding:,} hold corrected for all of them (Holm)."
+
+
+def base_sentences(evidence: Evidence) -> list[str]:
+    """How the recipes stand to the base model, budgets of which the same is to be said together."""
+    told: dict[str, list[str]] = {}
+    for budget in evidence.budgets:
+        found = [each for each in evidence.to_base if each.budget == budget and each.comparable]
+        alike: dict[str, list[str]] = {}
+        for each in sorted(found, key=lambda each: (each.one_training, _RANK[each.better])):
+            alike.setdefault(_beside_base(each, evidence), []).append(each.recipe)
+        parts = [f"{_all_of(recipes, len(found))} {_verb(words, recipes)}" for words, recipes in alike.items()]
+        if parts:
+            told.setdefault("; ".join(parts), []).append(f"{budget:,}")
+    return [f"At {listing(budgets)} rows, {sentence}." for sentence, budgets in told.items()]
+
+
+def stop_sentence(stop: Stop, evidence: Evidence) -> str:
+    """Such as "smart: you can stop at 400 rows: …"."""
+    recipe, nearest = listing([stop.recipe]), stop.smaller[0]
+    if not nearest.difference.comparable:
+        return f"{recipe}: its budgets cannot be compared: {_no_interval(nearest.difference)}."
+    if stop.reached is not None:
+        budget = stop.reached.difference.budget
+        return f"{recipe}: you can stop at {budget:,} rows: {_enough(stop, stop.reached, evidence)}."
+    found = nearest.difference
+    against = f"{found.budget:,} against {stop.largest:,} rows: {in_figures(found, evidence.metric)}"
+    if found.better is False:
+        corrected = "; ".join(filter(None, [against, correction(found, evidence)]))
+        return f"{recipe}: more rows still help at the largest budget ({corrected})."
+    return (
+        f"{recipe}: not known whether fewer rows than {stop.largest:,} are enough: {found.budget:,} could be up to "
+        f"{_amount(nearest.worse_at_most, evidence.metric)} worse (95% bound; {_margin(stop, nearest, evidence)} would "
+        f"be enough). More seeds or more held-out rows would tell ({against})."
+    )
+
+
+def omissions(evidence: Evidence) -> str:
+    """What the figures are means of, and what they leave out."""
+    means = f"Means over {count(evidence.tasks, 'task')}, each counting once, and {count(evidence.rows, 'row')}"
+    lost = (
+        (evidence.tasks_left_out, "task", "measured", [one for one in evidence.left_out if one.whole]),
+        (evidence.rows_left_out, "row", "asked", [one for one in evidence.left_out if not one.whole]),
+    )
+    left_out = [
+        f"{count(number, noun)} not {verb} in every run{f' ({in_words(named)})' if named else ''}"
+        for number, noun, verb, named in lost
+        if number
+    ]
+    if evidence.models_left_out:
+        left_out.append(f"models that were asked none of these rows ({evidence.models_left_out})")
+    gone = f"; left out: {' and '.join(left_out)}" if left_out else ""
+    single = list(evidence.tasks_of_one_row)
+    noun = f"{count(len(single), 'task')} of one row"
+    spread = "whose spread is taken from the other tasks" if evidence.tasks > 1 else "which has no spread"
+    alone = f"; {noun}, {spread} ({listing(single, 5)})" if single else ""
+    return f"{means}{gone}{alone}."
+
+
+def references_sentence(evidence: Sequence[Evidence]) -> str:
+    """What recipes are compared with where presets are missing; empty where none is."""
+    if not evidence:
+        return ""
+    known = {preset for each in evidence for preset in each.references}
+    missing = [preset for preset in REFERENCES if preset not in known]
+    if not missing:
+        return ""
+    noun = "the preset" if len(missing) == 1 else "one of the presets"
+    them = "it" if len(missing) == 1 else "them"
+    return f"No evaluated recipe is {noun} {listing(missing)}, so nothing is compared with {them}."
+
+
+_RANK = {True: 0, None: 1, False: 2}
+_BESIDE_BASE = {True: "better than", None: "not distinguishable from", False: "worse than"}
+
+
+def _beside_base(found: Difference, evidence: Evidence) -> str:
+    if found.one_training:
+        return f"scored {direction(found)} {BASE_MODEL} on these rows ({NO_VERDICT})"
+    note = correction(found, evidence)
+    return f"is {_BESIDE_BASE[found.better]} {BASE_MODEL}{f' ({note})' if note else ''}"
+
+
+def _verb(words: str, recipes: list[str]) -> str:
+    return words if len(recipes) == 1 else words.replace("is ", "are ", 1) if words.startswith("is ") else words
+
+
+def _all_of(recipes: list[str], everyone: int) -> str:
+    return f"all {everyone} recipes" if len(recipes) == everyone > 1 else listing(recipes)
+
+
+def _scored_sentence(found: Difference, metric: Metric) -> str:
+    """What one training scored beside another model, or several trainings beside one."""
+    mine = "this one training" if found.seeds == 1 else f"its {found.seeds} trainings"
+    theirs = listing([found.other])
+    if found.other_seeds is not None:
+        theirs = f"the {'one training' if found.other_seeds == 1 else f'{found.other_seeds} trainings'} of {theirs}"
+    return (
+        f"{listing([found.recipe])} at {found.budget:,} rows: {mine} scored {direction(found)} {theirs} on these rows "
+        f"({in_figures(found, metric)}; {NO_VERDICT})."
+    )
+
+
+def _over(found: Difference) -> str:
+    """What the interval of a single training covers; nothing where it covers all that is left to chance."""
+    if not found.one_training:
+        return ""
+    several = [
+        name for name, seeds in ((found.recipe, found.seeds), (found.other, found.other_seeds or 1)) if seeds > 1
+    ]
+    return f" over the rows and the seeds of {listing(several)}" if several else " over the rows alone"
+
+
+def _enough(stop: Stop, reached: SmallerBudget, evidence: Evidence) -> str:
+    worst = reached.worse_at_most
+    better = reached.difference.better is True  # by the two-sided interval, as everywhere
+    held = "" if evidence.family.holds(reached.difference.p if better else reached.p) else f"; {NOT_CORRECTED}"
+    if better:
+        return f"they are better than {stop.largest:,} rows (95% interval{held})"
+    if worst <= 0:
+        return f"they are no worse than {stop.largest:,} rows (95% bound{held})"
+    return (
+        f"they are at most {_amount(worst, evidence.metric)} worse than {stop.largest:,} rows (95% bound{held}), "
+        f"less than {_margin(stop, reached, evidence)}"
+    )
+
+
+def _margin(stop: Stop, found: SmallerBudget, evidence: Evidence) -> str:
+    share = f"{100 * evidence.margin:.3g}% of the figure at {stop.largest:,} rows"
+    return f"the margin of {_amount(found.margin, evidence.metric)}, {share}"
+
+
+def _amount(value: float, metric: Metric) -> str:
+    return f"{signed(value)} {metric.unit}".rstrip()
+
+
+def _no_interval(found: Difference) -> str:
+    return "one row has no spread" if isfinite(found.interval.value) else "a figure is not finite"
+
+
+def _not_compared(evidence: Evidence) -> list[str]:
+    """Budgets at which a reference was not evaluated."""
+    told: list[str] = []
+    for recipe in evidence.references.values():
+        missing = [f"{budget:,}" for budget in evidence.budgets if evidence.score(budget, recipe) is None]
+        if missing:
+            told.append(
+                f"Nothing is compared with {listing([recipe])} at {listing(missing)} rows: it was not evaluated."
+            )
+    return told

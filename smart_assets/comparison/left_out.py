@@ -1,0 +1,122 @@
+"""What falls out of a comparison because not every model was asked it: by name, and with the cause.
+
+Models are compared on the rows that all of them were asked. Which models lack a row, and when each was evaluated, tells
+why it falls out: some were evaluated before there was such a row, or before it was gone, or their template refuses it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from smart_assets.core.formatting import count, listing, shorten
+
+_MODELS, _TASKS, _CAUSES = 3, 5, 3  # named; the rest is counted
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one evaluation asked a model."""
+
+    model: str  # in words; the seeds of a recipe share a name
+    keys: AbstractSet[tuple[str, str]]  # task and row id; "" where a task counts as a whole
+    evaluated: str = ""  # when, ISO 8601 in UTC; empty where that is not known
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """Rows that its chat template refuses, and the template's words."""
+    unlike: str = ""  # in what its evaluation is unlike the newest one
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A task of which rows are left out of a comparison."""
+
+    task: str
+    rows: int  # left out
+    whole: bool  # none is left to compare
+    cause: str
+
+
+def model_name(budget: int | None, recipe: str | None) -> str:
+    """A model in words; None and None stand for the base model."""
+    return "the base model" if recipe is None else f"{listing([recipe])} at {budget or 0:,} rows"
+
+
+def left_out(asked: Sequence[Asked]) -> tuple[LeftOut, ...]:
+    """The tasks that lose rows because not all of some models were asked them, by name; whole tasks first."""
+    if not asked:
+        return ()
+    everywhere = set.intersection(*(set(one.keys) for one in asked))
+    anywhere = set[tuple[str, str]]().union(*(one.keys for one in asked))
+    shared = {task for task, _ in everywhere}
+    lost: dict[str, Counter[tuple[int, ...]]] = {}
+    examples: dict[tuple[str, tuple[int, ...]], tuple[str, str]] = {}
+    for key in sorted(anywhere - everywhere):
+        lacking = tuple(at for at, one in enumerate(asked) if key not in one.keys)
+        lost.setdefault(key[0], Counter())[lacking] += 1
+        examples.setdefault((key[0], lacking), key)
+    found = [
+        LeftOut(task, ways.total(), task not in shared, _causes(asked, task, ways, examples))
+        for task, ways in lost.items()
+    ]
+    return tuple(sorted(found, key=lambda one: (not one.whole, one.task)))
+
+
+def models_left_out(asked: Iterable[Asked], others: Sequence[Asked]) -> str:
+    """Models that were asked nothing at all of what others were, in words; empty where there is none."""
+    there = list(asked)
+    told: list[str] = []
+    for unlike in sorted({one.unlike for one in others}):
+        these = [one for one in others if one.unlike == unlike]
+        everyone = [*there, *these]
+        told.append(_cause(everyone, tuple(range(len(there), len(everyone))), None))
+    return "; ".join(told)
+
+
+def in_words(found: Sequence[LeftOut]) -> str:
+    """Tasks by cause, such as "delta: the base model was evaluated before it was there"; the first few."""
+    by_cause: dict[str, list[str]] = {}
+    for one in found:
+        by_cause.setdefault(one.cause, []).append(one.task)
+    told = [f"{listing(tasks, _TASKS)}: {cause}" for cause, tasks in list(by_cause.items())[:_CAUSES]]
+    more = sum(len(tasks) for tasks in list(by_cause.values())[_CAUSES:])
+    return "; ".join([*told, f"{count(more, 'task')} more for other causes"] if more else told)
+
+
+def _causes(
+    asked: Sequence[Asked],
+    task: str,
+    ways: Counter[tuple[int, ...]],
+    examples: Mapping[tuple[str, tuple[int, ...]], tuple[str, str]],
+) -> str:
+    told = Counter[str]()
+    for lacking, rows in ways.items():
+        told[_cause(asked, lacking, examples[task, lacking])] += rows
+    if len(told) == 1:
+        return next(iter(told))
+    first = [f"{count(rows, 'row')}, {cause}" for cause, rows in told.most_common(_CAUSES)]
+    more = sum(rows for _, rows in told.most_common()[_CAUSES:])
+    return ", and ".join([*first, f"{count(more, 'row')} for other causes"] if more else first)
+
+
+def _cause(asked: Sequence[Asked], lacking: tuple[int, ...], key: tuple[str, str] | None) -> str:
+    """Why some models lack what the others were asked."""
+    without, having = [asked[at] for at in lacking], [one for at, one in enumerate(asked) if at not in lacking]
+    if key is not None and all(key in one.refused for one in without):
+        return f"refused by the chat template of {_models(without, asked)} ({shorten(without[0].refused[key], 80)})"
+    if all(one.unlike for one in without):
+        return (
+            f"not compared: {_models(without, asked)}, evaluated with {without[0].unlike}; `smart run` evaluates again"
+        )
+    if all(one.evaluated for one in asked) and having:
+        if max(one.evaluated for one in without) < min(one.evaluated for one in having):
+            return f"not asked of {_models(without, asked)}, evaluated before the others were asked it"
+        if min(one.evaluated for one in without) > max(one.evaluated for one in having):
+            return f"asked of {_models(having, asked)} alone, evaluated before it was asked no more"
+    return f"not asked of {_models(without, asked)}"
+
+
+def _models(some: Sequence[Asked], everyone: Sequence[Asked]) -> str:
+    """Models in words; of one with several seeds how many, where it is not all."""
+    seeds, of = (Counter(one.model for one in models) for models in (some, everyone))
+    told = [name if seeds[name] == of[name] else f"{seeds[name]} of {of[name]} seeds of {name}" for name in seeds]
+    return listing(told, _MODELS)

@@ -1,0 +1,92 @@
+"""Evidence as it is recorded beside the report, so that whoever shows it later needs to compute nothing."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+from smart_assets.comparison.curve import Curve, CurvePoint
+from smart_assets.comparison.differences import Difference
+from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.findings import (
+    base_sentences,
+    comparison_sentences,
+    correction_sentence,
+    omissions,
+    stop_sentence,
+    verdict,
+)
+from smart_assets.core.formatting import shorten
+from smart_assets.core.metrics import OWN_METRICS, Direction, recorded_metric
+
+_NAMED = 50  # tasks that are left out, of each benchmark; the sentences count them all
+
+
+def record(evidence: Evidence) -> dict[str, Any]:
+    """Scores, differences and sentences as plain values; a figure that is not finite is None."""
+    return {
+        "title": shorten(evidence.title, 80),
+        "metric": evidence.metric.name,
+        "better": evidence.metric.direction.value,
+        "tasks": evidence.tasks,
+        "rows": evidence.rows,
+        "left out": [asdict(one) for one in evidence.left_out[:_NAMED]],
+        "scores": [
+            {"budget": score.budget, "recipe": score.recipe, "seeds": score.seeds}
+            | _finite(value=score.interval.value, low=score.interval.low, high=score.interval.high)
+            for score in evidence.scores
+        ],
+        "differences": [_difference(found, evidence) for found in evidence.all_differences],
+        "sentences": [
+            sentence
+            for sentence in (
+                *comparison_sentences(evidence),
+                correction_sentence(evidence),
+                *base_sentences(evidence),
+                *(stop_sentence(stop, evidence) for stop in evidence.stops),
+                omissions(evidence),
+            )
+            if sentence
+        ],
+    }
+
+
+def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
+    """The score against the budget of what `record` gave."""
+    trained = [score for score in recorded["scores"] if score["recipe"] is not None and score["value"] is not None]
+    base = [score["value"] for score in recorded["scores"] if score["recipe"] is None]
+    points = [
+        CurvePoint(
+            budget=score["budget"],
+            recipe=score["recipe"],
+            mean=score["value"],
+            seeds=(),
+            one_training=score["seeds"] == 1,
+            interval=None if score["low"] is None else (score["low"], score["high"]),
+        )
+        for score in trained
+    ]
+    name = recorded["metric"]
+    # What was recorded before directions were is of metrics of ours.
+    direction = Direction(recorded["better"]) if "better" in recorded else OWN_METRICS[name].direction
+    metric = recorded_metric(name, direction)
+    return Curve(recorded["title"], metric, recorded["tasks"], tuple(points), next(iter(base), None))
+
+
+def _difference(found: Difference, evidence: Evidence) -> dict[str, Any]:
+    interval = found.interval
+    return {
+        "budget": found.budget,
+        "recipe": found.recipe,
+        "other": found.other,
+        "other budget": found.other_budget,
+        **_finite(difference=interval.value, low=interval.low, high=interval.high, p=found.p),
+        "verdict": verdict(found),
+        "corrected": None if found.better is None else evidence.family.holds(found.p),
+        "seeds": found.seeds,
+        "other seeds": found.other_seeds,
+    }
+
+
+def _finite(**figures: float) -> dict[str, float | None]:
+    return {name: value if isfinite(value) else None for name, value in figures.items()}

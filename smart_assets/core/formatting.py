@@ -1,0 +1,71 @@
+"""How names and numbers are written on the page and in pictures.
+
+Task names, prompts and file names are hostile: escape sequences, control and direction-changing characters are dropped
+here, on one line. HTML is escaped by the template, and matplotlib's formulas by `canvas.label`.
+"""
+
+import math
+import re
+import unicodedata
+
+from smart_assets.core.metrics import HELD_OUT
+
+_ANSI_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_DROPPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})
+
+
+def plain(text: str) -> str:
+    """Text on one line without ANSI sequences, control characters and invisible formatting."""
+    spaced = "".join(" " if char.isspace() else char for char in _ANSI_SEQUENCE.sub("", text))
+    kept = "".join(char for char in spaced if unicodedata.category(char) not in _DROPPED_CATEGORIES)
+    return " ".join(kept.split())
+
+
+def shorten(text: str, width: int) -> str:
+    """Plain text of at most width characters; the middle goes first, since names differ at their ends."""
+    line = plain(text)
+    if len(line) <= width:
+        return line or "(no name)"
+    tail = (width - 1) // 3
+    return f"{line[: width - 1 - tail]}…{line[len(line) - tail :]}"
+
+
+def number(value: float) -> str:
+    """A measured value with four decimals, fewer where it is large."""
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
+
+
+def signed(value: float) -> str:
+    """A difference as `number` writes values, with its sign."""
+    sign = "" if value < 0 or not math.isfinite(value) else "+"
+    return sign + number(value)
+
+
+def count(rows: int, noun: str = "") -> str:
+    """A count with thousands separated, and its noun: `1 row`, `1,200 rows`."""
+    if not noun:
+        return f"{rows:,}"
+    return f"{rows:,} {noun if rows == 1 else noun + 's'}"
+
+
+def mean_count(rows: float) -> str:
+    """A mean of counts with as many digits as tell it from none: `1,200`, `12.5`, `0.27`."""
+    whole = abs(rows - round(rows)) < 1e-6  # sums of means are whole but for rounding
+    return f"{rows:,.0f}" if whole else f"{rows:,.{1 if rows >= 1 else 2}f}"
+
+
+def listing(names: list[str], shown: int = 10) -> str:
+    """Names as `a, b and c`, with the number of those beyond the first few."""
+    short = [shorten(name, 60) for name in names[:shown]]
+    if len(names) > shown:
+        short.append(f"{len(names) - shown:,} more")
+    return " and ".join(filter(None, [", ".join(short[:-1]), *short[-1:]]))
+
+
+def benchmark_title(benchmark: str, unseen: bool | None = None) -> str:
+    """A benchmark in words; `unseen` tells tasks that no mixture holds from those that may be in one."""
+    if benchmark != HELD_OUT:
+        return benchmark
+    return "Held-out rows" if unseen is None else f"Held-out rows of {'unseen' if unseen else 'seen'} tasks"

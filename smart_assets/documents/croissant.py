@@ -1,0 +1,144 @@
+"""Croissant 1.1 (https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html): a subset's files as JSON-LD.
+
+Where the rows come from is told in PROV-O (`provenance`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from smart_assets.core.formatting import count
+from smart_assets.documents.activity import moment
+from smart_assets.documents.licences import licence_reference
+from smart_assets.documents.provenance import derived_from, generated_by
+from smart_assets.documents.subsets import SubsetRecord
+
+VERSION = "http://mlcommons.org/croissant/1.1"
+RECORDS = "instances"
+_FILE = "rows.parquet"
+# The context of Croissant 1.1, and PROV-O.
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "name": {"@container": "@language"},
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+}
+_FIELDS = {  # column -> type, what it is
+    "prompt": ("sc:Text", "What the model is asked."),
+    "response": ("sc:Text", "What the model is to answer."),
+    "task": ("sc:Text", "The task that the row belongs to."),
+    "template": ("sc:Text", "The prompt template within the task."),
+    "id": ("sc:Text", "Hash of task, prompt and response."),
+    "source": ("sc:Text", "The source in the project's settings."),
+    "rank": ("sc:Integer", "Place in the ordering of its task and template, from 0."),
+    "gain": ("sc:Float", "What the row added to the objective; missing where rows are random."),
+    "messages": (
+        "sc:Text",
+        "Of a chat, the turns before the response as JSON, a list of role and content.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFile:
+    """The file that holds the rows, as it was written."""
+
+    path: str  # relative to the Croissant file
+    sha256: str
+    size: int  # bytes
+
+
+def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
+    """The document, ready for JSON; names of tasks and files are values in it, never keys."""
+    tasks = len(subset.tasks)
+    document: dict[str, Any] = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "@id": f"{subset.manifest.asset}/{subset.manifest.content_version}",
+        "conformsTo": VERSION,
+        "name": subset.name,
+        "description": f"{count(subset.rows.num_rows, 'row')} of {count(tasks, 'task')} for instruction tuning, "
+        f"selected by the recipe {subset.recipe}.{_unlicensed(subset)}",
+        "version": f"1.0.0+{subset.manifest.content_version}",
+        "datePublished": moment(subset.manifest),
+        "isLiveDataset": False,
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": _FILE,
+                "name": _FILE,
+                "contentUrl": file.path,
+                "contentSize": f"{file.size} B",
+                "encodingFormat": "application/x-parquet",
+                "sha256": file.sha256,
+            }
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": RECORDS,
+                "name": RECORDS,
+                "key": {"@id": f"{RECORDS}/id"},
+                "field": [_field(column) for column in subset.rows.column_names],
+            }
+        ],
+        "prov:wasDerivedFrom": [derived_from(source) for source in subset.sources],
+        "prov:wasGeneratedBy": generated_by(subset),
+    }
+    licences = sorted({licence_reference(source.licence) for source in subset.sources if source.licence})
+    return document | ({"license": licences} if licences else {})
+
+
+def _unlicensed(subset: SubsetRecord) -> str:
+    names = [source.name for source in subset.sources if source.licence is None]
+    return f" The licence of rows from {', '.join(names)} is not known." if names else ""
+
+
+def _field(column: str) -> dict[str, Any]:
+    kind, meaning = _FIELDS[column]
+    return {
+        "@type": "cr:Field",
+        "@id": f"{RECORDS}/{column}",
+        "name": column,
+        "description": meaning,
+        "dataType": kind,
+        "source": {"fileObject": {"@id": _FILE}, "extract": {"column": column}},
+    }

@@ -1,0 +1,144 @@
+"""Deciding to forget rows, and taking that back: both are records of the log of tombstones, and nothing else."""
+
+from dataclasses import dataclass
+
+from smart_assets.core.errors import SmartError
+from smart_assets.core.user import user_name
+from smart_assets.forgetting.find import Meant, same_prompt, sources_of
+from smart_assets.lineage.audit.groups import Share, shares_of
+from smart_assets.lineage.audit.reader import Past
+from smart_assets.lineage.audit.row_history import Standing, standings
+from smart_assets.settings import Project
+from smart_assets.store.log import now
+from smart_assets.tasks.tombstones import Record, Tombstones, read_tombstones, write_record
+
+MOST_SHOWN = 20
+"""Rows whose places are looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What is forgotten, and what holds it."""
+
+    record: Record
+    rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN rows, with their places
+    held_by: tuple[Share, ...]  # subsets and checkpoints, now and in the past
+    same_prompt: int  # other rows with the prompt of a forgotten one; they stay
+
+
+def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: bool = False) -> Forgetting:
+    """Write a tombstone for rows, unless it is a dry run.
+
+    Args:
+        project: whose store it is.
+        past: what the rows were found in.
+        meant: the rows. Some may be forgotten already for another reason: they stay out while one tombstone holds.
+        reason: why, for everyone who asks later.
+        dry_run: only tell.
+
+    Raises:
+        SmartError: there is no reason, or all of it is forgotten already.
+        StoreError: the log cannot be read or written, or files of the store cannot be read.
+    """
+    if not reason.strip():
+        raise SmartError('say why, for those who will ask: --because "..."')
+    if any(_says_all(one, meant, reason.strip()) for one in read_tombstones(project.store).active):
+        raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
+    record = Record(
+        at=now(),
+        action="forget",
+        who=user_name(),
+        reason=reason.strip(),
+        ids=meant.every,
+        texts=meant.texts,
+        task=meant.task,
+        sources=meant.sources,
+    )
+    if not dry_run:
+        write_record(project.store, record)
+    return Forgetting(
+        record,
+        standings(past, meant.ids[:MOST_SHOWN]),
+        tuple(shares_of(past, "id IN (SELECT unnest($p0))", list(meant.ids))),
+        same_prompt(past, meant.ids),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What taking a tombstone back lets return."""
+
+    tombstone: Record
+    record: Record  # that takes it back
+    returning: tuple[str, ...]  # ids that no other tombstone names; refused rows among them
+    rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN of these, with their places
+
+    @property
+    def kept_out(self) -> int:
+        """Rows that stay forgotten, since other tombstones name them, too."""
+        return len(self.tombstone.ids) - len(self.returning)
+
+
+def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) -> Undoing:
+    """Take a tombstone back: its rows may be kept again, and come back when their sources are read next.
+
+    Args:
+        project: whose store it is.
+        key: of the tombstone, or a beginning that no other key has.
+        reason: why, for everyone who asks later.
+        dry_run: write nothing, only tell what would come back.
+
+    Raises:
+        SmartError: no tombstone that holds, or more than one, has a key that begins so; or its rows were removed from
+            everything of the past, so that it is final.
+        StoreError: the log cannot be read or written.
+    """
+    tombstones = read_tombstones(project.store)
+    tombstone = _one_that_can_be_undone(tombstones, key)
+    past = Past(project)
+    # A source that the rows came to after they were forgotten has them among its rejected rows.
+    have = sources_of(past, tombstone.ids, (), tombstone.task)
+    record = Record(
+        at=now(),
+        action="undo",
+        who=user_name(),
+        reason=reason.strip(),
+        sources=tuple(sorted({*tombstone.sources, *have})),
+        of=(tombstone.key,),
+    )
+    returning = _returning(past, Tombstones((*tombstones.records, record)), tombstone)
+    if not dry_run:
+        write_record(project.store, record)
+    return Undoing(tombstone, record, returning, standings(past, returning[:MOST_SHOWN]))
+
+
+def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> Record:
+    found = [one for one in tombstones.active if key and one.key.startswith(key)]
+    if len(found) != 1:
+        raise SmartError(f"{key!r:.40} begins {len(found) or 'no'} keys of tombstones; there are {_keys(tombstones)}")
+    [tombstone] = found
+    if tombstone.key in tombstones.final:
+        raise SmartError(
+            f"{tombstone.key} is final: `smart gc --forgotten` removed its rows from everything of the past, which is "
+            "not brought back"
+        )
+    return tombstone
+
+
+def _returning(past: Past, left: Tombstones, tombstone: Record) -> tuple[str, ...]:
+    """The ids of a tombstone that those which are left do not name, neither the row nor its task."""
+    chosen = "WHERE id IN (SELECT unnest($p0)) AND task IN (SELECT unnest($p1))"
+    forgotten = left.forgotten
+    by_task = past.ask(past.instances, "DISTINCT id", chosen, list(tombstone.ids), list(forgotten.tasks))
+    out = forgotten.ids | {id_ for (id_,) in by_task}
+    return tuple(id_ for id_ in tombstone.ids if id_ not in out)
+
+
+def _keys(tombstones: Tombstones) -> str:
+    return ", ".join(one.key for one in tombstones.active) or "none that holds"
+
+
+def _says_all(tombstone: Record, meant: Meant, reason: str) -> bool:
+    """Whether another tombstone would say nothing that this one does not say."""
+    rows = {*meant.every} <= {*tombstone.ids} and {*meant.sources} <= {*tombstone.sources}
+    return rows and tombstone.task == meant.task and tombstone.reason == reason

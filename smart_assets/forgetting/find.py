@@ -1,0 +1,154 @@
+"""Which rows somebody means: by id, by task, or by a text that stands in them, now or in the past."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smart_assets.core.errors import SmartError
+from smart_assets.forgetting.held import NO_PROMPT
+from smart_assets.lineage.audit.groups import known_tasks, no_such
+from smart_assets.lineage.audit.holders import unknown
+from smart_assets.lineage.audit.reader import ROWS, Past
+from smart_assets.lineage.audit.rows import resolve_id
+from smart_assets.tasks.forgotten import refusal_id, text_id
+
+SHORTEST_MATCH = 4
+_MATCHES = " OR ".join(
+    f"contains(lower({column}), lower({text}))"
+    for column, text in (("prompt", "$p0"), ("response", "$p0"), ("messages", "$p0"), ("messages", "$p1"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The rows that were asked for, as far as the store knows or knew them."""
+
+    ids: tuple[str, ...]
+    refused: tuple[str, ...]  # of refused rows, the ids of their excerpts
+    task: str | None
+    sources: tuple[str, ...]  # that have or had one of them
+    texts: tuple[str, ...] = ()  # what the rows say, by hash; none for a task, whose rows may stand in others, too
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """Rows and refused rows."""
+        return self.ids + self.refused
+
+
+def by_ids(past: Past, names: Sequence[str]) -> Meant:
+    """Rows by their ids, or unique beginnings of these; with those that say the same under another task.
+
+    Raises:
+        SmartError: an id is none, or is that of no row or of several.
+    """
+    gone = unknown(past)
+    ids = tuple(dict.fromkeys(resolve_id(past, name, gone) for name in names))
+    repeats = past.files(ROWS, "rejected.parquet", "origins")
+    known = {
+        id_
+        for files in (past.instances, past.subsets, repeats)
+        for (id_,) in past.ask(files, "DISTINCT id", "WHERE id IN (SELECT unnest($p0))", list(ids))
+    }
+    if lost := [id_ for id_ in ids if id_ not in known]:
+        raise SmartError(
+            f"no row of any source or subset in the store, now or in the past, has the id {lost[0]}; "
+            '`smart audit text "..."` finds rows by their prompt or response'
+        )
+    texts, ids = _said_by(past, ids)
+    return Meant(ids, (), None, sources_of(past, ids, ()), texts)
+
+
+def by_task(past: Past, task: str) -> Meant:
+    """All rows that a task has or had.
+
+    Raises:
+        SmartError: no source ever had such a task.
+    """
+    files = past.files(ROWS, "tasks.parquet", "origins")
+    there = [version for (version,) in past.ask(files, "DISTINCT version", "WHERE task = $p0", task)]
+    ids = [id_ for (id_,) in past.ask(past.instances, "DISTINCT id", "WHERE task = $p0 ORDER BY id", task)]
+    if not there and not ids:
+        raise SmartError(no_such("task", task, known_tasks(past), unknown(past)))
+    sources = {*sources_of(past, ids, (), task), *_partitions(past, there)}
+    return Meant(tuple(ids), (), task, tuple(sorted(sources)))
+
+
+def by_text(past: Past, text: str) -> Meant:
+    """All rows in whose prompt, response or turns a text stands, whatever its case; refused ones by their excerpts.
+
+    Raises:
+        SmartError: the text is too short to mean anything, or stands nowhere.
+    """
+    if len(text.strip()) < SHORTEST_MATCH:
+        raise SmartError(
+            f"{text!r} stands in too many rows by chance: give {SHORTEST_MATCH} characters or more, or ids"
+        )
+    quoted = json.dumps(text, ensure_ascii=False)[1:-1]  # as it stands in JSON
+    found = past.ask(past.instances, "DISTINCT id", f"WHERE {_MATCHES} ORDER BY id", text, quoted)
+    excerpts = past.ask(
+        past.files(ROWS, "rejected.parquet", "origins"),
+        "DISTINCT excerpt",
+        "WHERE contains(lower(excerpt), lower($p0)) OR contains(lower(excerpt), lower($p1)) ORDER BY excerpt",
+        text,
+        quoted,
+    )
+    if not found and not excerpts:
+        raise SmartError(
+            "the text stands in no row of the store, now or in the past, whatever its case; what files hold that were "
+            "not read yet is not looked through: `smart run` reads them"
+        )
+    ids = tuple(id_ for (id_,) in found)
+    refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
+    texts, ids = _said_by(past, ids)
+    return Meant(ids, refused, None, sources_of(past, ids, [excerpt for (excerpt,) in excerpts]), texts)
+
+
+def _said_by(past: Past, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What rows say, by hash, and all rows that say the same: these first, then those of other tasks."""
+    chosen = "WHERE prompt_hash <> $p1 AND prompt_hash IN (SELECT unnest($p0))"
+    hashes = past.ask(past.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
+    columns = "DISTINCT id, prompt, response, messages"
+    rows = past.ask(past.instances, columns, chosen, [value for (value,) in hashes], NO_PROMPT)
+    said = {id_: text_id(*texts) for id_, *texts in rows}
+    texts = {said[id_] for id_ in ids if id_ in said}
+    twins = sorted(id_ for id_, text in said.items() if text in texts)
+    return tuple(sorted(texts)), tuple(dict.fromkeys([*ids, *twins]))
+
+
+def same_prompt(past: Past, ids: Sequence[str]) -> int:
+    """How many other rows have the prompt of one of these; they stay, since they are rows of their own."""
+    hashes = past.ask(past.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
+    rest = "WHERE prompt_hash IN (SELECT unnest($p0)) AND id NOT IN (SELECT unnest($p1))"
+    known = [value for (value,) in hashes if value != NO_PROMPT]
+    found = past.ask(past.instances, "count(DISTINCT id)", rest, known, list(ids))
+    return found[0][0] if found else 0
+
+
+def sources_of(past: Past, ids: Sequence[str], excerpts: Sequence[str], task: str | None = None) -> tuple[str, ...]:
+    """The sources that have or had some rows, by name; a row that is forgotten already counts where it stood.
+
+    Args:
+        past: what is looked through.
+        ids: of rows.
+        excerpts: of refused rows.
+        task: a task all of whose rows are meant.
+    """
+    chosen = "WHERE (id IN (SELECT unnest($p0)) OR task = $p1)"
+    rejected = past.files(ROWS, "rejected.parquet", "origins")
+    rest = f"{chosen} OR excerpt IN (SELECT unnest($p2))"
+    versions = [
+        *past.ask(past.instances, "DISTINCT version", chosen, list(ids), task),
+        *past.ask(rejected, "DISTINCT version", rest, list(ids), task, list(excerpts)),
+    ]
+    named = {source for (source,) in past.ask(past.subsets, "DISTINCT source", chosen, list(ids), task)}
+    return tuple(sorted(named | _partitions(past, [version for (version,) in versions])))
+
+
+def _partitions(past: Past, versions: Sequence[str]) -> set[str]:
+    """The sources of some versions of rows or of their origins."""
+    wanted, found = set(versions), set[str]()
+    for item in past.history.of(ROWS):
+        artifacts = item.manifest.artifacts
+        if any(artifact.version in wanted for artifact in artifacts):
+            found.add(str(item.manifest.partition))
+    return found

@@ -1,0 +1,116 @@
+"""What an audit looks through: all manifests, each read once, and those files of theirs that are still there."""
+
+from collections.abc import Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smart_assets.core.errors import StoreError
+from smart_assets.lineage.history import History, Materialization, Presence, presence, read_history
+from smart_assets.lineage.sql.quoting import literal_path
+from smart_assets.promotion.log import Promoted, production
+from smart_assets.settings import Project
+from smart_assets.store import Artifact
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SUBSET = "selected_subset"
+CHECKPOINT = "finetuned_checkpoint"
+ROWS = "raw_tasks"
+VECTORS = "prompt_embeddings"
+
+Files = Mapping[str, Path]
+"""Version of an artifact -> a file of it."""
+
+
+class Past:
+    """Reads the store as it is when it is made; nothing is written."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.store = project.store.snapshot()
+        self.history: History = read_history(project, {SUBSET, CHECKPOINT, ROWS, VECTORS})
+        self._presence: dict[tuple[str, str, bool], Presence] = {}
+        self.files = cache(self._files)
+
+    @property
+    def unreadable(self) -> int:
+        """How many manifests cannot be relied on."""
+        return len(self.history.unreadable)
+
+    @cached_property
+    def production(self) -> Promoted | None:
+        """The promoted model."""
+        return production(self.project)
+
+    def presence(self, item: Materialization, artifact: Artifact | None = None) -> Presence:
+        """What is left of a materialization's artifact, or of an attachment."""
+        found = artifact or item.manifest.artifact
+        key = (found.asset, found.version, item.newest)
+        if key not in self._presence:
+            self._presence[key] = presence(self.store, found, item.newest)
+        return self._presence[key]
+
+    @property
+    def subsets(self) -> Files:
+        """The rows of all subsets that are still there."""
+        return self.files(SUBSET, "subset.parquet")
+
+    @property
+    def instances(self) -> Files:
+        """The rows of all sources that are still there."""
+        return self.files(ROWS, "instances.parquet")
+
+    def _files(self, asset: str, name: str, attachment: str | None = None) -> Files:
+        """A file of every version of an asset or attachment that is still there, the newest of a partition first."""
+        found: dict[str, Path] = {}
+        for item in self.history.of(asset):
+            artifact = item.manifest.artifact if attachment is None else item.manifest.attachments.get(attachment)
+            if artifact is None or artifact.version in found or self.presence(item, artifact) != "there":
+                continue
+            if attachment is None:
+                found[artifact.version] = self.store.file(item.manifest, name)
+            else:
+                found[artifact.version] = self.store.folder(artifact) / name
+        return found
+
+    def ask(self, files: Files, columns: str, rest: str, *values: object) -> list[tuple[Any, ...]]:
+        """Ask many Parquet files at once.
+
+        Args:
+            files: which.
+            columns: what is selected; `version` is the file's artifact.
+            rest: what follows the FROM clause.
+            values: of `$p0`, `$p1`, ... in both.
+
+        Returns:
+            Rows, in no order unless `rest` says so; none without files.
+
+        Raises:
+            StoreError: a file cannot be read.
+        """
+        if not files:
+            return []
+        import duckdb
+
+        query = (  # names and values are parameters, the rest is ours; older files may lack columns of newer ones
+            "WITH versions AS (SELECT unnest($paths) AS filename, unnest($versions) AS version) "  # noqa: S608
+            f"SELECT {columns} FROM read_parquet($files, filename = true, union_by_name = true) "
+            f"JOIN versions USING (filename) {rest}"
+        )
+        named: dict[str, object] = {f"p{index}": value for index, value in enumerate(values)}
+        named["paths"], named["versions"] = [str(path) for path in files.values()], list(files)
+        named["files"] = [literal_path(path) for path in files.values()]
+        try:
+            return self._connection.execute(query, named).fetchall()
+        except duckdb.Error as error:
+            raise StoreError(
+                f"files of the store cannot be read ({str(error)[:300]}): `smart verify` names what is damaged"
+            ) from error
+
+    @cached_property
+    def _connection(self) -> "DuckDBPyConnection":
+        import duckdb
+
+        return duckdb.connect()

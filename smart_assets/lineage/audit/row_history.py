@@ -1,0 +1,114 @@
+"""Where a row stands in its source, now and in every materialization of it that is still there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from smart_assets.lineage.audit.reader import ROWS, Past
+from smart_assets.lineage.history import Materialization
+from smart_assets.store import Manifest
+from smart_assets.tasks import reasons
+
+_PLACE = "version, id, file, line"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The place that a row was read from: a line of a file, or an index of a dataset."""
+
+    file: str | None = None  # relative to its source's folder
+    line: int | None = None  # from 1
+    dataset: str | None = None
+    revision: str | None = None
+    index: int | None = None  # from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one or several materializations of a source say of a row, all the same."""
+
+    source: str
+    task: str
+    template: str
+    split: str  # "train" or "validation", which is held out
+    origin: Origin
+    current: bool  # it is so now
+    first_made_at: str | None
+    last_made_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A rejected row with the same task, prompt and response."""
+
+    source: str
+    task: str | None
+    template: str | None
+    origin: Origin
+    current: bool
+
+
+def standings(past: Past, ids: Sequence[str]) -> dict[str, tuple[Standing, ...]]:
+    """Id -> its standings, the newest first; none where no rows are left that have it."""
+    chosen = "WHERE id IN (SELECT unnest($p0))"
+    rows = {
+        (version, id_): facts
+        for version, id_, *facts in past.ask(past.instances, "version, id, task, template, split", chosen, list(ids))
+    }
+    files = past.files(ROWS, "origins.parquet", "origins")
+    places = {(version, id_): place for version, id_, *place in past.ask(files, _PLACE, chosen, list(ids))}
+    found: dict[str, dict[tuple[object, ...], Standing]] = {id_: {} for id_ in ids}
+    for item in past.history.of(ROWS):
+        for id_ in ids:
+            facts = rows.get((item.manifest.content_version, id_))
+            if facts is not None:
+                place = places.get((_origins_version(item.manifest), id_), (None, None))
+                _add(found[id_], item, facts, _origin(item.manifest, *place))
+    return {id_: tuple(sorted(those.values(), key=_newest, reverse=True)) for id_, those in found.items()}
+
+
+def twins(past: Past, ids: Sequence[str]) -> dict[str, tuple[Twin, ...]]:
+    """Id -> the rejected rows that repeat it exactly, now or in the past."""
+    files = past.files(ROWS, "rejected.parquet", "origins")
+    rest = "WHERE reason = $p0 AND id IN (SELECT unnest($p1)) ORDER BY file, line"
+    columns = f"{_PLACE}, task, template"
+    rows = past.ask(files, columns, rest, reasons.DUPLICATE, list(ids))
+    found: dict[str, dict[tuple[object, ...], Twin]] = {id_: {} for id_ in ids}
+    for item in past.history.of(ROWS):
+        for version, id_, file, line, task, template in rows:
+            if version == _origins_version(item.manifest):
+                origin = _origin(item.manifest, file, line)
+                key = (item.manifest.partition, origin, task, template)
+                before = found[id_].get(key)
+                current = item.current or (before is not None and before.current)
+                found[id_][key] = Twin(str(item.manifest.partition), task, template, origin, current)
+    return {id_: tuple(those.values()) for id_, those in found.items()}
+
+
+def _add(
+    found: dict[tuple[object, ...], Standing], item: Materialization, facts: Sequence[str], origin: Origin
+) -> None:
+    """Note a standing; histories are read newest first, so one that is known began earlier than it seemed."""
+    key = (item.manifest.partition, *facts, origin)
+    known = found.get(key)
+    if known is None:
+        task, template, split = facts
+        source = str(item.manifest.partition)
+        found[key] = Standing(source, task, template, split, origin, item.current, item.made_at, item.made_at)
+    else:
+        found[key] = replace(known, first_made_at=item.made_at)
+
+
+def _newest(standing: Standing) -> tuple[bool, str]:
+    return standing.current, standing.last_made_at or ""
+
+
+def _origins_version(manifest: Manifest) -> str:
+    attachment = manifest.attachments.get("origins")
+    return attachment.version if attachment is not None else ""
+
+
+def _origin(manifest: Manifest, file: str | None, line: int | None) -> Origin:
+    source = manifest.parameters.get("source", {})
+    if source.get("kind") != "huggingface":
+        return Origin(file=file, line=line)
+    return Origin(dataset=source.get("path"), revision=manifest.outside.get("revision"), index=line)

@@ -1,0 +1,186 @@
+"""Making one partition: nothing when it is current, else its files, its artifact, and last its manifest."""
+
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from smart_assets.assets.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
+from smart_assets.core.errors import SmartError, UpstreamMissingError
+from smart_assets.core.progress import Log
+from smart_assets.planning.graph import STEPS, partitions, wanted
+from smart_assets.planning.plan import fingerprint, input_versions
+from smart_assets.settings import Project
+from smart_assets.store import Manifest
+
+PACKAGES = (
+    "smart-assets", "dagster", "torch", "transformers", "sentence-transformers", "datasets", "faiss-cpu", "faiss-gpu",
+    "submodlib-py", "numpy", "pyarrow", "peft", "lm-eval",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a materialization came to. `unchanged`: nothing was done, the manifest was current already."""
+
+    manifest: Manifest
+    unchanged: bool
+
+
+Complete = Callable[[Project, Manifest, Log], Manifest]
+"""Adds to a manifest, just before it is recorded, what is gathered from it and those it names."""
+
+
+def materialize(project: Project, key: AssetPartition, run: RunContext, complete: Complete | None = None) -> Outcome:
+    """Bring one partition up to date.
+
+    `complete` is what is kept beside what was made: a checkpoint's audit pages.
+
+    Raises:
+        StaleSettingsError: `smart.yaml` changed since it was loaded.
+        UpstreamMissingError: something it is made from was never made.
+        SmartError: whatever its step refuses; the partition then stays as it was.
+    """
+    project.require_unchanged()
+    _require_partition(project, key)
+    plan = wanted(project, key)
+    if plan.problem is not None:
+        raise SmartError(plan.problem)
+    inputs = _inputs(project, plan)
+    versions = input_versions(plan, inputs.manifests.get)
+    print_ = fingerprint(plan, versions)
+    current = project.store.current(key.asset, key.partition)
+    if current is not None and current.fingerprint == print_ and project.store.is_whole(current):
+        run.log(f"{key} is current ({current.content_version[:12]}): nothing to do")
+        return Outcome(current, unchanged=True)
+    manifest, made = _make(project, plan, inputs, run, versions)
+    if complete is not None:
+        manifest = complete(project, manifest, run.log)
+    project.store.record(manifest)
+    made.recorded()
+    if current is not None and current.content_version == manifest.content_version:
+        run.log(f"{key} was made again and its content is what it was: nothing that depends on it is out of date")
+    return Outcome(manifest, unchanged=False)
+
+
+def _make(
+    project: Project, plan: Wanted, inputs: Inputs, run: RunContext, versions: Mapping[str, str]
+) -> tuple[Manifest, Made]:
+    key, store = plan.key, project.store
+    with ExitStack() as stack, _measured() as measured:
+        out = Draft(stack.enter_context(store.draft()))
+        out.content.mkdir()
+        made = STEPS[key.asset].make(project, key.partition, inputs, out, run)
+        artifact = store.commit(key.asset, out.content)
+        attachments = {
+            folder.name: store.commit(f"{key.asset}.{folder.name}", folder) for folder in sorted(out.attached.glob("*"))
+        }
+    if made.outside is not None:
+        plan = replace(plan, outside=made.outside)
+    manifest = Manifest(
+        asset=key.asset,
+        partition=key.partition,
+        content_version=artifact.version,
+        fingerprint=fingerprint(plan, versions),
+        inputs=dict(versions),
+        outside=dict(plan.outside),
+        parameters=dict(plan.parameters),
+        code_version=plan.code_version,
+        # An attachment lies outside the data version; who does depend on it names it as a facet.
+        facets={name: attachment.version for name, attachment in attachments.items()} | dict(made.facets),
+        files=artifact.files,
+        attachments=attachments,
+        summary=dict(made.summary),
+        made=_circumstances(project, run) | measured | dict(made.cost),
+    )
+    return manifest, made
+
+
+def _require_partition(project: Project, key: AssetPartition) -> None:
+    known = partitions(project, key.asset)
+    if key not in known:
+        names = ", ".join(str(item.partition) for item in known[:8])
+        raise SmartError(f"smart.yaml gives {key.asset} no partition {key.partition!r}; it gives {names}")
+
+
+def _inputs(project: Project, plan: Wanted) -> Inputs:
+    manifests: dict[AssetPartition, Manifest] = {}
+    missing: list[str] = []
+    for item in plan.inputs:
+        manifest = project.store.current(item.source.asset, item.source.partition)
+        if manifest is not None:
+            manifests[item.source] = manifest
+        elif not item.optional:
+            missing.append(str(item.source))
+    if missing:
+        raise UpstreamMissingError(
+            f"{plan.key} is made from {', '.join(missing)}, which {'was' if len(missing) == 1 else 'were'} never made: "
+            f"materialize {'it' if len(missing) == 1 else 'them'} first, or let `smart run --select {plan.key.asset}` "
+            "do it"
+        )
+    return Inputs(project.store, manifests)
+
+
+def _circumstances(project: Project, run: RunContext) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "device": run.device,
+        "run_id": run.run_id,
+        "settings_version": project.settings_version,
+        "git_commit": _git_commit(project.root),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+    }
+
+
+def _git_commit(folder: Path) -> str | None:
+    """The commit that the project's folder is at; None where it is no checkout, or there is no git."""
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@contextmanager
+def _measured() -> Generator[dict[str, Any]]:
+    """Fill a dict with the seconds and the peak memory of this process."""
+    figures: dict[str, Any] = {}
+    _reset_peak()
+    started = time.perf_counter()
+    yield figures
+    figures["seconds"] = round(time.perf_counter() - started, 3)
+    figures["peak_memory_bytes"] = _peak()
+
+
+def _reset_peak() -> None:
+    # Linux keeps one high-water mark a process; writing 5 starts it anew, so that a step is not billed for the last.
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak() -> int:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peaks = [int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")]
+    return peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

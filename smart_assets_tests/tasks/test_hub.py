@@ -1,0 +1,117 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from smart_assets.core.errors import SourceError
+from smart_assets.tasks import reasons
+from smart_assets.tasks.collection import Collection
+from smart_assets.tasks.intake import collect, source_state
+from smart_assets.tasks.sources import Columns, HuggingFaceSource
+
+ROWS = [{"prompt": f"p{n}", "response": f"r{n}", "subject": f"t{n % 2}"} for n in range(4)]
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def read(root: Path, **settings: Any) -> Collection:
+    return collect(HuggingFaceSource(**{"path": "dataset", **settings}), root, lambda _: None)
+
+
+def rows_of(collection: Collection) -> pa.Table:
+    return pa.concat_tables(collection.instances(7))
+
+
+def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    folder.mkdir(exist_ok=True)
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), folder / name)
+    else:
+        (folder / name).write_text("\n".join(map(json.dumps, rows)))
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.jsonl"])
+def test_a_local_dataset_is_read(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "dataset", name, [*ROWS, ROWS[0]])
+    collection = read(tmp_path, columns=Columns(task="subject"), task_prefix="x/")
+    assert collection.tasks.to_pylist() == [
+        {"task": "x/t0", "accepted": 2, "rejected": 1},
+        {"task": "x/t1", "accepted": 2, "rejected": 0},
+    ]
+    origins = dict(zip(collection.origins["id"].to_pylist(), collection.origins.to_pylist(), strict=True))
+    for row in rows_of(collection).to_pylist():
+        assert origins[row["id"]]["file"] == "dataset"
+        assert ROWS[origins[row["id"]]["line"]]["prompt"] == row["prompt"]
+    rejected = collection.rejected.to_pylist()[0]
+    assert (rejected["line"], rejected["reason"]) == (4, reasons.DUPLICATE)
+    assert collection.revision is None
+    assert [file.path for file in collection.files] == [name]
+
+
+def test_a_dataset_without_a_task_column_is_one_task(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", "test.jsonl", ROWS)
+    assert read(tmp_path, split="test").tasks["task"].to_pylist() == ["dataset"]
+
+
+def test_configurations_of_the_dataset_card_are_known(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", "a.jsonl", ROWS[:1])
+    write(tmp_path / "dataset", "b.jsonl", ROWS[1:])
+    (tmp_path / "dataset" / "README.md").write_text(
+        "---\nconfigs:\n- config_name: one\n  data_files: a.jsonl\n- config_name: two\n  data_files: b.jsonl\n---\n"
+    )
+    assert read(tmp_path, name="two").tasks.to_pylist() == [{"task": "dataset/two", "accepted": 3, "rejected": 0}]
+    assert rows_of(read(tmp_path, name="two", split="train[:1]")).num_rows == 1
+
+
+def test_chats_are_read(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    write(tmp_path / "dataset", "train.parquet", [{"messages": turns}])
+    assert rows_of(read(tmp_path))["response"].to_pylist() == ["hello"]
+
+
+def test_changed_files_are_read_again(tmp_path: Path) -> None:
+    source = HuggingFaceSource(path="dataset")
+    write(tmp_path / "dataset", "train.jsonl", ROWS[:2])
+    state, ids = source_state(source, tmp_path), rows_of(read(tmp_path))["id"].to_pylist()
+    assert state == {file.path: file.sha256 for file in read(tmp_path).files}
+    write(tmp_path / "dataset", "train.jsonl", ROWS[2:])
+    assert source_state(source, tmp_path) != state
+    assert set(rows_of(read(tmp_path))["id"].to_pylist()).isdisjoint(ids)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param({"path": "./nowhere"}, "nowhere does not exist", id="missing folder"),
+        pytest.param({"path": "nobody/nothing"}, "nobody/nothing .*cannot be loaded.*network", id="hub out of reach"),
+        pytest.param({"path": "not a/valid name!"}, "cannot be loaded", id="no valid name"),
+        pytest.param({"path": "nobody/nothing", "revision": "0" * 40}, "cannot be loaded", id="pinned, not cached"),
+        pytest.param({"split": "nope"}, "split nope.*cannot be loaded", id="no such split"),
+        pytest.param({"name": "nope"}, "configuration nope.*cannot be loaded", id="no such configuration"),
+        pytest.param({"path": "hollow"}, "cannot be loaded", id="folder without files"),
+        pytest.param({"path": "broken"}, "cannot be loaded", id="damaged file"),
+        pytest.param({"path": "wrong"}, "none of its 1 rows can be used .1 x file does not have", id="other columns"),
+    ],
+)
+def test_what_stops_a_dataset_says_what_to_do(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    write(tmp_path / "dataset", "train.jsonl", ROWS)
+    write(tmp_path / "wrong", "train.jsonl", [{"question": "q"}])
+    (tmp_path / "hollow").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "train.parquet").write_text("this is text")
+    with pytest.raises(SourceError, match=message):
+        read(tmp_path, **settings)
+
+
+def test_a_full_commit_hash_needs_no_network() -> None:
+    source = HuggingFaceSource(path="nobody/nothing", revision="a" * 40)
+    assert source_state(source, Path("/nowhere")) == {"revision": "a" * 40}

@@ -1,0 +1,389 @@
+"""What the collector takes: held against a model of the store's history, with runs under way and time going by."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import typer
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from smart_assets.cli.upkeep import collect_garbage, verify_store
+from smart_assets.core.errors import StoreError
+from smart_assets.evaluation.answer_cache import AnswerCache
+from smart_assets.store import Manifest, Store
+from smart_assets.store.settings import Retention
+from smart_assets.upkeep.gc import find_garbage, remove_garbage
+from smart_assets_tests.store.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.projects import write_project
+from smart_assets_tests.support.store_ages import grow_older
+
+
+def collect(store: Store, retention: Retention | None = None, pinned: frozenset[str] = frozenset()) -> list[str]:
+    gone = remove_garbage(find_garbage(store, retention or Retention(newest=1, days=30), pinned))
+    return [f"{item.what}: {item.why}" for item in gone]
+
+
+class History(RuleBasedStateMachine):
+    """A store whose days go by; `made` and `touched` say in plain words what it has lived through."""
+
+    @initialize(newest=st.integers(1, 3), days=st.integers(1, 40))
+    def begin(self, newest: int, days: int) -> None:
+        self.folder = TemporaryDirectory()
+        self.store = Store("store", Path(self.folder.name))
+        self.retention = Retention(newest=newest, days=days)
+        self.day = 0
+        self.made: dict[str, list[tuple[int, str]]] = {"a": [], "b": []}  # (day, version), newest last
+        self.touched: dict[str, int] = {}  # version -> the day it was last committed
+        self.there: set[str] = set()
+        self.runs: list[tuple[int, Manifest, ExitStack]] = []
+
+    @rule(partition=st.sampled_from("ab"), content=st.integers(0, 4), killed=st.booleans())
+    def make(self, partition: str, content: int, killed: bool) -> None:
+        artifact = write_and_commit(self.store, {"x": bytes([content])})
+        self.touched[artifact.version] = self.day
+        self.there.add(artifact.version)
+        if not killed:
+            self.store.record(manifest_of(artifact, partition))
+            self.made[partition].append((self.day, artifact.version))
+
+    @rule(partition=st.sampled_from("ab"))
+    def begin_run(self, partition: str) -> None:
+        manifest = self.store.current("raw_tasks", partition)
+        if manifest is not None:
+            draft = ExitStack()
+            draft.enter_context(self.store.draft())
+            self.runs.append((self.day, manifest, draft))
+
+    @precondition(lambda self: self.runs)
+    @rule()
+    def end_run(self) -> None:
+        self.runs.pop(0)[2].close()
+
+    @rule(days=st.integers(1, 50))
+    def wait(self, days: int) -> None:
+        self.day += days
+        grow_older(self.store, days)
+
+    @rule()
+    def collect(self) -> None:
+        collect(self.store, self.retention)
+        since = min([self.day - self.retention.days + 1, *(day for day, _, _ in self.runs)])
+        kept = {version for version, day in self.touched.items() if day == self.day}
+        for history in self.made.values():
+            for age, (_, version) in enumerate(reversed(history)):
+                replaced = history[len(history) - age][0] if age else self.day
+                if age < self.retention.newest or replaced >= since:
+                    kept.add(version)
+        self.there &= kept
+
+    @invariant()
+    def what_is_there(self) -> None:
+        if hasattr(self, "store"):
+            assert {path.name for path in self.store.root.glob("artifacts/raw_tasks/*")} == self.there
+            for _, manifest, _ in self.runs:
+                assert self.store.artifact(manifest).exists()
+
+    def teardown(self) -> None:
+        for _, _, draft in getattr(self, "runs", []):
+            draft.close()
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+
+TestHistory = History.TestCase
+TestHistory.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def record(store: Store, asset: str, content: str, inputs: dict[str, str], **more: object) -> Manifest:
+    artifact = write_and_commit(store, {"x": f"{asset} {content}".encode()}, asset)
+    partition = "small" if asset == "raw_tasks" else "10|smart"
+    manifest = manifest_of(artifact, partition).model_copy(
+        update={"inputs": inputs, "fingerprint": f"{asset} {content}", **more}
+    )
+    store.record(manifest)
+    return manifest
+
+
+def record_chain(store: Store, name: str) -> dict[str, Manifest]:
+    """Rows, an ordering, a subset, a checkpoint and its evaluation, each made from those before."""
+    raw = record(store, "raw_tasks", name, {}, facets={"validation": f"held out {name}"})
+    ordering = record(store, "instance_orderings", name, {"raw_tasks[small]": raw.content_version})
+    read = {
+        "raw_tasks[small]": raw.content_version,
+        "instance_orderings[10|smart]": ordering.content_version,
+    }
+    subset = record(store, "selected_subset", name, read)
+    checkpoint = record(store, "finetuned_checkpoint", name, {"selected_subset[10|smart]": subset.content_version})
+    read = {
+        "finetuned_checkpoint[10|smart]": checkpoint.content_version,
+        "raw_tasks[small]#validation": f"held out {name}",
+    }
+    made = (raw, ordering, subset, checkpoint, record(store, "eval_results", name, read))
+    return {manifest.asset: manifest for manifest in made}
+
+
+def there(store: Store, made: dict[str, Manifest]) -> set[str]:
+    return {asset for asset, manifest in made.items() if store.is_whole(manifest)}
+
+
+def test_a_kept_model_keeps_the_rows_that_explain_it(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    first = record_chain(store, "first")
+    for again in range(3):
+        record(store, "raw_tasks", f"later {again}", {})
+        record(store, "instance_orderings", f"later {again}", {})
+        record(store, "selected_subset", f"later {again}", {})
+    grow_older(store, 100)
+    collect(store)
+    assert there(store, first) == {"raw_tasks", "selected_subset", "finetuned_checkpoint", "eval_results"}
+    second = record_chain(store, "second")
+    grow_older(store, 100)
+    collect(store, pinned=frozenset({first["finetuned_checkpoint"].content_version}))
+    assert there(store, first) == {"raw_tasks", "selected_subset", "finetuned_checkpoint"}
+    collect(store)
+    assert there(store, first) == set()
+    assert there(store, second) == set(second)
+
+
+def test_an_evaluation_keeps_the_rows_held_out_but_not_the_model(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    first = record_chain(store, "first")
+    record(store, "raw_tasks", "later", {})
+    record(store, "selected_subset", "later", {})
+    record(store, "finetuned_checkpoint", "later", {})
+    grow_older(store, 100)
+    collect(store)
+    assert there(store, first) == {"raw_tasks", "instance_orderings", "selected_subset", "eval_results"}
+
+
+def test_attachments_and_history_stay_and_a_collected_artifact_reads_well(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    for content in (b"1", b"2"):
+        attachment = write_and_commit(store, {"o": content}, "raw_tasks.origins")
+        manifest = manifest_of(write_and_commit(store, {"x": content}))
+        store.record(manifest.model_copy(update={"attachments": {"origins": attachment}}))
+    grow_older(store, 100)
+    assert sorted(collect(store)) == ["raw_tasks.origins: replaced long ago", "raw_tasks: replaced long ago"]
+    current, before = store.history("raw_tasks", "sample")
+    assert store.is_whole(current)
+    assert not store.is_whole(before)
+    with pytest.raises(StoreError, match=r"is not in the store any more: removed by `smart gc`, or lost"):
+        store.artifact(before)
+
+
+def test_a_dry_run_lists_the_same_and_removes_nothing(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    for content in (b"1", b"22"):
+        store.record(manifest_of(write_and_commit(store, {"x": content})))
+    grow_older(store, 100)
+    listed = find_garbage(store, Retention(newest=1))
+    assert [(item.what, item.size) for item in listed] == [("raw_tasks", 1)]
+    assert listed == find_garbage(store, Retention(newest=1)) == remove_garbage(listed)
+    assert find_garbage(store, Retention(newest=1)) == []
+
+
+def test_nothing_is_removed_while_a_manifest_cannot_be_read(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    paths = [store.record(manifest_of(write_and_commit(store, {"x": content}))) for content in (b"1", b"2")]
+    grow_older(store, 100)
+    next(paths[1].parent.glob(f"*{paths[1].stem[-32:]}.json")).write_text("{")
+    with pytest.raises(StoreError, match=r"nothing is removed before `smart verify --repair` has moved it away"):
+        find_garbage(store, Retention(newest=1))
+
+
+def test_what_was_replaced_within_the_days_stays_however_old_it_is(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    old = write_and_commit(store, {"x": b"1"})
+    store.record(manifest_of(old))
+    grow_older(store, 90)
+    store.record(manifest_of(write_and_commit(store, {"x": b"2"})))
+    grow_older(store, 10)
+    assert collect(store, Retention(newest=1, days=30)) == [], "made 100 days ago, and current until 10 days ago"
+    assert (store.folder(old) / "x").read_bytes() == b"1"
+    grow_older(store, 30)
+    assert collect(store, Retention(newest=1, days=30)) == ["raw_tasks: replaced long ago"]
+
+
+def test_what_was_current_when_a_run_under_way_began_stays(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    read = write_and_commit(store, {"x": b"1"})
+    store.record(manifest_of(read))
+    grow_older(store, 10)
+    with store.draft():
+        grow_older(store, 10)
+        store.record(manifest_of(write_and_commit(store, {"x": b"2"})))
+        grow_older(store, 40)
+        assert collect(store, Retention(newest=1, days=30)) == [], "the run may read it still"
+        assert (store.folder(read) / "x").read_bytes() == b"1"
+    assert collect(store, Retention(newest=1, days=30)) == ["raw_tasks: replaced long ago"]
+
+
+def test_what_is_taken_into_use_after_the_listing_stays(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    for content in (b"1", b"2"):
+        store.record(manifest_of(write_and_commit(store, {"x": content})))
+    grow_older(store, 100)
+    listed = find_garbage(store, Retention(newest=1))
+    again = write_and_commit(store, {"x": b"1"})
+    assert remove_garbage(listed) == []
+    assert (store.folder(again) / "x").read_bytes() == b"1"
+
+
+def test_drafts_of_dead_runs_go_and_of_living_ones_stay(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    program = f"""
+        import os, signal
+        from pathlib import Path
+        from smart_assets.store import Store
+        with Store("store", Path({str(tmp_path)!r})).draft() as folder:
+            (folder / "dead").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=os.environ, check=False)
+    with store.draft() as living, store.draft() as elsewhere:
+        (living / "alive").write_text("half")
+        assert collect(store) == [], "what is younger than a day is looked at by nobody"
+        grow_older(store, 3)
+        assert collect(store) == ["drafts: a killed run left it"] * 2
+        assert (living / "alive").exists()
+        lock = elsewhere.with_suffix(".lock")
+        lock.unlink()
+        lock.write_text("another machine")
+        grow_older(store, 3)
+        assert collect(store) == []
+        grow_older(store, 30)
+        assert collect(store) == ["drafts: a killed run left it"] * 2
+        assert (living / "alive").exists()
+    assert list(store.drafts.folder.iterdir()) == []
+
+
+def test_answers_of_models_that_nobody_evaluates_go(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    for name in ("old", "in_use"):
+        AnswerCache(store.cache_folder("evaluation") / f"{name}.sqlite", print).close()
+    grow_older(store, 40)
+    AnswerCache(store.cache_folder("evaluation") / "in_use.sqlite", print).close()
+    assert collect(store) == ["evaluation: nothing came back to it"]
+    assert [path.name for path in store.cache_folder("evaluation").iterdir()] == ["in_use.sqlite"]
+
+
+def test_vectors_that_nobody_came_for_go(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    segment = store.cache_folder("vectors") / "small" / "encoder" / "segment.npy"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"1")
+    grow_older(store, 20)
+    assert collect(store) == []
+    grow_older(store, 20)
+    assert collect(store) == ["vectors: nothing came back to it"]
+
+
+def test_a_kill_leaves_no_half_artifact(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    for content in (b"1", b"2"):
+        store.record(manifest_of(write_and_commit(store, {"x": content, "y": content})))
+    grow_older(store, 100)
+    program = f"""
+        import os, shutil, signal
+        from pathlib import Path
+        from smart_assets.lineage.gc import find_garbage, remove_garbage
+        from smart_assets.store import Store
+        from smart_assets.store.settings import Retention
+
+        def die_half_way(folder, **_):
+            next(folder.iterdir()).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        shutil.rmtree = die_half_way
+        remove_garbage(find_garbage(Store("store", Path({str(tmp_path)!r})), Retention(newest=1)))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    [left] = (store.root / "artifacts" / "raw_tasks").iterdir()
+    assert sorted(path.name for path in left.iterdir()) == ["x", "y"]
+    assert len(list(store.drafts.folder.iterdir())) == 1
+
+
+def test_a_remote_store_and_every_mirror_of_it(tmp_path: Path) -> None:
+    import fsspec
+
+    here, there = Store("memory://gc/p", tmp_path / "one"), Store("memory://gc/p", tmp_path / "two")
+    artifacts = [write_and_commit(here, {"x": content}) for content in (b"1", b"2")]
+    manifests = [here.record(manifest_of(artifact)) for artifact in artifacts]
+    there.folder(artifacts[0])
+    for path in manifests:
+        there.read(there.root / path.relative_to(here.root))
+    memory = fsspec.filesystem("memory")
+    memory.rm(f"/gc/p/{manifests[0].relative_to(here.root).as_posix()}")  # another machine moved it away
+    memory.store[f"/gc/p/artifacts/raw_tasks/{artifacts[0].version}/x"].created -= timedelta(days=100)
+    for store in (here, there):
+        grow_older(store, 100)
+    mirrored = ["raw_tasks (mirror): no manifest names it", "manifests (mirror): the remote store has it no more"]
+    assert collect(there) == ["raw_tasks: no manifest names it", *mirrored]
+    assert collect(here) == mirrored
+    assert collect(there) == collect(here) == []
+    assert [path.rsplit("/", 2)[1] for path in memory.find("/gc/p/artifacts")] == [artifacts[1].version]
+    for store in (here, there):
+        assert store.history("raw_tasks", "sample") == [manifest_of(artifacts[1])]
+        assert [path.name for path in store.root.glob("manifests/*/*/*")] == [manifests[1].name]
+
+
+def test_what_is_taken_into_use_after_the_listing_stays_in_a_remote_too(tmp_path: Path) -> None:
+    import fsspec
+
+    url = f"memory://gc-use/{tmp_path.name}"
+    here, there = Store(url, tmp_path / "one"), Store(url, tmp_path / "two")
+    here.record(manifest_of(write_and_commit(here, {"x": b"1"})))
+    wanted_again, unused = (write_and_commit(here, {"x": content}) for content in (b"2", b"3"))
+    for name, file in fsspec.filesystem("memory").store.items():
+        if name.startswith(f"/gc-use/{tmp_path.name}/artifacts/"):
+            file.created -= timedelta(days=100)
+            file.modified -= timedelta(days=100)
+    listed = find_garbage(here, Retention(newest=1))
+    assert {item.path.name for item in listed} == {wanted_again.version, unused.version}
+    again = write_and_commit(there, {"x": b"2"})  # another machine, whose manifest is on its way
+    assert [item.path.name for item in remove_garbage(listed)] == [unused.version]
+    assert (Store(url, tmp_path / "three").folder(again) / "x").read_bytes() == b"2"
+
+
+def test_a_remote_that_shows_nothing_loses_nothing(tmp_path: Path) -> None:
+    import fsspec
+
+    store = Store("memory://gc-empty/p", tmp_path)
+    artifact = write_and_commit(store, {"x": b"1"})
+    manifest = store.record(manifest_of(artifact))
+    store.read(manifest)
+    grow_older(store, 100)
+    fsspec.filesystem("memory").rm("/gc-empty/p", recursive=True)  # or the wrong bucket, or rights that list nothing
+    with pytest.raises(StoreError, match=r"holds no manifest though this machine's mirror does.*nothing is removed"):
+        collect(store)
+    assert manifest.exists()
+
+
+def test_the_commands_say_what_they_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = write_project(tmp_path)
+    for content in (b"1", b"22", b"333", b"4444"):
+        folder = project.store.folder(write_and_commit(project.store, {"x": content}))
+        project.store.record(manifest_of(write_and_commit(project.store, {"x": content})))
+    grow_older(project.store, 100)
+    for dry_run, said in ((True, "would free 3 bytes"), (False, "freed 3 bytes"), (False, "freed 0 bytes")):
+        collect_garbage(project.config, dry_run)
+        assert f"{said}; kept: the newest 2 of each partition" in capsys.readouterr().out
+    verify_store(project.config, False)
+    assert "nothing damaged: 4 manifests and 2 files of 2 artifacts read, 7 bytes; 2 of the past were collected" in (
+        capsys.readouterr().out
+    )
+    (folder / "x").write_bytes(b"5555")
+    with pytest.raises(typer.Exit) as ended:
+        verify_store(project.config, False)
+    assert ended.value.exit_code == 1
+    assert "x  has changed: its size is right, its bytes differ" in capsys.readouterr().out
