@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.assets.checks.verdicts import loss_is_finite
+from smart_assets.assets.checks.artifact_checks import loss_is_finite
 from smart_assets.assets.finetuned_checkpoint import BOARD
 from smart_assets.assets.programs.job_folder import workplace
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.core.errors import ProgramError
 from smart_assets.lineage.model_audit.attach import with_pages
 from smart_assets.planning.graph import batches, closure, find_partitions
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.materialize import MaterializeResult, materialize
 from smart_assets.settings import Project
 from smart_assets_tests.support.programs import Programs
 from smart_assets_tests.support.projects import write_project
@@ -24,7 +24,7 @@ from smart_assets_tests.support.projects import write_project
 KEY = AssetPartition("finetuned_checkpoint", "10|random")
 
 
-def make(project: Project, programs: object) -> Outcome:
+def make(project: Project, programs: object) -> MaterializeResult:
     run = RunContext(log=lambda _: None, launch=programs, device="cpu")  # type: ignore[arg-type]
     keys = closure(project, find_partitions(project, [str(KEY)]))
     made = {

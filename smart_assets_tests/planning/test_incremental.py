@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.assets.checks.verdicts import orderings_reproduce
+from smart_assets.assets.checks.artifact_checks import orderings_reproduce
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.core.errors import BudgetError, SmartError, UpstreamMissingError
 from smart_assets.embedding.index import nearest_rows
 from smart_assets.lineage.model_audit.attach import with_pages
 from smart_assets.planning.graph import batches, closure, find_partitions
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.materialize import MaterializeResult, materialize
 from smart_assets.selection.approximate import NearestNeighbours
 from smart_assets.selection.objectives import FacilityLocation, GraphCut
 from smart_assets.selection.settings import Selection
@@ -27,7 +27,7 @@ def no_program(arguments: Sequence[str]) -> None:
     raise AssertionError(f"nothing here starts a program: {arguments}")
 
 
-def make(project: Project, *targets: str, run: RunContext | None = None) -> dict[str, Outcome]:
+def make(project: Project, *targets: str, run: RunContext | None = None) -> dict[str, MaterializeResult]:
     """Materialize targets and what they are made from, as `smart run --select` does, below Dagster."""
     keys = closure(project, find_partitions(project, list(targets)))
     run = run or RunContext(log=lambda _: None, launch=no_program, device="cpu")
@@ -39,7 +39,7 @@ def make(project: Project, *targets: str, run: RunContext | None = None) -> dict
     }
 
 
-def made_again(outcomes: Mapping[str, Outcome]) -> list[str]:
+def made_again(outcomes: Mapping[str, MaterializeResult]) -> list[str]:
     return [name for name, outcome in outcomes.items() if not outcome.unchanged]
 
 
@@ -241,7 +241,7 @@ def with_selection(project: Project, text: str) -> Project:
     return load_project(path)
 
 
-def groups_of(outcome: Outcome, project: Project) -> list[dict[str, Any]]:
+def groups_of(outcome: MaterializeResult, project: Project) -> list[dict[str, Any]]:
     return pq.read_table(project.store.artifact(outcome.manifest) / "groups.parquet").to_pylist()
 
 
@@ -293,4 +293,4 @@ def test_the_other_engine_orders_again_and_a_larger_memory_does_not(project: Pro
     changed = load_project(path)
     made = make(changed, "instance_orderings")["instance_orderings[small]"].manifest
     assert made.made["groups reused"] == 0
-    assert {row["engine"] for row in groups_of(Outcome(made, False), changed)} == {"submodlib-1"}
+    assert {row["engine"] for row in groups_of(MaterializeResult(made, False), changed)} == {"submodlib-1"}

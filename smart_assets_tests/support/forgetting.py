@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets.step import RunContext
-from smart_assets.forgetting.decide import Forgetting, forget
-from smart_assets.forgetting.find import Meant
+from smart_assets.forgetting.find import ForgetRequest
+from smart_assets.forgetting.tombstone import Forgetting, forget
 from smart_assets.lineage.audit.reader import Past
-from smart_assets.planning.graph import batches, wanted_state, what_is_present
+from smart_assets.planning.graph import batches, desired_states, read_current_state
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
@@ -70,14 +70,14 @@ def subset_ids(project: Project) -> list[str]:
     return pq.read_table(project.store.artifact(manifest) / "subset.parquet")["id"].to_pylist()
 
 
-def forgotten(project: Project, find: Callable[[Past], Meant], dry_run: bool = False) -> Forgetting:
+def forgotten(project: Project, find: Callable[[Past], ForgetRequest], dry_run: bool = False) -> Forgetting:
     past = Past(project)
     return forget(project, past, find(past), BECAUSE, dry_run)
 
 
 def plan(project: Project) -> dict[str, PlanStep]:
-    wanted = wanted_state(project)
-    steps = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+    desired = desired_states(project)
+    steps = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
     return {str(step.key): step for step in steps}
 
 

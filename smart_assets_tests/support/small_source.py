@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets.step import AssetPartition, RunContext
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.materialize import MaterializeResult, materialize
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.changes import COLUMNS
@@ -17,7 +17,7 @@ from smart_assets_tests.support.projects import write_project
 SMALL = AssetPartition("raw_tasks", "small")
 
 
-def make(project: Project, log: list[str] | None = None) -> Outcome:
+def make(project: Project, log: list[str] | None = None) -> MaterializeResult:
     def launch(_: object) -> None:
         raise AssertionError("nothing here starts a program")
 
