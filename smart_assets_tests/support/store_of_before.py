@@ -2,7 +2,8 @@
 
 `golden/store_of_before.tar.xz` holds every asset of two runs: rows that changed in between, random row sets, two seeds,
 dropped rows, a forgotten row that was taken out of the past, and two promotions. The report's page is blanks, for size.
-`golden/store_of_before.json` holds the answers. Where one is meant to change, `python -m smart_assets_tests.support.store_of_before` writes them anew.
+`golden/store_of_before.json` holds the answers. Where one is meant to change,
+`python -m smart_assets_tests.support.store_of_before` writes them anew.
 """
 
 import json
