@@ -10,7 +10,7 @@ from smart_assets.cli.forget import remove_forgotten
 from smart_assets.core.errors import SelectionError, SmartError
 from smart_assets.documents.export import write_subset
 from smart_assets.documents.subsets import current_subset, trained_subset
-from smart_assets.forgetting import decide as deciding
+from smart_assets.forgetting import tombstone
 from smart_assets.forgetting.exports import remember_export
 from smart_assets.forgetting.find import by_ids, by_text
 from smart_assets.forgetting.removal import find_removal
@@ -146,7 +146,7 @@ def test_exports_that_hold_a_row_are_removed_unless_somebody_changed_them(
 def test_an_export_between_the_tombstone_and_the_run_is_found(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deciding, "now", lambda: datetime.now(UTC) - timedelta(minutes=1))
+    monkeypatch.setattr(tombstone, "now", lambda: datetime.now(UTC) - timedelta(minutes=1))
     forgotten(project, lambda past: by_text(past, SECRET))
     (tmp_path / "all.duckdb").write_text(SECRET, encoding="utf-8")
     remember_export(project.store, tmp_path / "all.duckdb", None)
