@@ -17,12 +17,12 @@ from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.documents.documents import documented, write_documents
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.graph import STEPS, closure, find_partitions
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.promotion.rule import judge
 from smart_assets.settings import Project, load_project
 from smart_assets.settings.automation import Promotion
-from smart_assets.store import Manifest
-from smart_assets_tests.defs.test_definitions import Lines
+from smart_assets_tests.support.dagster_runs import Lines
+from smart_assets_tests.support.make import current
 from smart_assets_tests.support.projects import rows, write_project
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
@@ -76,12 +76,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def current(project: Project, asset: str, partition: str | None = None) -> Manifest:
-    manifest = project.store.current(asset, partition)
-    assert manifest is not None
-    return manifest
-
-
 def test_checkpoints_are_of_their_rows(made: Project) -> None:
     for recipe in ("smart", "random"):
         checkpoint = current(made, "finetuned_checkpoint", f"12|{recipe}")
@@ -127,7 +121,7 @@ def test_the_report_compares_row_by_row_and_dagster_shows_it(made: Project) -> N
     sentence = next(found for found in recorded["sentences"] if found.startswith("smart is "))
     assert "random at 12 rows (difference " in sentence
     assert sentence in (made.store.artifact(manifest) / "report.html").read_text()
-    shown = metadata_of(made, Outcome(manifest, unchanged=True))
+    shown = metadata_of(made, MaterializeResult(manifest, unchanged=True))
     assert shown["comparisons"].records[0].data["recipe"] == "smart"
     assert "smart is" in shown["findings"].md_str
     assert shown["score against budget, Held-out rows: response loss"].md_str.startswith("![](data:image/png")

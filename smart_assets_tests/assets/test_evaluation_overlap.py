@@ -9,11 +9,10 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.assets import evaluation_overlap
-from smart_assets.assets.checks.verdicts import no_evaluation_text
+from smart_assets.assets.checks.artifact_checks import no_evaluation_text
 from smart_assets.assets.reading.evaluation_rows import outside_state, read_evaluation_rows
 from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import BudgetError, SelectionError
@@ -21,11 +20,11 @@ from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import run_plan
 from smart_assets.lineage.diff.references import find_subset
 from smart_assets.planning.graph import closure, find_partitions
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.reproduce.reproduction import Extent, Reproduction, reproduce
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.defs.test_definitions import Lines, run_check
-from smart_assets_tests.planning.test_incremental import made_again, make
+from smart_assets_tests.support.dagster_runs import Lines, run_check
+from smart_assets_tests.support.make import made_again, make, read_rows
 from smart_assets_tests.support.programs import no_program
 from smart_assets_tests.support.projects import rows, write_project, write_tasks
 
@@ -95,20 +94,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def read(project: Project, asset: str, file: str, partition: str | None = None) -> list[dict[str, Any]]:
-    manifest = project.store.current(asset, partition)
-    assert manifest is not None
-    return pq.read_table(project.store.artifact(manifest) / file).to_pylist()
-
-
 def planted(project: Project) -> dict[str, str]:
     """The id of each row that was planted."""
-    by_prompt = {row["prompt"]: row["id"] for row in read(project, "raw_tasks", "instances.parquet", "small")}
+    by_prompt = {row["prompt"]: row["id"] for row in read_rows(project, "raw_tasks", "instances.parquet", "small")}
     return {kind: by_prompt[row["prompt"]] for kind, row in PLANTED.items()}
 
 
 def test_every_rule_finds_what_was_planted_and_nothing_else(made: Project) -> None:
-    overlaps = read(made, "evaluation_overlap", "overlaps.parquet")
+    overlaps = read_rows(made, "evaluation_overlap", "overlaps.parquet")
     ids = planted(made)
     found = {(row["kind"], row["id"], row["benchmark"]): row for row in overlaps}
     for kind, row_id in ids.items():
@@ -123,10 +116,10 @@ def test_every_rule_finds_what_was_planted_and_nothing_else(made: Project) -> No
 
 
 def test_what_n_grams_cannot_tell_is_counted_and_listed(made: Project) -> None:
-    undecided = read(made, "evaluation_overlap", "undecided.parquet")
+    undecided = read_rows(made, "evaluation_overlap", "undecided.parquet")
     assert {row["task"] for row in undecided} == {"diary"}, "a template, or half of what is asked in all its rows"
     assert {row["score"] for row in undecided} == {13 / 23}, "of the prompt"
-    unsearched = read(made, "evaluation_overlap", "unsearched.parquet")
+    unsearched = read_rows(made, "evaluation_overlap", "unsearched.parquet")
     asked = {row["id"]: row["prompt"] for row in read_evaluation_rows(made, [], lambda _: None).rows.to_pylist()}
     assert [asked[row["evaluation_id"]] for row in unsearched] == [
         asked[row_id] for row_id in asked if asked[row_id] in (EXAM[0]["prompt"], EXAM[1]["prompt"])
@@ -142,7 +135,7 @@ def test_what_n_grams_cannot_tell_is_counted_and_listed(made: Project) -> None:
 
 def test_found_rows_are_in_no_subset_and_the_rest_closes_up(made: Project) -> None:
     for recipe in ("smart", "random"):
-        subset = read(made, "selected_subset", "subset.parquet", f"20|{recipe}")
+        subset = read_rows(made, "selected_subset", "subset.parquet", f"20|{recipe}")
         assert len(subset) == 20
         assert not {row["id"] for row in subset} & set(planted(made).values())
         manifest = made.store.current("selected_subset", f"20|{recipe}")
@@ -167,7 +160,7 @@ def test_a_second_run_embeds_no_evaluation_prompt_again(made: Project) -> None:
 def test_dagster_is_shown_figures_and_ids_but_no_text(made: Project) -> None:
     manifest = made.store.current("evaluation_overlap", None)
     assert manifest is not None
-    shown = metadata_of(made, Outcome(manifest, unchanged=False))
+    shown = metadata_of(made, MaterializeResult(manifest, unchanged=False))
     assert shown["rows by kind"].value["similarity"] >= 1
     table = shown["rows with the text of"]
     assert set(planted(made).values()) == {record.data["id"] for record in table.records}
@@ -187,11 +180,11 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     display = Lines()
     summary = run_plan(unexcluded, closure(unexcluded, find_partitions(unexcluded, ["selected_subset"])), display)
     assert (summary.failed, summary.held_up) == ({}, {}), "a warning stops nothing"
-    verdict = no_evaluation_text(unexcluded, "49|random")
-    assert (verdict.passed, verdict.warning) == (False, True)
-    assert verdict.sentence in display.logged
-    assert verdict.figures["rows with evaluation text"] == 4
-    assert verdict.sentence == (
+    result = no_evaluation_text(unexcluded, "49|random")
+    assert (result.passed, result.warning) == (False, True)
+    assert result.sentence in display.logged
+    assert result.figures["rows with evaluation text"] == 4
+    assert result.sentence == (
         "4 rows hold text of rows that are evaluated on; 2 of them n-grams could not look for (fewer words than an "
         "n-gram); 20 rows share half an evaluation row, or a template alone, with much of a task: undecided"
     )
@@ -202,8 +195,8 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     assert {record.data["id"] for record in table.records} == set(planted(unexcluded).values())
     strict = load_project(unexcluded.config)
     strict.config.write_text(strict.config.read_text().replace("exclude: false", "exclude: true"))
-    verdict = no_evaluation_text(load_project(strict.config), "49|random")
-    assert (verdict.passed, verdict.warning) == (False, False)
+    result = no_evaluation_text(load_project(strict.config), "49|random")
+    assert (result.passed, result.warning) == (False, False)
 
 
 def test_a_subset_is_reproduced_with_the_rows_of_then_left_out(
@@ -298,7 +291,7 @@ def test_a_prompt_planted_any_number_of_times_is_in_no_subset(tmp_path: Path) ->
     }
     project = write_project(tmp_path, tasks, changes)
     make(project, "selected_subset")
-    overlaps = read(project, "evaluation_overlap", "overlaps.parquet")
+    overlaps = read_rows(project, "evaluation_overlap", "overlaps.parquet")
     found = Counter(row["task"] for row in overlaps if row["kind"] == "ngram")
     assert found == {f"planted_{times}": times for times in TIMES}
     manifest = project.store.current("selected_subset", "20|random")

@@ -18,14 +18,14 @@ from dagster._core.test_utils import create_run_for_test
 from smart_assets.assets import eval_results, finetuned_checkpoint
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.defs.automation import look_at_models, look_at_report, look_at_sources
-from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, wanted_state, what_is_present
+from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, desired_states, read_current_state
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.defs.test_automation import ended
-from smart_assets_tests.planning.test_only_what_changed import in_settings, in_tasks, make
+from smart_assets_tests.support.dagster_runs import ended
+from smart_assets_tests.support.make import make
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import rows, write_project
+from smart_assets_tests.support.projects import in_settings, in_tasks, rows, write_project
 
 AUTOMATION = {"quiet_seconds": 0, "retrain": "0 3 * * *", "minimum_change": 0.01, "most_trainings": 9}
 Prepare = Callable[[Project, dg.DagsterInstance, pytest.MonkeyPatch], Project | None]
@@ -58,8 +58,8 @@ def instance(one_instance: dg.DagsterInstance) -> dg.DagsterInstance:
 
 
 def whole_plan(project: Project) -> dict[str, PlanStep]:
-    wanted = wanted_state(project)
-    plan = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+    desired = desired_states(project)
+    plan = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
     return {str(step.key): step for step in plan}
 
 

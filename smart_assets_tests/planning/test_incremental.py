@@ -1,7 +1,7 @@
 """A small project from raw tasks to subsets, and what a change makes again: rows, groups and partitions are counted."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,38 +9,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.assets.checks.verdicts import orderings_reproduce
+from smart_assets.assets.checks.artifact_checks import orderings_reproduce
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.core.errors import BudgetError, SmartError, UpstreamMissingError
 from smart_assets.embedding.index import nearest_rows
-from smart_assets.lineage.model_audit.attach import with_pages
-from smart_assets.planning.graph import batches, closure, find_partitions
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.materialize import MaterializeResult, materialize
 from smart_assets.selection.approximate import NearestNeighbours
 from smart_assets.selection.objectives import FacilityLocation, GraphCut
 from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, load_project
+from smart_assets_tests.support.make import made_again, make
+from smart_assets_tests.support.programs import no_program
 from smart_assets_tests.support.projects import SMALL_TASKS, rows, write_project, write_tasks
-
-
-def no_program(arguments: Sequence[str]) -> None:
-    raise AssertionError(f"nothing here starts a program: {arguments}")
-
-
-def make(project: Project, *targets: str, run: RunContext | None = None) -> dict[str, Outcome]:
-    """Materialize targets and what they are made from, as `smart run --select` does, below Dagster."""
-    keys = closure(project, find_partitions(project, list(targets)))
-    run = run or RunContext(log=lambda _: None, launch=no_program, device="cpu")
-    return {
-        str(key): materialize(project, key, run, with_pages)
-        for batch in batches(project)
-        for key in batch
-        if key in keys
-    }
-
-
-def made_again(outcomes: Mapping[str, Outcome]) -> list[str]:
-    return [name for name, outcome in outcomes.items() if not outcome.unchanged]
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +221,7 @@ def with_selection(project: Project, text: str) -> Project:
     return load_project(path)
 
 
-def groups_of(outcome: Outcome, project: Project) -> list[dict[str, Any]]:
+def groups_of(outcome: MaterializeResult, project: Project) -> list[dict[str, Any]]:
     return pq.read_table(project.store.artifact(outcome.manifest) / "groups.parquet").to_pylist()
 
 
@@ -293,4 +273,4 @@ def test_the_other_engine_orders_again_and_a_larger_memory_does_not(project: Pro
     changed = load_project(path)
     made = make(changed, "instance_orderings")["instance_orderings[small]"].manifest
     assert made.made["groups reused"] == 0
-    assert {row["engine"] for row in groups_of(Outcome(made, False), changed)} == {"submodlib-1"}
+    assert {row["engine"] for row in groups_of(MaterializeResult(made, False), changed)} == {"submodlib-1"}

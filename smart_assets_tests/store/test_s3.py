@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from smart_assets.core.errors import StoreError
-from smart_assets.planning.graph import wanted_state, what_is_present
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Store
 from smart_assets.store.settings import Retention
 from smart_assets.upkeep.gc import find_garbage, remove_garbage
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.planning.test_incremental import made_again, make
-from smart_assets_tests.store.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
+from smart_assets_tests.support.make import made_again, make
 from smart_assets_tests.support.projects import SMALL_TASKS, write_project, write_tasks
 
 pytestmark = pytest.mark.slow
@@ -91,10 +91,10 @@ def elsewhere(project: Project, folder: Path) -> Project:
 
 
 def statuses(project: Project) -> set[str]:
-    wanted = wanted_state(project)
+    desired = desired_states(project)
     # Training and what comes after it is not made here.
-    keys = frozenset(item.key for item in wanted if item.key.asset in ("raw_tasks", "task_scores", "selected_subset"))
-    return {step.status for step in make_plan(wanted, what_is_present(project), keys)}
+    keys = frozenset(item.key for item in desired if item.key.asset in ("raw_tasks", "task_scores", "selected_subset"))
+    return {step.status for step in make_plan(desired, read_current_state(project), keys)}
 
 
 def test_another_machine_sees_it_current_and_makes_nothing(made: Project, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_kill_before_the_manifest_leaves_the_last_state(tmp_path: Path) -> Non
         from pathlib import Path
         from smart_assets.store import Store
         from smart_assets.store.remote import Remote
-        from smart_assets_tests.test_store import manifest_of, write_and_commit
+        from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 
         push = Remote.push
 
