@@ -27,9 +27,9 @@ from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
-from smart_assets_tests.store.test_store import manifest_of
 from smart_assets_tests.support.past import HOSTILE, HOSTILE_PROMPT, REASON
 from smart_assets_tests.support.projects import write_project
+from smart_assets_tests.support.small_store import manifest_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -13,8 +13,8 @@ from smart_assets.settings import Project
 from smart_assets.store import Store
 from smart_assets.store.inventory import recorded
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.store.test_store import manifest_of, write_and_commit
 from smart_assets_tests.support.projects import SMALL_TASKS, write_project, write_tasks
+from smart_assets_tests.support.small_store import manifest_of, write_and_commit
 from smart_assets_tests.support.store_ages import grow_older
 
 PROCESSES = 4
@@ -86,7 +86,7 @@ def test_the_collector_takes_nothing_from_runs_at_once(tmp_path: Path) -> None:
     writing = """
 import random
 from smart_assets.store import Store
-from smart_assets_tests.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.small_store import manifest_of, write_and_commit
 draws = random.Random(int(name))
 store = Store("store", folder.parent)
 """
@@ -127,7 +127,7 @@ def test_manifests_written_at_once_all_stay_in_a_row(tmp_path: Path) -> None:
     write_and_commit(store, {"x": b"x"})
     standing = """
 import smart_assets.store.store as module
-from smart_assets_tests.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.small_store import manifest_of, write_and_commit
 
 class Standing(module.datetime):
     @classmethod
