@@ -26,8 +26,8 @@ from smart_assets.sample.collection import write_sample
 from smart_assets.store import Store
 from smart_assets.store.log import append, records
 from smart_assets.training.saved_steps import SavedSteps
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 from smart_assets_tests.support.disk import Disk
-from smart_assets_tests.support.small_store import manifest_of, write_and_commit
 
 PRODUCT = Path(__file__).parents[2] / "smart_assets"
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from smart_assets.core.errors import StoreError
 from smart_assets.store import Store
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 from smart_assets_tests.support.disk import Disk
-from smart_assets_tests.support.small_store import manifest_of, write_and_commit
 
 names = st.text("abc/", min_size=1, max_size=6).filter(lambda name: all(part for part in name.split("/")))
 
