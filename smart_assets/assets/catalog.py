@@ -16,7 +16,7 @@ from smart_assets.assets import (
     similarity_index,
     task_scores,
 )
-from smart_assets.assets.declaration import Array, Asset, FromTexts, Job, OtherFiles, Table, Upstream
+from smart_assets.assets.declaration import Array, Asset, FromTexts, Job, OtherFiles, Requester, Table, Upstream
 from smart_assets.assets.reading import evaluation_vectors
 from smart_assets.assets.work import (
     Work,
@@ -367,7 +367,7 @@ def jobs() -> dict[Job, tuple[str, ...]]:
     return {job: tuple(one.name for one in CATALOG if one.job == job) for job in order}
 
 
-def requested_by(requester: str) -> tuple[str, ...]:
+def requested_by(requester: Requester) -> tuple[str, ...]:
     """Return the assets that a sensor or schedule asks for."""
     return tuple(one.name for one in CATALOG if one.requested_by == requester)
 

@@ -206,7 +206,8 @@ class Asset:
                 strings = {field.name for field in pq.read_schema(path) if _holds_strings(field.type)}
                 if undeclared := strings - columns:
                     raise CatalogError(
-                        f"{self.name} wrote strings in {_listed(undeclared)} of {name}, which the catalog does not declare"
+                        f"{self.name} wrote {name} with strings in {_listed(undeclared)}, which the catalog does not "
+                        "declare"
                     )
 
 

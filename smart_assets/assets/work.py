@@ -25,35 +25,35 @@ class PlannedRows(Protocol):
         """The project that is planned."""
         ...
 
-    def desired(self, key: AssetPartition) -> DesiredState:
+    def desired(self, key: AssetPartition, /) -> DesiredState:
         """Return what a partition is to be made from."""
         ...
 
-    def partitions(self, asset: str) -> list[AssetPartition]:
+    def partitions(self, asset: str, /) -> list[AssetPartition]:
         """Return the partitions of an asset."""
         ...
 
-    def current(self, key: AssetPartition) -> Manifest | None:
+    def current(self, key: AssetPartition, /) -> Manifest | None:
         """Return what a partition is now."""
         ...
 
-    def history(self, key: AssetPartition) -> list[Manifest]:
+    def history(self, key: AssetPartition, /) -> list[Manifest]:
         """Return the newest manifests of a partition."""
         ...
 
-    def find(self, key: AssetPartition, version: str) -> Manifest | None:
+    def find(self, key: AssetPartition, version: str, /) -> Manifest | None:
         """Return the manifest of a content version."""
         ...
 
-    def preview(self, source: str | None) -> RowChanges | None:
+    def preview(self, source: str | None, /) -> RowChanges | None:
         """Return what reading a source would change; None where only reading all of it would tell."""
         ...
 
-    def rows_now(self, source: str | None) -> pa.Table | None:
+    def rows_now(self, source: str | None, /) -> pa.Table | None:
         """Return the rows that a source will have; None where that cannot be told yet."""
         ...
 
-    def rows_of(self, key: AssetPartition, version: str) -> pa.Table | None:
+    def rows_of(self, key: AssetPartition, version: str, /) -> pa.Table | None:
         """Return the rows that a version of a source's rows or vectors lists; None where it is not there any more."""
         ...
 
