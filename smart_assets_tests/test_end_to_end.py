@@ -14,7 +14,7 @@ from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.core.metrics import HELD_OUT_METRICS
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import RunSummary, run_plan
-from smart_assets.documents.documents import documented, write_documents
+from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.graph import STEPS, closure, find_partitions
 from smart_assets.planning.materialize import MaterializeResult
@@ -117,13 +117,12 @@ def test_the_report_compares_row_by_row_and_dagster_shows_it(made: Project) -> N
     assert difference["low"] <= difference["difference"] <= difference["high"]
     rows = pq.read_table(made.store.artifact(current(made, "base_model_results")) / "base" / "rows.parquet")
     assert (recorded["rows"], recorded["tasks"]) == (rows.num_rows, 3)
-    sentence = next(found for found in recorded["sentences"] if "random at 12 rows (difference " in found)
-    assert "smart" in sentence
-    assert "one training" in sentence
+    sentence = next(found for found in recorded["sentences"] if found.startswith("smart at 12 rows: this one training"))
+    assert "the one training of random on these rows" in sentence
     assert sentence in (made.store.artifact(manifest) / "report.html").read_text()
     shown = metadata_of(made, MaterializeResult(manifest, unchanged=True))
     assert shown["comparisons"].records[0].data["recipe"] == "smart"
-    assert "random at 12 rows" in shown["findings"].md_str
+    assert "this one training" in shown["findings"].md_str
     assert shown["score against budget, Held-out rows: response loss"].md_str.startswith("![](data:image/png")
 
 
@@ -132,7 +131,7 @@ def test_a_real_checkpoint_is_documented(made: Project, tmp_path: Path) -> None:
     from cyclonedx.validation.json import JsonStrictValidator
     from huggingface_hub import ModelCard
 
-    write_documents(documented(made, "12|random", 3), tmp_path / "documents")
+    write_documents(document_set(made, "12|random", 3), tmp_path / "documents")
     folder = tmp_path / "documents" / "model-seed-3"
     text = (folder / "bom.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None

@@ -12,7 +12,7 @@ from smart_assets.evaluation.settings import Evaluate, FolderCollection, Hugging
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.collection import Collection
 from smart_assets.tasks.intake import collect, hashes_of, source_state
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 
 _NAMED = 100  # rejected rows that a record names
 _BATCH_ROWS = 8192
@@ -90,11 +90,11 @@ def _read(
     return ReadCollection(benchmark, record)
 
 
-def _instances(collection: Collection) -> Iterator[Instance]:
+def _instances(collection: Collection) -> Iterator[ChatInstance]:
     for table in collection.instances(_BATCH_ROWS):
         columns = (table[field].to_pylist() for field in ("id", "task", "prompt", "response", "messages"))
         for values in zip(*columns, strict=True):
-            yield Instance(*values)
+            yield ChatInstance(*values)
 
 
 def _rejected(collection: Collection) -> dict[str, Any]:
