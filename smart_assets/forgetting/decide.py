@@ -10,7 +10,7 @@ from smart_assets.lineage.audit.reader import Past
 from smart_assets.lineage.audit.row_history import Standing, standings
 from smart_assets.settings import Project
 from smart_assets.store.log import now
-from smart_assets.tasks.tombstones import Record, Tombstones, read_tombstones, write_record
+from smart_assets.tasks.tombstones import TombstoneRecord, Tombstones, read_tombstones, write_record
 
 MOST_SHOWN = 20
 """Rows whose places are looked up."""
@@ -20,7 +20,7 @@ MOST_SHOWN = 20
 class Forgetting:
     """What is forgotten, and what holds it."""
 
-    record: Record
+    record: TombstoneRecord
     rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN rows, with their places
     held_by: tuple[Share, ...]  # subsets and checkpoints, now and in the past
     same_prompt: int  # other rows with the prompt of a forgotten one; they stay
@@ -44,7 +44,7 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
         raise SmartError('say why, for those who will ask: --because "..."')
     if any(_says_all(one, meant, reason.strip()) for one in read_tombstones(project.store).active):
         raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
-    record = Record(
+    record = TombstoneRecord(
         at=now(),
         action="forget",
         who=user_name(),
@@ -68,8 +68,8 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
 class Undoing:
     """What taking a tombstone back lets return."""
 
-    tombstone: Record
-    record: Record  # that takes it back
+    tombstone: TombstoneRecord
+    record: TombstoneRecord  # that takes it back
     returning: tuple[str, ...]  # ids that no other tombstone names; refused rows among them
     rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN of these, with their places
 
@@ -98,7 +98,7 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
     past = Past(project)
     # A source that the rows came to after they were forgotten has them among its rejected rows.
     have = sources_of(past, tombstone.ids, (), tombstone.task)
-    record = Record(
+    record = TombstoneRecord(
         at=now(),
         action="undo",
         who=user_name(),
@@ -112,7 +112,7 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
     return Undoing(tombstone, record, returning, standings(past, returning[:MOST_SHOWN]))
 
 
-def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> Record:
+def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord:
     found = [one for one in tombstones.active if key and one.key.startswith(key)]
     if len(found) != 1:
         raise SmartError(f"{key!r:.40} begins {len(found) or 'no'} keys of tombstones; there are {_keys(tombstones)}")
@@ -125,7 +125,7 @@ def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> Record:
     return tombstone
 
 
-def _returning(past: Past, left: Tombstones, tombstone: Record) -> tuple[str, ...]:
+def _returning(past: Past, left: Tombstones, tombstone: TombstoneRecord) -> tuple[str, ...]:
     """The ids of a tombstone that those which are left do not name, neither the row nor its task."""
     chosen = "WHERE id IN (SELECT unnest($p0)) AND task IN (SELECT unnest($p1))"
     forgotten = left.forgotten
@@ -138,7 +138,7 @@ def _keys(tombstones: Tombstones) -> str:
     return ", ".join(one.key for one in tombstones.active) or "none that holds"
 
 
-def _says_all(tombstone: Record, meant: Meant, reason: str) -> bool:
+def _says_all(tombstone: TombstoneRecord, meant: Meant, reason: str) -> bool:
     """Whether another tombstone would say nothing that this one does not say."""
     rows = {*meant.every} <= {*tombstone.ids} and {*meant.sources} <= {*tombstone.sources}
     return rows and tombstone.task == meant.task and tombstone.reason == reason
