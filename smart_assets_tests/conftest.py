@@ -24,8 +24,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def past_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
-    """The store of `past.py`, made once; tests that change it take `own_past`."""
-    from smart_assets_tests.support.past import make_past
+    """The store of `three_runs.py`, made once; tests that change it take `own_past`."""
+    from smart_assets_tests.support.three_runs import make_past
 
     return make_past(tmp_path_factory.mktemp("past"))
 
@@ -40,23 +40,23 @@ def own_past(past_project: "Project", tmp_path: Path) -> "Project":
 
 @pytest.fixture(scope="session")
 def secret_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
-    """The project of `forgetting.py`, made once; tests that change it take a copy of their own."""
-    from smart_assets_tests.support.forgetting import make_secret_project
+    """The project of `secret_project.py`, made once; tests that change it take a copy of their own."""
+    from smart_assets_tests.support.secret_project import make_secret_project
 
     return make_secret_project(tmp_path_factory.mktemp("forget"))
 
 
 @pytest.fixture(scope="session")
 def subsets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project of `reproductions.py`, made once; tests take a copy."""
-    from smart_assets_tests.support.reproductions import make_subsets
+    """The project of `subsets_project.py`, made once; tests take a copy."""
+    from smart_assets_tests.support.subsets_project import make_subsets
 
     return make_subsets(tmp_path_factory.mktemp("subsets"))
 
 
 @pytest.fixture(scope="session")
 def documented_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project of `documents.py`, made once; tests take a copy."""
-    from smart_assets_tests.support.documents import make_all
+    """The project of `documented_project.py`, made once; tests take a copy."""
+    from smart_assets_tests.support.documented_project import make_documented_project
 
-    return make_all(tmp_path_factory.mktemp("documented"))
+    return make_documented_project(tmp_path_factory.mktemp("documented"))

@@ -21,8 +21,8 @@ from smart_assets.planning.materialize import Outcome
 from smart_assets.promotion.rule import judge
 from smart_assets.settings import Project, load_project
 from smart_assets.settings.automation import Promotion
-from smart_assets.store import Manifest
-from smart_assets_tests.defs.test_definitions import Lines
+from smart_assets_tests.support.dagster_runs import Lines
+from smart_assets_tests.support.make import current
 from smart_assets_tests.support.projects import rows, write_project
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
@@ -74,12 +74,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert not summary.held_up
     assert any("step 3/3" in line for line in display.logged), "the program's progress reaches the run"
     return project
-
-
-def current(project: Project, asset: str, partition: str | None = None) -> Manifest:
-    manifest = project.store.current(asset, partition)
-    assert manifest is not None
-    return manifest
 
 
 def test_checkpoints_are_of_their_rows(made: Project) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.assets import evaluation_overlap
@@ -24,8 +23,8 @@ from smart_assets.planning.graph import closure, find_partitions
 from smart_assets.planning.materialize import Outcome
 from smart_assets.reproduce.reproduction import Extent, Reproduction, reproduce
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.defs.test_definitions import Lines, run_check
-from smart_assets_tests.planning.test_incremental import made_again, make
+from smart_assets_tests.support.dagster_runs import Lines, run_check
+from smart_assets_tests.support.make import made_again, make, read_rows
 from smart_assets_tests.support.programs import no_program
 from smart_assets_tests.support.projects import rows, write_project, write_tasks
 
@@ -95,20 +94,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def read(project: Project, asset: str, file: str, partition: str | None = None) -> list[dict[str, Any]]:
-    manifest = project.store.current(asset, partition)
-    assert manifest is not None
-    return pq.read_table(project.store.artifact(manifest) / file).to_pylist()
-
-
 def planted(project: Project) -> dict[str, str]:
     """The id of each row that was planted."""
-    by_prompt = {row["prompt"]: row["id"] for row in read(project, "raw_tasks", "instances.parquet", "small")}
+    by_prompt = {row["prompt"]: row["id"] for row in read_rows(project, "raw_tasks", "instances.parquet", "small")}
     return {kind: by_prompt[row["prompt"]] for kind, row in PLANTED.items()}
 
 
 def test_every_rule_finds_what_was_planted_and_nothing_else(made: Project) -> None:
-    overlaps = read(made, "evaluation_overlap", "overlaps.parquet")
+    overlaps = read_rows(made, "evaluation_overlap", "overlaps.parquet")
     ids = planted(made)
     found = {(row["kind"], row["id"], row["benchmark"]): row for row in overlaps}
     for kind, row_id in ids.items():
@@ -123,10 +116,10 @@ def test_every_rule_finds_what_was_planted_and_nothing_else(made: Project) -> No
 
 
 def test_what_n_grams_cannot_tell_is_counted_and_listed(made: Project) -> None:
-    undecided = read(made, "evaluation_overlap", "undecided.parquet")
+    undecided = read_rows(made, "evaluation_overlap", "undecided.parquet")
     assert {row["task"] for row in undecided} == {"diary"}, "a template, or half of what is asked in all its rows"
     assert {row["score"] for row in undecided} == {13 / 23}, "of the prompt"
-    unsearched = read(made, "evaluation_overlap", "unsearched.parquet")
+    unsearched = read_rows(made, "evaluation_overlap", "unsearched.parquet")
     asked = {row["id"]: row["prompt"] for row in read_evaluation_rows(made, [], lambda _: None).rows.to_pylist()}
     assert [asked[row["evaluation_id"]] for row in unsearched] == [
         asked[row_id] for row_id in asked if asked[row_id] in (EXAM[0]["prompt"], EXAM[1]["prompt"])
@@ -142,7 +135,7 @@ def test_what_n_grams_cannot_tell_is_counted_and_listed(made: Project) -> None:
 
 def test_found_rows_are_in_no_subset_and_the_rest_closes_up(made: Project) -> None:
     for recipe in ("smart", "random"):
-        subset = read(made, "selected_subset", "subset.parquet", f"20|{recipe}")
+        subset = read_rows(made, "selected_subset", "subset.parquet", f"20|{recipe}")
         assert len(subset) == 20
         assert not {row["id"] for row in subset} & set(planted(made).values())
         manifest = made.store.current("selected_subset", f"20|{recipe}")
@@ -298,7 +291,7 @@ def test_a_prompt_planted_any_number_of_times_is_in_no_subset(tmp_path: Path) ->
     }
     project = write_project(tmp_path, tasks, changes)
     make(project, "selected_subset")
-    overlaps = read(project, "evaluation_overlap", "overlaps.parquet")
+    overlaps = read_rows(project, "evaluation_overlap", "overlaps.parquet")
     found = Counter(row["task"] for row in overlaps if row["kind"] == "ngram")
     assert found == {f"planted_{times}": times for times in TIMES}
     manifest = project.store.current("selected_subset", "20|random")

@@ -10,8 +10,7 @@ from smart_assets.assets.checks.verdicts import no_evaluation_text
 from smart_assets.assets.evaluation_overlap import KINDS
 from smart_assets.assets.reading.evaluation_rows import read_evaluation_rows
 from smart_assets.settings import Project
-from smart_assets_tests.assets.test_evaluation_overlap import read
-from smart_assets_tests.planning.test_incremental import make
+from smart_assets_tests.support.make import make, read_rows
 from smart_assets_tests.support.projects import write_project, write_tasks
 
 RANDOM = np.random.default_rng(7)
@@ -77,10 +76,10 @@ def test_a_match_names_the_evaluation_row_of_its_benchmark(tmp_path: Path) -> No
     trained = {
         one["id"]: one["prompt"]
         for source in ("small", "more")
-        for one in read(project, "raw_tasks", "instances.parquet", source)
+        for one in read_rows(project, "raw_tasks", "instances.parquet", source)
     }
     seen: set[tuple[str, str, str]] = set()
-    for match in read(project, "evaluation_overlap", "overlaps.parquet"):
+    for match in read_rows(project, "evaluation_overlap", "overlaps.parquet"):
         kind, name, prompt = planted[trained[match["id"]]]
         named = prompts[match["benchmark"], match["evaluation_id"]]
         if match["kind"] != "similarity":  # to an encoder, texts of unknown words are all alike
@@ -117,13 +116,13 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_prompts_with_a_long_beginning_in_common_are_no_evaluation_text(long: Project) -> None:
-    overlaps = read(long, "evaluation_overlap", "overlaps.parquet")
+    overlaps = read_rows(long, "evaluation_overlap", "overlaps.parquet")
     assert {match["kind"] for match in overlaps} == {"ngram", "near_duplicate"}
     assert len({match["id"] for match in overlaps}) == 1, "the one that is nearly an evaluation prompt"
-    undecided = read(long, "evaluation_overlap", "undecided.parquet")
+    undecided = read_rows(long, "evaluation_overlap", "undecided.parquet")
     assert {(match["kind"], match["task"]) for match in undecided} == {("near_duplicate", "shots")}
     assert len({match["id"] for match in undecided}) == 20
-    assert {match["task"] for match in read(long, "selected_subset", "subset.parquet", "24|random")} == {
+    assert {match["task"] for match in read_rows(long, "selected_subset", "subset.parquet", "24|random")} == {
         "shots",
         "short",
     }
@@ -137,7 +136,7 @@ def test_the_check_says_what_it_could_not_see(long: Project) -> None:
         "evaluation rows": {"exam": 7},
     }
     verdict = no_evaluation_text(long, "24|random")
-    taken = read(long, "selected_subset", "subset.parquet", "24|random")
+    taken = read_rows(long, "selected_subset", "subset.parquet", "24|random")
     undecided = sum(one["task"] == "shots" for one in taken)
     assert verdict.passed
     assert verdict.sentence == (

@@ -12,25 +12,19 @@ import pytest
 from smart_assets.assets.checks.verdicts import loss_is_finite
 from smart_assets.assets.finetuned_checkpoint import BOARD
 from smart_assets.assets.programs.job_folder import workplace
-from smart_assets.assets.step import AssetPartition, RunContext
+from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import ProgramError
-from smart_assets.lineage.model_audit.attach import with_pages
-from smart_assets.planning.graph import batches, closure, find_partitions
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.materialize import Outcome
 from smart_assets.settings import Project
-from smart_assets_tests.support.programs import Programs
+from smart_assets_tests.support.make import make, run_context
+from smart_assets_tests.support.programs import Launch, Programs
 from smart_assets_tests.support.projects import write_project
 
 KEY = AssetPartition("finetuned_checkpoint", "10|random")
 
 
-def make(project: Project, programs: object) -> Outcome:
-    run = RunContext(log=lambda _: None, launch=programs, device="cpu")  # type: ignore[arg-type]
-    keys = closure(project, find_partitions(project, [str(KEY)]))
-    made = {
-        key: materialize(project, key, run, with_pages) for batch in batches(project) for key in batch if key in keys
-    }
-    return made[KEY]
+def train(project: Project, programs: Launch) -> Outcome:
+    return make(project, str(KEY), run=run_context(programs))[str(KEY)]
 
 
 def with_seeds(project: Project, seeds: list[int], **finetune: object) -> Project:
@@ -58,9 +52,9 @@ class Failing(Programs):
 
 
 def test_one_more_seed_trains_only_that_one(project: Project) -> None:
-    first = make(project, Programs()).manifest
+    first = train(project, Programs()).manifest
     programs = Programs()
-    second = make(with_seeds(project, [0, 1]), programs).manifest
+    second = train(with_seeds(project, [0, 1]), programs).manifest
     assert programs.jobs == ["smart_assets.training"]
     assert second.made["seed 0"]["reused"]
     assert "reused" not in second.made["seed 1"]
@@ -71,34 +65,34 @@ def test_one_more_seed_trains_only_that_one(project: Project) -> None:
 
 
 def test_another_learning_rate_trains_all_seeds(project: Project) -> None:
-    make(project, Programs())
+    train(project, Programs())
     programs = Programs()
-    make(with_seeds(project, [0, 1], learning_rate=1e-3), programs)
+    train(with_seeds(project, [0, 1], learning_rate=1e-3), programs)
     assert len(programs.jobs) == 2
 
 
 def test_a_damaged_seed_is_trained_again(project: Project) -> None:
-    manifest = make(project, Programs()).manifest
+    manifest = train(project, Programs()).manifest
     (project.store.artifact(manifest) / "seed-0" / "model" / "weights").write_text("0" * 66)
     programs = Programs()
-    make(with_seeds(project, [0, 1]), programs)
+    train(with_seeds(project, [0, 1]), programs)
     assert len(programs.jobs) == 2
 
 
 def test_a_killed_run_goes_on_behind_the_seeds_that_were_done(project: Project) -> None:
     project = with_seeds(project, [0, 1, 2])
     with pytest.raises(ProgramError, match=r"the program was killed, most likely because .* memory was full"):
-        make(project, Failing(2))
+        train(project, Failing(2))
     assert project.store.current(KEY.asset, KEY.partition) is None
     programs = Programs()
-    outcome = make(project, programs)
+    outcome = train(project, programs)
     assert programs.jobs == ["smart_assets.training"]
     assert sorted(outcome.manifest.summary["seeds"]) == ["0", "1", "2"]
     assert not list(project.store.cache_folder("training").iterdir())
 
 
 def test_what_tensorboard_shows_lies_beside_the_checkpoint(project: Project) -> None:
-    manifest = make(project, Programs()).manifest
+    manifest = train(project, Programs()).manifest
     assert not any(BOARD in file.path for file in manifest.files)
     assert [file.path for file in manifest.attachments[BOARD].files] == ["seed-0/events"]
     assert not any("timing" in file.path for file in manifest.files)
@@ -129,15 +123,15 @@ class Told(Programs):
     ],
 )
 def test_losses_are_judged(project: Project, losses: list[float], passed: bool, warning: bool, sentence: str) -> None:
-    make(project, Told(losses))
+    train(project, Told(losses))
     found = loss_is_finite(project, KEY.partition)
     assert (found.passed, found.warning) == (passed, warning)
     assert re.search(sentence, found.sentence)
 
 
 def test_trackers_and_saved_steps_do_not_count(project: Project) -> None:
-    make(project, Programs())
-    assert make(with_seeds(project, [0], save_minutes=1, gradient_checkpointing=True), Programs()).unchanged
+    train(project, Programs())
+    assert train(with_seeds(project, [0], save_minutes=1, gradient_checkpointing=True), Programs()).unchanged
 
 
 def test_a_workplace_serves_one_at_a_time_and_is_found_again(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from smart_assets.assets import prompt_embeddings
 from smart_assets.core.errors import EmbeddingError
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.embed import embed_prompts
-from smart_assets_tests.embedding.test_embed import HashEncoder, silent, vector_of
+from smart_assets_tests.support.hash_encoder import HashEncoder, silent, vector_of
 
 TASKS = ["zeta", "alpha", "Ω", "a|b"]
 

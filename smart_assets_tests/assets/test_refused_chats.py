@@ -6,15 +6,12 @@ from typing import Any
 import pytest
 
 from smart_assets.assets.reading.chat_turns import REFUSED
-from smart_assets.assets.step import RunContext
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.planning.materialize import Outcome
 from smart_assets.settings import Project
-from smart_assets_tests.planning.test_incremental import make
+from smart_assets_tests.support.make import make, run_context
 from smart_assets_tests.support.projects import rows, write_project
-from smart_assets_tests.support.tiny_model import CHAT_TEMPLATE
-from smart_assets_tests.training.test_rows import GEMMA
-from smart_assets_tests.training.test_unusual_models import REASON, model_with
+from smart_assets_tests.support.tiny_model import CHAT_TEMPLATE, GEMMA, REASON, model_with
 
 SUBSET = "selected_subset[10|random]"
 
@@ -40,7 +37,7 @@ def subset_of(root: Path, **finetune: Any) -> tuple[Project, Outcome, list[str]]
     def launch(_: object) -> None:
         pytest.fail("a subset needs no program")
 
-    outcomes = make(project, SUBSET, run=RunContext(log=lines.append, launch=launch, device="cpu"))
+    outcomes = make(project, SUBSET, run=run_context(launch, lines.append))
     return project, outcomes[SUBSET], lines
 
 

@@ -11,9 +11,9 @@ from smart_assets.assets.step import AssetPartition, Inputs
 from smart_assets.core.formatting import mean_count
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.settings import Project
-from smart_assets_tests.planning.test_incremental import make
+from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.projects import own_copy
-from smart_assets_tests.support.reproductions import again, as_made_before_seeds_decided_ties, current, smart, write
+from smart_assets_tests.support.subsets_project import again, as_made_before_seeds_decided_ties, smart, write
 
 SEEDS = [0, 5, 6]  # they order the three tasks differently
 

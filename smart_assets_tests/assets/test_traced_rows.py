@@ -16,24 +16,16 @@ from smart_assets.assets.checks.verdicts import Verdict
 from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.defs.build import build_definitions
-from smart_assets.lineage.model_audit.attach import with_pages
-from smart_assets.planning.graph import batches, closure, find_partitions
+from smart_assets.planning.graph import find_partitions
 from smart_assets.planning.materialize import materialize
 from smart_assets.settings import Project, load_project
-from smart_assets.store import Manifest
+from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.programs import no_program
 from smart_assets_tests.support.projects import SMALL_TASKS, rows, write_project
 
 COMMIT = "c0" * 20
 PARTITION = "60|random"
-
-
-def make_subset(project: Project) -> None:
-    run = RunContext(log=lambda _: None, launch=no_program, device="cpu")
-    keys = closure(project, find_partitions(project, [f"selected_subset[{PARTITION}]"]))
-    for batch in batches(project):
-        for key in (key for key in batch if key in keys):
-            materialize(project, key, run, with_pages)
+SUBSET = f"selected_subset[{PARTITION}]"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +53,7 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "load",
             lambda source, path, revision: Dataset.from_list(rows(8, 20)) if revision else load(source, path, revision),
         )
-        make_subset(project)
+        make(project, SUBSET)
         yield root
 
 
@@ -82,12 +74,6 @@ def test_rows_of_files_and_datasets_are_traced(project: Project) -> None:
     verdict = judged(project)
     assert verdict.passed, verdict.figures
     assert verdict.figures == {"rows": 60, "not traced": 0}
-
-
-def current(project: Project, asset: str, partition: str) -> Manifest:
-    manifest = project.store.current(asset, partition)
-    assert manifest is not None
-    return manifest
 
 
 def change_origins(source: str, change: Callable[[Path], None], honest: bool = True) -> Callable[[Project], None]:

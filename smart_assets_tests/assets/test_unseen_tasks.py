@@ -18,7 +18,7 @@ from smart_assets.assets.step import AssetPartition, Inputs
 from smart_assets.core.errors import SelectionError
 from smart_assets.planning.graph import STEPS, partitions
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.planning.test_incremental import made_again, make
+from smart_assets_tests.support.make import made_again, make
 from smart_assets_tests.support.projects import write_project
 
 RECIPES = {

@@ -31,10 +31,10 @@ from smart_assets.reproduce.reproduction import Reproduction
 from smart_assets.reproduce.subset import SubsetComparison
 from smart_assets.settings import load_project
 from smart_assets.tasks.tombstones import read_tombstones
-from smart_assets_tests.documents.test_signing import write_key
-from smart_assets_tests.support.past import HOSTILE
+from smart_assets_tests.support.artifacts import grow_older
+from smart_assets_tests.support.documented_project import write_key
 from smart_assets_tests.support.projects import own_copy
-from smart_assets_tests.support.store_ages import grow_older
+from smart_assets_tests.support.three_runs import HOSTILE
 
 
 def commands_of(group: Any, path: str = "") -> dict[str, Any]:

@@ -29,7 +29,7 @@ from smart_assets.cli.sql_answers import show_table, write_csv, write_json
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.lineage.sql.quoting import complete_statements
 from smart_assets.settings import Project
-from smart_assets_tests.lineage.test_sql import QUERIES
+from smart_assets_tests.support.sql_queries import QUERIES
 
 SMART = Path(sys.executable).with_name("smart")
 ESCAPES = "\x1b]0;title\x07\x1b[31m\x9b31m"

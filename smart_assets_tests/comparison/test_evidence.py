@@ -24,7 +24,7 @@ from smart_assets.mixture.recipes import Recipe
 from smart_assets.mixture.sweeps import expand_sweeps, find_sweeps
 from smart_assets.report import evidence_pictures, pictures
 from smart_assets.report.evidence_chapters import difference_chapter, stopping_chapter, sweep_chapter
-from smart_assets_tests.report.test_pictures import HOSTILE, size_of
+from smart_assets_tests.support.report_example import HOSTILE, size_of
 
 Model = tuple[int | None, str | None, int | None]
 PRESETS = Question({"random": "random", "proportional": "proportional"})

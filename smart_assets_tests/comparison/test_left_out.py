@@ -23,10 +23,10 @@ from smart_assets.report.layout import Chapter
 from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.page import render_page
 from smart_assets.settings import Project
-from smart_assets_tests.comparison.test_comparison import rows as measured
-from smart_assets_tests.planning.test_only_what_changed import in_tasks, make
-from smart_assets_tests.report.test_pictures import HOSTILE
-from smart_assets_tests.support.projects import rows, write_project
+from smart_assets_tests.support.make import make
+from smart_assets_tests.support.measurements import measured
+from smart_assets_tests.support.projects import in_tasks, rows, write_project
+from smart_assets_tests.support.report_example import HOSTILE
 
 OLD, NEW, NEWER = "2026-05-01T03:00:00.000+00:00", "2026-06-01T03:00:00.000+00:00", "2026-06-01T04:00:00.000+00:00"
 BASE, SMART, RANDOM = "the base model", "smart at 200 rows", "random at 200 rows"

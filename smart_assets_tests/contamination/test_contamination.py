@@ -2,10 +2,6 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence, Set
-from dataclasses import astuple, dataclass
-from functools import cache, cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,125 +13,17 @@ from hypothesis import strategies as st
 
 from smart_assets.contamination.exact import ExactTexts
 from smart_assets.contamination.matches import Matches
-from smart_assets.contamination.ngram_index import NgramIndex
-from smart_assets.contamination.ngram_overlap import NgramFindings, NgramSearch
-from smart_assets.contamination.ngrams import NgramHasher
-from smart_assets.contamination.templates import LEAST_COMMON, WHOLE_SHARE, EvaluationGroups
 from smart_assets.core.errors import EvaluationError, SettingsError, SourceError
 from smart_assets.embedding import nearest as comparing
 from smart_assets.embedding.nearest import nearest_above
 from smart_assets.evaluation.local_rows import read_local_rows
-from smart_assets.tasks.word_shingles import normalized
+from smart_assets_tests.support.contamination_oracle import NaiveRule, Pairs, Row, ngrams, search, triples
 from smart_assets_tests.support.projects import write_project
 
-Pairs = set[tuple[int, int, float]]
-Gram = tuple[str, ...]
-Row = tuple[str, str, int]  # prompt, response, group
 # Few words, so that n-grams meet; marks and case that do not count.
 WORDS = st.sampled_from(["a", "b", "c", "A!", "b,", "ü"])
 TEXT = st.lists(WORDS, max_size=9).map(" ".join)
 ROWS = st.lists(st.tuples(TEXT, TEXT, st.integers(0, 2)), max_size=12)
-
-
-@cache
-def ngrams(text: str, width: int) -> frozenset[Gram]:
-    words = normalized(text).split(" ")
-    return frozenset(tuple(words[at : at + width]) for at in range(len(words) - width + 1))
-
-
-@dataclass(frozen=True)
-class NaiveRule:
-    """The rule as its documentation has it, n-gram by n-gram and pair by pair."""
-
-    rows: Sequence[Row]
-    evaluation: Sequence[Row]
-    width: int
-    template_share: float
-    share: float
-    named: Collection[int]  # groups
-
-    @cached_property
-    def once(self) -> list[Row]:
-        """The evaluation rows, those of one group and prompt once."""
-        found = {(group, prompt): (prompt, response, group) for prompt, response, group in reversed(self.evaluation)}
-        return list(reversed(found.values()))
-
-    def common(self, rows: Sequence[Row], gram: Gram, group: int, share: float) -> bool:
-        held = [gram in ngrams(f"{prompt} {response}", self.width) for prompt, response, of in rows if of == group]
-        return sum(held) >= LEAST_COMMON and sum(held) > share * len(held)
-
-    def pairs(self) -> tuple[Pairs, Pairs]:
-        """Those that are found, and those that are left undecided."""
-        places = list(product(range(len(self.rows)), range(len(self.evaluation))))
-        judged = [(*pair, *self.judge(self.rows[pair[0]], self.evaluation[pair[1]])) for pair in places]
-        found = {(row, other, score) for row, other, score, _ in judged if score}
-        return found, {(row, other, score) for row, other, _, score in judged if score}
-
-    def judge(self, row: Row, other: Row) -> tuple[float, float]:
-        ours, theirs = (ngrams(f"{one[0]} {one[1]}", self.width) for one in (row, other))
-        train, group, named = row[2], other[2], other[2] in self.named
-        every, own = [*self.rows, *self.evaluation], [*self.rows, *self.once]
-        sure = max(self.template_share, 0.5) if named else self.template_share
-        telling = {gram for gram in theirs if not self.common(own, gram, group, sure)}
-        rare = {gram for gram in telling if not self.common(own, gram, group, self.template_share)}
-        mixed = {gram for gram in telling if not named and self.common(own, gram, group, 0.2 * self.template_share)}
-        here = {gram for gram in ours if self.common(every, gram, train, self.template_share)}
-        everywhere = {gram for gram in ours if self.common(every, gram, train, max(self.template_share, WHOLE_SHARE))}
-        much = (ours & telling) - (here & mixed)
-        asked = ngrams(other[0], self.width) or theirs
-        whole = asked <= ours and any(not self.common(self.once, gram, group, sure) for gram in asked)
-        few = self.enough(len((ours - here) & rare), len(rare))
-        half = self.half(much - everywhere, telling, theirs, asked)
-        if found := max(few, half, 1.0 * whole):
-            return found, 0
-        doubted = {
-            gram
-            for gram in theirs - telling
-            if not self.common(self.once, gram, group, sure)
-            and not self.common(own, gram, group, max(sure, WHOLE_SHARE))
-        }
-        maybe = self.half(ours & (telling | doubted), telling | doubted, theirs, asked) if doubted else 0
-        return 0, max(self.half(much, telling, theirs, asked), maybe)
-
-    def enough(self, shared: int, size: int) -> float:
-        return shared / size if shared and shared / size >= self.share else 0
-
-    def half(self, shared: Set[Gram], telling: Set[Gram], *parts: Set[Gram]) -> float:
-        """Of the text or its prompt: their words are its n-grams, and the words of the last one but its first."""
-        scores: list[float] = []
-        for part in parts:
-            ours, size, more = len(shared & part), len(telling & part), self.width - 1
-            half = ours + more >= 0.5 * (size + more * (size == len(part)))
-            half = half and (ours >= more or ours >= 0.5 * size or size == len(part))
-            scores.append(self.enough(ours, size) if half else 0)
-        return max(scores)
-
-
-def triples(matches: Matches) -> Pairs:
-    best: dict[tuple[int, int], float] = {}
-    for row, evaluation, score in zip(*map(np.ndarray.tolist, astuple(matches)), strict=True):
-        best[row, evaluation] = max(score, best.get((row, evaluation), 0))
-    return {(*pair, score) for pair, score in best.items()}
-
-
-def search(rule: NaiveRule, folder: Path, chunk: int = 1000) -> NgramFindings:
-    """What the product finds, given some rows at a time."""
-
-    def parts(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[str]]]:
-        for at in range(0, len(rows), chunk):
-            part = rows[at : at + chunk]
-            yield [f"{prompt} {response}" for prompt, response, _ in part], [prompt for prompt, *_ in part]
-
-    every = [*rule.rows, *rule.evaluation]
-    found = NgramSearch(NgramIndex.of(NgramHasher(rule.width), parts(rule.evaluation)), folder)
-    for at, (texts, _) in enumerate(parts(every)):
-        found.add(texts, np.array([group for *_, group in every[at * chunk : (at + 1) * chunk]]))
-    keys = [(group, prompt) for prompt, _, group in rule.evaluation]
-    again = np.array([key in keys[:at] for at, key in enumerate(keys)], np.bool_)
-    of = np.array([group for *_, group in rule.evaluation], np.int64)
-    named = np.isin(np.arange(max([group for *_, group in every], default=0) + 1), list(rule.named))
-    groups = EvaluationGroups(of, again, named)
-    return found.findings(groups, rule.template_share, rule.share, np.arange(len(every)) < len(rule.rows))
 
 
 @settings(deadline=None)

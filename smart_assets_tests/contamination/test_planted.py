@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smart_assets.contamination.ngram_overlap import NgramFindings
-from smart_assets_tests.contamination.test_contamination import NaiveRule, Row, search, triples
+from smart_assets_tests.support.contamination_oracle import NaiveRule, Row, search, triples
 
 ROWS = 20  # of a task
 TASK, EXAM, OTHERS = 0, 1, 2  # groups: what is trained on, what is evaluated on, more tasks

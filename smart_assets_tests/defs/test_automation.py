@@ -19,8 +19,9 @@ from smart_assets.defs.requests import STATE_TAG
 from smart_assets.planning.graph import wanted_state, what_is_present
 from smart_assets.planning.plan import make_plan
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.planning.test_only_what_changed import in_settings, in_tasks, make
-from smart_assets_tests.support.projects import write_project
+from smart_assets_tests.support.dagster_runs import ended
+from smart_assets_tests.support.make import make
+from smart_assets_tests.support.projects import in_settings, in_tasks, write_project
 
 MOMENT = datetime(2030, 1, 1, 3, tzinfo=UTC)
 another_task = in_tasks(lambda tasks: tasks.update(delta=tasks.pop("gamma")))
@@ -56,10 +57,6 @@ def scheduled(project: Project, instance: dg.DagsterInstance) -> Any:
     [schedule] = build_definitions(project).schedules or []
     assert isinstance(schedule, dg.ScheduleDefinition)
     return schedule(dg.build_schedule_context(instance, scheduled_execution_time=MOMENT))
-
-
-def ended(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
-    create_run_for_test(instance, job_name="update_sources", tags=dict(request.tags), status=status)
 
 
 def test_the_sensor_is_quiet_asks_once_for_a_change_and_says_why(

@@ -14,21 +14,21 @@ import pytest
 from markdown_it import MarkdownIt
 
 from smart_assets.assets.mixture_report import COMPARISONS
-from smart_assets.assets.step import AssetPartition, RunContext
+from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.requests import REASON_TAG, request_run
 from smart_assets.defs.tables import TABLE_ROWS
-from smart_assets.lineage.model_audit.attach import AUDIT, with_pages
+from smart_assets.lineage.model_audit.attach import AUDIT
 from smart_assets.lineage.model_audit.gather import audit_model
-from smart_assets.planning.graph import STEPS, batches, partitions
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.graph import STEPS, partitions
+from smart_assets.planning.materialize import Outcome
 from smart_assets.planning.plan import PlanStep
 from smart_assets.settings import Project, load_project
 from smart_assets.store.hashing import file_sha256
-from smart_assets_tests.defs.test_definitions import run_check, tamper_table
-from smart_assets_tests.support.programs import Programs
+from smart_assets_tests.support.dagster_runs import run_check, tamper_table
+from smart_assets_tests.support.make import make, run_context
 from smart_assets_tests.support.projects import rows, write_project
 
 SECRET = "text-of-a-row"
@@ -66,10 +66,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     }
     root = tmp_path_factory.mktemp("hostile")
     project = write_project(root, {"![f](x) <b>\x1b[31m": tasks, "refused": refused}, settings)
-    run = RunContext(log=lambda _: None, launch=Programs(), device="cpu", run_id="run-1")
-    for batch in batches(project):
-        for key in batch:
-            materialize(project, key, run, with_pages)
+    make(project, run=run_context(run_id="run-1"))
     return project
 
 

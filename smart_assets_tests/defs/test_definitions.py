@@ -18,30 +18,11 @@ import yaml
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.planning.graph import STEPS, closure, find_partitions
-from smart_assets.planning.plan import PlanStep
 from smart_assets.settings import Project, load_project
-from smart_assets.store import Store
+from smart_assets_tests.support.dagster_runs import Lines, run_check, tamper_table
 from smart_assets_tests.support.projects import write_project
 
 GPU_ASSETS = {"prompt_embeddings", "similarity_index", "finetuned_checkpoint", "base_model_results", "eval_results"}
-
-
-class Lines:
-    """A display that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.logged: list[str] = []
-        self.errors: dict[str, str | None] = {}
-
-    def begin(self, step: PlanStep) -> None:
-        self.begun.append(str(step.key))
-
-    def log(self, line: str) -> None:
-        self.logged.append(line)
-
-    def end(self, step: PlanStep, error: str | None) -> None:
-        self.errors[str(step.key)] = error
 
 
 @pytest.fixture(scope="module")
@@ -207,33 +188,6 @@ def test_runs_of_dead_processes_are_ended(project: Project) -> None:
         assert set(end_orphans(instance)) == {run.run_id for run in runs[1:]}
         statuses = [found.status for run in runs if (found := instance.get_run_by_id(run.run_id)) is not None]
         assert statuses == [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.FAILURE]
-
-
-def run_check(project: Project, name: str, asset: str, partition: str) -> dg.AssetCheckEvaluation:
-    """Materialize an asset that is current, so that nothing is made, and see what its check says of the store."""
-    definitions = build_definitions(project)
-    result = dg.materialize(
-        [*definitions.assets, *definitions.asset_checks],  # type: ignore[misc]
-        selection=[asset],
-        partition_key=partition,
-        instance=dg.DagsterInstance.ephemeral(),
-        resources=dict(definitions.resources or {}),
-        raise_on_error=False,
-    )
-    [evaluation] = [one for one in result.get_asset_check_evaluations() if one.check_name == name]
-    made = result.get_asset_check_evaluations()
-    assert result.success == all(one.passed or one.severity == dg.AssetCheckSeverity.WARN for one in made)
-    return evaluation
-
-
-def tamper_table(store: Store, asset: str, partition: str, file: str, change: Any) -> None:
-    manifest = store.current(asset, partition)
-    assert manifest is not None
-    path = store.artifact(manifest) / file
-    pq.write_table(change(pq.read_table(path)), path)
-    # The manifest is forged too: a file of another size would be noticed and made again.
-    files = [one.model_copy(update={"size": (path.parent / one.path).stat().st_size}) for one in manifest.files]
-    store.record(manifest.model_copy(update={"files": tuple(files)}))
 
 
 def replace_first(table: pa.Table, column: str, value: Any) -> pa.Table:

@@ -22,10 +22,10 @@ from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, wanted_
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.defs.test_automation import ended
-from smart_assets_tests.planning.test_only_what_changed import in_settings, in_tasks, make
+from smart_assets_tests.support.dagster_runs import ended
+from smart_assets_tests.support.make import make
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import rows, write_project
+from smart_assets_tests.support.projects import in_settings, in_tasks, rows, write_project
 
 AUTOMATION = {"quiet_seconds": 0, "retrain": "0 3 * * *", "minimum_change": 0.01, "most_trainings": 9}
 Prepare = Callable[[Project, dg.DagsterInstance, pytest.MonkeyPatch], Project | None]

@@ -21,7 +21,7 @@ from smart_assets.documents.export import write_subset
 from smart_assets.documents.licences import hub_licence, licence_reference, spdx_expression
 from smart_assets.documents.subsets import current_subset
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.support.documents import HOSTILE, make, make_all, read, sha256, written
+from smart_assets_tests.support.documented_project import HOSTILE, make, make_documented_project, read, sha256, written
 from smart_assets_tests.support.projects import SMALL_TASKS, own_copy, write_project, write_tasks
 
 
@@ -42,7 +42,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def test_equal_stores_give_equal_documents_but_for_times(project: Project, tmp_path: Path) -> None:
-    again = load_project(make_all(tmp_path / "again") / "smart.yaml")
+    again = load_project(make_documented_project(tmp_path / "again") / "smart.yaml")
     one, other = written(project), written(again)
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
     assert len(files) == 9

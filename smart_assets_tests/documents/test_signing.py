@@ -7,35 +7,19 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from smart_assets.cli.document import document_mixture
 from smart_assets.cli.upkeep import verify_documents
 from smart_assets.core.errors import SmartError
 from smart_assets.documents.signing import verify_signatures
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.support.documents import make_all
-
-
-def write_key(folder: Path, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: str = "") -> None:
-    hidden: KeySerializationEncryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden)
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (folder / f"{name}.pem").write_bytes(private)
-    (folder / f"{name}.pub.pem").write_bytes(public)
+from smart_assets_tests.support.documented_project import make_documented_project, write_key
 
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("signed")
-    make_all(root / "project")
+    make_documented_project(root / "project")
     write_key(root, "ours", ec.generate_private_key(ec.SECP256R1()))
     write_key(root, "theirs", ec.generate_private_key(ec.SECP384R1()))
     write_key(root, "locked", ec.generate_private_key(ec.SECP256R1()), "word")

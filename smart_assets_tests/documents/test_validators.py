@@ -10,7 +10,7 @@ import pytest
 from smart_assets.documents.documents import documented, write_documents
 from smart_assets.settings import Project
 from smart_assets.store import ArtifactFile
-from smart_assets_tests.support.documents import FILE, SHOWN_FILE, read, sha256, written
+from smart_assets_tests.support.documented_project import FILE, SHOWN_FILE, read, sha256, written
 from smart_assets_tests.support.projects import own_copy
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.benchmarks import find_benchmarks, run_benchmark
@@ -17,16 +16,8 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.record import SAMPLES_SCHEMA
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.training.formatting import Instance
+from smart_assets_tests.support.evaluation_tasks import CHOICE, WRITTEN, write_task, write_yaml
 from smart_assets_tests.support.tiny_model import make_tiny_model
-
-CHOICE = {"output_type": "multiple_choice", "doc_to_choice": ["no", "yes"], "doc_to_target": "answer"}
-WRITTEN = {
-    "output_type": "generate_until",
-    "doc_to_target": "answer",
-    "generation_kwargs": {"until": ["\n"], "max_gen_toks": 4},
-    "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
-    "num_fewshot": 0,
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +37,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_task(folder / "tasks", "lost_rows", folder / "nowhere.jsonl", CHOICE)
     write_task(folder / "tasks", "lost_field", folder / "rows.jsonl", {**CHOICE, "doc_to_target": "{{nothing.at.all}}"})
     return folder
-
-
-def write_task(folder: Path, name: str, rows: Path, fields: dict[str, Any]) -> None:
-    place = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(rows)}}, "test_split": "test"}
-    write_yaml(folder / f"{name}.yaml", {"task": name, **place, "doc_to_text": "{{question}}", **fields})
-
-
-def write_yaml(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(yaml.safe_dump(content))
 
 
 def make_job(folder: Path, out: Path, **settings: Any) -> EvaluationJob:

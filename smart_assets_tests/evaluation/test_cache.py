@@ -18,9 +18,7 @@ from smart_assets.evaluation import evaluate as program
 from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
-from smart_assets_tests.evaluation.test_benchmarks import CHOICE, WRITTEN, write_task
-from smart_assets_tests.evaluation.test_collections import write_collection
-from smart_assets_tests.evaluation.test_program import write_rows
+from smart_assets_tests.support.evaluation_tasks import CHOICE, WRITTEN, write_collection, write_rows, write_task
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 FILES = ["metrics.parquet", "result.json", "rows.parquet", "samples.parquet"]

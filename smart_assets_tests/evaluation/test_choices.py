@@ -15,7 +15,7 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.training.formatting import Instance
-from smart_assets_tests.evaluation.test_benchmarks import write_task
+from smart_assets_tests.support.evaluation_tasks import write_task
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 # Sorted, as rows of ours are ranked; the last has more bytes than characters.

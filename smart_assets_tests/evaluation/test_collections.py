@@ -21,25 +21,10 @@ from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.settings import Generate
 from smart_assets.settings import load_project
 from smart_assets.training.formatting import Instance
+from smart_assets_tests.support.evaluation_tasks import LONG, write_collection
 from smart_assets_tests.support.projects import write_project
 from smart_assets_tests.support.row_encoders import pair_of
 from smart_assets_tests.support.tiny_model import make_tiny_model
-
-LONG = "the cat sat on the mat then it slept and it breathes air"
-
-
-def write_collection(folder: Path) -> Path:
-    """Twelve rows of a choice, three long answers, and two rows that are rejected."""
-    folder.mkdir()
-    choices = [{"input": f"Is {at} + {at} even?", "target": ["Yes", "No"][at % 2]} for at in range(12)]
-    long = [{"input": f"Summarize number {at}: {LONG}", "target": f"{LONG} {at}"} for at in range(3)]
-    write_lines(folder / "choice.jsonl", [*choices, {"input": "no target"}])
-    write_lines(folder / "long.jsonl", [*long, long[0]])
-    return folder
-
-
-def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
@@ -17,10 +16,9 @@ from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
 from smart_assets.evaluation.settings import Evaluate
-from smart_assets.training.formatting import INSTANCE_COLUMNS
+from smart_assets_tests.support.evaluation_tasks import TASKS, write_rows
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
-TASKS = ["<script>|..", "plain words"]
 RECORDED = ["metrics.parquet", "result.json", "rows.parquet", "samples.parquet"]
 
 
@@ -36,21 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_tiny_model(folder / "damaged", chat=True)
     (folder / "damaged" / "model.safetensors").write_bytes(b"cut off")
     return folder
-
-
-def write_rows(path: Path, count: int) -> None:
-    rows = [
-        {
-            "id": f"{task}{number}",
-            "task": task,
-            "prompt": f"What is {number}?",
-            "response": f"{number}",
-            "messages": None,
-        }
-        for task in TASKS
-        for number in range(count)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema({name: pa.string() for name in INSTANCE_COLUMNS})), path)
 
 
 def make_job(folder: Path, out: Path, /, **changes: Any) -> EvaluationJob:

@@ -21,7 +21,8 @@ from smart_assets.settings import Project, load_project
 from smart_assets.store import Store
 from smart_assets.tasks.tombstones import Tombstones, read_tombstones
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.support.forgetting import (
+from smart_assets_tests.support.projects import every_byte, own_copy, rows, write_tasks
+from smart_assets_tests.support.secret_project import (
     BECAUSE,
     SECRET,
     Parrot,
@@ -33,7 +34,6 @@ from smart_assets_tests.support.forgetting import (
     subset_ids,
     tasks,
 )
-from smart_assets_tests.support.projects import every_byte, own_copy, rows, write_tasks
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from smart_assets.planning.plan import make_plan
 from smart_assets.planning.retraining import decide
 from smart_assets.reproduce.reproduction import Extent, reproduce
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.support.forgetting import (
+from smart_assets_tests.support.projects import own_copy
+from smart_assets_tests.support.secret_project import (
     BECAUSE,
     PARTITION,
     SECRET,
@@ -34,7 +35,6 @@ from smart_assets_tests.support.forgetting import (
     run_all,
     subset_ids,
 )
-from smart_assets_tests.support.projects import own_copy
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ from smart_assets.tasks.tombstones import LOG as TOMBSTONES
 from smart_assets.tasks.tombstones import Tombstones, read_tombstones
 from smart_assets.upkeep.gc import find_garbage, remove_garbage
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.support.forgetting import (
+from smart_assets_tests.support.artifacts import grow_older
+from smart_assets_tests.support.projects import own_copy, write_project
+from smart_assets_tests.support.secret_project import (
     PARTITION,
     SECRET,
     files_with,
@@ -37,8 +39,6 @@ from smart_assets_tests.support.forgetting import (
     run_all,
     subset_ids,
 )
-from smart_assets_tests.support.projects import own_copy, write_project
-from smart_assets_tests.support.store_ages import grow_older
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from smart_assets.planning.graph import find_partitions
 from smart_assets.planning.materialize import materialize
 from smart_assets.settings import Project, load_project
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.support import forgetting
-from smart_assets_tests.support.forgetting import (
+from smart_assets_tests.support import secret_project
+from smart_assets_tests.support.projects import own_copy, rows, write_project, write_tasks
+from smart_assets_tests.support.secret_project import (
     PARTITION,
     SECRET,
     Parrot,
@@ -35,7 +36,6 @@ from smart_assets_tests.support.forgetting import (
     vector_of,
     vectors_like,
 )
-from smart_assets_tests.support.projects import own_copy, rows, write_project, write_tasks
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_collection_s_task_of_the_same_name_is_another(
                 row = {**table.to_pylist()[0], "id": "ab" * 16, "task": "beta", "benchmark": "unseen"}
                 pq.write_table(pa.concat_tables([table, pa.Table.from_pylist([row], table.schema)]), path)
 
-    monkeypatch.setattr(forgetting, "Parrot", Asked)
+    monkeypatch.setattr(secret_project, "Parrot", Asked)
     forgotten(project, lambda past: by_task(past, "beta"))
     run_all(project)
     remove_forgotten(project.root, dry_run=False)

@@ -24,8 +24,7 @@ from smart_assets.lineage.model_audit.rows import ROWS
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.assets.test_finetuned_checkpoint import make
-from smart_assets_tests.support.programs import Programs
+from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.projects import SMALL_TASKS, write_project, write_tasks
 
 HOSTILE = "<img src=x onerror=alert(1)> \x1b[31m'; DROP TABLE rows; -- ../../etc"
@@ -44,7 +43,7 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = write_project(root, tasks, {"finetune": finetune, "sources": sources})
     with (root / "tasks" / "alpha.jsonl").open("a") as stream:
         stream.write('{"prompt": "no response"}\n')
-    make(project, Programs())
+    make(project, "finetuned_checkpoint[10|random]")
     return root
 
 
@@ -106,7 +105,7 @@ def test_a_folder_and_a_version_name_it_too(project: Project) -> None:
 def test_models_of_the_past_keep_their_audit(project: Project) -> None:
     before = audit(project)
     (project.root / "tasks" / "gamma.jsonl").unlink()
-    make(project, Programs())
+    make(project, "finetuned_checkpoint[10|random]")
     assert audit(project).content_version != before.content_version
     past = audit(project, before.content_version)
     assert not past.current
@@ -116,12 +115,6 @@ def test_models_of_the_past_keep_their_audit(project: Project) -> None:
 
 def edited(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def current(project: Project, asset: str, partition: str) -> Manifest:
-    manifest = project.store.current(asset, partition)
-    assert manifest is not None
-    return manifest
 
 
 def drop_a_row(project: Project) -> Path:
@@ -223,7 +216,7 @@ def test_what_was_changed_is_named_by_the_audit_and_by_verify(
 def test_the_page_shows_hostile_names_as_text_and_holds_every_row(project: Project, tmp_path: Path) -> None:
     tasks = dict(SMALL_TASKS)
     write_tasks(project.root / "tasks", {HOSTILE.replace("/", "").replace("\x1b", ""): tasks["alpha"][:20]})
-    make(project, Programs())
+    make(project, "finetuned_checkpoint[10|random]")
     found = audit(project)
     page = render_audit(found)
     assert page == render_audit(replace(audit(project), hashed_at=found.hashed_at))

@@ -17,9 +17,18 @@ from smart_assets.lineage.audit.groups import audit_source, audit_task
 from smart_assets.lineage.audit.rows import audit_row, audit_text
 from smart_assets.promotion.log import promote
 from smart_assets.settings import Project
-from smart_assets_tests.support.past import HOSTILE, HOSTILE_PROMPT, first_tasks
-from smart_assets_tests.support.past_readings import HOSTILE_ROW, TWIN, current, everything_held, id_of, manifests
+from smart_assets_tests.support.make import current
 from smart_assets_tests.support.promotions import commit, put
+from smart_assets_tests.support.three_runs import (
+    HOSTILE,
+    HOSTILE_PROMPT,
+    HOSTILE_ROW,
+    TWIN,
+    everything_held,
+    first_tasks,
+    id_of,
+    manifests,
+)
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

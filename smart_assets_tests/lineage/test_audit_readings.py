@@ -18,14 +18,16 @@ from smart_assets.lineage.audit.rows import audit_row, audit_text
 from smart_assets.lineage.audit.similar_rows import alike, prompt_of_row
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.settings import Project
-from smart_assets_tests.support.past import HOSTILE, REASON, first_tasks
-from smart_assets_tests.support.past_readings import (
+from smart_assets_tests.support.make import current
+from smart_assets_tests.support.three_runs import (
     FIRST,
+    HOSTILE,
     HOSTILE_ROW,
+    REASON,
     SECOND,
     TWIN,
-    current,
     everything_held,
+    first_tasks,
     flat,
     id_of,
     manifests,

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from smart_assets.assets.step import RunContext
 from smart_assets.cli import diff as command
 from smart_assets.cli.main import app
 from smart_assets.core.errors import SmartError
@@ -26,8 +25,7 @@ from smart_assets.lineage.diff.references import find_pair
 from smart_assets.lineage.diff.subsets import Contents, RowSets, SubsetDiff, compare_rows, diff_subsets
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
-from smart_assets_tests.planning.test_incremental import make
-from smart_assets_tests.support.programs import Programs
+from smart_assets_tests.support.make import make
 from smart_assets_tests.support.projects import rows, write_project
 
 HOSTILE = "[red]hostile[/red] <b>'; DROP |"
@@ -42,21 +40,16 @@ def write(root: Path, **changes: Any) -> Project:
     return write_project(root, {"all": lines}, wanted)
 
 
-def make_all(project: Project, *targets: str) -> None:
-    run = RunContext(log=lambda _: None, launch=Programs(), device="cpu")
-    make(project, *(targets or ("eval_results",)), run=run)
-
-
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two states: an earlier one, and one with fewer rows of a task, another temperature and learning rate."""
     folder = tmp_path_factory.mktemp("template")
-    make_all(write(folder))
+    make(write(folder))
     recipes = {"smart": {"preset": "smart", "task_budgets": {"kind": "submodular", "temperature": 9}}, "equal": "equal"}
     project = write(folder, recipes=recipes, finetune=FINETUNE | {"learning_rate": 1e-3})
     lines = (folder / "tasks" / "all.jsonl").read_text().splitlines()
     (folder / "tasks" / "all.jsonl").write_text("\n".join(lines[:25] + lines[40:]))
-    make_all(project, "eval_results[10|smart]", "eval_results[10|equal]")
+    make(project, "eval_results[10|smart]", "eval_results[10|equal]")
     return folder
 
 

@@ -27,15 +27,13 @@ from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
-from smart_assets_tests.store.test_store import manifest_of
-from smart_assets_tests.support.past import HOSTILE, HOSTILE_PROMPT, REASON
+from smart_assets_tests.support.artifacts import manifest_of
 from smart_assets_tests.support.projects import write_project
+from smart_assets_tests.support.sql_queries import DOCUMENT, QUERIES
+from smart_assets_tests.support.three_runs import HOSTILE, HOSTILE_PROMPT, REASON
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
-QUERIES = re.findall(r"\n([^\n]+)\n\n```sql\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """A small project from raw tasks to subsets, and what a change makes again: rows, groups and partitions are counted."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +13,14 @@ from smart_assets.assets.checks.verdicts import orderings_reproduce
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.core.errors import BudgetError, SmartError, UpstreamMissingError
 from smart_assets.embedding.index import nearest_rows
-from smart_assets.lineage.model_audit.attach import with_pages
-from smart_assets.planning.graph import batches, closure, find_partitions
 from smart_assets.planning.materialize import Outcome, materialize
 from smart_assets.selection.approximate import NearestNeighbours
 from smart_assets.selection.objectives import FacilityLocation, GraphCut
 from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, load_project
+from smart_assets_tests.support.make import made_again, make
+from smart_assets_tests.support.programs import no_program
 from smart_assets_tests.support.projects import SMALL_TASKS, rows, write_project, write_tasks
-
-
-def no_program(arguments: Sequence[str]) -> None:
-    raise AssertionError(f"nothing here starts a program: {arguments}")
-
-
-def make(project: Project, *targets: str, run: RunContext | None = None) -> dict[str, Outcome]:
-    """Materialize targets and what they are made from, as `smart run --select` does, below Dagster."""
-    keys = closure(project, find_partitions(project, list(targets)))
-    run = run or RunContext(log=lambda _: None, launch=no_program, device="cpu")
-    return {
-        str(key): materialize(project, key, run, with_pages)
-        for batch in batches(project)
-        for key in batch
-        if key in keys
-    }
-
-
-def made_again(outcomes: Mapping[str, Outcome]) -> list[str]:
-    return [name for name, outcome in outcomes.items() if not outcome.unchanged]
 
 
 @pytest.fixture(scope="module")

@@ -3,43 +3,29 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from smart_assets.assets.step import AssetPartition, RunContext
+from smart_assets.assets.step import AssetPartition
 from smart_assets.embedding.identity import cpu_computes_bfloat16
-from smart_assets.lineage.model_audit.attach import with_pages
 from smart_assets.planning.forecast import forecast
-from smart_assets.planning.graph import batches, closure, find_partitions, wanted_state, what_is_present
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.graph import wanted_state, what_is_present
 from smart_assets.planning.plan import fingerprint, input_versions, make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
+from smart_assets_tests.support.make import make, run_context
+from smart_assets_tests.support.plans import current_plan, groups
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import SMALL_TASKS, rows, write_project, write_tasks
+from smart_assets_tests.support.projects import SMALL_TASKS, in_settings, in_tasks, rows, write_project, write_tasks
 
 UP_TO = ("finetuned_checkpoint", "eval_results")
 SOURCE = ("raw_tasks[small]", "prompt_embeddings[small]", "instance_orderings[small]", "evaluation_overlap")
 SMART = ("selected_subset[10|smart]", "selected_subset[20|smart]")
 RANDOM = ("selected_subset[10|random]", "selected_subset[20|random]")
-Tasks = dict[str, list[dict[str, Any]]]
-
-
-def make(project: Project, *targets: str, programs: Programs | None = None) -> dict[str, Outcome]:
-    run = RunContext(log=lambda _: None, launch=programs or Programs(), device="cpu")
-    keys = closure(project, find_partitions(project, list(targets)))
-    return {
-        str(key): materialize(project, key, run, with_pages)
-        for batch in batches(project)
-        for key in batch
-        if key in keys
-    }
 
 
 @pytest.fixture(scope="module")
@@ -53,32 +39,6 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(made_once: Path, tmp_path: Path) -> Project:
     shutil.copytree(made_once, tmp_path / "project")
     return load_project(tmp_path / "project" / "smart.yaml")
-
-
-def in_tasks(edit: Callable[[Tasks], object]) -> Callable[[Project], Project]:
-    """Rewrite the task files that an edit changes, and only those."""
-
-    def change(project: Project) -> Project:
-        tasks: Tasks = {name: [dict(row) for row in found] for name, found in SMALL_TASKS.items()}
-        edit(tasks)
-        folder = project.root / "tasks"
-        for path in folder.glob("*.jsonl"):
-            if path.stem not in tasks:
-                path.unlink()
-        changed = {name: found for name, found in tasks.items() if found != SMALL_TASKS.get(name)}
-        write_tasks(folder, changed)
-        return project
-
-    return change
-
-
-def in_settings(**changes: Any) -> Callable[[Project], Project]:
-    def change(project: Project) -> Project:
-        text = yaml.safe_load(project.config.read_text())
-        project.config.write_text(yaml.safe_dump({**text, **changes}, sort_keys=False))
-        return load_project(project.config)
-
-    return change
 
 
 def touched(project: Project) -> Project:
@@ -194,7 +154,7 @@ def test_a_change_makes_exactly_this(name: str, project: Project) -> None:
     plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
     promised = {str(one.step.key): one for one in forecast(project, wanted, plan, present)}
     programs = Programs()
-    outcomes = make(project, *UP_TO, programs=programs)
+    outcomes = make(project, *UP_TO, run=run_context(programs))
     made = {key: outcome.manifest for key, outcome in outcomes.items() if not outcome.unchanged}
 
     models = {key for key in made if key.startswith(("finetuned", "eval_results"))}
@@ -290,12 +250,6 @@ def test_an_earlier_manifest_that_cannot_be_read_leaves_the_plan_without_its_cos
     assert planned.cost is not None
 
 
-def current_plan(project: Project) -> dict[str, Any]:
-    wanted, present = wanted_state(project), what_is_present(project)
-    plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
-    return {str(one.step.key): one for one in forecast(project, wanted, plan, present)}
-
-
 def manifests(project: Project) -> dict[str, Manifest]:
     found = {str(item.key): project.store.current(item.key.asset, item.key.partition) for item in wanted_state(project)}
     return {key: manifest for key, manifest in found.items() if manifest is not None}
@@ -310,12 +264,6 @@ def folder_of(project: Project, asset: str, partition: str) -> Path:
 def ids(project: Project, subset: str) -> list[str]:
     key = AssetPartition("selected_subset", subset[len("selected_subset[") : -1])
     return pq.read_table(folder_of(project, key.asset, str(key.partition)) / "subset.parquet")["id"].to_pylist()
-
-
-def groups(project: Project, orderings: Manifest) -> dict[str, tuple[str, str]]:
-    """The (task, template) of each group by its key, which tells whether it was ordered before."""
-    rows = pq.read_table(project.store.artifact(orderings) / "groups.parquet").to_pylist()
-    return {row["key"]: (row["task"], row["template"]) for row in rows}
 
 
 def test_one_of_a_kind_is_told_in_the_singular(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.synthetic import write_encoder
 from smart_assets.settings import Project, load_project
-from smart_assets.store import Manifest
-from smart_assets_tests.planning.test_only_what_changed import current_plan, groups, make
+from smart_assets_tests.support.make import current, make
+from smart_assets_tests.support.plans import current_plan, groups
 from smart_assets_tests.support.projects import write_project
 
 T0 = Path(__file__).parents[3] / "shared" / "data" / "t0"
@@ -47,27 +47,23 @@ def change(project: Project, share: float) -> int:
     return count
 
 
-def current(project: Project, asset: str) -> Manifest:
-    manifest = project.store.current(asset, "t0")
-    assert manifest is not None
-    return manifest
-
-
 def test_one_percent_of_a_task(project: Project) -> None:
-    before = {asset: current(project, asset) for asset in ("raw_tasks", "prompt_embeddings", "instance_orderings")}
+    before = {
+        asset: current(project, asset, "t0") for asset in ("raw_tasks", "prompt_embeddings", "instance_orderings")
+    }
     changed = change(project, 0.01)
     promised = current_plan(project)
     [words] = [one for one in promised["raw_tasks[t0]"].step.reasons if "task" in one and "source" in one]
     assert words == f"source `t0`: task `{TASK}` has {changed} new rows, {changed} removed"
     make(project, "selected_subset")
-    vectors, orderings = current(project, "prompt_embeddings"), current(project, "instance_orderings")
+    vectors, orderings = current(project, "prompt_embeddings", "t0"), current(project, "instance_orderings", "t0")
     assert vectors.made["prompts embedded"] == changed == promised["prompt_embeddings[t0]"].cost.work["rows to embed"]
     assert vectors.made["prompts embedded"] <= 0.03 * before["prompt_embeddings"].made["prompts embedded"]
     known = groups(project, before["instance_orderings"])
     again = {group for key, group in groups(project, orderings).items() if key not in known}
     assert {task for task, _ in again} == {TASK}
     assert orderings.made["groups ordered"] == len(again)
-    assert current(project, "raw_tasks").made["files reused"] == len(before["raw_tasks"].outside) - 1
+    assert current(project, "raw_tasks", "t0").made["files reused"] == len(before["raw_tasks"].outside) - 1
 
 
 def test_a_new_budget_orders_nothing(project: Project) -> None:

@@ -12,9 +12,9 @@ from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import make_plan
 from smart_assets.planning.retraining import SUBSET, Retraining, changed_enough, decide
 from smart_assets.settings import Project, load_project
-from smart_assets_tests.planning.test_only_what_changed import in_settings, in_tasks, make
+from smart_assets_tests.support.make import make
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import write_project
+from smart_assets_tests.support.projects import in_settings, in_tasks, write_project
 
 BASE = "base_model_results"
 RESULTS = (BASE, "finetuned_checkpoint", "eval_results")

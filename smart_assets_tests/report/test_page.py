@@ -13,8 +13,7 @@ from smart_assets.report.chapters import training_losses
 from smart_assets.report.content import NearDuplicates, ReportContent
 from smart_assets.report.page import render_page
 from smart_assets.training.settings import LossMean
-from smart_assets_tests.assets.test_report_content import TASKS, example_content
-from smart_assets_tests.report.test_pictures import HOSTILE, size_of
+from smart_assets_tests.support.report_example import HOSTILE, TASKS, example_content, size_of
 
 _VOID = {"meta", "img", "br", "link"}
 

@@ -1,8 +1,6 @@
 """Pictures are valid, readable in size, equal for equal content, and untroubled by hostile names and odd content."""
 
-import struct
 import warnings
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,13 +12,7 @@ from smart_assets.comparison.curve import metric_curve
 from smart_assets.report import canvas, gain_pictures, pictures
 from smart_assets.report.content import LossCurve, ObjectiveGains, ReportContent, TaskKernel
 from smart_assets.report.task_geometry import TaskPlane, task_plane
-from smart_assets_tests.assets.test_report_content import RECIPES, example_content
-
-HOSTILE = (
-    "<script>alert(1)</script>", "a|b", "\x1b[31mred\x1b[0m\x07", "n" * 300, "$x^2$", "$\\frac{", "\\$5", "_hidden",
-    "日本語", "  ", "a\u202egnp.exe", "{{ 7 * 7 }}", "../../etc/passwd",
-)  # fmt: skip
-
+from smart_assets_tests.support.report_example import HOSTILE, RECIPES, example_content, size_of
 
 NO_GAINS = ObjectiveGains("graph_cut", (), np.empty(0), np.empty(0))
 
@@ -59,20 +51,6 @@ DRAWN: dict[str, Callable[[ReportContent], bytes]] = {
     "loss curve": lambda _: pictures.loss_curve(curves()),
     "similarity histogram": lambda content: pictures.similarity_histogram(cosines(content), 0.95),
 }
-
-
-def size_of(png: bytes) -> tuple[int, int]:
-    """Width and height of a PNG, every chunk's checksum verified."""
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    kinds, at = [], 8
-    while at < len(png):
-        (length,), kind = struct.unpack(">I", png[at : at + 4]), png[at + 4 : at + 8]
-        body = png[at + 8 : at + 8 + length]
-        assert zlib.crc32(kind + body) == struct.unpack(">I", png[at + 8 + length : at + 12 + length])[0]
-        kinds.append(kind)
-        at += 12 + length
-    assert kinds[-1] == b"IEND"
-    return struct.unpack(">II", png[16:24])
 
 
 @pytest.mark.parametrize("name", DRAWN)

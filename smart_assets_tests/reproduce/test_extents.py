@@ -17,9 +17,9 @@ from smart_assets.reproduce.weights import compare_weights
 from smart_assets.settings import Project
 from smart_assets.training.finetune import finetune as finetune_job
 from smart_assets.training.job import TrainingJob
-from smart_assets_tests.planning.test_incremental import make
+from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.projects import own_copy
-from smart_assets_tests.support.reproductions import again, current, edit, state, tamper, write
+from smart_assets_tests.support.subsets_project import again, edit, state, tamper, write
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 

@@ -9,9 +9,9 @@ import pytest
 from smart_assets.assets.selected_subset import CODE_VERSION
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.settings import Project
-from smart_assets_tests.planning.test_incremental import make
+from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.projects import own_copy, rows, write_tasks
-from smart_assets_tests.support.reproductions import again, as_made_before_seeds_decided_ties, current, edit, write
+from smart_assets_tests.support.subsets_project import again, as_made_before_seeds_decided_ties, edit, write
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from smart_assets.core.errors import SmartError
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.reproduce.tables import first_difference
 from smart_assets.settings import Project
-from smart_assets_tests.planning.test_incremental import make
+from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.projects import own_copy
-from smart_assets_tests.support.reproductions import again, current, smart, state, tamper
+from smart_assets_tests.support.subsets_project import again, smart, state, tamper
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ from smart_assets.selection.approximate import (
 )
 from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
-from smart_assets_tests.selection.test_engines import assert_greedy
-from smart_assets_tests.selection.test_oracle import OBJECTIVES, Matrix, unit_vectors
+from smart_assets_tests.support.selection_oracle import OBJECTIVES, Matrix, assert_greedy, unit_vectors
 
 LOCATION = FacilityLocation()
 

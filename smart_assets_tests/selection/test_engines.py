@@ -16,9 +16,18 @@ from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.torch_products import TorchProducts, bytes_needed
 from smart_assets.selection.greedy import GreedyOrdering, Limits, greedy_ordering, pick, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
-from smart_assets_tests.selection.test_oracle import OBJECTIVES, SHAPES, Matrix, definition, gain_of, unit_vectors
+from smart_assets_tests.support.selection_oracle import (
+    OBJECTIVES,
+    SHAPES,
+    TOLERANCE,
+    Matrix,
+    assert_greedy,
+    definition,
+    gain_of,
+    submodlib_naive_greedy,
+    unit_vectors,
+)
 
-TOLERANCE = 1e-6
 Order = Callable[[Matrix, Objective], GreedyOrdering]
 
 
@@ -47,15 +56,6 @@ def narrow() -> Iterator[None]:
         patch.setattr(facility_location, "BYTES_PER_PAIR", 2**26)
         patch.setattr(facility_location, "_BATCH", 2)
         yield
-
-
-def assert_greedy(ordering: GreedyOrdering, vectors: Matrix, objective: Objective) -> None:
-    """All elements, each the best that was left, with its true gain."""
-    assert sorted(ordering.indices.tolist()) == list(range(len(vectors)))
-    for k, pick_ in enumerate(ordering.indices):
-        gains = objective.marginal_gains(vectors, ordering.indices[:k])
-        assert ordering.gains[k] == pytest.approx(gains[pick_], abs=1e-8, rel=1e-9)
-        assert gains[pick_] >= np.delete(gains, ordering.indices[:k]).max() - TOLERANCE, f"pick {k}"
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
@@ -88,22 +88,6 @@ def test_large_ground_sets_are_ordered_greedily(
 ) -> None:
     vectors = unit_rows(shape(np.random.default_rng(1), 260, 24))
     assert_greedy(engine(vectors, objective), vectors, objective)
-
-
-def submodlib_naive_greedy(vectors: Matrix, objective: Objective) -> GreedyOrdering:
-    """The picks and gains of submodlib's own naive greedy on the raw kernel, all but the last element."""
-    from submodlib import FacilityLocationFunction, GraphCutFunction, LogDeterminantFunction
-
-    kernel, n = np.float32(vectors @ vectors.T), len(vectors)
-    match objective:
-        case FacilityLocation():
-            function = FacilityLocationFunction(n=n, mode="dense", separate_rep=False, sijs=kernel)
-        case GraphCut(weight):
-            function = GraphCutFunction(n=n, mode="dense", lambdaVal=weight, separate_rep=False, ggsijs=kernel)
-        case LogDeterminant(weight):
-            function = LogDeterminantFunction(n=n, mode="dense", lambdaVal=weight, sijs=kernel)
-    picks = function.maximize(n - 1, optimizer="NaiveGreedy", show_progress=False, stopIfNegativeGain=False)
-    return GreedyOrdering(np.array([pick_ for pick_, _ in picks]), np.array([gain for _, gain in picks]), "submodlib")
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.label)

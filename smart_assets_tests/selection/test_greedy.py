@@ -8,7 +8,7 @@ from smart_assets.mixture.task_scores import effective_tasks, score_tasks, task_
 from smart_assets.selection.engines.submodlib import submodlib_picks
 from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
-from smart_assets_tests.selection.test_oracle import OBJECTIVES, Matrix, naive_greedy
+from smart_assets_tests.support.selection_oracle import OBJECTIVES, Matrix, naive_greedy
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.label)

@@ -11,7 +11,7 @@ from smart_assets.embedding.encoder import load_encoder
 from smart_assets.embedding.settings import Embedding
 from smart_assets.selection.greedy import Limits, greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
-from smart_assets_tests.selection.test_engines import TOLERANCE, submodlib_naive_greedy
+from smart_assets_tests.support.selection_oracle import TOLERANCE, submodlib_naive_greedy
 
 T0 = Path(__file__).resolve().parents[3] / "shared" / "data" / "t0"
 pytestmark = [

@@ -13,9 +13,8 @@ from smart_assets.settings import Project
 from smart_assets.store import Store
 from smart_assets.store.inventory import recorded
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.store.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.artifacts import grow_older, manifest_of, write_and_commit
 from smart_assets_tests.support.projects import SMALL_TASKS, write_project, write_tasks
-from smart_assets_tests.support.store_ages import grow_older
 
 PROCESSES = 4
 _TOGETHER = """
@@ -51,9 +50,7 @@ def together(folder: Path, programs: list[tuple[str, str]]) -> None:
 
 def make_at_once(project: Project, folder: Path) -> dict[str, str]:
     """Make the project in all processes; gives the content version of every partition that was made."""
-    imports = (
-        "from smart_assets.settings import load_project\nfrom smart_assets_tests.planning.test_incremental import make"
-    )
+    imports = "from smart_assets.settings import load_project\nfrom smart_assets_tests.support.make import make"
     work = f"make(load_project(Path({str(project.config)!r})), 'selected_subset', 'similarity_index')"
     together(folder, [(imports, work)] * PROCESSES)
     keys = [key for asset in STEPS for key in partitions(project, asset)]
@@ -86,7 +83,7 @@ def test_the_collector_takes_nothing_from_runs_at_once(tmp_path: Path) -> None:
     writing = """
 import random
 from smart_assets.store import Store
-from smart_assets_tests.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 draws = random.Random(int(name))
 store = Store("store", folder.parent)
 """
@@ -98,7 +95,7 @@ for _ in range(60):
     assert len((store.artifact(current) / "x").read_bytes()) == 50
 """
     collecting = """
-from smart_assets.lineage.gc import find_garbage, remove_garbage
+from smart_assets.upkeep.gc import find_garbage, remove_garbage
 from smart_assets.store import Store
 from smart_assets.store.settings import Retention
 store = Store("store", folder.parent)
@@ -127,7 +124,7 @@ def test_manifests_written_at_once_all_stay_in_a_row(tmp_path: Path) -> None:
     write_and_commit(store, {"x": b"x"})
     standing = """
 import smart_assets.store.store as module
-from smart_assets_tests.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 
 class Standing(module.datetime):
     @classmethod

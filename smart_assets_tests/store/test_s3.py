@@ -20,8 +20,8 @@ from smart_assets.store import Store
 from smart_assets.store.settings import Retention
 from smart_assets.upkeep.gc import find_garbage, remove_garbage
 from smart_assets.upkeep.verify import verify
-from smart_assets_tests.planning.test_incremental import made_again, make
-from smart_assets_tests.store.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
+from smart_assets_tests.support.make import made_again, make
 from smart_assets_tests.support.projects import SMALL_TASKS, write_project, write_tasks
 
 pytestmark = pytest.mark.slow
@@ -151,7 +151,7 @@ def test_a_kill_before_the_manifest_leaves_the_last_state(tmp_path: Path) -> Non
         from pathlib import Path
         from smart_assets.store import Store
         from smart_assets.store.remote import Remote
-        from smart_assets_tests.test_store import manifest_of, write_and_commit
+        from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 
         push = Remote.push
 

@@ -12,33 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_assets.core.errors import StoreError
-from smart_assets.store import Artifact, Manifest, Store
-from smart_assets.store.hashing import json_version
+from smart_assets.store import Store
 from smart_assets.store.log import append
-
-
-def write_and_commit(store: Store, files: dict[str, bytes], asset: str = "raw_tasks") -> Artifact:
-    with store.draft() as folder:
-        content = folder / "content"
-        for name, text in files.items():
-            (content / name).parent.mkdir(parents=True, exist_ok=True)
-            (content / name).write_bytes(text)
-        content.mkdir(exist_ok=True)
-        return store.commit(asset, content)
-
-
-def manifest_of(artifact: Artifact, partition: str | None = "sample") -> Manifest:
-    return Manifest(
-        asset=artifact.asset,
-        partition=partition,
-        content_version=artifact.version,
-        fingerprint=json_version({"inputs": {}, "outside": {}, "parameters": {}, "code": "1"}),
-        inputs={},
-        parameters={},
-        code_version="1",
-        files=artifact.files,
-    )
-
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 
 names = st.text("abc/", min_size=1, max_size=6).filter(lambda name: all(part for part in name.split("/")))
 

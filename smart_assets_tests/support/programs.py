@@ -1,7 +1,7 @@
 """Training and evaluation without their programs: what each would leave behind, made from its job at once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.store.hashing import file_sha256
+
+Launch = Callable[[Sequence[str]], None]
 
 
 def no_program(arguments: Sequence[str]) -> None:

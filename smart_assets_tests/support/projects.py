@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +94,32 @@ def own_copy(made: Path, tmp_path: Path) -> Project:
 def every_byte(root: Path) -> dict[str, bytes]:
     """All files of a folder with what is in them: the same before and after what may not write."""
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+Tasks = dict[str, list[dict[str, Any]]]
+
+
+def in_tasks(edit: Callable[[Tasks], object]) -> Callable[[Project], Project]:
+    """Rewrite the task files that an edit changes, and only those."""
+
+    def change(project: Project) -> Project:
+        tasks: Tasks = {name: [dict(row) for row in found] for name, found in SMALL_TASKS.items()}
+        edit(tasks)
+        folder = project.root / "tasks"
+        for path in folder.glob("*.jsonl"):
+            if path.stem not in tasks:
+                path.unlink()
+        changed = {name: found for name, found in tasks.items() if found != SMALL_TASKS.get(name)}
+        write_tasks(folder, changed)
+        return project
+
+    return change
+
+
+def in_settings(**changes: Any) -> Callable[[Project], Project]:
+    def change(project: Project) -> Project:
+        text = yaml.safe_load(project.config.read_text())
+        project.config.write_text(yaml.safe_dump({**text, **changes}, sort_keys=False))
+        return load_project(project.config)
+
+    return change

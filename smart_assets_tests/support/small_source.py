@@ -7,28 +7,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.assets.step import AssetPartition, RunContext
+from smart_assets.assets.step import AssetPartition
 from smart_assets.planning.materialize import Outcome, materialize
 from smart_assets.settings import Project
-from smart_assets.store import Manifest
 from smart_assets.tasks.changes import COLUMNS
+from smart_assets_tests.support.make import current, run_context
+from smart_assets_tests.support.programs import no_program
 from smart_assets_tests.support.projects import write_project
 
 SMALL = AssetPartition("raw_tasks", "small")
 
 
-def make(project: Project, log: list[str] | None = None) -> Outcome:
-    def launch(_: object) -> None:
-        raise AssertionError("nothing here starts a program")
-
+def make_small(project: Project, log: list[str] | None = None) -> Outcome:
+    """Make the source of a project, and nothing else."""
     lines = [] if log is None else log
-    return materialize(project, SMALL, RunContext(log=lines.append, launch=launch, device="cpu"))
-
-
-def current(project: Project) -> Manifest:
-    manifest = project.store.current("raw_tasks", "small")
-    assert manifest is not None
-    return manifest
+    return materialize(project, SMALL, run_context(no_program, lines.append))
 
 
 def small_project(folder: Path, tasks: Path | None = None, **changes: Any) -> Project:
@@ -52,4 +45,5 @@ def edit(folder: Path, changes: Mapping[str, str | None]) -> None:
 
 
 def content_of(project: Project) -> pa.Table:
-    return pq.read_table(project.store.artifact(current(project)) / "instances.parquet", columns=COLUMNS)
+    manifest = current(project, "raw_tasks", "small")
+    return pq.read_table(project.store.artifact(manifest) / "instances.parquet", columns=COLUMNS)

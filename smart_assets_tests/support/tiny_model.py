@@ -36,7 +36,7 @@ def make_tiny_model(folder: Path, *, chat: bool, seed: int = 0) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tiny_tokenizer(chat)
+    tokenizer = tiny_tokenizer(chat)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -56,7 +56,7 @@ def make_tiny_model(folder: Path, *, chat: bool, seed: int = 0) -> Path:
     return folder
 
 
-def _tiny_tokenizer(chat: bool) -> "PreTrainedTokenizerFast":
+def tiny_tokenizer(chat: bool) -> "PreTrainedTokenizerFast":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -75,3 +75,23 @@ def _tiny_tokenizer(chat: bool) -> "PreTrainedTokenizerFast":
     if chat:
         fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "<|im_start|>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>model\n{% endif %}"
+)
+
+
+REASON = "the chat template refuses its turns: System role not supported"
+
+
+def model_with(folder: Path, template: str) -> Path:
+    make_tiny_model(folder, chat=True)
+    tokenizer = tiny_tokenizer(True)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return folder

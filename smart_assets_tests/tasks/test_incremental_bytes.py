@@ -26,7 +26,7 @@ from smart_assets.tasks import collector, reader, signatures, texts
 from smart_assets.tasks.changes import RowChanges, changes_between
 from smart_assets.tasks.near_duplicates import Sketcher
 from smart_assets_tests.support.projects import write_project
-from smart_assets_tests.support.small_source import SMALL, content_of, edit, make, small_project
+from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, small_project
 
 # Few texts and tasks, so that rows are often equal, inside a file and between files.
 PROMPTS = ["one two three four", "One two three four!", "five six seven", "eight"]
@@ -103,7 +103,7 @@ def test_reading_what_changed_gives_what_reading_everything_gives(
                 continue
             foreseen, table = (preview(project, "small", before), content_of(project)) if before else (None, None)
             opened.clear()
-            outcome = make(project)
+            outcome = make_small(project)
         assert versions(outcome.manifest) == versions(expected)
         if before is not None:
             known = before.outside
@@ -118,7 +118,7 @@ def test_reading_what_changed_gives_what_reading_everything_gives(
 
 def made_or_refused(project: Project) -> tuple[Manifest | None, str]:
     try:
-        return make(project).manifest, ""
+        return make_small(project).manifest, ""
     except SourceError as error:
         return None, str(error)
 
@@ -139,10 +139,10 @@ def test_a_duplicate_comes_back_with_its_own_template_without_its_file_being_rea
     project = small_project(tmp_path)
     row = {"prompt": "p", "response": "r", "task_name": "x"}
     edit(tmp_path / "in", {"a.jsonl": json.dumps({**row, "template": "first"}), "b.jsonl": json.dumps(row)})
-    make(project)
+    make_small(project)
     assert content_of(project)["template"].to_pylist() == ["first"]
     edit(tmp_path / "in", {"a.jsonl": json.dumps({**row, "prompt": "q"})})
-    made = make(project).manifest.made
+    made = make_small(project).manifest.made
     assert sorted(content_of(project)["template"].to_pylist()) == ["", ""]
     assert {name: made[name] for name in ("files read", "files reused", "rows read")} == {
         "files read": 1,
@@ -163,7 +163,7 @@ def test_bytes_depend_on_neither_chunks_nor_runs(
     monkeypatch.setattr(collector, "_CHUNK_CHARACTERS", run_bytes)
     monkeypatch.setattr(signatures, "_BATCH_BYTES", run_bytes)
     project = write_project(tmp_path)
-    manifest = make(project).manifest
+    manifest = make_small(project).manifest
     path = project.store.artifact(manifest) / "instances.parquet"
     parquet.write_table(pq.read_table(path).cast(pa.schema([*pq.read_schema(path)])), tmp_path / "at-once.parquet")
     assert path.read_bytes() == (tmp_path / "at-once.parquet").read_bytes()
@@ -187,13 +187,13 @@ def test_long_rows_are_held_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(texts.Texts, "add", recorded_add)
     monkeypatch.setattr(Sketcher, "signatures", recorded_sketch)
     tasks = {"alpha": [{"prompt": f"{n:0100}", "response": "r"} for n in range(30)]}
-    make(write_project(tmp_path, {**tasks, "beta": [], "gamma": []}))
+    make_small(write_project(tmp_path, {**tasks, "beta": [], "gamma": []}))
     assert sum(held) == 60
     assert max(held) <= 4
 
 
 def test_the_content_is_what_it_always_was(tmp_path: Path) -> None:
-    assert make(write_project(tmp_path)).manifest.content_version == CONTENT_VERSION
+    assert make_small(write_project(tmp_path)).manifest.content_version == CONTENT_VERSION
 
 
 CONTENT_VERSION = "700b1e71b85791df504f832137b527ca"
@@ -202,7 +202,7 @@ CONTENT_VERSION = "700b1e71b85791df504f832137b527ca"
 def test_training_rows_are_found_by_id_in_every_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw_tasks, "ROW_GROUP", 5)
     project = write_project(tmp_path)
-    inputs = Inputs(project.store, {SMALL: make(project).manifest})
+    inputs = Inputs(project.store, {SMALL: make_small(project).manifest})
     train, held_out = (read_split(project, inputs, side) for side in ("train", "validation"))
     assert train.num_rows + held_out.num_rows == 77
     ids = random.Random(0).sample(train["id"].to_pylist(), 20)

@@ -14,7 +14,7 @@ from smart_assets.assets import raw_tasks
 from smart_assets.assets.raw_tasks import preview
 from smart_assets.tasks.changes import COLUMNS, changes_between, in_words
 from smart_assets_tests.support.projects import rows, write_project, write_tasks
-from smart_assets_tests.support.small_source import make
+from smart_assets_tests.support.small_source import make_small
 
 ROWS_OF = st.dictionaries(
     st.integers(0, 30),
@@ -101,7 +101,7 @@ def test_a_preview_of_too_much_or_from_another_version_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = write_project(tmp_path)
-    manifest = make(project).manifest
+    manifest = make_small(project).manifest
     write_tasks(tmp_path / "tasks", {"alpha": rows(1, 39)})
     assert preview(project, "small", manifest.model_copy(update={"code_version": "0"})) is None
     assert preview(project, "small", manifest.model_copy(update={"attachments": {}})) is None

@@ -15,7 +15,7 @@ from smart_assets.planning.graph import wanted, wanted_state, what_is_present
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets.tasks import files, reader
-from smart_assets_tests.support.small_source import SMALL, content_of, edit, make, small_project
+from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, small_project
 
 
 def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: Path) -> None:
@@ -31,15 +31,15 @@ def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: P
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "read_file", read_other)
-        make(project)
+        make_small(project)
     edit(tmp_path / "in", {"b.jsonl": contents[1]})
-    assert make(project).manifest.made["files read"] == 2
+    assert make_small(project).manifest.made["files read"] == 2
     assert content_of(project).equals(fresh_content(tmp_path))
 
 
 def fresh_content(folder: Path) -> pa.Table:
     project = small_project(folder / "fresh", folder / "in")
-    make(project)
+    make_small(project)
     return content_of(project)
 
 
@@ -58,7 +58,7 @@ def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, m
         return read_source(*args)
 
     monkeypatch.setattr(raw_tasks, "read_source", changed_first)
-    assert make(project).manifest.outside == wanted(project, SMALL).outside
+    assert make_small(project).manifest.outside == wanted(project, SMALL).outside
     assert planned(project).status == "current"
     edit(tmp_path / "in", {"a.jsonl": before})
     assert planned(project).status == "stale"
@@ -76,9 +76,9 @@ def test_a_file_that_changes_while_it_is_read_leaves_the_source_stale(
 
     with monkeypatch.context() as patch:
         patch.setattr(reader, "read_file", read_and_grow)
-        assert make(project).manifest.outside == {"a.jsonl": ""}
+        assert make_small(project).manifest.outside == {"a.jsonl": ""}
     assert planned(project).status == "stale"
-    make(project)
+    make_small(project)
     assert planned(project).status == "current"
 
 
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_rows(tmp_path: Path, monk
     project, hash_ = small_project(tmp_path), files._hash
     row = json.dumps({"prompt": "p", "response": "r"})
     edit(tmp_path / "in", {"a.jsonl": row, "b.jsonl": row.replace("p", "q")})
-    manifest = make(project).manifest
+    manifest = make_small(project).manifest
     monkeypatch.setattr(files, "_hash", lambda file: "" if file.name == "b.jsonl" else hash_(file))
     message = "b.jsonl cannot be read, and could be when it was read last. Grant access"
     step = planned(project)
@@ -95,14 +95,14 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_rows(tmp_path: Path, monk
     with pytest.raises(SourceError, match=message):
         preview(project, "small", manifest)
     never = small_project(tmp_path / "never", tmp_path / "in")
-    assert make(never).manifest.summary["rows"] == 1
+    assert make_small(never).manifest.summary["rows"] == 1
     assert planned(never).status == "current"
 
 
 def test_a_plan_says_that_reading_will_fail(tmp_path: Path) -> None:
     project, row = small_project(tmp_path), json.dumps({"prompt": "p", "response": "r"})
     edit(tmp_path / "in", {"a.jsonl": row})
-    make(project)
+    make_small(project)
     edit(tmp_path / "in", {"sub/a.jsonl": row})
     new, failure = planned(project).reasons
     assert new == "1 file new: sub/a.jsonl"
@@ -113,7 +113,7 @@ def test_a_plan_says_that_reading_will_fail(tmp_path: Path) -> None:
 def test_two_files_of_one_task_are_refused_though_one_is_not_read(tmp_path: Path) -> None:
     project = small_project(tmp_path)
     edit(tmp_path / "in", {"a.jsonl": json.dumps({"prompt": "p", "response": "r"})})
-    make(project)
+    make_small(project)
     edit(tmp_path / "in", {"sub/a.jsonl": json.dumps({"prompt": "q", "response": "r"})})
     with pytest.raises(SourceError, match=r"a.jsonl and sub/a.jsonl both give the task 'a'"):
-        make(project)
+        make_small(project)

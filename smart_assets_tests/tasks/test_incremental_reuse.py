@@ -11,7 +11,7 @@ from smart_assets.assets.raw_tasks import preview
 from smart_assets.tasks import signatures
 from smart_assets.tasks.near_duplicates import Sketcher
 from smart_assets_tests.support.projects import rows, write_project, write_tasks
-from smart_assets_tests.support.small_source import make
+from smart_assets_tests.support.small_source import make_small
 
 
 def older_rejected(folder: Path) -> None:
@@ -40,15 +40,15 @@ def flip(name: str, at: int) -> Any:
 )
 def test_what_is_damaged_is_not_used_and_said(tmp_path: Path, attachment: bool, damage: Any) -> None:
     project = write_project(tmp_path)
-    manifest = make(project).manifest
+    manifest = make_small(project).manifest
     write_tasks(tmp_path / "tasks", {"alpha": rows(1, 39)})
-    expected = make(
+    expected = make_small(
         write_project(tmp_path / "fresh", {"alpha": rows(1, 39), "beta": rows(2, 25), "gamma": rows(3, 12)})
     )
     artifact = manifest.attachments["origins"] if attachment else manifest.artifact
     damage(project.store.folder(artifact))
     log: list[str] = []
-    outcome = make(project, log)
+    outcome = make_small(project, log)
     assert outcome.manifest.content_version == expected.manifest.content_version
     assert outcome.manifest.made["files reused"] == 0
     assert any("everything is read again" in line for line in log)
@@ -69,17 +69,17 @@ def test_what_is_damaged_is_not_used_and_said(tmp_path: Path, attachment: bool, 
 def test_rows_are_taken_over_only_where_they_are_read_alike(
     tmp_path: Path, changes: dict[str, Any], reused: int
 ) -> None:
-    manifest = make(write_project(tmp_path)).manifest
+    manifest = make_small(write_project(tmp_path)).manifest
     changed = write_project(tmp_path, {"alpha": rows(1, 39, templates=2)}, changes)
     foreseen = preview(changed, "small", manifest)
-    assert make(changed).manifest.made["files reused"] == reused
+    assert make_small(changed).manifest.made["files reused"] == reused
     assert (foreseen is not None) == bool(reused)
     if foreseen:
         assert (foreseen.added.num_rows, foreseen.removed.num_rows) == (0, 1)
 
 
 def test_known_prompts_are_not_compared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(write_project(tmp_path))
+    make_small(write_project(tmp_path))
     sketched: list[str] = []
     shingles = Sketcher.signatures
     monkeypatch.setattr(
@@ -89,7 +89,7 @@ def test_known_prompts_are_not_compared_again(tmp_path: Path, monkeypatch: pytes
     tasks = {
         "alpha": [*rows(1, 40, templates=2), {"prompt": "new", "response": "r"}, {"prompt": "new", "response": "s"}]
     }
-    make(
+    make_small(
         write_project(tmp_path, tasks, {"sources": {"small": {"kind": "folder", "path": "tasks", "task_prefix": "x/"}}})
     )
     assert sketched == ["new"]
@@ -98,9 +98,9 @@ def test_known_prompts_are_not_compared_again(tmp_path: Path, monkeypatch: pytes
 def test_signatures_are_those_of_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signatures, "_BATCH_BYTES", 100)
     project = write_project(tmp_path)
-    make(project)
+    make_small(project)
     write_tasks(tmp_path / "tasks", {"alpha": rows(4, 30)})
-    folder = project.store.artifact(make(project).manifest)
+    folder = project.store.artifact(make_small(project).manifest)
     prompts = pq.read_table(folder / "instances.parquet")["prompt"].to_pylist()
     sketcher = Sketcher()
     assert np.array_equal(np.load(folder / "signatures.npy"), sketcher.signatures(prompts))

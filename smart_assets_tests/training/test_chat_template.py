@@ -14,7 +14,7 @@ from smart_assets.training.chat_template import fold_system_turns, pin_clock
 from smart_assets.training.formatting import Instance
 from smart_assets.training.row_encoder import RowEncoder
 from smart_assets_tests.support.row_encoders import encoder_of
-from smart_assets_tests.support.tiny_model import CHAT_TEMPLATE, _tiny_tokenizer
+from smart_assets_tests.support.tiny_model import CHAT_TEMPLATE, tiny_tokenizer
 
 HEADER = "<|im_start|>{{ m['role'] }}\n"
 ASKED = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -92,7 +92,7 @@ def shaped_encoder(shape: str) -> RowEncoder:
     return encoder_of(tokenizer_of(SHAPES[shape][0]))
 
 
-_TOKENIZER = _tiny_tokenizer(True)
+_TOKENIZER = tiny_tokenizer(True)
 _TOKENIZER.bos_token = "<|im_start|>"
 
 

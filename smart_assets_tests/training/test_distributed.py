@@ -12,7 +12,7 @@ from smart_assets.training.distributed import torchrun_command
 from smart_assets.training.finetune import finetune
 from smart_assets.training.job import TrainingJob
 from smart_assets_tests.support.tiny_model import make_tiny_model
-from smart_assets_tests.training.test_program import await_first_step, start, write_job
+from smart_assets_tests.support.training_jobs import await_first_step, start, write_job
 
 
 def job_of(folder: Path, processes: int, rows: int = 22, **settings: object) -> Path:

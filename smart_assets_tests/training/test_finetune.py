@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
@@ -20,36 +19,12 @@ from smart_assets.training.settings import Finetune
 from smart_assets.training.trainer import Run, train
 from smart_assets_tests.support.row_encoders import encoder_of
 from smart_assets_tests.support.tiny_model import make_tiny_model
-
-SUMS = [(f"What is {number} + 1?", f"The answer is {number + 1}.") for number in range(40)]
+from smart_assets_tests.support.training_jobs import SUMS, make_job
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("tiny"), chat=True)
-
-
-def make_job(folder: Path, base: Path, pairs: list[tuple[str, str]] = SUMS, **settings: Any) -> TrainingJob:
-    """A job in `folder`; row ids are r0, r1 ..., tasks t0 and t1 in turn."""
-    table = pa.table(
-        {
-            "id": [f"r{index}" for index in range(len(pairs))],
-            "task": [f"t{index % 2}" for index in range(len(pairs))],
-            "prompt": pa.array([prompt for prompt, _ in pairs], pa.string()),
-            "response": pa.array([response for _, response in pairs], pa.string()),
-            "messages": pa.array([None] * len(pairs), pa.string()),
-        }
-    )
-    folder.mkdir(exist_ok=True)
-    pq.write_table(table, folder / "rows.parquet")
-    defaults = {"learning_rate": 1e-2, "effective_batch": 16, "micro_batch": 8, "precision": "float32"}
-    return TrainingJob(
-        rows=folder / "rows.parquet",
-        out=folder / "out",
-        model_cache=folder / "cache",
-        finetune=Finetune.model_validate({"base_model": str(base)} | defaults | settings),
-        seed=0,
-    )
 
 
 def run(job: TrainingJob) -> dict[str, Any]:

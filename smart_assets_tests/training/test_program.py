@@ -6,48 +6,11 @@ import sys
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.training.job import TrainingJob
-from smart_assets.training.settings import Finetune
 from smart_assets_tests.support.tiny_model import make_tiny_model
-
-ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-m", "smart_assets.training"]
-
-
-def write_job(folder: Path, rows: int, **settings: object) -> Path:
-    table = pa.table(
-        {
-            "id": [f"r{index}" for index in range(rows)],
-            "task": ["t"] * rows,
-            "prompt": [f"What is {index} + 1?" for index in range(rows)],
-            "response": [f"The answer is {index + 1}." for index in range(rows)],
-            "messages": pa.array([None] * rows, pa.string()),
-        }
-    )
-    pq.write_table(table, folder / "rows.parquet")
-    job = TrainingJob(
-        rows=folder / "rows.parquet",
-        out=folder / "results" / "out",
-        model_cache=folder / "cache",
-        finetune=Finetune.model_validate({"base_model": str(folder / "model")} | settings),
-        seed=0,
-    )
-    job.write(folder / "job.json")
-    return folder / "job.json"
-
-
-def start(job: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*PROGRAM, str(job)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def await_first_step(program: subprocess.Popen[str]) -> None:
-    assert program.stderr is not None
-    assert any(line.startswith("step 1/") for line in iter(program.stderr.readline, ""))
+from smart_assets_tests.support.training_jobs import PROGRAM, ROOT, await_first_step, start, write_job
 
 
 def test_the_program_trains_and_tells_its_progress(tmp_path: Path) -> None:

@@ -20,8 +20,7 @@ from smart_assets.training.record import Mixture
 from smart_assets.training.rows import TokenRow
 from smart_assets.training.saved_steps import SavedSteps, saved_steps
 from smart_assets_tests.support.tiny_model import make_tiny_model
-from smart_assets_tests.training.test_finetune import SUMS, make_job
-from smart_assets_tests.training.test_program import start, write_job
+from smart_assets_tests.support.training_jobs import SUMS, make_job, start, write_job
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,10 @@ from smart_assets.training.loading import load_tokenizer
 from smart_assets.training.row_encoder import RowEncoder
 from smart_assets.training.rows import DroppedRow, TokenRow, encode_rows
 from smart_assets_tests.support.row_encoders import encoder_of, pair_of
-from smart_assets_tests.support.tiny_model import make_tiny_model
+from smart_assets_tests.support.tiny_model import GEMMA, make_tiny_model
 
 LONG_PROMPT = "The Seine flows through Paris. " * 10
 HEAD = "<|im_start|>system\nYou help.<|im_end|>\n<|im_start|>user\n"
-GEMMA = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-    "<|im_start|>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>model\n{% endif %}"
-)
 
 
 @pytest.fixture(scope="module")

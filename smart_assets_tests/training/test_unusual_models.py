@@ -19,20 +19,17 @@ from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm
 from smart_assets.training.settings import Finetune
 from smart_assets.training.turn_check import refused_chats
-from smart_assets_tests.support.tiny_model import CHAT_TEMPLATE, _tiny_tokenizer, make_tiny_model
-from smart_assets_tests.training.test_rows import GEMMA
+from smart_assets_tests.support.tiny_model import (
+    CHAT_TEMPLATE,
+    GEMMA,
+    REASON,
+    make_tiny_model,
+    model_with,
+    tiny_tokenizer,
+)
 
 CLOCK = "<|im_start|>system\nToday Date: {{ strftime_now('%d %b %Y %H:%M:%S.%f') }}<|im_end|>\n"
 CHATS = [None] * 12 + [[("system", "s"), ("user", "hi")]]
-REASON = "the chat template refuses its turns: System role not supported"
-
-
-def model_with(folder: Path, template: str) -> Path:
-    make_tiny_model(folder, chat=True)
-    tokenizer = _tiny_tokenizer(True)
-    tokenizer.chat_template = template
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +176,7 @@ def other_models(folder: Path) -> dict[str, Path]:
     }
     for name, model in models.items():
         model.save_pretrained(folder / name)
-        _tiny_tokenizer(False).save_pretrained(folder / name)
+        tiny_tokenizer(False).save_pretrained(folder / name)
     return {name: folder / name for name in models}
 
 

@@ -22,9 +22,8 @@ from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.store import Manifest, Store
 from smart_assets.store.settings import Retention
 from smart_assets.upkeep.gc import find_garbage, remove_garbage
-from smart_assets_tests.store.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.artifacts import grow_older, manifest_of, write_and_commit
 from smart_assets_tests.support.projects import write_project
-from smart_assets_tests.support.store_ages import grow_older
 
 
 def collect(store: Store, retention: Retention | None = None, pinned: frozenset[str] = frozenset()) -> list[str]:

@@ -12,7 +12,7 @@ from smart_assets.store.log import append, now
 from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.tasks.tombstones import TombstoneRecord, write_record
 from smart_assets.upkeep.verify import Verified, verify
-from smart_assets_tests.store.test_store import manifest_of, write_and_commit
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 
 FILES = {"a.txt": b"first", "sub/b.txt": b"second"}
 

@@ -5,14 +5,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from smart_assets.assets.step import RunContext
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
 from smart_assets.core.files import write_beside
 from smart_assets.documents.documents import documented, write_documents
-from smart_assets.lineage.model_audit.attach import with_pages
-from smart_assets.planning.graph import batches, closure, find_partitions
-from smart_assets.planning.materialize import materialize
 from smart_assets.settings import Project
-from smart_assets_tests.support.programs import Programs
+from smart_assets_tests.support.make import make, run_context
 from smart_assets_tests.support.projects import rows, write_project
 
 HOSTILE = [
@@ -26,14 +32,6 @@ FILE = "a <b>\n# heading \x1b[31m.jsonl"
 SHOWN_FILE = "a <b>\\n# heading \\x1b[31m.jsonl"  # as the reader records it
 
 
-def make(project: Project, *targets: str) -> None:
-    """As `smart run --select`, below Dagster and without the programs."""
-    keys = closure(project, find_partitions(project, list(targets)))
-    run = RunContext(log=lambda _: None, launch=Programs(), device="cpu", run_id="run-1")
-    for key in (key for batch in batches(project) for key in batch if key in keys):
-        materialize(project, key, run, with_pages)
-
-
 def chat(row: dict[str, str]) -> list[dict[str, str]]:
     return [
         {"role": "system", "content": "Be brief."},
@@ -42,7 +40,7 @@ def chat(row: dict[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def make_all(root: Path) -> Path:
+def make_documented_project(root: Path) -> Path:
     """A project whose 60 rows were selected, trained on and evaluated, by two recipes."""
     sources = {
         "hostile": {"kind": "folder", "path": "one", "columns": {"task": "t"}, "license": "cc-by-4.0"},
@@ -54,7 +52,7 @@ def make_all(root: Path) -> Path:
     lines = [json.dumps({"t": name, **row}) for index, name in enumerate(HOSTILE) for row in rows(index + 10, 12)]
     lines += [json.dumps({"t": "chats", "messages": chat(row)}) for row in rows(20, 12)]
     (root / "one" / FILE).write_text("\n".join(lines))
-    make(project, "eval_results[60|smart]", "eval_results[60|random]")
+    make(project, "eval_results[60|smart]", "eval_results[60|random]", run=run_context(run_id="run-1"))
     return root
 
 
@@ -70,3 +68,11 @@ def read(path: Path) -> dict[str, Any]:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_key(folder: Path, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: str = "") -> None:
+    hidden: KeySerializationEncryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / f"{name}.pem").write_bytes(private)
+    (folder / f"{name}.pub.pem").write_bytes(public)

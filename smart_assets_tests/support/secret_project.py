@@ -9,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.assets.step import RunContext
 from smart_assets.forgetting.decide import Forgetting, forget
 from smart_assets.forgetting.find import Meant
 from smart_assets.lineage.audit.reader import Past
-from smart_assets.planning.graph import batches, wanted_state, what_is_present
-from smart_assets.planning.materialize import materialize
+from smart_assets.planning.graph import STEPS, wanted_state, what_is_present
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
+from smart_assets_tests.support.make import made_again, make, run_context
 from smart_assets_tests.support.programs import Programs
 from smart_assets_tests.support.projects import rows, write_project
 
@@ -52,10 +51,8 @@ def tasks() -> dict[str, list[dict[str, Any]]]:
 
 def run_all(project: Project, report: bool = False) -> list[str]:
     """Make everything, with or without the report and its pictures; gives what was not current."""
-    run = RunContext(log=lambda _: None, launch=Parrot(), device="cpu", run_id="run-1")
-    keys = [key for batch in batches(project) for key in batch if report or key.asset != "mixture_report"]
-    outcomes = {str(key): materialize(project, key, run) for key in keys}
-    return [name for name, outcome in outcomes.items() if not outcome.unchanged]
+    assets = [name for name in STEPS if report or name != "mixture_report"]
+    return made_again(make(project, *assets, run=run_context(Parrot(), run_id="run-1"), complete=None))
 
 
 def instances(project: Project) -> list[dict[str, Any]]:

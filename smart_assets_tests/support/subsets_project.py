@@ -17,7 +17,7 @@ from smart_assets.mixture.task_shares import with_seeds
 from smart_assets.reproduce.reproduction import Extent, Reproduction, reproduce
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
-from smart_assets_tests.planning.test_incremental import make
+from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.programs import no_program
 from smart_assets_tests.support.projects import rows, write_project
 
@@ -29,12 +29,6 @@ def write(root: Path, **changes: Any) -> Project:
     lines = [{"t": name, **row} for name, found in TASKS.items() for row in found]
     sources = {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}}
     return write_project(root, {"all": lines}, {"sources": sources, "budgets": [20], **changes})
-
-
-def current(project: Project, asset: str, partition: str | None) -> Manifest:
-    manifest = project.store.current(asset, partition)
-    assert manifest is not None
-    return manifest
 
 
 def again(

@@ -1,0 +1,19 @@
+"""Figures of evaluated models, written as a table."""
+
+from smart_assets.comparison.measurement import Measurement
+from smart_assets.core.metrics import Direction
+
+Losses = dict[tuple[int | None, str | None, int | None], dict[str, float]]
+
+
+def measured(
+    losses: Losses,
+    metric: str = "response_loss",
+    benchmark: str = "held_out",
+    direction: Direction = Direction.LOWER,
+) -> list[Measurement]:
+    return [
+        Measurement(budget, recipe, seed, benchmark, task, metric, value, task != "unseen", direction)
+        for (budget, recipe, seed), by_task in losses.items()
+        for task, value in by_task.items()
+    ]

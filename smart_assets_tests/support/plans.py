@@ -1,0 +1,23 @@
+"""What is planned and forecast for a small project."""
+
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from smart_assets.planning.forecast import forecast
+from smart_assets.planning.graph import wanted_state, what_is_present
+from smart_assets.planning.plan import make_plan
+from smart_assets.settings import Project
+from smart_assets.store import Manifest
+
+
+def current_plan(project: Project) -> dict[str, Any]:
+    wanted, present = wanted_state(project), what_is_present(project)
+    plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
+    return {str(one.step.key): one for one in forecast(project, wanted, plan, present)}
+
+
+def groups(project: Project, orderings: Manifest) -> dict[str, tuple[str, str]]:
+    """The (task, template) of each group by its key, which tells whether it was ordered before."""
+    rows = pq.read_table(project.store.artifact(orderings) / "groups.parquet").to_pylist()
+    return {row["key"]: (row["task"], row["template"]) for row in rows}
