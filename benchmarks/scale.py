@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.synthetic import change_one_task, write_project
-from smart_assets.planning.graph import wanted_state
+from smart_assets.planning.graph import desired_states
 from smart_assets.settings import load_project
 
 LOAD = "import smart_assets.definitions as d; d.defs.get_repository_def().load_all_definitions()"
@@ -76,13 +76,13 @@ def _measure(name: str, command: list[str], config: Path) -> float:
 def _print_assets(config: Path) -> None:
     """The seconds and the peak memory of each asset's newest materialization."""
     project = load_project(config)
-    for wanted in wanted_state(project):
-        manifest = project.store.current(wanted.key.asset, wanted.key.partition)
+    for desired in desired_states(project):
+        manifest = project.store.current(desired.key.asset, desired.key.partition)
         if manifest is not None:
             figures = {name: value for name, value in manifest.made.items() if isinstance(value, int)}
             peak = figures.pop("peak_memory_bytes") / 1e9
             told = ", ".join(f"{name} {value:,}" for name, value in figures.items())
-            print(f"| - {wanted.key} {told} | {manifest.made['seconds']:.1f} | | {peak:.1f} |", flush=True)
+            print(f"| - {desired.key} {told} | {manifest.made['seconds']:.1f} | | {peak:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.documents.documents import documented, write_documents
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.graph import STEPS, closure, find_partitions
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.promotion.rule import judge
 from smart_assets.settings import Project, load_project
 from smart_assets.settings.automation import Promotion
@@ -121,7 +121,7 @@ def test_the_report_compares_row_by_row_and_dagster_shows_it(made: Project) -> N
     sentence = next(found for found in recorded["sentences"] if found.startswith("smart is "))
     assert "random at 12 rows (difference " in sentence
     assert sentence in (made.store.artifact(manifest) / "report.html").read_text()
-    shown = metadata_of(made, Outcome(manifest, unchanged=True))
+    shown = metadata_of(made, MaterializeResult(manifest, unchanged=True))
     assert shown["comparisons"].records[0].data["recipe"] == "smart"
     assert "smart is" in shown["findings"].md_str
     assert shown["score against budget, Held-out rows: response loss"].md_str.startswith("![](data:image/png")

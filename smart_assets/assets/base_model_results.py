@@ -2,7 +2,7 @@
 
 from smart_assets.assets.programs.evaluate_model import evaluate_model, evaluation_parameters, summary_of
 from smart_assets.assets.reading.rows import raw_task_inputs
-from smart_assets.assets.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
 from smart_assets.settings import Project
 from smart_assets.training.base_model import base_model_version
 
@@ -10,10 +10,10 @@ NAME = "base_model_results"
 CODE_VERSION = "3"
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the held-out rows alone: changed training rows leave it current."""
     finetune = project.settings.finetune
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         inputs=raw_task_inputs(project, "validation"),
         parameters=evaluation_parameters(project)
@@ -22,7 +22,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `base/`: metrics, rows and samples as Parquet, and `result.json`."""
     cost = evaluate_model(project, inputs, None, out.content / "base", run)
-    return Made(summary=summary_of(out.content), cost={"base": cost})
+    return StepResult(summary=summary_of(out.content), cost={"base": cost})

@@ -2,16 +2,16 @@
 
 from smart_assets.assets.programs.evaluate_model import evaluate_model, evaluation_parameters, summary_of
 from smart_assets.assets.reading.rows import raw_task_inputs
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.settings import Project
 
 NAME = "eval_results"
 CODE_VERSION = "3"
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the checkpoint and the held-out rows of all sources."""
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(
             Input(AssetPartition("finetuned_checkpoint", partition)),
@@ -22,11 +22,11 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `seed-N/` for every seed of the checkpoint: metrics, rows and samples as Parquet, and `result.json`."""
     checkpoint = inputs.folder("finetuned_checkpoint", partition)
     cost = {
         folder.name: evaluate_model(project, inputs, folder, out.content / folder.name, run)
         for folder in sorted(checkpoint.glob("seed-*"))
     }
-    return Made(summary=summary_of(out.content), cost=cost)
+    return StepResult(summary=summary_of(out.content), cost=cost)

@@ -28,7 +28,7 @@ from smart_assets.assets.reading.evaluation_rows import (
 from smart_assets.assets.reading.evaluation_vectors import embed_outside
 from smart_assets.assets.reading.prompt_windows import CutPrompts, cut_prompts
 from smart_assets.assets.reading.rows import raw_task_inputs
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.contamination.exact import ExactTexts
 from smart_assets.contamination.matches import Matches
 from smart_assets.contamination.ngram_index import NgramIndex
@@ -62,7 +62,7 @@ LONG = "prompts longer than the encoder reads"
 SHORT, TEMPLATE = "fewer words than an n-gram", "all its n-grams are common to its own task or template"
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the rows, their vectors where these are compared, and the evaluation sets outside the store."""
     contamination = project.settings.contamination
     parameters, outside = outside_state(project)
@@ -72,10 +72,10 @@ def wanted(project: Project, partition: str | None) -> Wanted:
         parameters["encoder"] = encoder_version(project.settings.embedding)  # also says which prompts it cuts
     parameters["contamination"] = contamination.parameters()
     parameters["near_duplicate"] = project.settings.validation.similarity
-    return Wanted(AssetPartition(NAME), tuple(inputs), parameters, CODE_VERSION, outside)
+    return DesiredState(AssetPartition(NAME), tuple(inputs), parameters, CODE_VERSION, outside)
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `overlaps.parquet` (OVERLAPS): of each training row, kind and benchmark the evaluation row most like it.
 
     Attaches `vectors` of evaluation prompts from outside the store.
@@ -109,7 +109,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     write_table(left, out.content / "undecided.parquet")
     write_table(unsearched, out.content / "unsearched.parquet")
     compared = sum(int(source.train.sum()) for source in sources)
-    return Made(
+    return StepResult(
         _summary(overlaps, evaluation, compared) | not_seen(left, unsearched) | told,
         facets={
             FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))

@@ -21,7 +21,7 @@ from smart_assets.assets.parquet import write_table
 from smart_assets.assets.programs.job_folder import Workplace, workplace
 from smart_assets.assets.programs.program import run_program
 from smart_assets.assets.reading.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SelectionError, StoreError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -38,9 +38,9 @@ BOARD = "tensorboard"
 _BY_CONTENT = {"base_model", "revision"}
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the subset and the base model. The texts are in the subset's version: an id is a hash of its row."""
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition("selected_subset", partition)), *raw_task_inputs(project, counts=False)),
         parameters=_parameters(project),
@@ -48,7 +48,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `seed-N/` for every seed: `model/` or `adapter/` (safetensors), `loss.parquet`, `result.json`.
 
     What TensorBoard shows becomes the attachment `tensorboard`: its files hold times, and so are no content.
@@ -80,7 +80,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         str(seed): json.loads((out.content / f"seed-{seed}" / "result.json").read_text(encoding="utf-8"))
         for seed in seeds
     }
-    return Made(
+    return StepResult(
         summary={"rows": subset.num_rows, "seeds": results},
         cost=cost,
         recorded=partial(_clear, used),

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.assets.parquet import write_table
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import StoreError
 from smart_assets.core.progress import Progress
 from smart_assets.embedding.index import nearest_rows, read_index
@@ -81,7 +81,7 @@ def objectives_in_use(settings: Settings) -> list[Objective]:
     return sorted({objective for objective in found if objective is not None}, key=lambda objective: objective.label)
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the source's vectors by the objectives in use, and its index where orderings may be approximate."""
     selection = project.settings.selection
     inputs = [Input(AssetPartition("prompt_embeddings", partition))]
@@ -93,7 +93,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     }
     if selection.approximate_above is not None:
         parameters["approximate"] = [selection.approximate_above, selection.approximation.label, APPROXIMATION_VERSION]
-    return Wanted(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
+    return DesiredState(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class _Job:
     key: str
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `orderings.parquet` (a row each pick) and `groups.parquet` (a row each group, with its key)."""
     selection = project.settings.selection
     folder = inputs.folder("prompt_embeddings", partition)
@@ -201,7 +201,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     found = [ordered[job.key] for job in jobs]
     write_table(_orderings_table(found), out.content / "orderings.parquet")
     write_table(pa.Table.from_pylist([one.group for one in found], GROUPS), out.content / "groups.parquet")
-    return Made(
+    return StepResult(
         summary={
             "groups": len(groups),
             "objectives": [objective.label for objective in objectives],

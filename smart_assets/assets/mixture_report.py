@@ -4,7 +4,16 @@ from dataclasses import asdict
 
 from smart_assets.assets.reading.report_content import gather, preset_recipes
 from smart_assets.assets.reading.unseen_tasks import unseen_parameter
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, grid_key
+from smart_assets.assets.step import (
+    AssetPartition,
+    DesiredState,
+    Draft,
+    Input,
+    Inputs,
+    RunContext,
+    StepResult,
+    grid_key,
+)
 from smart_assets.comparison.record import record
 from smart_assets.core.metrics import RESPONSE_LOSS
 from smart_assets.mixture.sweeps import find_sweeps
@@ -18,7 +27,7 @@ COMPARISONS = "comparisons"
 """Of the summary: for each benchmark with rows, what `report.record` records of its response loss."""
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from all that is there: before any training the page shows the mixtures alone."""
     settings = project.settings
     grid = [grid_key(budget, recipe) for budget in settings.budgets for recipe in settings.recipes]
@@ -31,7 +40,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
         inputs.append(Input(AssetPartition("selected_subset", partition_key), optional=True))
         inputs.append(Input(AssetPartition("eval_results", partition_key), optional=True))
     inputs.append(Input(AssetPartition("base_model_results"), optional=True))
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         tuple(inputs),
         {
@@ -47,12 +56,12 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `report.html`, which needs nothing else."""
     content = gather(project, inputs)
     page = render_page(content)
     (out.content / PAGE).write_text(page, encoding="utf-8")
-    return Made(
+    return StepResult(
         summary={
             "tasks": len(content.tasks),
             "mixtures": len(content.mixtures),

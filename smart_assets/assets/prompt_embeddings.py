@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.assets.parquet import write_table
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import EmbeddingError, StoreError
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.embed import embed_prompts, task_means
@@ -27,9 +27,9 @@ ROW_COLUMNS = ["id", "prompt_hash", "task", "template", "split"]
 _TEXTS_AT_ONCE = 4096
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the source's rows by one encoder."""
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition("raw_tasks", partition)),),
         parameters={"encoder": encoder_version(project.settings.embedding)},
@@ -37,7 +37,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `rows.parquet`, `vectors.npy` (n, d) float32, `tasks.parquet` and `task_means.npy` (T, d) float32.
 
     Validation rows have vectors too, for the index; a task's mean is over its training rows.
@@ -63,7 +63,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     write_table(rows, out.content / "rows.parquet")
     write_table(tasks, out.content / "tasks.parquet")
     np.save(out.content / "task_means.npy", means, allow_pickle=False)
-    return Made(
+    return StepResult(
         summary={
             "rows": rows.num_rows,
             "distinct prompts": distinct,
@@ -100,8 +100,8 @@ def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str,
         if np.searchsorted(rows, start) < np.searchsorted(rows, start + count):
             for batch in file.iter_batches(_TEXTS_AT_ONCE, [group], ["prompt_hash", "prompt"]):
                 here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)] - start
-                wanted = batch.take(pa.array(here))
-                yield from zip(wanted["prompt_hash"].to_pylist(), wanted["prompt"].to_pylist(), strict=True)
+                chosen = batch.take(pa.array(here))
+                yield from zip(chosen["prompt_hash"].to_pylist(), chosen["prompt"].to_pylist(), strict=True)
                 start += batch.num_rows
         else:
             start += count

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets.parquet import ROW_GROUP, write_table
-from smart_assets.assets.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SmartError
 from smart_assets.core.progress import Log
 from smart_assets.settings import Project
@@ -38,13 +38,13 @@ PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tel
 _NOT_CONTENT = {"license"}
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from files or a dataset outside the store, the columns' names and the rule of the split."""
     source = project.settings.sources[str(partition)]
     outside = source_state(source, project.root, _hashes(project, partition))
     if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
         require_readable(source.path, manifest.outside, outside)
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(),
         parameters={
@@ -57,7 +57,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files."""
     source = project.settings.sources[str(partition)]
     forgotten = read_tombstones(project.store).forgotten  # once: a row that comes back meanwhile has no text here
@@ -72,7 +72,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     del signatures
     held_out = _write_instances(result, sides, out.content / "instances.parquet")
     _write_origins(result, source, out.attachment("origins"))
-    return Made(
+    return StepResult(
         summary=_summary(result, sides),
         facets={"validation": held_out_version(held_out)},
         cost={

@@ -14,7 +14,16 @@ from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.chat_turns import count_refused_chats
 from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted, split_grid_key
+from smart_assets.assets.step import (
+    AssetPartition,
+    DesiredState,
+    Draft,
+    Input,
+    Inputs,
+    RunContext,
+    StepResult,
+    split_grid_key,
+)
 from smart_assets.assets.task_scores import SCORES
 from smart_assets.core.errors import BudgetError, SelectionError
 from smart_assets.mixture.mixture import Mixture, select_mixture
@@ -28,7 +37,7 @@ CODE_VERSION = "3"
 LEFT_OUT = "rows left out for evaluation text"
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the rows and those to leave out; from scores and orderings only where the recipe asks for them."""
     budget, name = split_grid_key(partition)
     recipe = project.settings.recipes[name]
@@ -50,10 +59,10 @@ def wanted(project: Project, partition: str | None) -> Wanted:
         inputs += [Input(AssetPartition("instance_orderings", source)) for source in project.settings.sources]
     else:
         parameters["seeds"] = list(project.settings.finetune.seeds)
-    return Wanted(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
+    return DesiredState(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `subset.parquet` (id, source, task, template, rank, gain, seed) and `task_budgets.parquet`."""
     budget, name = split_grid_key(partition)
     instances, left_out = _training_instances(project, inputs)
@@ -71,7 +80,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         ) from error
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
-    return Made(
+    return StepResult(
         summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)},
         cost=count_refused_chats(project, inputs, mixture.rows["id"], run.log),
     )

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets.parquet import write_table
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.embedding.index import build_index, near_duplicates, write_index
 from smart_assets.settings import Project
 
@@ -13,9 +13,9 @@ NAME = "similarity_index"
 CODE_VERSION = "1"
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the source's vectors."""
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition("prompt_embeddings", partition)),),
         parameters={"index": project.settings.index.model_dump(mode="json")},
@@ -23,7 +23,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `index.faiss` (rows as in the vectors), `near_duplicates.parquet` and `nearest.npy` (n,) float32."""
     folder = inputs.folder("prompt_embeddings", partition)
     rows = pq.read_table(folder / "rows.parquet", columns=["id", "task"])
@@ -44,7 +44,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         }
     )
     write_table(pairs, out.content / "near_duplicates.parquet")
-    return Made(
+    return StepResult(
         summary={
             "rows": rows.num_rows,
             "dimensions": int(vectors.shape[1]),

@@ -46,7 +46,7 @@ def parse_input(name: str) -> tuple[AssetPartition, str | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredState:
     """What a partition is to be made from: all that decides its content, and nothing else."""
 
     key: AssetPartition
@@ -111,7 +111,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class StepResult:
     """What a step says of what it wrote: figures for people, parts that others depend on alone, and what it cost."""
 
     summary: Mapping[str, Any]
@@ -129,11 +129,11 @@ class Step(Protocol):
         """Raised with any change of code that changes content; everything made by the old code is then out of date."""
         ...
 
-    def wanted(self, project: Project, partition: str | None) -> Wanted:
+    def desired(self, project: Project, partition: str | None) -> DesiredState:
         """What the partition is to be made from."""
         ...
 
-    def make(self, project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+    def make(self, project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
         """Write the artifact's files into the empty folder `out.content`."""
         ...
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
-from smart_assets.assets.step import AssetPartition, Draft, Input, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SelectionError
 from smart_assets.mixture.task_budgets import negative_gain_warning, taylor_softmax
 from smart_assets.mixture.task_scores import propose_max_tasks, score_tasks, task_kernel, weights_by_temperature
@@ -48,9 +48,9 @@ def objectives_in_use(settings: Settings) -> list[Objective]:
     return sorted({objective for objective in found if objective is not None}, key=lambda objective: objective.label)
 
 
-def wanted(project: Project, partition: str | None) -> Wanted:
+def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the task vectors of all sources, and from nothing else of them; unseen tasks are left out."""
-    return Wanted(
+    return DesiredState(
         AssetPartition(NAME, partition),
         inputs=tuple(
             Input(AssetPartition("prompt_embeddings", source), facet="tasks") for source in project.settings.sources
@@ -64,7 +64,7 @@ def wanted(project: Project, partition: str | None) -> Wanted:
     )
 
 
-def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> Made:
+def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `tasks.parquet`, `task_vectors.npy` (T, d), `kernel.npy` (T, T), `scores.parquet`, `temperatures.parquet`.
 
     The weights of `scores.parquet` are those at temperature 1 over all tasks; a recipe's own temperature and M'
@@ -89,7 +89,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     write_table(pa.concat_tables([SCORES.empty_table(), *scores]), out.content / "scores.parquet")
     write_table(pa.concat_tables([TEMPERED.empty_table(), *tempered]), out.content / "temperatures.parquet")
     figures = {label: _figures(ordering.gains) for label, ordering in orderings.items()}
-    return Made(summary={"tasks": tasks.num_rows, "objectives": figures})
+    return StepResult(summary={"tasks": tasks.num_rows, "objectives": figures})
 
 
 def _scores(label: str, tasks: pa.Table, ordering: GreedyOrdering) -> pa.Table:

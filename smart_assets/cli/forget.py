@@ -10,11 +10,11 @@ from smart_assets.cli.terminal import console, plain, print_json, print_table, s
 from smart_assets.cli.upkeep import size
 from smart_assets.core.errors import SmartError
 from smart_assets.core.printable import in_line
-from smart_assets.forgetting.decide import Forgetting, Undoing, forget, undo
+from smart_assets.forgetting.affected import AffectedArtifact
 from smart_assets.forgetting.exports import Exported
-from smart_assets.forgetting.find import Meant, by_ids, by_task, by_text
-from smart_assets.forgetting.held import Holding
+from smart_assets.forgetting.find import ForgetRequest, by_ids, by_task, by_text
 from smart_assets.forgetting.removal import Removal, carry_out, find_removal
+from smart_assets.forgetting.tombstone import Forgetting, Undoing, forget, undo
 from smart_assets.lineage.audit.reader import Past
 from smart_assets.lineage.audit.row_history import Standing
 from smart_assets.settings import load_project
@@ -39,7 +39,7 @@ def forget_rows(
     """
     project = load_project(config)
     past = Past(project)
-    done = forget(project, past, _meant(past, *named), because, dry_run)
+    done = forget(project, past, _request(past, *named), because, dry_run)
     if as_json:
         print_json({**asdict(done), "record": done.record.model_dump(mode="json"), "key": done.record.key})
     else:
@@ -99,14 +99,14 @@ def remove_forgotten(config: Path | None, dry_run: bool) -> None:
                 "forgotten: take them out there, or forget them again"
             )
         )
-        print_table(["asset", "version", "rows"], _holding_rows(removal.current))
+        print_table(["asset", "version", "rows"], _affected_rows(removal.current))
     if final:
         console.print(
             plain("no artifact holds the forgotten rows any more; models keep what they learnt until retrained")
         )
 
 
-def _meant(past: Past, ids: Sequence[str], task: str | None, match: str | None) -> Meant:
+def _request(past: Past, ids: Sequence[str], task: str | None, match: str | None) -> ForgetRequest:
     if sum([bool(ids), task is not None, match is not None]) != 1:
         raise SmartError('name what to forget in one way: ids of rows, --task NAME, or --match "..."')
     if task is not None:
@@ -173,7 +173,7 @@ def _tell_rows(places: Mapping[str, Sequence[Standing]], total: int) -> None:
 def _tell_removal(removal: Removal, dry_run: bool) -> None:
     if removal.past:
         console.print(plain("would be redacted" if dry_run else "redacted", "bold"))
-        print_table(["asset", "version", "rows", "what stays"], _holding_rows(removal.past, kept=True))
+        print_table(["asset", "version", "rows", "what stays"], _affected_rows(removal.past, kept=True))
     if removal.beside:
         console.print(plain("would be removed" if dry_run else "removed", "bold"))
         sizes: Counter[tuple[str, str]] = Counter()
@@ -198,8 +198,8 @@ def _export_state(exported: Exported, dry_run: bool) -> str:
     return f"{exported.state}: look at it yourself"
 
 
-def _holding_rows(holdings: Sequence[Holding], kept: bool = False) -> list[list[object]]:
+def _affected_rows(affected: Sequence[AffectedArtifact], kept: bool = False) -> list[list[object]]:
     return [
         [one.artifact.asset, shortened(one.artifact.version), len(one.ids), *([one.kept] if kept else [])]
-        for one in sorted(holdings, key=lambda one: (one.artifact.asset, one.artifact.version))
+        for one in sorted(affected, key=lambda one: (one.artifact.asset, one.artifact.version))
     ]

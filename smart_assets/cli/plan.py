@@ -9,8 +9,8 @@ from smart_assets.cli.terminal import console, plain, print_json, print_table, s
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.core.progress import duration
 from smart_assets.planning.forecast import Cost, ForecastStep, forecast, total
-from smart_assets.planning.graph import wanted_state, what_is_present
-from smart_assets.planning.plan import Present, make_plan
+from smart_assets.planning.graph import desired_states, read_current_state
+from smart_assets.planning.plan import CurrentState, make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 
@@ -18,15 +18,17 @@ from smart_assets.store import Manifest
 def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
     """Print the plan: each partition that is not current, why, and what it will cost; then how many there are."""
     project = load_project(config)
-    wanted = wanted_state(project)
-    present = what_is_present(project)
-    plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
-    steps = forecast(project, wanted, plan, present)
+    desired = desired_states(project)
+    current_state = read_current_state(project)
+    plan = make_plan(desired, current_state, frozenset(item.key for item in desired))
+    steps = forecast(project, desired, plan, current_state)
     if as_json:
-        print_json(_as_json(steps, present))
+        print_json(_as_json(steps, current_state))
         return
     rows = [
-        _plan_row(one, present.current(one.step.key)) for one in steps if everything or one.step.status != "current"
+        _plan_row(one, current_state.current(one.step.key))
+        for one in steps
+        if everything or one.step.status != "current"
     ]
     if rows:
         columns = ["asset", "status", "version", "why", "work", "time", "memory"]
@@ -71,8 +73,8 @@ def _work_in_words(cost: Cost) -> list[str]:
     return [f"{amount:,} {noun.removesuffix('s') if amount == 1 else noun} {rest}" for amount, noun, rest in words]
 
 
-def _as_json(steps: list[ForecastStep], present: Present) -> dict[str, object]:
-    made = {one.step.key: present.current(one.step.key) for one in steps}
+def _as_json(steps: list[ForecastStep], current_state: CurrentState) -> dict[str, object]:
+    made = {one.step.key: current_state.current(one.step.key) for one in steps}
     return {
         "partitions": [
             {
@@ -126,6 +128,6 @@ def _show_proposals(inputs: Inputs) -> None:
 
 def everything_made(project: Project) -> Inputs:
     """The current manifests of all partitions that were ever made."""
-    current = what_is_present(project).current
-    found = {item.key: current(item.key) for item in wanted_state(project)}
+    current = read_current_state(project).current
+    found = {item.key: current(item.key) for item in desired_states(project)}
     return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})

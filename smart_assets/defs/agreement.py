@@ -24,7 +24,7 @@ from smart_assets.defs.metadata import figures_of
 from smart_assets.defs.partitions import upstream_partitions
 from smart_assets.defs.requests import under_way
 from smart_assets.planning.graph import STEPS
-from smart_assets.planning.plan import PlanStep, Present
+from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
@@ -33,7 +33,7 @@ _INPUTS = f"{INPUT_DATA_VERSION_TAG_PREFIX}/"
 
 
 def record_current(
-    project: Project, instance: dg.DagsterInstance, plan: Sequence[PlanStep], present: Present
+    project: Project, instance: dg.DagsterInstance, plan: Sequence[PlanStep], current_state: CurrentState
 ) -> list[AssetPartition]:
     """Record the current partitions of a plan that Dagster does not know as such; gives those."""
     busy = under_way(instance)
@@ -41,7 +41,7 @@ def record_current(
     upstream = {card.name: card.upstream for card in cards(project.settings)}
     recorded: list[AssetPartition] = []
     for step in plan:  # inputs before their users
-        manifest = present.current(step.key)
+        manifest = current_state.current(step.key)
         if step.status != "current" or step.key in busy or manifest is None:
             continue
         inputs = {asset: upstream_partitions(project, asset, step.key) for asset in upstream[step.key.asset]}

@@ -46,12 +46,12 @@ def _asset(project: Project, card: AssetCard) -> dg.AssetsDefinition:
         key = AssetPartition(card.name, partition_key(context))
         run = run_context(context, device.resolve() if card.gpu else "cpu", pipes)
         try:
-            outcome = materialize(project, key, run, with_pages)
+            result = materialize(project, key, run, with_pages)
         except SmartError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         return dg.MaterializeResult(
-            metadata=metadata_of(project, outcome),
-            data_version=dg.DataVersion(outcome.manifest.content_version),
+            metadata=metadata_of(project, result),
+            data_version=dg.DataVersion(result.manifest.content_version),
         )
 
     return definition

@@ -8,15 +8,14 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 from dagster._utils.schedules import is_valid_cron_schedule
 
-from smart_assets.assets.step import AssetPartition, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.orphans import end_orphans
 from smart_assets.defs.out_of_date import UP_TO_DATE, SensorAnswers, left_out_of_date, names, nothing_to_ask, reasons
-from smart_assets.defs.requests import JOBS, Refusal, request_run, under_way
-from smart_assets.planning.graph import batches, wanted_state, what_is_present
-from smart_assets.planning.graph import wanted as wanted_of
-from smart_assets.planning.plan import PlanStep, Present, make_plan
+from smart_assets.defs.requests import JOBS, SkipRun, request_run, under_way
+from smart_assets.planning.graph import batches, desired_state, desired_states, read_current_state
+from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
 from smart_assets.planning.retraining import Due, decide
 from smart_assets.settings import Project
 from smart_assets.tasks.reader import last_change
@@ -75,8 +74,8 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
     def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         project.require_unchanged()
         done = [f"ended the dead run {run_id}" for run_id in end_orphans(context.instance)]
-        wanted, present = wanted_state(project), what_is_present(project)
-        recorded = record_current(project, context.instance, _whole_plan(wanted, present), present)
+        desired, current_state = desired_states(project), read_current_state(project)
+        recorded = record_current(project, context.instance, _whole_plan(desired, current_state), current_state)
         done += [f"recorded {key} as the store holds it" for key in recorded]
         return dg.SkipReason("; ".join(done) or "smart.yaml is what was loaded, and Dagster shows what the store holds")
 
@@ -119,8 +118,8 @@ def look_at_report(project: Project, instance: dg.DagsterInstance) -> Look:
 def _look(project: Project, instance: dg.DagsterInstance, assets: Sequence[str], all_made: str) -> Look:
     """Runs for every batch that is out of date and whose inputs are not out of date themselves."""
     project.require_unchanged()
-    wanted = [wanted_of(project, key) for batch in batches(project) for key in batch if key.asset in assets]
-    plan = _plan_of(wanted, what_is_present(project), assets)
+    desired = [desired_state(project, key) for batch in batches(project) for key in batch if key.asset in assets]
+    plan = _plan_of(desired, read_current_state(project), assets)
     told = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
     requests: list[dg.RunRequest] = []
     for _, answer in _answers(project, instance, plan):
@@ -129,22 +128,22 @@ def _look(project: Project, instance: dg.DagsterInstance, assets: Sequence[str],
         else:
             told.append(answer.why)
     if not requests and not told:
-        told = [nothing_to_ask(_whole_plan(wanted_state(project), what_is_present(project)), all_made)]
+        told = [nothing_to_ask(_whole_plan(desired_states(project), read_current_state(project)), all_made)]
     return requests, told
 
 
-def _whole_plan(wanted: Sequence[Wanted], present: Present) -> list[PlanStep]:
-    return make_plan(wanted, present, frozenset(item.key for item in wanted))
+def _whole_plan(desired: Sequence[DesiredState], current_state: CurrentState) -> list[PlanStep]:
+    return make_plan(desired, current_state, frozenset(item.key for item in desired))
 
 
-def _plan_of(wanted: Sequence[Wanted], present: Present, assets: Sequence[str]) -> list[PlanStep]:
+def _plan_of(desired: Sequence[DesiredState], current_state: CurrentState, assets: Sequence[str]) -> list[PlanStep]:
     """The plan of some assets, for which all others count as they stand."""
-    return make_plan(wanted, present, frozenset(item.key for item in wanted if item.key.asset in assets))
+    return make_plan(desired, current_state, frozenset(item.key for item in desired if item.key.asset in assets))
 
 
 def _answers(
     project: Project, instance: dg.DagsterInstance, plan: Iterable[PlanStep]
-) -> Iterator[tuple[list[PlanStep], dg.RunRequest | Refusal]]:
+) -> Iterator[tuple[list[PlanStep], dg.RunRequest | SkipRun]]:
     """Each batch that is out of date, and the run of it or why there is none now."""
     steps = {step.key: step for step in plan}
     busy = under_way(instance)
@@ -154,11 +153,11 @@ def _answers(
             continue
         first = due[0].key
         if busy & {step.key for step in due}:
-            yield due, Refusal(f"{first} is under way", for_now=True)
-        elif (restless := _restless(project, due)) is not None:
-            yield due, Refusal(restless)
+            yield due, SkipRun(f"{first} is under way", for_now=True)
+        elif (recently_modified := _recently_modified(project, due)) is not None:
+            yield due, SkipRun(recently_modified)
         elif before := {source for step in due for source in step.after} - set(batch):
-            yield due, Refusal(f"{first} waits for {min(before)}", for_now=True)
+            yield due, SkipRun(f"{first} waits for {min(before)}", for_now=True)
         else:
             yield due, request_run(instance, due, reasons(due), project.settings.automation.attempts)
 
@@ -166,14 +165,14 @@ def _answers(
 def look_at_models(project: Project, instance: dg.DagsterInstance) -> Look:
     """Runs for the checkpoints and results that are due, and in words why whatever else is out of date is left so."""
     project.require_unchanged()
-    wanted, present = wanted_state(project), what_is_present(project)
-    results = {step.key: step for step in _plan_of(wanted, present, TO_RESULTS)}
-    subsets, report = _sensors(project, instance, wanted, present)
-    decision = decide(project, results, present, _about_to_change(subsets))
+    desired, current_state = desired_states(project), read_current_state(project)
+    results = {step.key: step for step in _plan_of(desired, current_state, TO_RESULTS)}
+    subsets, report = _sensors(project, instance, desired, current_state)
+    decision = decide(project, results, current_state, _about_to_change(subsets))
     requests, told = _due_now(project, instance, decision.due)
     told += [f"{names(keys)}: {why}" for why, keys in _by_reason(decision.left).items()]
     named = {*decision.left, *(step.key for due in decision.due for step in due.steps)}
-    return requests, told + left_out_of_date(_whole_plan(wanted, present), named, (subsets, report))
+    return requests, told + left_out_of_date(_whole_plan(desired, current_state), named, (subsets, report))
 
 
 def _due_now(project: Project, instance: dg.DagsterInstance, due_ones: Sequence[Due]) -> Look:
@@ -215,7 +214,7 @@ def _by_reason(left: Mapping[AssetPartition, str]) -> dict[str, list[AssetPartit
 
 
 def _sensors(
-    project: Project, instance: dg.DagsterInstance, wanted: Sequence[Wanted], present: Present
+    project: Project, instance: dg.DagsterInstance, desired: Sequence[DesiredState], current_state: CurrentState
 ) -> tuple[SensorAnswers, SensorAnswers]:
     """What `task_sources` and `report` would answer now."""
     automation = project.settings.automation
@@ -223,7 +222,7 @@ def _sensors(
         SensorAnswers(
             name,
             _is_on(instance, name, by_default),
-            list(_answers(project, instance, _plan_of(wanted, present, assets))),
+            list(_answers(project, instance, _plan_of(desired, current_state, assets))),
         )
         for name, by_default, assets in (
             ("task_sources", automation.watches, TO_SUBSETS),
@@ -242,7 +241,7 @@ def _about_to_change(found: SensorAnswers) -> frozenset[AssetPartition]:
         step.key
         for steps, answer in found.answers
         for step in steps
-        if isinstance(answer, Refusal) and not answer.for_now
+        if isinstance(answer, SkipRun) and not answer.for_now
     }
     return frozenset(
         step.key
@@ -268,7 +267,7 @@ def _told(log: Callable[[str], None], requests: list[dg.RunRequest], told: Seque
     return requests or dg.SkipReason("; ".join(told) or UP_TO_DATE)
 
 
-def _restless(project: Project, steps: Iterable[PlanStep]) -> str | None:
+def _recently_modified(project: Project, steps: Iterable[PlanStep]) -> str | None:
     """Why a source is left alone: its files changed a moment ago, and may be written still."""
     quiet = project.settings.automation.quiet_seconds
     for key in (step.key for step in steps if step.key.asset == "raw_tasks"):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from smart_assets.assets.checks import verdicts
+from smart_assets.assets.checks import artifact_checks
+from smart_assets.assets.checks.artifact_checks import CheckResult
 from smart_assets.assets.checks.traced_rows import rows_are_traced
-from smart_assets.assets.checks.verdicts import Verdict
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
 from smart_assets.core.markdown import escaped
@@ -29,31 +29,36 @@ class CheckCard:
     asset: str
     name: str
     description: str
-    judge: Callable[[Project, str | None], Verdict]
+    check: Callable[[Project, str | None], CheckResult]
 
 
 CHECKS: tuple[CheckCard, ...] = (
     CheckCard(
-        "prompt_embeddings", "vectors_are_unit", "Every vector is finite and of length 1.", verdicts.vectors_are_unit
+        "prompt_embeddings",
+        "vectors_are_unit",
+        "Every vector is finite and of length 1.",
+        artifact_checks.vectors_are_unit,
     ),
     CheckCard(
         "instance_orderings",
         "orderings_reproduce",
         "Every ordering is a permutation of its group, and its gains add up to the objective's value.",
-        verdicts.orderings_reproduce,
+        artifact_checks.orderings_reproduce,
     ),
     CheckCard(
         "selected_subset",
         "budgets_hold",
         "The task budgets add up to the total budget, and none is larger than its task.",
-        verdicts.budgets_hold,
+        artifact_checks.budgets_hold,
     ),
-    CheckCard("selected_subset", "rows_are_distinct", "No row stands twice in a subset.", verdicts.rows_are_distinct),
+    CheckCard(
+        "selected_subset", "rows_are_distinct", "No row stands twice in a subset.", artifact_checks.rows_are_distinct
+    ),
     CheckCard(
         "selected_subset",
         "no_evaluation_text",
         "No row of the subset is held out, or holds text of a row that is evaluated on.",
-        verdicts.no_evaluation_text,
+        artifact_checks.no_evaluation_text,
     ),
     CheckCard(
         "selected_subset",
@@ -65,13 +70,13 @@ CHECKS: tuple[CheckCard, ...] = (
         "finetuned_checkpoint",
         "loss_is_finite",
         "Every recorded loss is finite, and training did not end far above its first loss.",
-        verdicts.loss_is_finite,
+        artifact_checks.loss_is_finite,
     ),
     CheckCard(
         "finetuned_checkpoint",
         "selected_tasks_trained",
         "Every task of the subset is in the checkpoint's record with all its rows.",
-        verdicts.selected_tasks_trained,
+        artifact_checks.selected_tasks_trained,
     ),
 )
 
@@ -93,18 +98,18 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
     )
     def definition(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         try:
-            verdict = card.judge(project, partition_key(context))
+            result = card.check(project, partition_key(context))
         except SmartError as error:
             raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
-        if verdict.warning and not verdict.passed:
-            context.log.warning(in_line(verdict.sentence))
-        rows = {} if verdict.rows is None else {"rows": table(verdict.rows)}
+        if result.warning and not result.passed:
+            context.log.warning(in_line(result.sentence))
+        rows = {} if result.rows is None else {"rows": table(result.rows)}
         return dg.AssetCheckResult(
-            passed=verdict.passed,
-            severity=dg.AssetCheckSeverity.WARN if verdict.warning else dg.AssetCheckSeverity.ERROR,
+            passed=result.passed,
+            severity=dg.AssetCheckSeverity.WARN if result.warning else dg.AssetCheckSeverity.ERROR,
             # The UI takes a description for Markdown, and would fetch an image that a task's name asks for.
-            description=escaped(verdict.sentence, _LONGEST_SENTENCE),
-            metadata={SENTENCE: in_line(verdict.sentence), **verdict.figures, **rows},
+            description=escaped(result.sentence, _LONGEST_SENTENCE),
+            metadata={SENTENCE: in_line(result.sentence), **result.figures, **rows},
         )
 
     return definition

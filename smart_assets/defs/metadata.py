@@ -22,7 +22,7 @@ from smart_assets.comparison.record import recorded_curve
 from smart_assets.core.markdown import escaped
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
 from smart_assets.defs.tables import table
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import LossCurve, MixtureBudgets
 from smart_assets.settings import Project
@@ -33,9 +33,9 @@ _LONGEST_FINDING = 2000  # characters
 _MOST_REASONS = 20  # for which rows were left out
 
 
-def metadata_of(project: Project, outcome: Outcome) -> Metadata:
+def metadata_of(project: Project, result: MaterializeResult) -> Metadata:
     """Figures of the manifest, and what the asset itself has to show."""
-    manifest = outcome.manifest
+    manifest = result.manifest
     store = project.store
     inputs = Inputs(store, {AssetPartition(manifest.asset, manifest.partition): manifest})
     shown = _SHOWN.get(manifest.asset)
@@ -43,7 +43,7 @@ def metadata_of(project: Project, outcome: Outcome) -> Metadata:
         **figures_of(manifest),
         **(shown(inputs, manifest) if shown else {}),
         **(audit_metadata(project, manifest) if manifest.asset == finetuned_checkpoint.NAME else {}),
-        "unchanged": outcome.unchanged,
+        "unchanged": result.unchanged,
         "artifact": dg.MetadataValue.path(str(store.artifact(manifest))),
     }
 

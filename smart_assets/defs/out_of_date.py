@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from smart_assets.assets.step import AssetPartition
-from smart_assets.defs.requests import Refusal
+from smart_assets.defs.requests import SkipRun
 from smart_assets.planning.plan import PlanStep
 
 UP_TO_DATE = "everything is up to date"
@@ -18,13 +18,13 @@ class SensorAnswers:
 
     sensor: str
     is_on: bool
-    answers: Sequence[tuple[list[PlanStep], dg.RunRequest | Refusal]]
+    answers: Sequence[tuple[list[PlanStep], dg.RunRequest | SkipRun]]
 
     def lines(self) -> list[str]:
         """Each batch that is out of date, why, and who makes it or what is in the way."""
         return [self._line(steps, answer) for steps, answer in self.answers]
 
-    def _line(self, steps: Sequence[PlanStep], answer: dg.RunRequest | Refusal) -> str:
+    def _line(self, steps: Sequence[PlanStep], answer: dg.RunRequest | SkipRun) -> str:
         waiting = [step.key for step in steps if step.status == "waiting"]
         why = reasons(steps) or f"{steps[0].key}: {steps[0].why[0]}"
         others = names(key for key in waiting if key != steps[0].key)

@@ -27,7 +27,7 @@ LONGEST_BEFORE_START = timedelta(minutes=10)  # between a run's record and its p
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SkipRun:
     """Why no run is asked for."""
 
     why: str
@@ -36,7 +36,7 @@ class Refusal:
 
 def request_run(
     instance: dg.DagsterInstance, steps: Sequence[PlanStep], reason: str, attempts: int
-) -> dg.RunRequest | Refusal:
+) -> dg.RunRequest | SkipRun:
     """A run of some steps of one partition key.
 
     The state of the steps keys the run: asking twice gives one run. A run that failed is tried again, `attempts` times
@@ -48,9 +48,9 @@ def request_run(
     failed, made = (_count(instance, state, dg.DagsterRunStatus[name]) for name in ("FAILURE", "SUCCESS"))
     again = "it is tried again when something changes, or started by hand"
     if _count(instance, state, dg.DagsterRunStatus.CANCELED):
-        return Refusal(f"{first}: its last run was cancelled; {again}")
+        return SkipRun(f"{first}: its last run was cancelled; {again}")
     if failed >= attempts:
-        return Refusal(f"{first}: {failed} run{'s' * (failed != 1)} failed; {again}")
+        return SkipRun(f"{first}: {failed} run{'s' * (failed != 1)} failed; {again}")
     return dg.RunRequest(
         job_name=next(name for name, assets in JOBS.items() if first.asset in assets),
         run_key=f"{state}-{failed}-{made}",

@@ -13,7 +13,7 @@ from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.orphans import end_orphans
-from smart_assets.planning.graph import BY_SOURCE, batches, wanted, wanted_state, what_is_present
+from smart_assets.planning.graph import BY_SOURCE, batches, desired_state, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 
@@ -72,27 +72,29 @@ def run_plan(project: Project, only: frozenset[AssetPartition], display: Display
                 run_config={"loggers": {"console": {}}},
                 raise_on_error=False,
             )
-            _take_down(steps, result, summary, display)
+            _record_results(steps, result, summary, display)
             if _interrupted(result):
                 raise KeyboardInterrupt
-        present = what_is_present(project)
-        record_current(project, instance, make_plan(wanted_state(project), present, only), present)
+        current_state = read_current_state(project)
+        record_current(project, instance, make_plan(desired_states(project), current_state, only), current_state)
     return summary
 
 
 def _out_of_date(project: Project, batch: Sequence[AssetPartition], summary: RunSummary) -> list[PlanStep]:
     """The steps of a batch that are to be made; what cannot be made is noted instead."""
-    wants = [wanted(project, key) for key in batch]
+    wants = [desired_state(project, key) for key in batch]
     # Planned now, not before the run: what was made in the meantime may have changed nothing.
-    present = what_is_present(project)
-    plan = make_plan(wants, present, frozenset(batch))
+    current_state = read_current_state(project)
+    plan = make_plan(wants, current_state, frozenset(batch))
     steps: list[PlanStep] = []
     for step, want in zip(plan, wants, strict=True):
         if step.status == "blocked":
             summary.held_up[step.key] = step.reasons[0]
         elif step.to_do:
             # A source that cannot be read now still has its last rows: what is made from them goes on.
-            usable = {key for key in summary.held_up if key.asset in BY_SOURCE and present.current(key) is not None}
+            usable = {
+                key for key in summary.held_up if key.asset in BY_SOURCE and current_state.current(key) is not None
+            }
             inputs = [item.source for item in want.inputs if not item.optional and item.source not in usable]
             stopped = summary.stopped(inputs)
             if stopped is None:
@@ -102,7 +104,7 @@ def _out_of_date(project: Project, batch: Sequence[AssetPartition], summary: Run
     return steps
 
 
-def _take_down(
+def _record_results(
     steps: Sequence[PlanStep], result: dg.ExecuteInProcessResult, summary: RunSummary, display: Display
 ) -> None:
     """Note what became of each step: an asset is made when Dagster recorded it and none of its checks failed."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smart_assets.core.errors import SmartError
-from smart_assets.forgetting.held import NO_PROMPT
+from smart_assets.forgetting.affected import NO_PROMPT
 from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.holders import unknown
 from smart_assets.lineage.audit.reader import ROWS, Past
@@ -20,7 +20,7 @@ _MATCHES = " OR ".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class ForgetRequest:
     """The rows that were asked for, as far as the store knows or knew them."""
 
     ids: tuple[str, ...]
@@ -35,7 +35,7 @@ class Meant:
         return self.ids + self.refused
 
 
-def by_ids(past: Past, names: Sequence[str]) -> Meant:
+def by_ids(past: Past, names: Sequence[str]) -> ForgetRequest:
     """Rows by their ids, or unique beginnings of these; with those that say the same under another task.
 
     Raises:
@@ -55,10 +55,10 @@ def by_ids(past: Past, names: Sequence[str]) -> Meant:
             '`smart audit text "..."` finds rows by their prompt or response'
         )
     texts, ids = _said_by(past, ids)
-    return Meant(ids, (), None, sources_of(past, ids, ()), texts)
+    return ForgetRequest(ids, (), None, sources_of(past, ids, ()), texts)
 
 
-def by_task(past: Past, task: str) -> Meant:
+def by_task(past: Past, task: str) -> ForgetRequest:
     """All rows that a task has or had.
 
     Raises:
@@ -70,10 +70,10 @@ def by_task(past: Past, task: str) -> Meant:
     if not there and not ids:
         raise SmartError(no_such("task", task, known_tasks(past), unknown(past)))
     sources = {*sources_of(past, ids, (), task), *_partitions(past, there)}
-    return Meant(tuple(ids), (), task, tuple(sorted(sources)))
+    return ForgetRequest(tuple(ids), (), task, tuple(sorted(sources)))
 
 
-def by_text(past: Past, text: str) -> Meant:
+def by_text(past: Past, text: str) -> ForgetRequest:
     """All rows in whose prompt, response or turns a text stands, whatever its case; refused ones by their excerpts.
 
     Raises:
@@ -100,7 +100,7 @@ def by_text(past: Past, text: str) -> Meant:
     ids = tuple(id_ for (id_,) in found)
     refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
     texts, ids = _said_by(past, ids)
-    return Meant(ids, refused, None, sources_of(past, ids, [excerpt for (excerpt,) in excerpts]), texts)
+    return ForgetRequest(ids, refused, None, sources_of(past, ids, [excerpt for (excerpt,) in excerpts]), texts)
 
 
 def _said_by(past: Past, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

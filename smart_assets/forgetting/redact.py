@@ -10,33 +10,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets.parquet import ROW_GROUP
-from smart_assets.forgetting.held import NO_PROMPT, Holding
+from smart_assets.forgetting.affected import NO_PROMPT, AffectedArtifact
 from smart_assets.store import Artifact, Store
 from smart_assets.store.log import append, now
 from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.tasks.forgotten import refusal_id
 
 
-def redact(store: Store, holding: Holding, because: Sequence[str]) -> None:
+def redact(store: Store, affected: AffectedArtifact, because: Sequence[str]) -> None:
     """Write what is kept of an artifact and the record of it, then remove the artifact; a kill loses nothing.
 
     Args:
         store: where it lies.
-        holding: the artifact, and the forgotten rows in it.
+        affected: the artifact, and the forgotten rows in it.
         because: the keys of the tombstones.
 
     Raises:
         StoreError: something cannot be read or written.
     """
-    artifact = holding.artifact
+    artifact = affected.artifact
     earlier = store.redaction(artifact.asset, artifact.version)
-    replacement = _rewritten(store, artifact, holding.ids) if holding.kept == "the other rows" else None
+    replacement = _rewritten(store, artifact, affected.ids) if affected.kept == "the other rows" else None
     record = Redaction(
         at=now(),
         asset=artifact.asset,
         version=artifact.version,
         replaced_by=replacement,
-        ids=tuple(sorted({*holding.ids, *(earlier.ids if earlier else ())})),
+        ids=tuple(sorted({*affected.ids, *(earlier.ids if earlier else ())})),
         because=tuple(sorted({*because, *(earlier.because if earlier else ())})),
     )
     append(store, log_of(artifact.asset, artifact.version), record.model_dump(mode="json"))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.core.progress import Log, Progress
 from smart_assets.core.user import user_name
+from smart_assets.forgetting.affected import AffectedArtifact, ForgottenScan
 from smart_assets.forgetting.exports import Exported, exports_with
-from smart_assets.forgetting.held import Holders, Holding
 from smart_assets.forgetting.redact import redact
 from smart_assets.lineage.history import History, read_history
 from smart_assets.settings import Project
@@ -28,8 +28,8 @@ class Removal:
     """What still holds something of forgotten rows."""
 
     tombstones: Tombstones
-    past: tuple[Holding, ...]
-    current: tuple[Holding, ...]  # the next run makes these anew; nothing is done about them here
+    past: tuple[AffectedArtifact, ...]
+    current: tuple[AffectedArtifact, ...]  # the next run makes these anew; nothing is done about them here
     beside: tuple[Garbage, ...]  # caches, damaged files, and what killed runs left, artifacts without a manifest too
     exports: tuple[Exported, ...]
 
@@ -58,11 +58,11 @@ def find_removal(project: Project) -> Removal:
             f"the manifest {history.unreadable[0].path} cannot be relied on: what it names is unknown, and nothing is "
             "removed before `smart verify --repair` has moved it away"
         )
-    held = Holders(store, history, tombstones.forgotten).find()
+    affected = ForgottenScan(store, history, tombstones.forgotten).find()
     return Removal(
         tombstones,
-        past=tuple(one for one in held if not one.current),
-        current=tuple(one for one in held if one.current),
+        past=tuple(one for one in affected if not one.current),
+        current=tuple(one for one in affected if one.current),
         beside=(*_unnamed(store, history), *_beside(store)),
         exports=tuple(exports_with(project, history, tombstones)),
     )
@@ -79,8 +79,8 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
     because = [one.key for one in removal.tombstones.active]
     remove_garbage(removal.beside)  # first: what no record named yet may be what one names below
     progress = Progress("taking forgotten rows out of the past", log, "artifacts")
-    for index, holding in enumerate(removal.past, 1):
-        redact(project.store, holding, because)
+    for index, affected in enumerate(removal.past, 1):
+        redact(project.store, affected, because)
         progress.at(index, index / len(removal.past))
     for exported in removal.exports:
         if exported.state == "as written":

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets.raw_tasks import preview
-from smart_assets.assets.step import AssetPartition, Input, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Input
 from smart_assets.core.errors import SmartError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -33,17 +33,17 @@ class ChangedRows:
         self.rows_of = cache(self._rows_of)
         self.between = cache(self._between)
 
-    def outside(self, wanted: Wanted) -> tuple[str, ...]:
+    def outside(self, desired: DesiredState) -> tuple[str, ...]:
         """What the changed files change in the rows; nothing where only reading the whole source would tell."""
-        source = wanted.key.partition
-        changes = self.preview(source) if wanted.key.asset == "raw_tasks" else None
-        if wanted.key.asset == "raw_tasks" and source in self._failures:
+        source = desired.key.partition
+        changes = self.preview(source) if desired.key.asset == "raw_tasks" else None
+        if desired.key.asset == "raw_tasks" and source in self._failures:
             return (f"source `{source}`: reading it will fail: {self._failures[source]}",)
         return () if changes is None else self._words(source, changes, "the rows are the same")
 
-    def rows_kept(self, wanted: Wanted) -> bool:
+    def rows_kept(self, desired: DesiredState) -> bool:
         """Whether the files outside changed and still give the same rows."""
-        changes = self.preview(wanted.key.partition) if wanted.key.asset == "raw_tasks" else None
+        changes = self.preview(desired.key.partition) if desired.key.asset == "raw_tasks" else None
         return changes is not None and not changes.added.num_rows and not changes.removed.num_rows
 
     def input(self, item: Input, before: str, now: Manifest) -> tuple[str, ...]:

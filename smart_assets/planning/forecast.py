@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smart_assets.assets.step import AssetPartition, Wanted, split_grid_key
+from smart_assets.assets.step import AssetPartition, DesiredState, split_grid_key
 from smart_assets.core.errors import StoreError
 from smart_assets.planning.changed_rows import ChangedRows
-from smart_assets.planning.plan import PlanStep, Present
+from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.changes import changes_between
@@ -51,12 +51,12 @@ class ForecastStep:
 
 
 def forecast(
-    project: Project, wanted: Sequence[Wanted], plan: Sequence[PlanStep], present: Present
+    project: Project, desired: Sequence[DesiredState], plan: Sequence[PlanStep], current_state: CurrentState
 ) -> list[ForecastStep]:
     """The cost of every step of a plan that is to be done."""
-    changed = present.details or ChangedRows(project, present.current)
+    changed = current_state.details or ChangedRows(project, current_state.current)
     pending = frozenset(step.key for step in plan if step.to_do)
-    reckoner = _Reckoner(project, {item.key: item for item in wanted}, pending, present, changed)
+    reckoner = _Reckoner(project, {item.key: item for item in desired}, pending, current_state, changed)
     return [ForecastStep(step, reckoner.cost(step) if step.to_do else None) for step in plan]
 
 
@@ -87,12 +87,12 @@ class _Reckoner:
     def __init__(
         self,
         project: Project,
-        wanted: Mapping[AssetPartition, Wanted],
+        desired: Mapping[AssetPartition, DesiredState],
         pending: frozenset[AssetPartition],
-        present: Present,
+        current_state: CurrentState,
         changed: ChangedRows,
     ) -> None:
-        self._project, self._wanted, self._current, self._changed = project, wanted, present.current, changed
+        self._project, self._desired, self._current, self._changed = project, desired, current_state.current, changed
         self._pending = pending
         self._store = project.store.snapshot()
         self._samples = cache(self._earlier_runs)
@@ -121,7 +121,7 @@ class _Reckoner:
         return Cost(seconds=_seconds(samples, amount), peak_memory_bytes=nearest.peak_memory_bytes)
 
     def _earlier_runs(self, asset: str) -> list[_Sample]:
-        keys = [key for key in self._wanted if key.asset == asset]
+        keys = [key for key in self._desired if key.asset == asset]
         runs = [run for key in keys for run in self._history(key)]
         if asset == "eval_results":  # the same program; the base model is often measured first
             runs += self._history(AssetPartition("base_model_results"))
@@ -138,7 +138,7 @@ class _Reckoner:
     def _reading(self, step: PlanStep) -> dict[str, int]:
         """The source's rows as they were last; of these a share as large as that of the files that changed."""
         key = step.key
-        manifest, now = self._current(key), self._wanted[key].outside
+        manifest, now = self._current(key), self._desired[key].outside
         if manifest is None:
             return {}
         rows = manifest.summary["rows"] + manifest.summary["rejected rows"]
@@ -155,7 +155,7 @@ class _Reckoner:
         unseen = pc.unique(rows["prompt_hash"])
         for source in self._project.settings.sources:
             for made in self._history(AssetPartition("prompt_embeddings", source)):
-                if made.parameters == self._wanted[key].parameters:
+                if made.parameters == self._desired[key].parameters:
                     known = self._changed.rows_of("prompt_embeddings", source, made.content_version)
                     if known is not None:
                         unseen = unseen.filter(pc.invert(pc.is_in(unseen, known["prompt_hash"].combine_chunks())))
@@ -166,10 +166,10 @@ class _Reckoner:
         """The groups that lost or won rows, for each objective; all groups of an objective that is new."""
         key = step.key
         rows = self._rows_now(key.partition)
-        wanted = self._wanted[key]
+        desired = self._desired[key]
         if rows is None:
             return {}
-        objectives: list[str] = wanted.parameters["objectives"]
+        objectives: list[str] = desired.parameters["objectives"]
         sizes = rows.group_by(_WIDE).aggregate([([], "count_all")])
         before = self._rows_ordered(key)
         if before is None:
@@ -193,15 +193,15 @@ class _Reckoner:
 
     def _rows_ordered(self, key: AssetPartition) -> tuple[Manifest, pa.Table] | None:
         """The newest orderings and the rows they are of; None where all have to be made anew."""
-        manifest, wanted = self._current(key), self._wanted[key]
+        manifest, desired = self._current(key), self._desired[key]
         embedding = AssetPartition("prompt_embeddings", key.partition)
-        if manifest is None or manifest.code_version != wanted.code_version:
+        if manifest is None or manifest.code_version != desired.code_version:
             return None
-        if any(manifest.parameters.get(name) != wanted.parameters.get(name) for name in ("engine", "approximate")):
+        if any(manifest.parameters.get(name) != desired.parameters.get(name) for name in ("engine", "approximate")):
             return None
         version = manifest.inputs[str(embedding)]
         vectors = self._store.find(embedding.asset, embedding.partition, version)
-        if vectors is None or vectors.parameters != self._wanted[embedding].parameters:
+        if vectors is None or vectors.parameters != self._desired[embedding].parameters:
             return None
         rows = self._changed.rows_of(embedding.asset, embedding.partition, version)
         return None if rows is None else (manifest, rows)
@@ -215,7 +215,7 @@ class _Reckoner:
 
     def _median_tokens(self) -> float | None:
         """Tokens of a trained row, by the earlier fine-tunes."""
-        runs = [run for key in self._wanted if key.asset == "finetuned_checkpoint" for run in self._history(key)[:1]]
+        runs = [run for key in self._desired if key.asset == "finetuned_checkpoint" for run in self._history(key)[:1]]
         lengths = [tokens / trained for run in runs for tokens, trained in _trained(run) if trained]
         return median(lengths) if lengths else None
 

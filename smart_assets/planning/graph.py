@@ -16,10 +16,10 @@ from smart_assets.assets import (
     similarity_index,
     task_scores,
 )
-from smart_assets.assets.step import AssetPartition, Step, Wanted, grid_key
+from smart_assets.assets.step import AssetPartition, DesiredState, Step, grid_key
 from smart_assets.core.errors import SmartError
 from smart_assets.planning.changed_rows import ChangedRows
-from smart_assets.planning.plan import Present
+from smart_assets.planning.plan import CurrentState
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -69,21 +69,21 @@ def batches(project: Project) -> Iterator[list[AssetPartition]]:
     yield [AssetPartition("mixture_report")]
 
 
-def wanted(project: Project, key: AssetPartition) -> Wanted:
+def desired_state(project: Project, key: AssetPartition) -> DesiredState:
     """What a partition is to be made from. A source that cannot be read now is a problem, not an error."""
     try:
-        return STEPS[key.asset].wanted(project, key.partition)
+        return STEPS[key.asset].desired(project, key.partition)
     except SmartError as error:
-        return Wanted(key, (), {}, "", problem=str(error))
+        return DesiredState(key, (), {}, "", problem=str(error))
 
 
-def wanted_state(project: Project) -> list[Wanted]:
+def desired_states(project: Project) -> list[DesiredState]:
     """What every partition is to be made from, inputs before their users."""
     now = project.snapshot()
-    return [wanted(now, key) for batch in batches(project) for key in batch]
+    return [desired_state(now, key) for batch in batches(project) for key in batch]
 
 
-def what_is_present(project: Project) -> Present:
+def read_current_state(project: Project) -> CurrentState:
     """What the store holds, each manifest read once, and which rows changed."""
 
     store = project.store.snapshot()
@@ -92,7 +92,7 @@ def what_is_present(project: Project) -> Present:
     def current(key: AssetPartition) -> Manifest | None:
         return store.current(key.asset, key.partition)
 
-    return Present(current, store.is_whole, ChangedRows(project, current))
+    return CurrentState(current, store.is_whole, ChangedRows(project, current))
 
 
 def closure(
@@ -105,7 +105,7 @@ def closure(
         key = left.pop()
         if key not in found and key not in given:
             found.add(key)
-            left += [one.source for one in wanted(project, key).inputs]
+            left += [one.source for one in desired_state(project, key).inputs]
     return frozenset(found)
 
 

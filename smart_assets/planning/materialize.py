@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from smart_assets.assets.step import AssetPartition, Draft, Inputs, Made, RunContext, Wanted
+from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SmartError, UpstreamMissingError
 from smart_assets.core.progress import Log
-from smart_assets.planning.graph import STEPS, partitions, wanted
+from smart_assets.planning.graph import STEPS, desired_state, partitions
 from smart_assets.planning.plan import fingerprint, input_versions
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MaterializeResult:
     """What a materialization came to. `unchanged`: nothing was done, the manifest was current already."""
 
     manifest: Manifest
@@ -38,7 +38,9 @@ Complete = Callable[[Project, Manifest, Log], Manifest]
 """Adds to a manifest, just before it is recorded, what is gathered from it and those it names."""
 
 
-def materialize(project: Project, key: AssetPartition, run: RunContext, complete: Complete | None = None) -> Outcome:
+def materialize(
+    project: Project, key: AssetPartition, run: RunContext, complete: Complete | None = None
+) -> MaterializeResult:
     """Bring one partition up to date.
 
     `complete` is what is kept beside what was made: a checkpoint's audit pages.
@@ -50,7 +52,7 @@ def materialize(project: Project, key: AssetPartition, run: RunContext, complete
     """
     project.require_unchanged()
     _require_partition(project, key)
-    plan = wanted(project, key)
+    plan = desired_state(project, key)
     if plan.problem is not None:
         raise SmartError(plan.problem)
     inputs = _inputs(project, plan)
@@ -59,7 +61,7 @@ def materialize(project: Project, key: AssetPartition, run: RunContext, complete
     current = project.store.current(key.asset, key.partition)
     if current is not None and current.fingerprint == print_ and project.store.is_whole(current):
         run.log(f"{key} is current ({current.content_version[:12]}): nothing to do")
-        return Outcome(current, unchanged=True)
+        return MaterializeResult(current, unchanged=True)
     manifest, made = _make(project, plan, inputs, run, versions)
     if complete is not None:
         manifest = complete(project, manifest, run.log)
@@ -67,12 +69,12 @@ def materialize(project: Project, key: AssetPartition, run: RunContext, complete
     made.recorded()
     if current is not None and current.content_version == manifest.content_version:
         run.log(f"{key} was made again and its content is what it was: nothing that depends on it is out of date")
-    return Outcome(manifest, unchanged=False)
+    return MaterializeResult(manifest, unchanged=False)
 
 
 def _make(
-    project: Project, plan: Wanted, inputs: Inputs, run: RunContext, versions: Mapping[str, str]
-) -> tuple[Manifest, Made]:
+    project: Project, plan: DesiredState, inputs: Inputs, run: RunContext, versions: Mapping[str, str]
+) -> tuple[Manifest, StepResult]:
     key, store = plan.key, project.store
     with ExitStack() as stack, _measured() as measured:
         out = Draft(stack.enter_context(store.draft()))
@@ -110,7 +112,7 @@ def _require_partition(project: Project, key: AssetPartition) -> None:
         raise SmartError(f"smart.yaml gives {key.asset} no partition {key.partition!r}; it gives {names}")
 
 
-def _inputs(project: Project, plan: Wanted) -> Inputs:
+def _inputs(project: Project, plan: DesiredState) -> Inputs:
     manifests: dict[AssetPartition, Manifest] = {}
     missing: list[str] = []
     for item in plan.inputs:

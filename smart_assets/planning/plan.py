@@ -1,11 +1,11 @@
-"""The plan: which partitions are out of date, and why in words. A pure function of what is there and what is wanted."""
+"""The plan: which partitions are out of date, and why in words. A pure function of the current and desired states."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from smart_assets.assets.step import AssetPartition, Input, Wanted, split_grid_key
+from smart_assets.assets.step import AssetPartition, DesiredState, Input, split_grid_key
 from smart_assets.planning.changed_rows import ChangedRows
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
@@ -28,7 +28,7 @@ class PlanStep:
     reasons: tuple[str, ...]
     after: tuple[AssetPartition, ...] = ()  # inputs that are to be made first
     keeps_content: bool = False  # only what lies outside its data version is made anew, such as moved lines' origins
-    state: str = ""  # a hash of what is there and what is wanted: the same question asked twice has the same one
+    state: str = ""  # a hash of what is there and what is desired: the same question asked twice has the same one
 
     @property
     def to_do(self) -> bool:
@@ -42,14 +42,14 @@ class PlanStep:
         return (*self.reasons, f"after {self.after[0]}{more}") if self.after else self.reasons
 
 
-def fingerprint(wanted: Wanted, versions: Mapping[str, str]) -> str:
+def fingerprint(desired: DesiredState, versions: Mapping[str, str]) -> str:
     """The hash of all that decides a partition's content; `versions` are its inputs' as `Input` -> version."""
     return json_version(
         {
             "inputs": dict(versions),
-            "outside": dict(wanted.outside),
-            "parameters": dict(wanted.parameters),
-            "code": wanted.code_version,
+            "outside": dict(desired.outside),
+            "parameters": dict(desired.parameters),
+            "code": desired.code_version,
         }
     )
 
@@ -66,14 +66,14 @@ def fingerprint_of(manifest: Manifest) -> str:
     )
 
 
-def input_versions(wanted: Wanted, current: Callable[[AssetPartition], Manifest | None]) -> dict[str, str]:
+def input_versions(desired: DesiredState, current: Callable[[AssetPartition], Manifest | None]) -> dict[str, str]:
     """The versions of those inputs that count and are there."""
-    found = ((item, current(item.source)) for item in wanted.inputs if item.counts)
+    found = ((item, current(item.source)) for item in desired.inputs if item.counts)
     return {str(item): item.version(manifest) for item, manifest in found if manifest is not None}
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class CurrentState:
     """What is there: the newest manifest of a partition, whether a manifest's files still are, and what changed."""
 
     current: Callable[[AssetPartition], Manifest | None]
@@ -81,59 +81,61 @@ class Present:
     details: ChangedRows | None = None  # without it a change is told in versions, not in rows
 
 
-def make_plan(wanted: Sequence[Wanted], present: Present, only: frozenset[AssetPartition]) -> list[PlanStep]:
-    """Compare what is there with what is wanted.
+def make_plan(
+    desired: Sequence[DesiredState], current_state: CurrentState, only: frozenset[AssetPartition]
+) -> list[PlanStep]:
+    """Compare what is there with what is desired.
 
     Args:
-        wanted: every partition of the project, inputs before what is made from them.
-        present: what is there.
+        desired: every partition of the project, inputs before what is made from them.
+        current_state: what is there.
         only: the partitions that the run may make; the others count as they stand.
     """
     steps: dict[AssetPartition, PlanStep] = {}
-    for item in wanted:
+    for item in desired:
         if item.key in only:
-            steps[item.key] = _step(item, present, steps)
+            steps[item.key] = _step(item, current_state, steps)
     return list(steps.values())
 
 
-def _step(wanted: Wanted, present: Present, above: Mapping[AssetPartition, PlanStep]) -> PlanStep:
-    current = present.current
-    if wanted.problem is not None:
-        return PlanStep(wanted.key, "blocked", (wanted.problem,))
-    planned = {item: above[item.source] for item in wanted.inputs if item.source in above}
+def _step(desired: DesiredState, current_state: CurrentState, above: Mapping[AssetPartition, PlanStep]) -> PlanStep:
+    current = current_state.current
+    if desired.problem is not None:
+        return PlanStep(desired.key, "blocked", (desired.problem,))
+    planned = {item: above[item.source] for item in desired.inputs if item.source in above}
     blocked = [item for item, step in planned.items() if step.status == "blocked" and not item.optional]
     absent = [
         item
-        for item in wanted.inputs
+        for item in desired.inputs
         if not item.optional and current(item.source) is None and not (item in planned and planned[item].to_do)
     ]
     # What is there already can still be used while its own source is in trouble.
     lacking = [item for item in absent if item not in blocked] + [i for i in blocked if current(i.source) is None]
     if lacking:
-        return PlanStep(wanted.key, "blocked", tuple(f"needs {item.source}, which is not made" for item in lacking))
-    manifest = current(wanted.key)
+        return PlanStep(desired.key, "blocked", tuple(f"needs {item.source}, which is not made" for item in lacking))
+    manifest = current(desired.key)
     held = (item.source for item, step in planned.items() if step.to_do and not _kept(item, step, current))
     after = tuple(dict.fromkeys(held))
-    print_ = fingerprint(wanted, input_versions(wanted, current))
+    print_ = fingerprint(desired, input_versions(desired, current))
     state = json_version([print_, [manifest.fingerprint, manifest.made] if manifest else None])
     if manifest is None:
-        return PlanStep(wanted.key, "missing", ("never made",), after, state=state)
+        return PlanStep(desired.key, "missing", ("never made",), after, state=state)
     stands = manifest.fingerprint == print_
-    forgotten = present.details.forgotten(manifest) if present.details and (after or not stands) else ()
+    forgotten = current_state.details.forgotten(manifest) if current_state.details and (after or not stands) else ()
     if not stands:
-        reasons = (*differences(manifest, wanted, present), *forgotten)
-        return PlanStep(wanted.key, "stale", reasons, after, _keeps_content(manifest, wanted, present), state)
-    if not present.whole(manifest):
-        return PlanStep(wanted.key, "stale", ("its files are missing or cut short",), after, state=state)
+        reasons = (*differences(manifest, desired, current_state), *forgotten)
+        return PlanStep(desired.key, "stale", reasons, after, _keeps_content(manifest, desired, current_state), state)
+    if not current_state.whole(manifest):
+        return PlanStep(desired.key, "stale", ("its files are missing or cut short",), after, state=state)
     status: Status = "current" if not after else "stale" if forgotten else "waiting"
-    return PlanStep(wanted.key, status, forgotten if after else (), after, state=state)
+    return PlanStep(desired.key, status, forgotten if after else (), after, state=state)
 
 
-def _keeps_content(manifest: Manifest, wanted: Wanted, present: Present) -> bool:
+def _keeps_content(manifest: Manifest, desired: DesiredState, current_state: CurrentState) -> bool:
     """Whether making a partition anew can only change what lies outside its data version."""
-    before = replace(wanted, outside=manifest.outside)
-    only_outside = manifest.fingerprint == fingerprint(before, input_versions(wanted, present.current))
-    return only_outside and present.details is not None and present.details.rows_kept(wanted)
+    before = replace(desired, outside=manifest.outside)
+    only_outside = manifest.fingerprint == fingerprint(before, input_versions(desired, current_state.current))
+    return only_outside and current_state.details is not None and current_state.details.rows_kept(desired)
 
 
 def _kept(item: Input, step: PlanStep, current: Callable[[AssetPartition], Manifest | None]) -> bool:
@@ -142,18 +144,22 @@ def _kept(item: Input, step: PlanStep, current: Callable[[AssetPartition], Manif
     return step.keeps_content and manifest is not None and item.facet not in manifest.attachments
 
 
-def differences(manifest: Manifest, wanted: Wanted, present: Present) -> tuple[str, ...]:
+def differences(manifest: Manifest, desired: DesiredState, current_state: CurrentState) -> tuple[str, ...]:
     """Why a partition is stale, in words: code, parameters, files outside, inputs; in rows where details tell."""
-    details = present.details
+    details = current_state.details
     reasons: list[str] = []
-    if manifest.code_version != wanted.code_version:
-        reasons.append(f"code version {manifest.code_version} -> {wanted.code_version}")
-    reasons += parameter_differences(wanted.key, manifest.parameters, wanted.parameters)
-    outside = list(_file_changes(manifest.outside, wanted.outside))
-    if details is not None and (outside or manifest.parameters.get("forgotten") != wanted.parameters.get("forgotten")):
-        outside += details.outside(wanted)
+    if manifest.code_version != desired.code_version:
+        reasons.append(f"code version {manifest.code_version} -> {desired.code_version}")
+    reasons += parameter_differences(desired.key, manifest.parameters, desired.parameters)
+    outside = list(_file_changes(manifest.outside, desired.outside))
+    if details is not None and (outside or manifest.parameters.get("forgotten") != desired.parameters.get("forgotten")):
+        outside += details.outside(desired)
     reasons += outside
-    now = {str(item): (item, made) for item in wanted.inputs if item.counts and (made := present.current(item.source))}
+    now = {
+        str(item): (item, made)
+        for item in desired.inputs
+        if item.counts and (made := current_state.current(item.source))
+    }
     for name, (item, made) in now.items():
         before = manifest.inputs.get(name)
         if before is None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_assets.assets.step import AssetPartition, split_grid_key
-from smart_assets.planning.graph import partitions, wanted
-from smart_assets.planning.plan import PlanStep, Present
+from smart_assets.planning.graph import desired_state, partitions
+from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
@@ -47,17 +47,20 @@ class Retraining:
 
 
 def decide(
-    project: Project, results: Plan, present: Present, about_to_change: frozenset[AssetPartition] = frozenset()
+    project: Project,
+    results: Plan,
+    current_state: CurrentState,
+    about_to_change: frozenset[AssetPartition] = frozenset(),
 ) -> Retraining:
-    """Compare every subset with the one its checkpoint was trained on, and every evaluation with what is wanted now.
+    """Compare every subset with the one its checkpoint was trained on, and every evaluation with what is desired now.
 
     Args:
         project: its `automation` says what counts as a change, and what is left out.
         results: the plan of checkpoints and results alone, for which subsets and sources count as they stand.
-        present: what is there.
+        current_state: what is there.
         about_to_change: subsets and raw tasks that something makes again now, and that are waited for.
     """
-    decision = _Decision(project, results, present, about_to_change)
+    decision = _Decision(project, results, current_state, about_to_change)
     found = [one for key in partitions(project, CHECKPOINT) for one in decision.of(key.partition)]
     trains = any(isinstance(one, Due) and one.trains for one in found)
     found = [*decision.of_base(trains), *found]
@@ -71,10 +74,10 @@ _Left = tuple[AssetPartition, str]
 
 class _Decision:
     def __init__(
-        self, project: Project, results: Plan, present: Present, about_to_change: frozenset[AssetPartition]
+        self, project: Project, results: Plan, current_state: CurrentState, about_to_change: frozenset[AssetPartition]
     ) -> None:
         self._project, self._automation = project, project.settings.automation
-        self._results, self._present, self._about_to_change = results, present, about_to_change
+        self._results, self._current_state, self._about_to_change = results, current_state, about_to_change
 
     def of(self, partition: str | None) -> Iterator[Due | _Left]:
         """What is due of a budget and recipe, and why whatever else of it is out of date is left as it is."""
@@ -119,10 +122,10 @@ class _Decision:
         if manifest is None:
             return Due((checkpoint,), checkpoint.reasons[0], 1)
         subset = AssetPartition(SUBSET, checkpoint.key.partition)
-        before, now = manifest.inputs[str(subset)], self._present.current(subset)
+        before, now = manifest.inputs[str(subset)], self._current_state.current(subset)
         if now is None or before == now.content_version:
             return f"{checkpoint.why[0]}; its subset did not change: `smart run` trains it again"
-        details = self._present.details
+        details = self._current_state.details
         replaced = details.replaced(subset, before, now) if details is not None else None
         forgotten = details.forgotten(manifest) if details is not None else ()
         if replaced is None or forgotten:  # what is forgotten is unlearnt, however few rows it is
@@ -175,7 +178,7 @@ class _Decision:
 
     def _unlike_training(self, made: Manifest, models: Sequence[Manifest]) -> list[str]:
         """The settings in which an evaluation would leave its models' training: its figures would mean little."""
-        now = wanted(self._project, AssetPartition(made.asset, made.partition)).parameters
+        now = desired_state(self._project, AssetPartition(made.asset, made.partition)).parameters
         moved = [name for name, value in now.items() if not _equal(made.parameters.get(name), value)]
         trained = [{**model.parameters["finetune"], **model.parameters} for model in models]
         return [
@@ -190,8 +193,8 @@ class _Decision:
 
     def _whole(self, key: AssetPartition) -> Manifest | None:
         """The newest manifest of a partition, where its files are there."""
-        manifest = self._present.current(key)
-        return manifest if manifest is not None and self._present.whole(manifest) else None
+        manifest = self._current_state.current(key)
+        return manifest if manifest is not None and self._current_state.whole(manifest) else None
 
 
 def changed_enough(rows: int, of: int, minimum: float) -> bool:

@@ -11,7 +11,7 @@ from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.contamination.settings import Contamination
 from smart_assets.core.errors import SmartError
 from smart_assets.mixture.recipes import Recipe
-from smart_assets.planning.graph import STEPS, wanted
+from smart_assets.planning.graph import STEPS, desired_state
 from smart_assets.planning.plan import parameter_differences
 from smart_assets.reproduce.ancestors import Ancestors
 from smart_assets.selection.settings import Selection
@@ -62,7 +62,7 @@ def overlap_is_given(project: Project, ancestors: Ancestors) -> str | None:
     overlap = ancestors.overlap
     if overlap is None:
         return None
-    now = wanted(project, OVERLAP)
+    now = desired_state(project, OVERLAP)
     if not ancestors.overlap_explained:
         why = "were found in another state of the sources, or by vectors that are not in the store any more"
     elif now.problem is not None:
@@ -152,7 +152,7 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
     """
     notes: list[str] = []
     for key, manifest in made.items():
-        planned = STEPS[key.asset].wanted(project, key.partition)
+        planned = STEPS[key.asset].desired(project, key.partition)
         then, now = _comparable(manifest.parameters), _comparable(planned.parameters)
         if key.asset == "finetuned_checkpoint":  # a part of its seeds may be trained
             then["finetune"], now["finetune"] = ({**one["finetune"], "seeds": None} for one in (then, now))
@@ -187,6 +187,6 @@ def changed_since(project: Project, subset: Manifest) -> tuple[str, ...]:
     if budget not in project.settings.budgets or recipe not in project.settings.recipes:
         return (f"smart.yaml has no {subset.partition} any more",)
     key = AssetPartition(subset.asset, subset.partition)
-    now = STEPS[key.asset].wanted(project, key.partition)
+    now = STEPS[key.asset].desired(project, key.partition)
     words = parameter_differences(key, subset.parameters, now.parameters)
     return tuple(f"smart.yaml has changed since (then -> now): {one}" for one in words)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from smart_assets.assets.checks.verdicts import GAIN_TOLERANCE
+from smart_assets.assets.checks.artifact_checks import GAIN_TOLERANCE
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.lineage.history import key_of, read_history, stored_folder

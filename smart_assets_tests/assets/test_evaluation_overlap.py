@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from smart_assets.assets import evaluation_overlap
-from smart_assets.assets.checks.verdicts import no_evaluation_text
+from smart_assets.assets.checks.artifact_checks import no_evaluation_text
 from smart_assets.assets.reading.evaluation_rows import outside_state, read_evaluation_rows
 from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import BudgetError, SelectionError
@@ -20,7 +20,7 @@ from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import run_plan
 from smart_assets.lineage.diff.references import find_subset
 from smart_assets.planning.graph import closure, find_partitions
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.reproduce.reproduction import Extent, Reproduction, reproduce
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.dagster_runs import Lines, run_check
@@ -160,7 +160,7 @@ def test_a_second_run_embeds_no_evaluation_prompt_again(made: Project) -> None:
 def test_dagster_is_shown_figures_and_ids_but_no_text(made: Project) -> None:
     manifest = made.store.current("evaluation_overlap", None)
     assert manifest is not None
-    shown = metadata_of(made, Outcome(manifest, unchanged=False))
+    shown = metadata_of(made, MaterializeResult(manifest, unchanged=False))
     assert shown["rows by kind"].value["similarity"] >= 1
     table = shown["rows with the text of"]
     assert set(planted(made).values()) == {record.data["id"] for record in table.records}
@@ -180,11 +180,11 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     display = Lines()
     summary = run_plan(unexcluded, closure(unexcluded, find_partitions(unexcluded, ["selected_subset"])), display)
     assert (summary.failed, summary.held_up) == ({}, {}), "a warning stops nothing"
-    verdict = no_evaluation_text(unexcluded, "49|random")
-    assert (verdict.passed, verdict.warning) == (False, True)
-    assert verdict.sentence in display.logged
-    assert verdict.figures["rows with evaluation text"] == 4
-    assert verdict.sentence == (
+    result = no_evaluation_text(unexcluded, "49|random")
+    assert (result.passed, result.warning) == (False, True)
+    assert result.sentence in display.logged
+    assert result.figures["rows with evaluation text"] == 4
+    assert result.sentence == (
         "4 rows hold text of rows that are evaluated on; 2 of them n-grams could not look for (fewer words than an "
         "n-gram); 20 rows share half an evaluation row, or a template alone, with much of a task: undecided"
     )
@@ -195,8 +195,8 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     assert {record.data["id"] for record in table.records} == set(planted(unexcluded).values())
     strict = load_project(unexcluded.config)
     strict.config.write_text(strict.config.read_text().replace("exclude: false", "exclude: true"))
-    verdict = no_evaluation_text(load_project(strict.config), "49|random")
-    assert (verdict.passed, verdict.warning) == (False, False)
+    result = no_evaluation_text(load_project(strict.config), "49|random")
+    assert (result.passed, result.warning) == (False, False)
 
 
 def test_a_subset_is_reproduced_with_the_rows_of_then_left_out(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smart_assets.assets.checks.verdicts import no_evaluation_text
+from smart_assets.assets.checks.artifact_checks import no_evaluation_text
 from smart_assets.assets.evaluation_overlap import KINDS
 from smart_assets.assets.reading.evaluation_rows import read_evaluation_rows
 from smart_assets.settings import Project
@@ -135,14 +135,14 @@ def test_the_check_says_what_it_could_not_see(long: Project) -> None:
         "training rows": 21,
         "evaluation rows": {"exam": 7},
     }
-    verdict = no_evaluation_text(long, "24|random")
+    result = no_evaluation_text(long, "24|random")
     taken = read_rows(long, "selected_subset", "subset.parquet", "24|random")
     undecided = sum(one["task"] == "shots" for one in taken)
-    assert verdict.passed
-    assert verdict.sentence == (
+    assert result.passed
+    assert result.sentence == (
         "no row is held out, of an unseen task, or found to hold text of the 7 evaluation rows compared with; "
         f"{undecided} rows share half an evaluation row, or a template alone, with much of a task: undecided; "
         "vectors say nothing of 21 training and 7 evaluation prompts that are longer than the encoder reads"
     )
-    assert verdict.figures["rows undecided"] == undecided
-    assert verdict.figures["evaluation rows compared with"] == {"exam": 7}
+    assert result.figures["rows undecided"] == undecided
+    assert result.figures["evaluation rows compared with"] == {"exam": 7}

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.assets.checks.verdicts import loss_is_finite
+from smart_assets.assets.checks.artifact_checks import loss_is_finite
 from smart_assets.assets.finetuned_checkpoint import BOARD
 from smart_assets.assets.programs.job_folder import workplace
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import ProgramError
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make, run_context
 from smart_assets_tests.support.programs import Launch, Programs
@@ -23,7 +23,7 @@ from smart_assets_tests.support.projects import write_project
 KEY = AssetPartition("finetuned_checkpoint", "10|random")
 
 
-def train(project: Project, programs: Launch) -> Outcome:
+def train(project: Project, programs: Launch) -> MaterializeResult:
     return make(project, str(KEY), run=run_context(programs))[str(KEY)]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from smart_assets.assets.reading.chat_turns import REFUSED
 from smart_assets.defs.metadata import metadata_of
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make, run_context
 from smart_assets_tests.support.projects import rows, write_project
@@ -21,7 +21,7 @@ def chat(row: dict[str, str], system: bool) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
-def subset_of(root: Path, **finetune: Any) -> tuple[Project, Outcome, list[str]]:
+def subset_of(root: Path, **finetune: Any) -> tuple[Project, MaterializeResult, list[str]]:
     """A subset of all ten training rows, six of them with a system turn."""
     chats = [chat(row, system=at < 6) for at, row in enumerate(rows(1, 10))]
     changes = {

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.assets.checks.artifact_checks import CheckResult
 from smart_assets.assets.checks.traced_rows import MOST_NAMED, rows_are_traced
-from smart_assets.assets.checks.verdicts import Verdict
 from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.defs.build import build_definitions
@@ -63,7 +63,7 @@ def project(template_folder: Path, tmp_path: Path) -> Project:
     return load_project(tmp_path / "project")
 
 
-def judged(project: Project) -> Verdict:
+def judged(project: Project) -> CheckResult:
     return rows_are_traced(project, PARTITION)
 
 
@@ -71,9 +71,9 @@ def test_rows_of_files_and_datasets_are_traced(project: Project) -> None:
     subset = current(project, "selected_subset", PARTITION)
     held = pq.read_table(project.store.artifact(subset) / "subset.parquet")
     assert set(held["source"].to_pylist()) == {"files", "dataset", "hub"}
-    verdict = judged(project)
-    assert verdict.passed, verdict.figures
-    assert verdict.figures == {"rows": 60, "not traced": 0}
+    result = judged(project)
+    assert result.passed, result.figures
+    assert result.figures == {"rows": 60, "not traced": 0}
 
 
 def change_origins(source: str, change: Callable[[Path], None], honest: bool = True) -> Callable[[Project], None]:
@@ -188,13 +188,13 @@ ATTACKS: dict[str, tuple[Callable[[Project], None], str, str]] = {
 def test_a_row_that_cannot_be_followed_is_named(project: Project, attack: str) -> None:
     spoil, source, why = ATTACKS[attack]
     spoil(project)
-    verdict = judged(project)
-    assert not verdict.passed
-    named = verdict.rows.to_pylist()
-    assert 0 < len(named) == verdict.figures["not traced"]
+    result = judged(project)
+    assert not result.passed
+    named = result.rows.to_pylist()
+    assert 0 < len(named) == result.figures["not traced"]
     assert {row["source"] for row in named} == {source}
     assert all(why in row["why"] for row in named), named
-    assert f"{len(named)} of 60 rows do not trace" in verdict.sentence
+    assert f"{len(named)} of 60 rows do not trace" in result.sentence
     if "alpha.jsonl" in why:
         assert {row["file"] for row in named} == {"alpha.jsonl"}
 

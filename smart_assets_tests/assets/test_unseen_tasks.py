@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_assets.assets.checks.verdicts import budgets_hold, no_evaluation_text, rows_are_distinct
+from smart_assets.assets.checks.artifact_checks import budgets_hold, no_evaluation_text, rows_are_distinct
 from smart_assets.assets.reading.rows import read_split
 from smart_assets.assets.reading.unseen_tasks import seen_tasks
 from smart_assets.assets.step import AssetPartition, Inputs
@@ -66,25 +66,23 @@ def test_no_recipe_selects_a_row_of_an_unseen_task(root: Path) -> None:
     for key in GRID:
         assert tasks_of(project, "selected_subset", "subset.parquet", key) <= {"alpha", "beta"}
         assert tasks_of(project, "selected_subset", "task_budgets.parquet", key) == {"alpha", "beta"}
-        for verdict in (budgets_hold, no_evaluation_text, rows_are_distinct):
-            assert verdict(project, key).passed
+        for result in (budgets_hold, no_evaluation_text, rows_are_distinct):
+            assert result(project, key).passed
     held_out = read_split(project, inputs(project), "validation")
     assert "gamma" in held_out["task"].to_pylist()
 
 
 def test_a_subset_made_before_a_task_was_unseen_fails_its_check(root: Path) -> None:
-    verdict = no_evaluation_text(with_unseen(root, "alpha"), "20|equal")
-    assert not verdict.passed
+    result = no_evaluation_text(with_unseen(root, "alpha"), "20|equal")
+    assert not result.passed
     subset = pq.read_table(subset_path(load_project(root / "smart.yaml"), "20|equal"))
     rows_of_alpha = subset.filter(pc.equal(subset["task"], "alpha")).num_rows
-    assert verdict.figures["held-out rows in the subset"] == rows_of_alpha
-    assert verdict.warning is False
+    assert result.figures["held-out rows in the subset"] == rows_of_alpha
+    assert result.warning is False
     # Rows that may not be trained on stop it, whatever text is kept.
     kept = with_unseen(root, "alpha", contamination={"exclude": False})
-    verdict = no_evaluation_text(kept, "20|equal")
-    assert (verdict.passed, verdict.warning) == (False, False), (
-        "rows that may not be trained on stop it whatever is kept"
-    )
+    result = no_evaluation_text(kept, "20|equal")
+    assert (result.passed, result.warning) == (False, False), "rows that may not be trained on stop it whatever is kept"
 
 
 def subset_path(project: Project, partition: str) -> Path:
@@ -117,7 +115,7 @@ def test_without_unseen_tasks_nothing_is_made_again(root: Path) -> None:
     assert made_again(make(project, "selected_subset")) == []
     for asset in STEPS:
         for key in partitions(project, asset):
-            assert "unseen_tasks" not in str(STEPS[asset].wanted(project, key.partition).parameters)
+            assert "unseen_tasks" not in str(STEPS[asset].desired(project, key.partition).parameters)
 
 
 def test_the_order_of_the_names_does_not_count(root: Path) -> None:

@@ -23,8 +23,8 @@ from smart_assets.cli import dev, export, reproduce, run, sql
 from smart_assets.cli.main import app
 from smart_assets.cli.modes import Mode, command
 from smart_assets.core.errors import SmartError
-from smart_assets.forgetting.decide import forget
 from smart_assets.forgetting.find import by_ids, by_task
+from smart_assets.forgetting.tombstone import forget
 from smart_assets.lineage.audit.reader import Past
 from smart_assets.promotion.log import promote
 from smart_assets.reproduce.reproduction import Reproduction

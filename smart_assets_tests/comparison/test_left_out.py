@@ -17,7 +17,7 @@ from smart_assets.comparison.left_out import Asked, LeftOut, in_words, left_out,
 from smart_assets.comparison.record import record
 from smart_assets.comparison.row_results import RowResults, share_rows
 from smart_assets.core.metrics import HELD_OUT
-from smart_assets.planning.graph import find_partitions, wanted
+from smart_assets.planning.graph import desired_state, find_partitions
 from smart_assets.report.content import NotShared, ReportContent
 from smart_assets.report.layout import Chapter
 from smart_assets.report.left_out_tables import with_left_out
@@ -262,6 +262,6 @@ def inputs_of_report(project: Project) -> Inputs:
     [key] = find_partitions(project, ["mixture_report"])
     found = {
         item.source: project.store.current(item.source.asset, item.source.partition)
-        for item in wanted(project, key).inputs
+        for item in desired_state(project, key).inputs
     }
     return Inputs(project.store, {source: manifest for source, manifest in found.items() if manifest is not None})

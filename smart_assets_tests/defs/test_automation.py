@@ -16,7 +16,7 @@ from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.orphans import WORKER_TAG
 from smart_assets.defs.requests import STATE_TAG
-from smart_assets.planning.graph import wanted_state, what_is_present
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.dagster_runs import ended
@@ -221,12 +221,12 @@ def test_the_schedule_has_its_cron_and_zone_and_starts_with_the_sensor(project: 
 
 
 def plan_of(project: Project) -> list[Any]:
-    wanted = wanted_state(project)
-    return make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+    desired = desired_states(project)
+    return make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
 
 
 def recorded(project: Project, instance: dg.DagsterInstance) -> list[Any]:
-    return record_current(project, instance, plan_of(project), what_is_present(project))
+    return record_current(project, instance, plan_of(project), read_current_state(project))
 
 
 def stale_in_dagster(project: Project, instance: dg.DagsterInstance) -> set[str]:

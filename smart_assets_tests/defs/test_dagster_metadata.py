@@ -23,7 +23,7 @@ from smart_assets.defs.tables import TABLE_ROWS
 from smart_assets.lineage.model_audit.attach import AUDIT
 from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.planning.graph import STEPS, partitions
-from smart_assets.planning.materialize import Outcome
+from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.planning.plan import PlanStep
 from smart_assets.settings import Project, load_project
 from smart_assets.store.hashing import file_sha256
@@ -70,10 +70,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def current(project: Project, key: AssetPartition) -> Outcome:
+def current(project: Project, key: AssetPartition) -> MaterializeResult:
     manifest = project.store.current(key.asset, key.partition)
     assert manifest is not None
-    return Outcome(manifest, unchanged=False)
+    return MaterializeResult(manifest, unchanged=False)
 
 
 def markdown_of(metadata: dict[str, Any]) -> Iterator[str]:
@@ -114,7 +114,9 @@ def test_the_findings_of_a_report_show_a_name_as_it_is(project: Project, payload
         found["title"] = payload
         found["sentences"] = [f"{payload} is better than {payload}", payload * 40]
     summary = {**outcome.manifest.summary, COMPARISONS: recorded}
-    shown = metadata_of(project, Outcome(outcome.manifest.model_copy(update={"summary": summary}), unchanged=False))
+    shown = metadata_of(
+        project, MaterializeResult(outcome.manifest.model_copy(update={"summary": summary}), unchanged=False)
+    )
     findings = shown["findings"].md_str
     assert obeyed(findings) == []
     plain = "".join(
@@ -203,7 +205,7 @@ def test_without_a_page_or_a_subset_the_rest_is_told(project: Project) -> None:
     attachments = {name: one for name, one in manifest.attachments.items() if name != AUDIT}
     inputs = {name: version for name, version in manifest.inputs.items() if "selected_subset" not in name}
     poor = manifest.model_copy(update={"attachments": attachments, "inputs": inputs})
-    shown = metadata_of(project, Outcome(poor, unchanged=True))
+    shown = metadata_of(project, MaterializeResult(poor, unchanged=True))
     assert "has no manifest in the store any more" in shown["audit"]
     assert "`smart audit model 10 smart --seed 0 --out audit.html` writes one" in shown["audit page"]
     assert shown["content version"] == manifest.content_version

@@ -18,7 +18,7 @@ from dagster._core.test_utils import create_run_for_test
 from smart_assets.assets import eval_results, finetuned_checkpoint
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.defs.automation import look_at_models, look_at_report, look_at_sources
-from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, wanted_state, what_is_present
+from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, desired_states, read_current_state
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project, load_project
@@ -58,8 +58,8 @@ def instance(one_instance: dg.DagsterInstance) -> dg.DagsterInstance:
 
 
 def whole_plan(project: Project) -> dict[str, PlanStep]:
-    wanted = wanted_state(project)
-    plan = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+    desired = desired_states(project)
+    plan = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
     return {str(step.key): step for step in plan}
 
 

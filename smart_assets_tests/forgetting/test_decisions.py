@@ -12,8 +12,8 @@ from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.cli.audit_model import show_model
 from smart_assets.cli.forget import forget_rows, list_forgotten, remove_forgotten, undo_forgetting
 from smart_assets.core.errors import SmartError
-from smart_assets.forgetting.decide import forget, undo
-from smart_assets.forgetting.find import Meant, by_ids, by_task, by_text
+from smart_assets.forgetting.find import ForgetRequest, by_ids, by_task, by_text
+from smart_assets.forgetting.tombstone import forget, undo
 from smart_assets.lineage.audit.reader import Past
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.materialize import materialize
@@ -209,7 +209,7 @@ def test_undoing_while_a_source_is_read_gives_no_row_another_text(
     assert plan(project)["raw_tasks[small]"].status == "stale"
 
 
-BAD: dict[str, tuple[Callable[[Past], Meant], str]] = {
+BAD: dict[str, tuple[Callable[[Past], ForgetRequest], str]] = {
     "no id": (lambda past: by_ids(past, ["xyz"]), "is no row's id"),
     "unknown id": (lambda past: by_ids(past, ["ab" * 16]), "has the id"),
     "unknown task": (lambda past: by_task(past, "alhpa"), "names like it: 'alpha'"),

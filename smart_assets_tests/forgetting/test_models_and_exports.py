@@ -10,7 +10,7 @@ from smart_assets.cli.forget import remove_forgotten
 from smart_assets.core.errors import SelectionError, SmartError
 from smart_assets.documents.export import write_subset
 from smart_assets.documents.subsets import current_subset, trained_subset
-from smart_assets.forgetting import decide as deciding
+from smart_assets.forgetting import tombstone
 from smart_assets.forgetting.exports import remember_export
 from smart_assets.forgetting.find import by_ids, by_text
 from smart_assets.forgetting.removal import find_removal
@@ -18,7 +18,7 @@ from smart_assets.lineage.audit.rows import audit_row
 from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.lineage.model_audit.page import render_audit
 from smart_assets.lineage.sql.connect import connect
-from smart_assets.planning.graph import batches, partitions, wanted_state, what_is_present
+from smart_assets.planning.graph import batches, desired_states, partitions, read_current_state
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import make_plan
 from smart_assets.planning.retraining import decide
@@ -108,9 +108,9 @@ def test_one_forgotten_row_is_reason_enough_to_train_again(project: Project) -> 
                 materialize(changed, key, run)
     names = ("finetuned_checkpoint", "eval_results", "base_model_results")
     only = frozenset(key for name in names for key in partitions(changed, name))
-    present = what_is_present(changed)
-    steps = {step.key: step for step in make_plan(wanted_state(changed), present, only)}
-    due = {str(one.steps[0].key): one.reason for one in decide(changed, steps, present).due}
+    current_state = read_current_state(changed)
+    steps = {step.key: step for step in make_plan(desired_states(changed), current_state, only)}
+    due = {str(one.steps[0].key): one.reason for one in decide(changed, steps, current_state).due}
     assert due[f"finetuned_checkpoint[{PARTITION}]"] == "it was trained on 1 forgotten row"
 
 
@@ -146,7 +146,7 @@ def test_exports_that_hold_a_row_are_removed_unless_somebody_changed_them(
 def test_an_export_between_the_tombstone_and_the_run_is_found(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deciding, "now", lambda: datetime.now(UTC) - timedelta(minutes=1))
+    monkeypatch.setattr(tombstone, "now", lambda: datetime.now(UTC) - timedelta(minutes=1))
     forgotten(project, lambda past: by_text(past, SECRET))
     (tmp_path / "all.duckdb").write_text(SECRET, encoding="utf-8")
     remember_export(project.store, tmp_path / "all.duckdb", None)

@@ -12,10 +12,10 @@ import pytest
 from smart_assets.cli.forget import remove_forgotten
 from smart_assets.core.errors import StoreError
 from smart_assets.forgetting import redact as redacting
+from smart_assets.forgetting.affected import NO_PROMPT, AffectedArtifact
 from smart_assets.forgetting.exports import LOG as EXPORTS
 from smart_assets.forgetting.exports import exports_with
 from smart_assets.forgetting.find import by_ids, by_text
-from smart_assets.forgetting.held import NO_PROMPT, Holding
 from smart_assets.forgetting.removal import carry_out, find_removal
 from smart_assets.lineage.history import History
 from smart_assets.lineage.model_audit.gather import audit_model
@@ -159,7 +159,7 @@ def test_what_is_kept_has_nothing_of_the_forgotten_rows_and_all_of_the_others(tm
         pq.write_table(rows, draft / "content" / "instances.parquet", row_group_size=2)
         np.save(draft / "content" / "signatures.npy", signatures)
         artifact = store.commit("raw_tasks", draft / "content")
-    redacting.redact(store, Holding(artifact, (ids[1], ids[4]), "the other rows", current=False), ["key"])
+    redacting.redact(store, AffectedArtifact(artifact, (ids[1], ids[4]), "the other rows", current=False), ["key"])
 
     kept = store.folder(artifact)
     assert not np.load(kept / "signatures.npy")[[1, 4]].any(), "signatures tell of the prompts' words"

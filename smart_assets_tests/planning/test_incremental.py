@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.assets.checks.verdicts import orderings_reproduce
+from smart_assets.assets.checks.artifact_checks import orderings_reproduce
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.core.errors import BudgetError, SmartError, UpstreamMissingError
 from smart_assets.embedding.index import nearest_rows
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.materialize import MaterializeResult, materialize
 from smart_assets.selection.approximate import NearestNeighbours
 from smart_assets.selection.objectives import FacilityLocation, GraphCut
 from smart_assets.selection.settings import Selection
@@ -221,7 +221,7 @@ def with_selection(project: Project, text: str) -> Project:
     return load_project(path)
 
 
-def groups_of(outcome: Outcome, project: Project) -> list[dict[str, Any]]:
+def groups_of(outcome: MaterializeResult, project: Project) -> list[dict[str, Any]]:
     return pq.read_table(project.store.artifact(outcome.manifest) / "groups.parquet").to_pylist()
 
 
@@ -273,4 +273,4 @@ def test_the_other_engine_orders_again_and_a_larger_memory_does_not(project: Pro
     changed = load_project(path)
     made = make(changed, "instance_orderings")["instance_orderings[small]"].manifest
     assert made.made["groups reused"] == 0
-    assert {row["engine"] for row in groups_of(Outcome(made, False), changed)} == {"submodlib-1"}
+    assert {row["engine"] for row in groups_of(MaterializeResult(made, False), changed)} == {"submodlib-1"}

@@ -13,7 +13,7 @@ import pytest
 from smart_assets.assets.step import AssetPartition
 from smart_assets.embedding.identity import cpu_computes_bfloat16
 from smart_assets.planning.forecast import forecast
-from smart_assets.planning.graph import wanted_state, what_is_present
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import fingerprint, input_versions, make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
@@ -150,9 +150,9 @@ def test_a_change_makes_exactly_this(name: str, project: Project) -> None:
     change, expected = CHANGES[name]
     before = manifests(project)
     project = change(project)
-    wanted, present = wanted_state(project), what_is_present(project)
-    plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
-    promised = {str(one.step.key): one for one in forecast(project, wanted, plan, present)}
+    desired, current_state = desired_states(project), read_current_state(project)
+    plan = make_plan(desired, current_state, frozenset(item.key for item in desired))
+    promised = {str(one.step.key): one for one in forecast(project, desired, plan, current_state)}
     programs = Programs()
     outcomes = make(project, *UP_TO, run=run_context(programs))
     made = {key: outcome.manifest for key, outcome in outcomes.items() if not outcome.unchanged}
@@ -251,7 +251,9 @@ def test_an_earlier_manifest_that_cannot_be_read_leaves_the_plan_without_its_cos
 
 
 def manifests(project: Project) -> dict[str, Manifest]:
-    found = {str(item.key): project.store.current(item.key.asset, item.key.partition) for item in wanted_state(project)}
+    found = {
+        str(item.key): project.store.current(item.key.asset, item.key.partition) for item in desired_states(project)
+    }
     return {key: manifest for key, manifest in found.items() if manifest is not None}
 
 
@@ -284,7 +286,7 @@ def test_json_of_the_plan_is_whole(project: Project, capsys: pytest.CaptureFixtu
     show_plan(project.config, everything=False, as_json=True)
     found = json.loads(capsys.readouterr().out)
     by_key = {(one["asset"], one["partition"]): one for one in found["partitions"]}
-    assert len(by_key) == len(wanted_state(project))
+    assert len(by_key) == len(desired_states(project))
     assert by_key["raw_tasks", "small"]["status"] == "stale"
     assert by_key["prompt_embeddings", "small"]["after"] == ["raw_tasks[small]"]
     assert by_key["prompt_embeddings", "small"]["cost"]["work"] == {"rows to embed": 0}
@@ -293,8 +295,8 @@ def test_json_of_the_plan_is_whole(project: Project, capsys: pytest.CaptureFixtu
 
 def test_moved_lines_let_the_report_wait_and_nothing_else(project: Project) -> None:
     """It shows lines of refused rows, which an attachment of the rows holds."""
-    wanted = {str(item.key): item for item in wanted_state(project)}["mixture_report"]
-    versions = input_versions(wanted, lambda key: project.store.current(key.asset, key.partition))
+    desired = {str(item.key): item for item in desired_states(project)}["mixture_report"]
+    versions = input_versions(desired, lambda key: project.store.current(key.asset, key.partition))
     with project.store.draft() as draft:
         (draft / "content").mkdir()
         (draft / "content" / "report.html").write_text("as if it were the page")
@@ -305,9 +307,9 @@ def test_moved_lines_let_the_report_wait_and_nothing_else(project: Project) -> N
             "content_version": page.version,
             "files": page.files,
             "inputs": versions,
-            "parameters": dict(wanted.parameters),
-            "code_version": wanted.code_version,
-            "fingerprint": fingerprint(wanted, versions),
+            "parameters": dict(desired.parameters),
+            "code_version": desired.code_version,
+            "fingerprint": fingerprint(desired, versions),
         }
     )
     project.store.record(made)
@@ -315,9 +317,9 @@ def test_moved_lines_let_the_report_wait_and_nothing_else(project: Project) -> N
     made_here = {"mixture_report", "raw_tasks", "prompt_embeddings", "task_scores", "selected_subset"}
 
     def to_do(project: Project) -> dict[str, str]:
-        state = wanted_state(project)
+        state = desired_states(project)
         only = frozenset(item.key for item in state if item.key.asset in made_here)
-        plan = make_plan(state, what_is_present(project), only)
+        plan = make_plan(state, read_current_state(project), only)
         return {str(step.key): step.status for step in plan if step.to_do}
 
     assert to_do(project) == {}

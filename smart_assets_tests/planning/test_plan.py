@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_assets.assets.step import AssetPartition, Input, Wanted
-from smart_assets.planning.plan import PlanStep, Present, fingerprint, input_versions, make_plan
+from smart_assets.assets.step import AssetPartition, DesiredState, Input
+from smart_assets.planning.plan import CurrentState, PlanStep, fingerprint, input_versions, make_plan
 from smart_assets.store import Artifact, Manifest
 
 RAW, VECTORS, SCORES, REPORT = (AssetPartition(name) for name in ("raw", "vectors", "scores", "report"))
-Made = dict[AssetPartition, Manifest]
+Manifests = dict[AssetPartition, Manifest]
 
 
-def want(key: AssetPartition, *inputs: Input, **parameters: object) -> Wanted:
-    return Wanted(key, inputs, parameters, "1", {"a.jsonl": "x"} if key == RAW else {})
+def want(key: AssetPartition, *inputs: Input, **parameters: object) -> DesiredState:
+    return DesiredState(key, inputs, parameters, "1", {"a.jsonl": "x"} if key == RAW else {})
 
 
 CHAIN = (
@@ -24,41 +24,43 @@ CHAIN = (
 )
 
 
-def manifest(wanted: Wanted, made: Made, version: str, facets: dict[str, str] | None = None) -> Manifest:
-    versions = input_versions(wanted, made.get)
+def manifest(desired: DesiredState, made: Manifests, version: str, facets: dict[str, str] | None = None) -> Manifest:
+    versions = input_versions(desired, made.get)
     return Manifest(
-        asset=wanted.key.asset,
-        partition=wanted.key.partition,
+        asset=desired.key.asset,
+        partition=desired.key.partition,
         content_version=version,
-        fingerprint=fingerprint(wanted, versions),
+        fingerprint=fingerprint(desired, versions),
         inputs=versions,
-        outside=dict(wanted.outside),
-        parameters=dict(wanted.parameters),
-        code_version=wanted.code_version,
+        outside=dict(desired.outside),
+        parameters=dict(desired.parameters),
+        code_version=desired.code_version,
         facets=facets or {},
         files=(),
     )
 
 
-def all_made() -> Made:
-    made: Made = {}
-    for wanted in CHAIN:
-        made[wanted.key] = manifest(wanted, made, f"{wanted.key}-1", {"tasks": "means-1"})
+def all_made() -> Manifests:
+    made: Manifests = {}
+    for desired in CHAIN:
+        made[desired.key] = manifest(desired, made, f"{desired.key}-1", {"tasks": "means-1"})
     return made
 
 
-def plan(wanted: tuple[Wanted, ...], made: Made, only: set[AssetPartition] | None = None) -> dict[str, PlanStep]:
-    present = Present(made.get, lambda manifest: manifest.content_version != "cut short")
+def plan(
+    desired: tuple[DesiredState, ...], made: Manifests, only: set[AssetPartition] | None = None
+) -> dict[str, PlanStep]:
+    current_state = CurrentState(made.get, lambda manifest: manifest.content_version != "cut short")
     steps = make_plan(
-        wanted,
-        present,
-        frozenset(only or {item.key for item in wanted}),
+        desired,
+        current_state,
+        frozenset(only or {item.key for item in desired}),
     )
     return {str(step.key): step for step in steps}
 
 
-def statuses(wanted: tuple[Wanted, ...], made: Made) -> list[str]:
-    return [step.status for step in plan(wanted, made).values()]
+def statuses(desired: tuple[DesiredState, ...], made: Manifests) -> list[str]:
+    return [step.status for step in plan(desired, made).values()]
 
 
 def test_nothing_is_to_do_when_everything_is_as_wanted() -> None:
@@ -74,18 +76,20 @@ def test_everything_is_missing_at_first() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        pytest.param(Wanted(RAW, (), {}, "2", {"a.jsonl": "x"}), "code version 1 -> 2", id="code"),
-        pytest.param(Wanted(RAW, (), {}, "1", {"a.jsonl": "y"}), "1 file changed: a.jsonl", id="file-changed"),
-        pytest.param(Wanted(RAW, (), {}, "1", {"a.jsonl": "x", "b.jsonl": "y"}), "1 file new: b.jsonl", id="file-new"),
-        pytest.param(Wanted(RAW, (), {}, "1", {}), "1 file gone: a.jsonl", id="file-gone"),
+        pytest.param(DesiredState(RAW, (), {}, "2", {"a.jsonl": "x"}), "code version 1 -> 2", id="code"),
+        pytest.param(DesiredState(RAW, (), {}, "1", {"a.jsonl": "y"}), "1 file changed: a.jsonl", id="file-changed"),
         pytest.param(
-            Wanted(RAW, (), {"split": {"fraction": 0.1}}, "1", {"a.jsonl": "x"}),
+            DesiredState(RAW, (), {}, "1", {"a.jsonl": "x", "b.jsonl": "y"}), "1 file new: b.jsonl", id="file-new"
+        ),
+        pytest.param(DesiredState(RAW, (), {}, "1", {}), "1 file gone: a.jsonl", id="file-gone"),
+        pytest.param(
+            DesiredState(RAW, (), {"split": {"fraction": 0.1}}, "1", {"a.jsonl": "x"}),
             "split: None -> {'fraction': 0.1}",
             id="parameter",
         ),
     ],
 )
-def test_a_change_is_stale_with_its_reason_and_the_rest_waits(changed: Wanted, reason: str) -> None:
+def test_a_change_is_stale_with_its_reason_and_the_rest_waits(changed: DesiredState, reason: str) -> None:
     steps = plan((changed, *CHAIN[1:]), all_made())
     assert (steps["raw"].status, steps["raw"].reasons) == ("stale", (reason,))
     assert [steps[name].status for name in ("vectors", "scores", "report")] == ["waiting"] * 3
@@ -103,10 +107,10 @@ def test_an_unchanged_facet_leaves_what_depends_on_it_current() -> None:
 class SameRows:
     """Changed files whose rows are what they were: lines that moved."""
 
-    def rows_kept(self, wanted: Wanted) -> bool:
+    def rows_kept(self, desired: DesiredState) -> bool:
         return True
 
-    def outside(self, wanted: Wanted) -> tuple[str, ...]:
+    def outside(self, desired: DesiredState) -> tuple[str, ...]:
         return ("the rows are the same",)
 
     def input(self, item: Input, before: str, now: Manifest) -> tuple[str, ...]:
@@ -117,12 +121,12 @@ class SameRows:
 
 
 def test_moved_lines_leave_what_reads_rows_current_and_let_wait_what_reads_the_attachment() -> None:
-    def with_lines(wanted: Wanted, lines: str) -> Manifest:
+    def with_lines(desired: DesiredState, lines: str) -> Manifest:
         attached = {"origins": Artifact(asset="raw.origins", version=lines, files=())}
         facets = {"origins": lines, "validation": "held out"}
-        return manifest(wanted, {}, "rows", facets).model_copy(update={"attachments": attached})
+        return manifest(desired, {}, "rows", facets).model_copy(update={"attachments": attached})
 
-    before, moved = Wanted(RAW, (), {}, "1", {"a.jsonl": "x"}), Wanted(RAW, (), {}, "1", {"a.jsonl": "y"})
+    before, moved = DesiredState(RAW, (), {}, "1", {"a.jsonl": "x"}), DesiredState(RAW, (), {}, "1", {"a.jsonl": "y"})
     chain = (
         want(VECTORS, Input(RAW)),
         want(SCORES, Input(RAW, facet="validation")),
@@ -132,8 +136,8 @@ def test_moved_lines_leave_what_reads_rows_current_and_let_wait_what_reads_the_a
     made |= {item.key: manifest(item, made, str(item.key)) for item in chain}
 
     def planned() -> dict[str, PlanStep]:
-        present = Present(made.get, lambda _: True, SameRows())  # pyright: ignore[reportArgumentType]
-        steps = make_plan((moved, *chain), present, frozenset(made))
+        current_state = CurrentState(made.get, lambda _: True, SameRows())  # pyright: ignore[reportArgumentType]
+        steps = make_plan((moved, *chain), current_state, frozenset(made))
         return {str(step.key): step for step in steps}
 
     steps = planned()
@@ -181,7 +185,7 @@ def test_an_optional_input_is_not_waited_for_and_its_coming_is_noticed() -> None
 
 
 def test_what_cannot_be_read_blocks_only_what_was_never_made() -> None:
-    broken = Wanted(RAW, (), {}, "", problem="the folder is gone")
+    broken = DesiredState(RAW, (), {}, "", problem="the folder is gone")
     assert plan((broken, *CHAIN[1:]), all_made())["raw"].reasons == ("the folder is gone",)
     assert statuses((broken, *CHAIN[1:]), all_made()) == ["blocked", "current", "current", "current"]
     assert statuses((broken, *CHAIN[1:]), {}) == ["blocked"] * 4
@@ -194,7 +198,7 @@ def test_without_its_input_in_the_selection_a_step_is_blocked() -> None:
 
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3))
 def test_equal_wishes_have_equal_fingerprints(parameters: dict[str, object]) -> None:
-    one = Wanted(RAW, (), parameters, "1")
-    other = Wanted(RAW, (), dict(reversed(parameters.items())), "1")
+    one = DesiredState(RAW, (), parameters, "1")
+    other = DesiredState(RAW, (), dict(reversed(parameters.items())), "1")
     assert fingerprint(one, {}) == fingerprint(other, {})
-    assert fingerprint(one, {}) != fingerprint(Wanted(RAW, (), {**parameters, "more": 1}, "1"), {})
+    assert fingerprint(one, {}) != fingerprint(DesiredState(RAW, (), {**parameters, "more": 1}, "1"), {})

@@ -7,7 +7,7 @@ import pytest
 
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.core.errors import SettingsError
-from smart_assets.planning.graph import find_partitions, wanted_state, what_is_present
+from smart_assets.planning.graph import desired_states, find_partitions, read_current_state
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import make_plan
 from smart_assets.planning.retraining import SUBSET, Retraining, changed_enough, decide
@@ -42,10 +42,10 @@ def find_one(project: Project, name: str) -> AssetPartition:
 
 
 def decided(project: Project, *about_to_change: str) -> Retraining:
-    wanted, present = wanted_state(project), what_is_present(project)
-    only = frozenset(item.key for item in wanted if item.key.asset in RESULTS)
-    results = {step.key: step for step in make_plan(wanted, present, only)}
-    return decide(project, results, present, frozenset(AssetPartition(SUBSET, key) for key in about_to_change))
+    desired, current_state = desired_states(project), read_current_state(project)
+    only = frozenset(item.key for item in desired if item.key.asset in RESULTS)
+    results = {step.key: step for step in make_plan(desired, current_state, only)}
+    return decide(project, results, current_state, frozenset(AssetPartition(SUBSET, key) for key in about_to_change))
 
 
 def due(decision: Retraining) -> dict[str, list[str]]:
@@ -231,12 +231,12 @@ def test_no_model_is_evaluated_in_a_format_that_none_was_trained_in(project: Pro
 def test_nothing_is_evaluated_on_rows_that_are_about_to_change(project: Project) -> None:
     another_task(project)
     make(project, "finetuned_checkpoint")
-    wanted, present = wanted_state(project), what_is_present(project)
+    desired, current_state = desired_states(project), read_current_state(project)
     results = {
         step.key: step
-        for step in make_plan(wanted, present, frozenset(i.key for i in wanted if i.key.asset in RESULTS))
+        for step in make_plan(desired, current_state, frozenset(i.key for i in desired if i.key.asset in RESULTS))
     }
-    decision = decide(project, results, present, frozenset([AssetPartition("raw_tasks", "small")]))
+    decision = decide(project, results, current_state, frozenset([AssetPartition("raw_tasks", "small")]))
     assert decision.due == ()
     assert set(decision.left.values()) == {"raw_tasks[small] is out of date, and is made first"}
     assert {str(key) for key in decision.left} == {BASE, *ALL_RESULTS}

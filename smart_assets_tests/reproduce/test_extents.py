@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smart_assets.assets.checks.verdicts import GAIN_TOLERANCE
+from smart_assets.assets.checks.artifact_checks import GAIN_TOLERANCE
 from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import ProgramError, SmartError, StoreError, UpstreamMissingError
 from smart_assets.lineage.diff.references import find_subset

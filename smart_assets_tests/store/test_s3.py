@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from smart_assets.core.errors import StoreError
-from smart_assets.planning.graph import wanted_state, what_is_present
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Store
@@ -91,10 +91,10 @@ def elsewhere(project: Project, folder: Path) -> Project:
 
 
 def statuses(project: Project) -> set[str]:
-    wanted = wanted_state(project)
+    desired = desired_states(project)
     # Training and what comes after it is not made here.
-    keys = frozenset(item.key for item in wanted if item.key.asset in ("raw_tasks", "task_scores", "selected_subset"))
-    return {step.status for step in make_plan(wanted, what_is_present(project), keys)}
+    keys = frozenset(item.key for item in desired if item.key.asset in ("raw_tasks", "task_scores", "selected_subset"))
+    return {step.status for step in make_plan(desired, read_current_state(project), keys)}
 
 
 def test_another_machine_sees_it_current_and_makes_nothing(made: Project, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from smart_assets.assets.step import RunContext
 from smart_assets.core.progress import Log
 from smart_assets.lineage.model_audit.attach import with_pages
 from smart_assets.planning.graph import batches, closure, find_partitions
-from smart_assets.planning.materialize import Complete, Outcome, materialize
+from smart_assets.planning.materialize import Complete, MaterializeResult, materialize
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets_tests.support.programs import Launch, Programs
@@ -26,7 +26,7 @@ def run_context(launch: Launch | None = None, log: Log = quiet, run_id: str | No
 
 def make(
     project: Project, *targets: str, run: RunContext | None = None, complete: Complete | None = with_pages
-) -> dict[str, Outcome]:
+) -> dict[str, MaterializeResult]:
     """Materialize targets and what they are made from, as `smart run --select` does; without targets, everything."""
     run = run or run_context()
     order = [key for batch in batches(project) for key in batch]
@@ -36,7 +36,7 @@ def make(
     return {str(key): materialize(project, key, run, complete) for key in order if key in keys}
 
 
-def made_again(outcomes: Mapping[str, Outcome]) -> list[str]:
+def made_again(outcomes: Mapping[str, MaterializeResult]) -> list[str]:
     return [name for name, outcome in outcomes.items() if not outcome.unchanged]
 
 

@@ -5,16 +5,16 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from smart_assets.planning.forecast import forecast
-from smart_assets.planning.graph import wanted_state, what_is_present
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import make_plan
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
 
 def current_plan(project: Project) -> dict[str, Any]:
-    wanted, present = wanted_state(project), what_is_present(project)
-    plan = make_plan(wanted, present, frozenset(item.key for item in wanted))
-    return {str(one.step.key): one for one in forecast(project, wanted, plan, present)}
+    desired, current_state = desired_states(project), read_current_state(project)
+    plan = make_plan(desired, current_state, frozenset(item.key for item in desired))
+    return {str(one.step.key): one for one in forecast(project, desired, plan, current_state)}
 
 
 def groups(project: Project, orderings: Manifest) -> dict[str, tuple[str, str]]:

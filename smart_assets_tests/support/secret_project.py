@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.forgetting.decide import Forgetting, forget
-from smart_assets.forgetting.find import Meant
+from smart_assets.forgetting.find import ForgetRequest
+from smart_assets.forgetting.tombstone import Forgetting, forget
 from smart_assets.lineage.audit.reader import Past
-from smart_assets.planning.graph import STEPS, wanted_state, what_is_present
+from smart_assets.planning.graph import STEPS, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import made_again, make, run_context
@@ -67,14 +67,14 @@ def subset_ids(project: Project) -> list[str]:
     return pq.read_table(project.store.artifact(manifest) / "subset.parquet")["id"].to_pylist()
 
 
-def forgotten(project: Project, find: Callable[[Past], Meant], dry_run: bool = False) -> Forgetting:
+def forgotten(project: Project, find: Callable[[Past], ForgetRequest], dry_run: bool = False) -> Forgetting:
     past = Past(project)
     return forget(project, past, find(past), BECAUSE, dry_run)
 
 
 def plan(project: Project) -> dict[str, PlanStep]:
-    wanted = wanted_state(project)
-    steps = make_plan(wanted, what_is_present(project), frozenset(item.key for item in wanted))
+    desired = desired_states(project)
+    steps = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
     return {str(step.key): step for step in steps}
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets.step import AssetPartition
-from smart_assets.planning.materialize import Outcome, materialize
+from smart_assets.planning.materialize import MaterializeResult, materialize
 from smart_assets.settings import Project
 from smart_assets.tasks.changes import COLUMNS
 from smart_assets_tests.support.make import current, run_context
@@ -18,7 +18,7 @@ from smart_assets_tests.support.projects import write_project
 SMALL = AssetPartition("raw_tasks", "small")
 
 
-def make_small(project: Project, log: list[str] | None = None) -> Outcome:
+def make_small(project: Project, log: list[str] | None = None) -> MaterializeResult:
     """Make the source of a project, and nothing else."""
     lines = [] if log is None else log
     return materialize(project, SMALL, run_context(no_program, lines.append))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from smart_assets.core.errors import SourceError
-from smart_assets.planning.graph import wanted
+from smart_assets.planning.graph import desired_state
 from smart_assets.tasks import files
 from smart_assets.tasks.files import folder_state, list_folder
 from smart_assets.tasks.reader import last_change, source_state
@@ -93,7 +93,7 @@ def test_projects_that_share_a_store_remember_their_own_hashes(
     for name, project in zip("ab", projects, strict=True):
         edit(project.root / "in", {f"{name}.jsonl": json.dumps({"prompt": name, "response": "r"})})
     for project in projects * 2:
-        wanted(project, SMALL)
+        desired_state(project, SMALL)
     assert hashes == ["a.jsonl", "b.jsonl"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from smart_assets.assets import raw_tasks
 from smart_assets.assets.raw_tasks import preview
 from smart_assets.core.errors import SourceError
-from smart_assets.planning.graph import wanted, wanted_state, what_is_present
+from smart_assets.planning.graph import desired_state, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets.tasks import files, reader
@@ -44,7 +44,7 @@ def fresh_content(folder: Path) -> pa.Table:
 
 
 def planned(project: Project) -> PlanStep:
-    return make_plan(wanted_state(project), what_is_present(project), frozenset([SMALL]))[0]
+    return make_plan(desired_states(project), read_current_state(project), frozenset([SMALL]))[0]
 
 
 def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, m
         return read_source(*args)
 
     monkeypatch.setattr(raw_tasks, "read_source", changed_first)
-    assert make_small(project).manifest.outside == wanted(project, SMALL).outside
+    assert make_small(project).manifest.outside == desired_state(project, SMALL).outside
     assert planned(project).status == "current"
     edit(tmp_path / "in", {"a.jsonl": before})
     assert planned(project).status == "stale"

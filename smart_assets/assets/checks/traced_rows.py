@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets import raw_tasks, selected_subset
-from smart_assets.assets.checks.verdicts import Verdict
+from smart_assets.assets.checks.artifact_checks import CheckResult
 from smart_assets.assets.step import AssetPartition, parse_input
 from smart_assets.core.errors import StoreError, UpstreamMissingError
 from smart_assets.settings import Project
@@ -37,7 +37,7 @@ class _Origins:
     refuse: Callable[[str], str | None]  # why what a file's name stands for is not known; None where it is
 
 
-def rows_are_traced(project: Project, partition: str | None) -> Verdict:
+def rows_are_traced(project: Project, partition: str | None) -> CheckResult:
     """Every row is in the version of `raw_tasks` that the subset was made from, and was read from something known.
 
     Known is a file with a hash, or a revision of a dataset; a file that changed while it was read has no hash.
@@ -55,9 +55,11 @@ def rows_are_traced(project: Project, partition: str | None) -> Verdict:
     untraced = list(_untraced(project.store, subset, distinct))
     figures: dict[str, Any] = {"rows": distinct.num_rows, "not traced": len(untraced)}
     if not untraced:
-        return Verdict(True, f"all {distinct.num_rows} rows trace to a hashed file or a dataset's revision", figures)
+        return CheckResult(
+            True, f"all {distinct.num_rows} rows trace to a hashed file or a dataset's revision", figures
+        )
     named = pa.Table.from_pylist(untraced[:MOST_NAMED], _UNTRACED)
-    return Verdict(
+    return CheckResult(
         False,
         f"{len(untraced)} of {distinct.num_rows} rows do not trace to a file whose hash is known (the first: "
         f"{untraced[0]['why']}); materialize raw_tasks again, then selected_subset",

@@ -36,11 +36,11 @@ def count_refused_chats(project: Project, inputs: Inputs, ids: pa.ChunkedArray, 
 
 def _roles(project: Project, inputs: Inputs, ids: pa.ChunkedArray) -> Iterator[Roles]:
     """The roles of each chat of several turns among the rows."""
-    wanted = pc.unique(ids)
+    chosen = pc.unique(ids)
     for source in project.settings.sources:
         with pq.ParquetFile(inputs.folder("raw_tasks", source) / "instances.parquet") as file:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, columns=["id", "messages"])
-                chats = rows.filter(pc.and_(pc.is_valid(rows["messages"]), pc.is_in(rows["id"], value_set=wanted)))
+                chats = rows.filter(pc.and_(pc.is_valid(rows["messages"]), pc.is_in(rows["id"], value_set=chosen)))
                 for messages in chats["messages"].to_pylist():
                     yield tuple(str(turn["role"]) for turn in json.loads(messages))

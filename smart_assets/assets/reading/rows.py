@@ -34,9 +34,9 @@ def read_rows(inputs: Inputs, sources: Iterable[str], ids: pa.ChunkedArray) -> p
 
     Texts are read a row group at a time, so that few rows out of many need little memory.
     """
-    wanted = pc.unique(ids)
+    chosen = pc.unique(ids)
     return _read(
-        sources, inputs, lambda rows: pc.and_(pc.equal(rows["split"], "train"), pc.is_in(rows["id"], value_set=wanted))
+        sources, inputs, lambda rows: pc.and_(pc.equal(rows["split"], "train"), pc.is_in(rows["id"], value_set=chosen))
     )
 
 

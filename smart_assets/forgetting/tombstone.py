@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from smart_assets.core.errors import SmartError
 from smart_assets.core.user import user_name
-from smart_assets.forgetting.find import Meant, same_prompt, sources_of
+from smart_assets.forgetting.find import ForgetRequest, same_prompt, sources_of
 from smart_assets.lineage.audit.groups import Share, shares_of
 from smart_assets.lineage.audit.reader import Past
 from smart_assets.lineage.audit.row_history import Standing, standings
@@ -26,13 +26,13 @@ class Forgetting:
     same_prompt: int  # other rows with the prompt of a forgotten one; they stay
 
 
-def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: bool = False) -> Forgetting:
+def forget(project: Project, past: Past, request: ForgetRequest, reason: str, dry_run: bool = False) -> Forgetting:
     """Write a tombstone for rows, unless it is a dry run.
 
     Args:
         project: whose store it is.
         past: what the rows were found in.
-        meant: the rows. Some may be forgotten already for another reason: they stay out while one tombstone holds.
+        request: the rows. Some may be forgotten already for another reason: they stay out while one tombstone holds.
         reason: why, for everyone who asks later.
         dry_run: only tell.
 
@@ -42,25 +42,25 @@ def forget(project: Project, past: Past, meant: Meant, reason: str, dry_run: boo
     """
     if not reason.strip():
         raise SmartError('say why, for those who will ask: --because "..."')
-    if any(_says_all(one, meant, reason.strip()) for one in read_tombstones(project.store).active):
+    if any(_says_all(one, request, reason.strip()) for one in read_tombstones(project.store).active):
         raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
     record = TombstoneRecord(
         at=now(),
         action="forget",
         who=user_name(),
         reason=reason.strip(),
-        ids=meant.every,
-        texts=meant.texts,
-        task=meant.task,
-        sources=meant.sources,
+        ids=request.every,
+        texts=request.texts,
+        task=request.task,
+        sources=request.sources,
     )
     if not dry_run:
         write_record(project.store, record)
     return Forgetting(
         record,
-        standings(past, meant.ids[:MOST_SHOWN]),
-        tuple(shares_of(past, "id IN (SELECT unnest($p0))", list(meant.ids))),
-        same_prompt(past, meant.ids),
+        standings(past, request.ids[:MOST_SHOWN]),
+        tuple(shares_of(past, "id IN (SELECT unnest($p0))", list(request.ids))),
+        same_prompt(past, request.ids),
     )
 
 
@@ -138,7 +138,7 @@ def _keys(tombstones: Tombstones) -> str:
     return ", ".join(one.key for one in tombstones.active) or "none that holds"
 
 
-def _says_all(tombstone: TombstoneRecord, meant: Meant, reason: str) -> bool:
+def _says_all(tombstone: TombstoneRecord, request: ForgetRequest, reason: str) -> bool:
     """Whether another tombstone would say nothing that this one does not say."""
-    rows = {*meant.every} <= {*tombstone.ids} and {*meant.sources} <= {*tombstone.sources}
-    return rows and tombstone.task == meant.task and tombstone.reason == reason
+    rows = {*request.every} <= {*tombstone.ids} and {*request.sources} <= {*tombstone.sources}
+    return rows and tombstone.task == request.task and tombstone.reason == reason

@@ -1,4 +1,4 @@
-"""The asset checks in plain Python: each reads an artifact back from the store and judges it."""
+"""The asset checks in plain Python: each reads an artifact back from the store and checks it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ MOST_PAIRS_RECOMPUTED = 500_000_000  # facility location's gains cost the square
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """Whether a check passed, in a sentence, with the figures behind it."""
 
     passed: bool
@@ -46,7 +46,7 @@ def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
     return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})
 
 
-def vectors_are_unit(project: Project, partition: str | None) -> Verdict:
+def vectors_are_unit(project: Project, partition: str | None) -> CheckResult:
     """Every vector of a source is finite and has length 1."""
     inputs = _inputs(project, AssetPartition("prompt_embeddings", partition))
     vectors = np.load(inputs.folder("prompt_embeddings", partition) / "vectors.npy", mmap_mode="r", allow_pickle=False)
@@ -54,14 +54,14 @@ def vectors_are_unit(project: Project, partition: str | None) -> Verdict:
     for start in range(0, len(vectors), _BATCH_ROWS):
         lengths = np.linalg.norm(vectors[start : start + _BATCH_ROWS].astype(np.float64), axis=1)
         bad += int((~(np.abs(lengths - 1) <= UNIT_TOLERANCE)).sum())  # NaN is not within anything
-    return Verdict(
+    return CheckResult(
         bad == 0,
         f"all {len(vectors)} vectors are finite and of length 1" if bad == 0 else f"{bad} vectors are not of length 1",
         {"vectors": len(vectors), "not of length 1": bad},
     )
 
 
-def orderings_reproduce(project: Project, partition: str | None) -> Verdict:
+def orderings_reproduce(project: Project, partition: str | None) -> CheckResult:
     """Every ordering is a permutation of its group, and its gains are what the objective gives along it.
 
     Gains of approximate orderings are taken as they are; those of facility location are recomputed for as many groups
@@ -104,7 +104,7 @@ def orderings_reproduce(project: Project, partition: str | None) -> Verdict:
         wrong.append(f"{orderings.num_rows - stop} rows of no group")
     lacking = len(objectives) * len(groups) - sizes.num_rows
     passed = not wrong and lacking == 0
-    return Verdict(
+    return CheckResult(
         passed,
         f"{sizes.num_rows} orderings are permutations whose gains reproduce the objective"
         if passed
@@ -138,7 +138,7 @@ def _subset(project: Project, partition: str | None, *besides: AssetPartition) -
     return pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet"), inputs
 
 
-def budgets_hold(project: Project, partition: str | None) -> Verdict:
+def budgets_hold(project: Project, partition: str | None) -> CheckResult:
     """Every row set has as many rows as the budget says, and no task gives more than it has."""
     subset, inputs = _subset(project, partition)
     budget, _ = split_grid_key(partition)
@@ -151,7 +151,7 @@ def budgets_hold(project: Project, partition: str | None) -> Verdict:
     taken = subset.group_by(["seed", "task"]).aggregate([([], "count_all")]).to_pylist()
     beyond = [row["task"] for row in taken if row["count_all"] > sizes.get(row["task"], 0)]
     passed = bool(sets) and all(rows == budget for rows in sets) and not beyond
-    return Verdict(
+    return CheckResult(
         passed,
         f"the task budgets add up to {budget}"
         if passed
@@ -160,15 +160,15 @@ def budgets_hold(project: Project, partition: str | None) -> Verdict:
     )
 
 
-def rows_are_distinct(project: Project, partition: str | None) -> Verdict:
+def rows_are_distinct(project: Project, partition: str | None) -> CheckResult:
     """No id stands twice in one row set."""
     subset, _ = _subset(project, partition)
     distinct = subset.group_by(["seed", "id"]).aggregate([]).num_rows
     twice = subset.num_rows - distinct
-    return Verdict(twice == 0, f"{twice} rows stand twice" if twice else "no row stands twice", {"twice": twice})
+    return CheckResult(twice == 0, f"{twice} rows stand twice" if twice else "no row stands twice", {"twice": twice})
 
 
-def no_evaluation_text(project: Project, partition: str | None) -> Verdict:
+def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
     """No row of the subset is held out or of an unseen task, and none holds text of a row that is evaluated on.
 
     Where `contamination.exclude` is off, rows that hold such text are only warned of.
@@ -198,7 +198,7 @@ def no_evaluation_text(project: Project, partition: str | None) -> Verdict:
     passed = f"no row is held out, of an unseen task, or found to hold text of the {_evaluated(looked)} compared with"
     undecided = _undecided_in(inputs.folder("evaluation_overlap") / "undecided.parquet", ids)
     unseen_text = not_looked_at(project, looked, undecided)
-    return Verdict(
+    return CheckResult(
         not faults,
         "; ".join([" and ".join(faults) or passed, *unseen_text]),
         {
@@ -233,7 +233,7 @@ def _seed_folders(project: Project, partition: str | None) -> Inputs:
     )
 
 
-def loss_is_finite(project: Project, partition: str | None) -> Verdict:
+def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
     """Every step of every seed has a finite loss. A warning: the last losses lie far above the first."""
     inputs = _seed_folders(project, partition)
     folder = inputs.folder("finetuned_checkpoint", partition)
@@ -246,18 +246,18 @@ def loss_is_finite(project: Project, partition: str | None) -> Verdict:
     bad = sum(int((~np.isfinite(curve)).sum()) for curve in losses.values())
     figures = {"steps": steps, "not finite": bad}
     if bad or not steps:
-        return Verdict(False, f"{bad} of {steps} losses are not finite", figures)
+        return CheckResult(False, f"{bad} of {steps} losses are not finite", figures)
     risen = [seed for seed, result in results.items() if result["mean_last_losses"] > losses[seed][0] + DIVERGED]
     if risen:
         sentence = (
             f"training with seed {', '.join(risen)} diverged: the mean of the last losses is more than {DIVERGED:g} "
             "above the first; lower finetune.learning_rate"
         )
-        return Verdict(False, sentence, figures, warning=True)
-    return Verdict(True, f"all {steps} losses are finite", figures)
+        return CheckResult(False, sentence, figures, warning=True)
+    return CheckResult(True, f"all {steps} losses are finite", figures)
 
 
-def selected_tasks_trained(project: Project, partition: str | None) -> Verdict:
+def selected_tasks_trained(project: Project, partition: str | None) -> CheckResult:
     """The manifest of a checkpoint names every task of the subset with as many rows, less those named as dropped."""
     inputs = _seed_folders(project, partition)
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
@@ -268,7 +268,7 @@ def selected_tasks_trained(project: Project, partition: str | None) -> Verdict:
         dropped = pc.is_in(rows["id"], pa.array([row["id"] for row in result["dropped"]], pa.string()))
         counts = pc.value_counts(rows.filter(pc.invert(dropped))["task"]).to_pylist()
         missing += [task["values"] for task in counts if result["tasks"].get(task["values"]) != task["counts"]]
-    return Verdict(
+    return CheckResult(
         not missing and bool(results),
         f"{len(missing)} selected tasks were not trained on: {missing[:5]}"
         if missing

@@ -26,7 +26,7 @@ _FROM_ROWS = ("prompt_embeddings", "similarity_index")
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class AffectedArtifact:
     """An artifact that holds something of forgotten rows."""
 
     artifact: Artifact  # as manifests name it
@@ -35,23 +35,23 @@ class Holding:
     current: bool  # it is the state of a partition that `smart.yaml` names
 
 
-class Holders:
+class ForgottenScan:
     """Looks through what is still there of all artifacts."""
 
     def __init__(self, store: Store, history: History, forgotten: Forgotten) -> None:
         self._store, self._history, self._forgotten = store, history, forgotten
         self._seen: dict[tuple[Name, str], tuple[str, ...]] = {}
 
-    def find(self) -> list[Holding]:
+    def find(self) -> list[AffectedArtifact]:
         """All artifacts that hold something, each once."""
-        found: dict[Name, Holding] = {}
+        found: dict[Name, AffectedArtifact] = {}
         for item in self._history.made:
             for artifact, look, kept in self._looks(item.manifest):
                 name = name_of(artifact)
                 if name not in found and self._store.has(artifact):
                     ids = self._look(artifact, look)
                     if ids:
-                        found[name] = Holding(artifact, ids, kept, name in self._current)
+                        found[name] = AffectedArtifact(artifact, ids, kept, name in self._current)
         return list(found.values())
 
     @cached_property

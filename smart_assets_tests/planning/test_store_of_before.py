@@ -1,0 +1,51 @@
+"""A store that an earlier version of the product made: it is current, and it answers as it did."""
+
+import json
+from typing import Any
+
+import pytest
+
+from smart_assets.lineage.history import read_history
+from smart_assets.planning.graph import STEPS, desired_states, read_current_state
+from smart_assets.planning.plan import fingerprint_of, make_plan
+from smart_assets.settings import Project, load_project
+from smart_assets_tests.support.store_of_before import ANSWERS, QUESTIONS, answers, unpack
+
+MADE = 38
+RECORDED: dict[str, Any] = json.loads(ANSWERS.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return load_project(unpack(tmp_path_factory.mktemp("before")))
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SMART_CONFIG", raising=False)
+        return answers(tmp_path_factory.mktemp("answered").resolve())
+
+
+def test_everything_is_current(kept: Project) -> None:
+    desired = desired_states(kept)
+    steps = make_plan(desired, read_current_state(kept), frozenset(item.key for item in desired))
+    assert {step.key.asset for step in steps} == set(STEPS)
+    assert {str(step.key): step.reasons for step in steps if step.status != "current"} == {}
+
+
+def test_every_manifest_is_read_and_still_gives_its_fingerprint(kept: Project) -> None:
+    history = read_history(kept)
+    assert history.unreadable == ()
+    manifests = [item.manifest for item in history.made]
+    assert len(manifests) == MADE
+    assert [one.content_version for one in manifests if fingerprint_of(one) != one.fingerprint] == []
+
+
+def test_every_recorded_answer_is_asked_for() -> None:
+    assert set(RECORDED) == {*QUESTIONS, "documents", "forecast"}
+
+
+@pytest.mark.parametrize("question", RECORDED)
+def test_the_answer_is_what_it_was(answered: dict[str, Any], question: str) -> None:
+    assert answered[question] == RECORDED[question]
