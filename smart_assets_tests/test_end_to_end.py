@@ -14,7 +14,7 @@ from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.core.metrics import HELD_OUT_METRICS
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import RunSummary, run_plan
-from smart_assets.documents.documents import documented, write_documents
+from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.graph import STEPS, closure, find_partitions
 from smart_assets.planning.materialize import MaterializeResult
@@ -132,7 +132,7 @@ def test_a_real_checkpoint_is_documented(made: Project, tmp_path: Path) -> None:
     from cyclonedx.validation.json import JsonStrictValidator
     from huggingface_hub import ModelCard
 
-    write_documents(documented(made, "12|random", 1), tmp_path / "documents")
+    write_documents(document_set(made, "12|random", 1), tmp_path / "documents")
     folder = tmp_path / "documents" / "model-seed-1"
     text = (folder / "bom.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None

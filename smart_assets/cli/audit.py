@@ -7,8 +7,8 @@ from pathlib import Path
 from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
 from smart_assets.core.printable import in_line
 from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
-from smart_assets.lineage.audit.holders import Held, Holder, Unknown
-from smart_assets.lineage.audit.row_history import Origin, Standing
+from smart_assets.lineage.audit.row_history import Origin, RowHistory
+from smart_assets.lineage.audit.row_uses import Consumer, RowUse, UnknownConsumer
 from smart_assets.lineage.audit.rows import MOST_ROWS, RowsFound, RowTrace, audit_row, audit_text
 from smart_assets.settings import Project, load_project
 
@@ -140,7 +140,7 @@ def _show_facts(row: RowTrace) -> None:
         _say(f"  left out as an exact duplicate of it: {place_of(twin.origin)}, source {twin.source}{when}")
 
 
-def _stands(one: Standing) -> str:
+def _stands(one: RowHistory) -> str:
     template = f", template {one.template}" if one.template else ""
     return f"{_SIDES.get(one.split, one.split)}; source {one.source}, task {one.task}{template}; {place_of(one.origin)}"
 
@@ -153,7 +153,7 @@ def place_of(origin: Origin) -> str:
     return f"file {origin.file}, line {origin.line}" if origin.file is not None else "its place was not recorded"
 
 
-def _show_held(held: Sequence[Held], what: str) -> None:
+def _show_held(held: Sequence[RowUse], what: str) -> None:
     _say(f"{len(held) or 'no'} {what}")
     several = len({one.id for one in held}) > 1
     rows = [[*([shortened(one.id)] if several else []), one.rank, one.gain, *holder_cells(one.holder)] for one in held]
@@ -178,7 +178,7 @@ def _show_rows(found: RowsFound, what: str) -> None:
         print_table(["row", "cosine", "source", "task", "side", "subsets", "checkpoints"], rows)
 
 
-def _standing_cells(standings: Sequence[Standing]) -> list[object]:
+def _standing_cells(standings: Sequence[RowHistory]) -> list[object]:
     if not standings:
         return ["", "", "gone"]
     one = standings[0]
@@ -192,7 +192,7 @@ def _show_shares(shares: Sequence[Share]) -> None:
         print_table(["rows", "of", *_HOLDER], [[share.rows, share.of, *holder_cells(share.holder)] for share in shares])
 
 
-def _show_unknown(gone: Sequence[Unknown], unreadable: int) -> None:
+def _show_unknown(gone: Sequence[UnknownConsumer], unreadable: int) -> None:
     if gone:
         _say(f"of {len(gone)} others it cannot be told whether they hold it")
         print_table([*_HOLDER, "why"], [[*holder_cells(one.holder), one.why] for one in gone])
@@ -200,7 +200,7 @@ def _show_unknown(gone: Sequence[Unknown], unreadable: int) -> None:
         _say(f"{unreadable} manifests cannot be relied on and are left out: `smart verify` names them")
 
 
-def holder_cells(holder: Holder) -> list[object]:
+def holder_cells(holder: Consumer) -> list[object]:
     """A subset or checkpoint in five cells: its name, seed, time, run and state."""
     return [
         _name(holder),
@@ -211,7 +211,7 @@ def holder_cells(holder: Holder) -> list[object]:
     ]
 
 
-def _name(holder: Holder) -> str:
+def _name(holder: Consumer) -> str:
     return f"{_KINDS[holder.asset]} {holder.budget}|{holder.recipe} {shortened(holder.content_version)}"
 
 

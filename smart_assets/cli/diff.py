@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
-from smart_assets.lineage.diff.checkpoints import CheckpointDiff, Score, diff_checkpoints
-from smart_assets.lineage.diff.made import Change, MadeOf, Side
+from smart_assets.lineage.diff.checkpoints import CheckpointDiff, ScoreDiff, diff_checkpoints
+from smart_assets.lineage.diff.made import MakingDiff, Side, ValueDifference
 from smart_assets.lineage.diff.references import KINDS, SUBSET, find_pair
-from smart_assets.lineage.diff.subsets import RowSets, SubsetDiff, diff_subsets
+from smart_assets.lineage.diff.subsets import RowSetDiff, SubsetDiff, diff_subsets
 from smart_assets.settings import load_project
 
 
@@ -51,8 +51,8 @@ def _show_sides(a: Side, b: Side) -> None:
         console.print(plain(f"{name}: {KINDS[side.asset]} {made}"))
 
 
-def _show_made(made: MadeOf) -> None:
-    inputs = [Change(one.what, _short(one.a), _short(one.b)) for one in made.inputs]
+def _show_made(made: MakingDiff) -> None:
+    inputs = [ValueDifference(one.what, _short(one.a), _short(one.b)) for one in made.inputs]
     for title, changes in (("parameter", made.parameters), ("made from", inputs), ("code", made.code)):
         _show_changes(title, changes)
 
@@ -61,7 +61,7 @@ def _short(version: str | None) -> str | None:
     return version and shortened(version)
 
 
-def _show_changes(title: str, changes: Sequence[Change]) -> None:
+def _show_changes(title: str, changes: Sequence[ValueDifference]) -> None:
     if changes:
         print_table([title, "A", "B"], [[one.what, _value(one.a), _value(one.b)] for one in changes])
 
@@ -83,7 +83,7 @@ def _show_subsets(found: SubsetDiff, with_rows: bool) -> None:
         console.print(plain("nothing differs"))
 
 
-def _show_rows(rows: RowSets, with_rows: bool) -> None:
+def _show_rows(rows: RowSetDiff, with_rows: bool) -> None:
     seed = "" if rows.seed is None else f"seed {rows.seed}: "
     shares = ", ".join(
         f"{rows.common / count:.1%} of {name}" for name, count in (("A", rows.rows_a), ("B", rows.rows_b)) if count
@@ -129,6 +129,6 @@ def _show_checkpoints(found: CheckpointDiff, with_rows: bool) -> None:
         _show_subsets(found.subset, with_rows)
 
 
-def _score_row(score: Score) -> list[object]:
+def _score_row(score: ScoreDiff) -> list[object]:
     apart = None if score.a is None or score.b is None else score.b - score.a
     return [score.benchmark, score.tasks, score.metric, score.a, score.b, apart, score.direction.value]

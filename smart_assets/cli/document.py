@@ -6,7 +6,7 @@ from smart_assets.assets.step import grid_key
 from smart_assets.cli.modes import refuse
 from smart_assets.cli.terminal import console, plain
 from smart_assets.core.files import write_beside
-from smart_assets.documents.documents import DATASET, Documented, documented, write_documents
+from smart_assets.documents.documents import DATASET, DocumentSet, document_set, write_documents
 from smart_assets.documents.signing import sign
 from smart_assets.forgetting.exports import remember_export
 from smart_assets.planning.graph import find_partitions
@@ -20,7 +20,7 @@ def document_mixture(
     project = load_project(config)
     key = grid_key(*mixture)
     find_partitions(project, [f"selected_subset[{key}]"])  # refuses what smart.yaml does not have
-    found = documented(project, key, seed)
+    found = document_set(project, key, seed)
     if seed is not None and found.subset.seed is None and not found.checkpoints:
         refuse(
             f"--seed does nothing for {key}: its rows are the same for every seed and nothing was trained on them yet; "
@@ -39,7 +39,7 @@ def document_mixture(
     console.print(plain(f"the documents are in {out}"))
 
 
-def _said(project: Project, found: Documented) -> list[str]:
+def _said(project: Project, found: DocumentSet) -> list[str]:
     subset = found.subset.manifest
     key = f"{subset.asset}[{subset.partition}]"
     lines: list[str] = []

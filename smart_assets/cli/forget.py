@@ -15,8 +15,8 @@ from smart_assets.forgetting.exports import Exported
 from smart_assets.forgetting.find import ForgetRequest, by_ids, by_task, by_text
 from smart_assets.forgetting.removal import Removal, carry_out, find_removal
 from smart_assets.forgetting.tombstone import Forgetting, Undoing, forget, undo
-from smart_assets.lineage.audit.reader import Past
-from smart_assets.lineage.audit.row_history import Standing
+from smart_assets.lineage.audit.reader import AuditReader
+from smart_assets.lineage.audit.row_history import RowHistory
 from smart_assets.settings import load_project
 from smart_assets.tasks.tombstones import read_tombstones
 
@@ -38,8 +38,8 @@ def forget_rows(
         as_json: say it in JSON.
     """
     project = load_project(config)
-    past = Past(project)
-    done = forget(project, past, _request(past, *named), because, dry_run)
+    reader = AuditReader(project)
+    done = forget(project, reader, _request(reader, *named), because, dry_run)
     if as_json:
         print_json({**asdict(done), "record": done.record.model_dump(mode="json"), "key": done.record.key})
     else:
@@ -106,12 +106,12 @@ def remove_forgotten(config: Path | None, dry_run: bool) -> None:
         )
 
 
-def _request(past: Past, ids: Sequence[str], task: str | None, match: str | None) -> ForgetRequest:
+def _request(reader: AuditReader, ids: Sequence[str], task: str | None, match: str | None) -> ForgetRequest:
     if sum([bool(ids), task is not None, match is not None]) != 1:
         raise SmartError('name what to forget in one way: ids of rows, --task NAME, or --match "..."')
     if task is not None:
-        return by_task(past, task)
-    return by_text(past, match) if match is not None else by_ids(past, ids)
+        return by_task(reader, task)
+    return by_text(reader, match) if match is not None else by_ids(reader, ids)
 
 
 def _tell_undoing(done: Undoing, dry_run: bool) -> None:
@@ -156,7 +156,7 @@ def _tell(done: Forgetting, dry_run: bool) -> None:
     )
 
 
-def _tell_rows(places: Mapping[str, Sequence[Standing]], total: int) -> None:
+def _tell_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
     """The first rows of a tombstone with their newest place, and how many there are beside them."""
     rows = [
         [id_, place.source, place.task, "now" if place.current else "in the past", place_of(place.origin)]

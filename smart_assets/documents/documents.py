@@ -20,7 +20,7 @@ SUMMARY = "training_data_summary.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Documented:
+class DocumentSet:
     """What the documents are about."""
 
     subset: SubsetRecord
@@ -28,7 +28,7 @@ class Documented:
     other_seeds: tuple[int, ...]  # trained on row sets of their own, and so not in this folder
 
 
-def documented(project: Project, partition: str, seed: int | None) -> Documented:
+def document_set(project: Project, partition: str, seed: int | None) -> DocumentSet:
     """The newest checkpoint with the very rows it was trained on; where nothing was trained, the newest subset.
 
     Args:
@@ -40,7 +40,7 @@ def documented(project: Project, partition: str, seed: int | None) -> Documented
     """
     checkpoint = project.store.current(CHECKPOINT, partition)
     if checkpoint is None:
-        return Documented(current_subset(project, partition, seed), (), ())
+        return DocumentSet(current_subset(project, partition, seed), (), ())
     subset = trained_subset(project, checkpoint, seed)
     trained = checkpoint_seeds(checkpoint)
     wanted = subset.seed if subset.seed is not None else seed
@@ -50,10 +50,10 @@ def documented(project: Project, partition: str, seed: int | None) -> Documented
             f"{checkpoint.asset}[{partition}] has no weights of seed {wanted}; its seeds are {list(trained)}"
         )
     others = tuple(one for one in trained if one not in chosen) if seed is None else ()
-    return Documented(subset, tuple(read_checkpoints(project, checkpoint, chosen)), others)
+    return DocumentSet(subset, tuple(read_checkpoints(project, checkpoint, chosen)), others)
 
 
-def write_documents(found: Documented, folder: Path) -> None:
+def write_documents(found: DocumentSet, folder: Path) -> None:
     """Write the documents into a new folder; equal stores give equal files but for the times of the manifests.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.documents.bom import PARTITION
-from smart_assets.documents.documents import BOM, Documented
+from smart_assets.documents.documents import BOM, DocumentSet
 from smart_assets.promotion.log import CHECKPOINT
 from smart_assets.settings import Project
 from smart_assets.store.hashing import file_sha256
@@ -21,7 +21,7 @@ FOLDER = "signatures"
 _DOCUMENTS = "documents.sig"
 
 
-def sign(project: Project, found: Documented, folder: Path, private_key: Path) -> None:
+def sign(project: Project, found: DocumentSet, folder: Path, private_key: Path) -> None:
     """Sign a folder of documents and the weights they are about.
 
     Args:

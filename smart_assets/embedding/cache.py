@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smart_assets.core.errors import StoreError
+from smart_assets.core.files import rename_in
 from smart_assets.core.progress import Log
 from smart_assets.store.hashing import file_sha256
 
@@ -122,7 +123,7 @@ class VectorCache:
                 out[here] = vectors[rows[here] - block.start]
 
     def put(self, prompt_hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        """Write `vectors` (n, d) as one segment; when this returns they survive a kill.
+        """Write `vectors` (n, d) as one segment; when this returns they survive a kill and a loss of power.
 
         Raises:
             StoreError: the segment cannot be written.
@@ -135,11 +136,7 @@ class VectorCache:
             link.write_bytes(buffer.getbuffer())
             partial = link.with_suffix(".partial")
             _link(link, partial)
-            try:
-                partial.replace(path)
-            except FileNotFoundError:  # the first segment, or another run dropped its last one
-                self._folder.mkdir(parents=True, exist_ok=True)
-                partial.replace(path)
+            rename_in(partial, path)
         except OSError as error:
             raise StoreError(f"cannot write {str(path)!r}: {error}; check its disk, then run again") from error
         self._files.append(path)

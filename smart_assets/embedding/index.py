@@ -7,7 +7,6 @@ batched or threaded.
 """
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.core.errors import EmbeddingError, StoreError
+from smart_assets.core.files import written
 from smart_assets.core.progress import Log, Progress
 from smart_assets.embedding.settings import Index
 
@@ -88,12 +88,10 @@ def write_index(index: "faiss.Index", path: Path) -> None:
 
     gpu: Any = faiss  # FAISS for the CPU declares none of these names
     on_gpu = hasattr(gpu, "GpuIndex") and isinstance(index, gpu.GpuIndex)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        faiss.write_index(gpu.index_gpu_to_cpu(index) if on_gpu else index, str(partial))
-        partial.replace(path)
+        with written(path) as draft:
+            faiss.write_index(gpu.index_gpu_to_cpu(index) if on_gpu else index, str(draft))
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise StoreError(f"cannot write the similarity index {str(path)!r}: {error}; check its disk") from error
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smart_assets.core.errors import EvaluationError
+from smart_assets.core.files import new_folder
 from smart_assets.core.metrics import HELD_OUT
 from smart_assets.evaluation.benchmarks import BenchmarkResult, find_benchmarks, run_benchmark
 from smart_assets.evaluation.generation import write_answers
@@ -28,7 +29,7 @@ from smart_assets.evaluation.rows import AskedRows, Benchmark, RowResult, prepar
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.task_collections import read_collections
 from smart_assets.training.formatting import load_instances
-from smart_assets.training.program import Log, written_beside
+from smart_assets.training.program import Log
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -57,7 +58,7 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         indices = _indices(job, Path(scratch))  # a misspelt name shows at once
         set_seed(job.seed)
-        with written_beside(job.out) as draft, _memory_advice(job):
+        with new_folder(job.out) as draft, _memory_advice(job):
             progress = RequestProgress(log)
             model = load_language_model(job, progress, log)
             for note in model.encoder.notes():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from smart_assets.core.errors import SmartError
 from smart_assets.forgetting.affected import NO_PROMPT
 from smart_assets.lineage.audit.groups import known_tasks, no_such
-from smart_assets.lineage.audit.holders import unknown
-from smart_assets.lineage.audit.reader import ROWS, Past
+from smart_assets.lineage.audit.reader import ROWS, AuditReader
+from smart_assets.lineage.audit.row_uses import unknown_consumers
 from smart_assets.lineage.audit.rows import resolve_id
 from smart_assets.tasks.forgotten import refusal_id, text_id
 
@@ -35,45 +35,45 @@ class ForgetRequest:
         return self.ids + self.refused
 
 
-def by_ids(past: Past, names: Sequence[str]) -> ForgetRequest:
+def by_ids(reader: AuditReader, names: Sequence[str]) -> ForgetRequest:
     """Rows by their ids, or unique beginnings of these; with those that say the same under another task.
 
     Raises:
         SmartError: an id is none, or is that of no row or of several.
     """
-    gone = unknown(past)
-    ids = tuple(dict.fromkeys(resolve_id(past, name, gone) for name in names))
-    repeats = past.files(ROWS, "rejected.parquet", "origins")
+    gone = unknown_consumers(reader)
+    ids = tuple(dict.fromkeys(resolve_id(reader, name, gone) for name in names))
+    repeats = reader.files(ROWS, "rejected.parquet", "origins")
     known = {
         id_
-        for files in (past.instances, past.subsets, repeats)
-        for (id_,) in past.ask(files, "DISTINCT id", "WHERE id IN (SELECT unnest($p0))", list(ids))
+        for files in (reader.instances, reader.subsets, repeats)
+        for (id_,) in reader.query(files, "DISTINCT id", "WHERE id IN (SELECT unnest($p0))", list(ids))
     }
     if lost := [id_ for id_ in ids if id_ not in known]:
         raise SmartError(
             f"no row of any source or subset in the store, now or in the past, has the id {lost[0]}; "
             '`smart audit text "..."` finds rows by their prompt or response'
         )
-    texts, ids = _said_by(past, ids)
-    return ForgetRequest(ids, (), None, sources_of(past, ids, ()), texts)
+    texts, ids = _said_by(reader, ids)
+    return ForgetRequest(ids, (), None, sources_of(reader, ids, ()), texts)
 
 
-def by_task(past: Past, task: str) -> ForgetRequest:
+def by_task(reader: AuditReader, task: str) -> ForgetRequest:
     """All rows that a task has or had.
 
     Raises:
         SmartError: no source ever had such a task.
     """
-    files = past.files(ROWS, "tasks.parquet", "origins")
-    there = [version for (version,) in past.ask(files, "DISTINCT version", "WHERE task = $p0", task)]
-    ids = [id_ for (id_,) in past.ask(past.instances, "DISTINCT id", "WHERE task = $p0 ORDER BY id", task)]
+    files = reader.files(ROWS, "tasks.parquet", "origins")
+    there = [version for (version,) in reader.query(files, "DISTINCT version", "WHERE task = $p0", task)]
+    ids = [id_ for (id_,) in reader.query(reader.instances, "DISTINCT id", "WHERE task = $p0 ORDER BY id", task)]
     if not there and not ids:
-        raise SmartError(no_such("task", task, known_tasks(past), unknown(past)))
-    sources = {*sources_of(past, ids, (), task), *_partitions(past, there)}
+        raise SmartError(no_such("task", task, known_tasks(reader), unknown_consumers(reader)))
+    sources = {*sources_of(reader, ids, (), task), *_partitions(reader, there)}
     return ForgetRequest(tuple(ids), (), task, tuple(sorted(sources)))
 
 
-def by_text(past: Past, text: str) -> ForgetRequest:
+def by_text(reader: AuditReader, text: str) -> ForgetRequest:
     """All rows in whose prompt, response or turns a text stands, whatever its case; refused ones by their excerpts.
 
     Raises:
@@ -84,9 +84,9 @@ def by_text(past: Past, text: str) -> ForgetRequest:
             f"{text!r} stands in too many rows by chance: give {SHORTEST_MATCH} characters or more, or ids"
         )
     quoted = json.dumps(text, ensure_ascii=False)[1:-1]  # as it stands in JSON
-    found = past.ask(past.instances, "DISTINCT id", f"WHERE {_MATCHES} ORDER BY id", text, quoted)
-    excerpts = past.ask(
-        past.files(ROWS, "rejected.parquet", "origins"),
+    found = reader.query(reader.instances, "DISTINCT id", f"WHERE {_MATCHES} ORDER BY id", text, quoted)
+    excerpts = reader.query(
+        reader.files(ROWS, "rejected.parquet", "origins"),
         "DISTINCT excerpt",
         "WHERE contains(lower(excerpt), lower($p0)) OR contains(lower(excerpt), lower($p1)) ORDER BY excerpt",
         text,
@@ -99,55 +99,57 @@ def by_text(past: Past, text: str) -> ForgetRequest:
         )
     ids = tuple(id_ for (id_,) in found)
     refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
-    texts, ids = _said_by(past, ids)
-    return ForgetRequest(ids, refused, None, sources_of(past, ids, [excerpt for (excerpt,) in excerpts]), texts)
+    texts, ids = _said_by(reader, ids)
+    return ForgetRequest(ids, refused, None, sources_of(reader, ids, [excerpt for (excerpt,) in excerpts]), texts)
 
 
-def _said_by(past: Past, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _said_by(reader: AuditReader, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What rows say, by hash, and all rows that say the same: these first, then those of other tasks."""
     chosen = "WHERE prompt_hash <> $p1 AND prompt_hash IN (SELECT unnest($p0))"
-    hashes = past.ask(past.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
+    hashes = reader.query(reader.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     columns = "DISTINCT id, prompt, response, messages"
-    rows = past.ask(past.instances, columns, chosen, [value for (value,) in hashes], NO_PROMPT)
+    rows = reader.query(reader.instances, columns, chosen, [value for (value,) in hashes], NO_PROMPT)
     said = {id_: text_id(*texts) for id_, *texts in rows}
     texts = {said[id_] for id_ in ids if id_ in said}
     twins = sorted(id_ for id_, text in said.items() if text in texts)
     return tuple(sorted(texts)), tuple(dict.fromkeys([*ids, *twins]))
 
 
-def same_prompt(past: Past, ids: Sequence[str]) -> int:
+def same_prompt(reader: AuditReader, ids: Sequence[str]) -> int:
     """How many other rows have the prompt of one of these; they stay, since they are rows of their own."""
-    hashes = past.ask(past.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
+    hashes = reader.query(reader.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     rest = "WHERE prompt_hash IN (SELECT unnest($p0)) AND id NOT IN (SELECT unnest($p1))"
     known = [value for (value,) in hashes if value != NO_PROMPT]
-    found = past.ask(past.instances, "count(DISTINCT id)", rest, known, list(ids))
+    found = reader.query(reader.instances, "count(DISTINCT id)", rest, known, list(ids))
     return found[0][0] if found else 0
 
 
-def sources_of(past: Past, ids: Sequence[str], excerpts: Sequence[str], task: str | None = None) -> tuple[str, ...]:
+def sources_of(
+    reader: AuditReader, ids: Sequence[str], excerpts: Sequence[str], task: str | None = None
+) -> tuple[str, ...]:
     """The sources that have or had some rows, by name; a row that is forgotten already counts where it stood.
 
     Args:
-        past: what is looked through.
+        reader: what is looked through.
         ids: of rows.
         excerpts: of refused rows.
         task: a task all of whose rows are meant.
     """
     chosen = "WHERE (id IN (SELECT unnest($p0)) OR task = $p1)"
-    rejected = past.files(ROWS, "rejected.parquet", "origins")
+    rejected = reader.files(ROWS, "rejected.parquet", "origins")
     rest = f"{chosen} OR excerpt IN (SELECT unnest($p2))"
     versions = [
-        *past.ask(past.instances, "DISTINCT version", chosen, list(ids), task),
-        *past.ask(rejected, "DISTINCT version", rest, list(ids), task, list(excerpts)),
+        *reader.query(reader.instances, "DISTINCT version", chosen, list(ids), task),
+        *reader.query(rejected, "DISTINCT version", rest, list(ids), task, list(excerpts)),
     ]
-    named = {source for (source,) in past.ask(past.subsets, "DISTINCT source", chosen, list(ids), task)}
-    return tuple(sorted(named | _partitions(past, [version for (version,) in versions])))
+    named = {source for (source,) in reader.query(reader.subsets, "DISTINCT source", chosen, list(ids), task)}
+    return tuple(sorted(named | _partitions(reader, [version for (version,) in versions])))
 
 
-def _partitions(past: Past, versions: Sequence[str]) -> set[str]:
+def _partitions(reader: AuditReader, versions: Sequence[str]) -> set[str]:
     """The sources of some versions of rows or of their origins."""
     wanted, found = set(versions), set[str]()
-    for item in past.history.of(ROWS):
+    for item in reader.history.of(ROWS):
         artifacts = item.manifest.artifacts
         if any(artifact.version in wanted for artifact in artifacts):
             found.add(str(item.manifest.partition))

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets.parquet import ROW_GROUP
+from smart_assets.core.files import written
 from smart_assets.forgetting.affected import NO_PROMPT, AffectedArtifact
 from smart_assets.store import Artifact, Store
 from smart_assets.store.log import append, now
@@ -100,8 +101,7 @@ def _rewrite(
 ) -> pa.ChunkedArray:
     """Give columns of the chosen rows other values, row group by row group; gives which rows were chosen."""
     chunks: list[pa.Array] = []
-    fresh = path.with_suffix(".rewritten")
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path) as file, written(path) as fresh:
         schema = file.schema_arrow
         with pq.ParquetWriter(fresh, schema, compression="zstd", store_schema=False) as writer:
             for group in range(file.num_row_groups):
@@ -113,5 +113,4 @@ def _rewrite(
                     table = table.set_column(at, schema.field(name), column)
                 writer.write_table(table, row_group_size=ROW_GROUP)
                 chunks += mask.chunks
-    fresh.replace(path)
     return pa.chunked_array(chunks, pa.bool_())

@@ -6,8 +6,8 @@ from smart_assets.core.errors import SmartError
 from smart_assets.core.user import user_name
 from smart_assets.forgetting.find import ForgetRequest, same_prompt, sources_of
 from smart_assets.lineage.audit.groups import Share, shares_of
-from smart_assets.lineage.audit.reader import Past
-from smart_assets.lineage.audit.row_history import Standing, standings
+from smart_assets.lineage.audit.reader import AuditReader
+from smart_assets.lineage.audit.row_history import RowHistory, row_histories
 from smart_assets.settings import Project
 from smart_assets.store.log import now
 from smart_assets.tasks.tombstones import TombstoneRecord, Tombstones, read_tombstones, write_record
@@ -21,17 +21,19 @@ class Forgetting:
     """What is forgotten, and what holds it."""
 
     record: TombstoneRecord
-    rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN rows, with their places
+    rows: dict[str, tuple[RowHistory, ...]]  # the first MOST_SHOWN rows, with their places
     held_by: tuple[Share, ...]  # subsets and checkpoints, now and in the past
     same_prompt: int  # other rows with the prompt of a forgotten one; they stay
 
 
-def forget(project: Project, past: Past, request: ForgetRequest, reason: str, dry_run: bool = False) -> Forgetting:
+def forget(
+    project: Project, reader: AuditReader, request: ForgetRequest, reason: str, dry_run: bool = False
+) -> Forgetting:
     """Write a tombstone for rows, unless it is a dry run.
 
     Args:
         project: whose store it is.
-        past: what the rows were found in.
+        reader: what the rows were found in.
         request: the rows. Some may be forgotten already for another reason: they stay out while one tombstone holds.
         reason: why, for everyone who asks later.
         dry_run: only tell.
@@ -58,9 +60,9 @@ def forget(project: Project, past: Past, request: ForgetRequest, reason: str, dr
         write_record(project.store, record)
     return Forgetting(
         record,
-        standings(past, request.ids[:MOST_SHOWN]),
-        tuple(shares_of(past, "id IN (SELECT unnest($p0))", list(request.ids))),
-        same_prompt(past, request.ids),
+        row_histories(reader, request.ids[:MOST_SHOWN]),
+        tuple(shares_of(reader, "id IN (SELECT unnest($p0))", list(request.ids))),
+        same_prompt(reader, request.ids),
     )
 
 
@@ -71,7 +73,7 @@ class Undoing:
     tombstone: TombstoneRecord
     record: TombstoneRecord  # that takes it back
     returning: tuple[str, ...]  # ids that no other tombstone names; refused rows among them
-    rows: dict[str, tuple[Standing, ...]]  # the first MOST_SHOWN of these, with their places
+    rows: dict[str, tuple[RowHistory, ...]]  # the first MOST_SHOWN of these, with their places
 
     @property
     def kept_out(self) -> int:
@@ -95,9 +97,9 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
     """
     tombstones = read_tombstones(project.store)
     tombstone = _one_that_can_be_undone(tombstones, key)
-    past = Past(project)
+    reader = AuditReader(project)
     # A source that the rows came to after they were forgotten has them among its rejected rows.
-    have = sources_of(past, tombstone.ids, (), tombstone.task)
+    have = sources_of(reader, tombstone.ids, (), tombstone.task)
     record = TombstoneRecord(
         at=now(),
         action="undo",
@@ -106,10 +108,10 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
         sources=tuple(sorted({*tombstone.sources, *have})),
         of=(tombstone.key,),
     )
-    returning = _returning(past, Tombstones((*tombstones.records, record)), tombstone)
+    returning = _returning(reader, Tombstones((*tombstones.records, record)), tombstone)
     if not dry_run:
         write_record(project.store, record)
-    return Undoing(tombstone, record, returning, standings(past, returning[:MOST_SHOWN]))
+    return Undoing(tombstone, record, returning, row_histories(reader, returning[:MOST_SHOWN]))
 
 
 def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord:
@@ -125,11 +127,11 @@ def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord
     return tombstone
 
 
-def _returning(past: Past, left: Tombstones, tombstone: TombstoneRecord) -> tuple[str, ...]:
+def _returning(reader: AuditReader, left: Tombstones, tombstone: TombstoneRecord) -> tuple[str, ...]:
     """The ids of a tombstone that those which are left do not name, neither the row nor its task."""
     chosen = "WHERE id IN (SELECT unnest($p0)) AND task IN (SELECT unnest($p1))"
     forgotten = left.forgotten
-    by_task = past.ask(past.instances, "DISTINCT id", chosen, list(tombstone.ids), list(forgotten.tasks))
+    by_task = reader.query(reader.instances, "DISTINCT id", chosen, list(tombstone.ids), list(forgotten.tasks))
     out = forgotten.ids | {id_ for (id_,) in by_task}
     return tuple(id_ for id_ in tombstone.ids if id_ not in out)
 

@@ -5,7 +5,6 @@ names the model that it takes back, so that two of them at once take back one mo
 `<store>/production` is a convenience that is made from the log; whoever needs certainty asks `production`.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from smart_assets.assets.step import AssetPartition, grid_key
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
+from smart_assets.core.files import move
 from smart_assets.core.section import Section
 from smart_assets.core.user import user_name
 from smart_assets.settings import Project
@@ -284,7 +284,7 @@ def link(project: Project) -> Path | None:
             raise FileNotFoundError(place)
         with project.store.draft() as folder:
             (folder / LINK).symlink_to(place.relative_to(root))  # the store may be moved
-            os.replace(folder / LINK, path)
+            move(folder / LINK, path)
     except OSError:
         with suppress(OSError):  # a folder of that name is not ours
             path.unlink(missing_ok=True)

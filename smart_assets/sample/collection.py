@@ -1,12 +1,12 @@
 """The bundled sample as a whole: its registry of tasks, and the folder of JSON Lines files it is written to."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from smart_assets.core.errors import SourceError
+from smart_assets.core.files import written
 from smart_assets.sample import dates, facts, logic, numbers, words
 from smart_assets.sample.task import SampleTask
 
@@ -43,19 +43,10 @@ def write_sample(folder: Path, seed: int = 23) -> SampleSummary:
         folder.mkdir(parents=True, exist_ok=True)
         for name, instances in drawn.items():
             lines = (json.dumps(asdict(instance), ensure_ascii=False, sort_keys=True) for instance in instances)
-            _write_whole(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
+            with written(folder / f"{name}.jsonl") as draft:
+                draft.write_bytes("".join(f"{line}\n" for line in lines).encode())
     except OSError as error:
         raise SourceError(
             f"the sample cannot be written to {folder}: {error}; choose a folder you can write"
         ) from error
     return SampleSummary(folder, {name: len(instances) for name, instances in drawn.items()})
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside and rename in, so that no reader ever meets half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(text.encode())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

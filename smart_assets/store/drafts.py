@@ -1,14 +1,15 @@
 """Drafts: where something is written before it is renamed in, and what a killed process left there."""
 
-import fcntl
 import platform
 import shutil
 import time
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from smart_assets.core.locks import is_locked, lock_open_file
 
 DAY = 86_400.0
 _LOCK = ".lock"
@@ -32,7 +33,7 @@ class Drafts:
         with lock.open("x", encoding="utf-8") as stream:
             stream.write(platform.node())
             stream.flush()
-            _lock(stream.fileno())
+            lock_open_file(stream.fileno())
             folder.mkdir()
             try:
                 yield folder
@@ -58,29 +59,15 @@ class Drafts:
         return found + [path for path in others if time.time() - _status_changed(path) > age]
 
 
-@contextmanager
-def alone(lock: Path) -> Generator[None]:
-    """Let one process at a time go on, on this machine and on those that mount its file system with locks."""
-    with lock.open("a") as stream:
-        _lock(stream.fileno())
-        yield
-
-
-def _lock(descriptor: int) -> None:
-    with suppress(OSError):  # a file system without locks: runs at once are not kept apart there
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
 def _may_live(lock: Path) -> bool:
     """Whether the process of a draft may still work on it; another machine's locks do not show everywhere."""
     try:
         with lock.open("r", encoding="utf-8") as stream:
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_locked(stream.fileno()):
+                return True
             here = stream.read() == platform.node()
     except FileNotFoundError:
         return False
-    except BlockingIOError:
-        return True
     except OSError:  # a file system without locks: by age
         here = False
     return not here and time.time() - _modified(lock) < 7 * DAY

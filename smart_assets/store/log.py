@@ -5,7 +5,6 @@ machines may append at once, and a clock that went back does not put a new recor
 """
 
 import json
-import os
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from smart_assets.core.errors import StoreError
+from smart_assets.core.files import make_folder, move, rename_in, sync
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.places import LocalPlace
 from smart_assets.store.remote import Remote
@@ -39,18 +39,17 @@ def append(store: LogStore, log: str, record: Mapping[str, Any]) -> Path:
     """
     folder = store.root / log
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with store.drafts.open() as drafts:
             draft = drafts / "record.json"
             with draft.open("w", encoding="utf-8") as stream:
                 json.dump(record, stream, indent=1, ensure_ascii=False, allow_nan=False)
-                stream.flush()
-                os.fsync(stream.fileno())
+            sync(draft)
             with store.local.alone():
                 path = folder / f"{_time_after(_names(store, log))}-{uuid.uuid4().hex[:12]}.json"
                 if store.remote is not None:
                     store.remote.push(path, draft)
-                draft.rename(path)
+                move(draft, path)
     except OSError as error:
         raise StoreError(f"a record cannot be written in {folder}: {error.strerror}") from error
     return path
@@ -66,10 +65,9 @@ def records(store: LogStore, log: str) -> list[dict[str, Any]]:
     if store.remote is not None:
         for path in paths:
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
                 with store.drafts.open() as drafts:
                     store.remote.pull(path, drafts / path.name)
-                    (drafts / path.name).rename(path)
+                    rename_in(drafts / path.name, path)
     return [_read(path) for path in paths]
 
 

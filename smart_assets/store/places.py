@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from smart_assets.store.drafts import Drafts, alone
+from smart_assets.core.files import move, set_aside
+from smart_assets.core.locks import locked
+from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import file_sha256
 
 
@@ -54,7 +56,7 @@ class LocalPlace:
     @contextmanager
     def alone(self) -> Generator[None]:
         """Hold the store's lock: one process at a time names manifests, and moves artifacts in and away."""
-        with alone(self.root / "lock"):
+        with locked(self.root / "lock"):
             yield
 
     def files(self, folder: Path) -> dict[Path, Found]:
@@ -75,8 +77,7 @@ class LocalPlace:
         """Move a file or folder within the place."""
         with self.alone():
             if path.exists():
-                to.parent.mkdir(parents=True, exist_ok=True)
-                path.rename(to)
+                move(path, to)
 
     def remove(self, path: Path, modified: float | None = None) -> bool:
         """Remove a file or folder, unless a file of it was written after `modified`; gives whether it is gone."""
@@ -85,7 +86,7 @@ class LocalPlace:
             if modified is not None and any(found.modified > modified for found in self.files(path).values()):
                 return False
             if path.exists():
-                path.rename(away)
+                set_aside(path, away)
         if away.is_dir():
             shutil.rmtree(away, ignore_errors=True)
         else:

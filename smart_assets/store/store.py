@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from smart_assets.core.errors import StoreError
+from smart_assets.core.files import make_folder, move, rename_in, set_aside, sync
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import content_version, file_sha256, json_version
 from smart_assets.store.log import records
@@ -86,8 +87,7 @@ class Store:
             StoreError: the folder is empty, or it cannot be renamed in.
         """
         files = tuple(_files_of(folder))
-        for file in files:
-            _sync(folder / file.path)  # a manifest must not outlive the files it names
+        sync(folder)  # a manifest must not outlive the files it names
         if not files:
             raise StoreError(f"nothing was written for {asset}: an artifact needs at least one file")
         version = content_version({file.path: file.sha256 for file in files})
@@ -96,8 +96,8 @@ class Store:
             damaged = target.exists() and tuple(_files_of(target)) != files
             away = self.drafts.path()
             if damaged:
-                target.rename(away)
-            _rename_in(folder, target)
+                set_aside(target, away)
+            _move_in(folder, target)
             # An artifact is as old as its newest file; a long step's may be days old, those of equal content years.
             os.utime(target / files[0].path)
         if damaged:
@@ -128,10 +128,11 @@ class Store:
             with self.draft() as fresh:
                 for file in artifact.files:
                     self._remote.pull(target / file.path, fresh / file.path)
+                sync(fresh)
                 with self.local.alone():
                     if target.exists() and _first_damaged(target, artifact) is not None:
-                        target.rename(self.drafts.path())
-                    _rename_in(fresh, target)
+                        set_aside(target, self.drafts.path())
+                    _move_in(fresh, target)
             damaged = _first_damaged(target, artifact)
         if damaged is not None and not target.exists():
             raise StoreError(
@@ -210,19 +211,17 @@ class Store:
         if not single.exists():
             draft = self.drafts.path()
             self._remote.pull(path, draft)
-            draft.rename(single)
+            rename_in(draft, single)
         return single
 
     def record(self, manifest: Manifest) -> Path:
         """Append a manifest; from now on it is its partition's current state."""
         folder = self.manifest_folder(manifest.asset, manifest.partition)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         draft = self.drafts.path(".json")
-        with draft.open("w", encoding="utf-8") as stream:
-            stream.write(manifest.model_dump_json(indent=1))
-            stream.flush()
-            os.fsync(stream.fileno())
         try:
+            draft.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+            sync(draft)
             with self.local.alone():
                 now = datetime.now(UTC).strftime(_STAMP)
                 newest = max(self._manifest_names(folder), default="")
@@ -231,7 +230,7 @@ class Store:
                 path = folder / f"{now}-{manifest.content_version}.json"
                 if self._remote is not None:
                     self._remote.push(path, draft)
-                draft.rename(path)
+                move(draft, path)
         finally:
             draft.unlink(missing_ok=True)
         return path
@@ -281,10 +280,9 @@ class Store:
             StoreError: it cannot be fetched.
         """
         if self._remote is not None and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             draft = self.drafts.path(".json")
             self._remote.pull(path, draft)
-            draft.rename(path)
+            rename_in(draft, path)
 
     def _manifest_paths(self, asset: str, partition: str | None) -> list[Path]:
         return self.manifests_in(self.manifest_folder(asset, partition))
@@ -307,19 +305,13 @@ def _a_moment_later(name: str) -> str:
     return (datetime.strptime(name[:23], _STAMP) + timedelta(microseconds=1)).strftime(_STAMP)
 
 
-def _rename_in(folder: Path, target: Path) -> None:
+def _move_in(folder: Path, target: Path) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            folder.rename(target)
+            move(folder, target)
     except OSError as error:
         if not target.exists():  # without locks, another run may have renamed the same content in between
             raise StoreError(f"{target} cannot be written: {error.strerror}") from error
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
 
 
 def _first_damaged(folder: Path, artifact: Artifact) -> str | None:

@@ -9,7 +9,6 @@ import json
 import os
 import stat
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from smart_assets.core.errors import SourceError
+from smart_assets.core.files import written
 from smart_assets.tasks.read_result import SourceFile
 
 _SETTLED_NS = 2_000_000_000
@@ -202,10 +202,5 @@ def _recall(memory: Path) -> dict[str, str]:
 
 
 def _remember(memory: Path, hashes: dict[str, str]) -> None:
-    draft = memory.with_name(f".{memory.name}.{uuid.uuid4().hex}")
-    with suppress(OSError):  # a full disk is no reason not to tell the state
-        try:
-            draft.write_text(json.dumps(hashes), encoding="utf-8")
-            draft.replace(memory)
-        finally:
-            draft.unlink(missing_ok=True)
+    with suppress(OSError), written(memory) as draft:  # a full disk is no reason not to tell the state
+        draft.write_text(json.dumps(hashes), encoding="utf-8")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from smart_assets.core.errors import TrainingError
+from smart_assets.core.files import new_folder
 from smart_assets.store.hashing import file_sha256
 from smart_assets.training.gguf_model import convert_gguf
-from smart_assets.training.program import Log, written_beside
+from smart_assets.training.program import Log
 
 _PACKAGE = "package:"
 # Weights as safetensors only; checkpoints in other formats, and copies in folders below, are not fetched.
@@ -66,7 +67,7 @@ def resolve_base_model(
         path = cache / commit
         if not path.exists():
             log(f"{reference}: converting {gguf.name} to safetensors, once")
-            with written_beside(path) as draft:
+            with new_folder(path) as draft:
                 convert_gguf(gguf, draft)
     elif folder := _local_folder(reference):
         path, commit = folder, None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smart_assets.core.errors import TrainingError
+from smart_assets.core.files import move, new_folder
 from smart_assets.core.progress import Log
 from smart_assets.store.hashing import json_version
 from smart_assets.training.adapters import adapted_model, save_adapters, save_merged
@@ -24,7 +25,6 @@ from smart_assets.training.failures import disk_advice, memory_advice
 from smart_assets.training.formatting import load_instances
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
-from smart_assets.training.program import written_beside
 from smart_assets.training.progress import Progress, read_curve
 from smart_assets.training.record import Mixture, left_out, not_written, result_record, timing_record
 from smart_assets.training.row_encoder import row_encoder
@@ -74,13 +74,13 @@ def finetune(job: TrainingJob, log: Log) -> None:
         ready = time.monotonic()
         progress = _train(model, mixture, run, replace(steps, resume=agreed(steps.resume)), log)
         trained = time.monotonic()
-        with written_beside(job.out) as draft:
+        with new_folder(job.out) as draft:
             _save(model, tokenizer, base, settings, draft)
             progress.write(draft / CURVE)
             _write_json(draft / "result.json", result_record(run, base, mixture, progress.curve))
             seconds = {"prepare": ready - started, "train": trained - ready, "save": time.monotonic() - trained}
             _write_json(draft / "timing.json", timing_record(run, seconds, progress))
-            steps.board.rename(draft / "tensorboard")
+            move(steps.board, draft / "tensorboard")
     leave()
 
 

@@ -7,10 +7,8 @@ where somebody reads it, and says in one line what went wrong.
 import atexit
 import ctypes
 import os
-import shutil
 import signal
 import sys
-import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,26 +68,6 @@ def run_program(arguments: list[str], read_job: Callable[[Path], J], work: Calla
 def error_path(out: Path) -> Path:
     """Where a program that should have made the folder `out` leaves its error message."""
     return out.with_name(f"{out.name}.error.txt")
-
-
-@contextmanager
-def written_beside(target: Path) -> Generator[Path]:
-    """A new folder beside `target`, renamed to it when the block ends well and removed otherwise.
-
-    Where another process made `target` in the meantime, that one stays: name targets so that equal names mean equal
-    content, or so that nobody else writes them.
-    """
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        try:
-            draft.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ JSON, written beside and renamed in, the one before removed last. It belongs to 
 taken up. Randomness needs no saving, because every step seeds its own.
 """
 
-import fcntl
 import json
 import shutil
 import tempfile
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smart_assets.core.files import written
+from smart_assets.core.locks import try_lock
 from smart_assets.core.progress import Log
 
 if TYPE_CHECKING:
@@ -46,13 +47,10 @@ class SavedSteps:
     @contextmanager
     def adding(self, step: int) -> Generator[Path]:
         """A new folder that becomes the saved step when the block ends well; earlier ones then go."""
-        draft = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
-        try:
+        target = self.folder / f"{_STEP}{step:09d}"
+        with written(target) as draft:
+            draft.mkdir()
             yield draft
-            target = self.folder / f"{_STEP}{step:09d}"
-            draft.rename(target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         for path in self.folder.glob(f"{_STEP}*"):
             if path != target:
                 shutil.rmtree(path)
@@ -70,23 +68,22 @@ def saved_steps(folder: Path, job_version: str, log: Log) -> Generator[SavedStep
     Where another process is at work on the same job, the steps lie in a folder of their own.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log("another process is at work on the same fine-tune: this one starts at its first step")
-            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as own:
-                yield SavedSteps(Path(own))
-            return
+    lock = try_lock(folder / _LOCK)
+    if lock is None:
+        log("another process is at work on the same fine-tune: this one starts at its first step")
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as own:
+            yield SavedSteps(Path(own))
+        return
+    done = False
+    steps = SavedSteps(folder)
+    try:
         _clear(folder, job_version)
-        done = False
-        steps = SavedSteps(folder)
-        try:
-            yield SavedSteps(folder, steps.newest)
-            done = True
-        finally:
-            if done or steps.newest is None:
-                shutil.rmtree(folder, ignore_errors=True)
+        yield SavedSteps(folder, steps.newest)
+        done = True
+    finally:
+        if done or steps.newest is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 def _clear(folder: Path, job_version: str) -> None:

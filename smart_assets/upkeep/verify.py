@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_assets.core.errors import StoreError
+from smart_assets.core.files import rename_in
 from smart_assets.core.progress import Log, Progress
 from smart_assets.planning.plan import fingerprint_of
 from smart_assets.store import Artifact, Store
@@ -190,7 +191,7 @@ def _fetched_again(store: Store, remote: Remote, path: Path) -> bool:
         remote.pull(path, draft / path.name)
         if (draft / path.name).read_bytes() == path.read_bytes():
             return False
-        (draft / path.name).replace(path)
+        rename_in(draft / path.name, path)
     return True
 
 

@@ -25,7 +25,7 @@ from smart_assets.cli.modes import Mode, command
 from smart_assets.core.errors import SmartError
 from smart_assets.forgetting.find import by_ids, by_task
 from smart_assets.forgetting.tombstone import forget
-from smart_assets.lineage.audit.reader import Past
+from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.promotion.log import promote
 from smart_assets.reproduce.reproduction import Reproduction
 from smart_assets.reproduce.subset import SubsetComparison
@@ -122,9 +122,9 @@ def world(past_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     grow_older(project.store, 30)
     promote(project, 10, "smart", 0, "first")
     promote(project, 15, "smart", 0, "second")
-    past = Past(project)
-    ids = sorted(by_task(past, "plain").ids)
-    forget(project, past, by_ids(past, ids[:1]), "of a wish")
+    reader = AuditReader(project)
+    ids = sorted(by_task(reader, "plain").ids)
+    forget(project, reader, by_ids(reader, ids[:1]), "of a wish")
     write_key(project.root, "key", ec.generate_private_key(ec.SECP256R1()))
     return project.root
 
@@ -144,8 +144,8 @@ class Commands:
 
     def __init__(self, world: Path, tmp_path: Path) -> None:
         project = load_project(world)
-        past = Past(project)
-        ids = sorted(by_task(past, "plain").ids)
+        reader = AuditReader(project)
+        ids = sorted(by_task(reader, "plain").ids)
         self.world, self.root = world, tmp_path / "project"
         self.fresh: dict[str, tuple[int, int]] | None = None
         self.words = {

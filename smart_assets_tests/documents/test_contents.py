@@ -16,7 +16,7 @@ from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingErro
 from smart_assets.core.markdown import escaped
 from smart_assets.documents.base_model import base_model
 from smart_assets.documents.bom_model_card import performance_metric
-from smart_assets.documents.documents import documented, write_documents
+from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.documents.export import write_subset
 from smart_assets.documents.licences import hub_licence, licence_reference, spdx_expression
 from smart_assets.documents.subsets import current_subset
@@ -85,46 +85,46 @@ def test_no_prompt_and_no_response_is_in_a_document(project: Project) -> None:
 
 
 def test_random_rows_are_documented_by_seed(project: Project) -> None:
-    found = documented(project, "60|random", None)
+    found = document_set(project, "60|random", None)
     assert (found.subset.seed, [one.seed for one in found.checkpoints], found.other_seeds) == (0, [0], (1,))
-    found = documented(project, "60|random", 1)
+    found = document_set(project, "60|random", 1)
     assert (found.subset.seed, [one.seed for one in found.checkpoints], found.other_seeds) == (1, [1], ())
-    assert [one.seed for one in documented(project, "60|smart", 1).checkpoints] == [1]
+    assert [one.seed for one in document_set(project, "60|smart", 1).checkpoints] == [1]
     with pytest.raises(SmartError, match=r"no weights of seed 7; its seeds are \[0, 1\]"):
-        documented(project, "60|smart", 7)
+        document_set(project, "60|smart", 7)
     with pytest.raises(SmartError, match="no row set of seed 7"):
-        documented(project, "60|random", 7)
+        document_set(project, "60|random", 7)
 
 
 def test_a_checkpoint_is_documented_with_the_rows_it_was_trained_on(project: Project) -> None:
-    before = documented(project, "60|smart", None)
+    before = document_set(project, "60|smart", None)
     tasks = {name: [dict(row) for row in found] for name, found in SMALL_TASKS.items() if name != "alpha"}
     shutil.rmtree(project.root / "tasks")
     write_tasks(project.root / "tasks", tasks)
     make(project, "selected_subset[60|smart]")
     assert "alpha" not in current_subset(project, "60|smart", None).tasks
-    after = documented(project, "60|smart", None)
+    after = document_set(project, "60|smart", None)
     assert after.subset.rows == before.subset.rows
     assert "alpha" in after.subset.tasks
     old = project.store.artifact_folder("raw_tasks", after.subset.sources[1].version)
     shutil.rmtree(old)
     with pytest.raises(StoreError, match=rf"{old.name} is not in the store any more: removed by `smart gc`, or lost"):
-        documented(project, "60|smart", None)
+        document_set(project, "60|smart", None)
 
 
 def test_what_was_not_trained_or_evaluated_is_said(project: Project, tmp_path: Path) -> None:
     make(project, "finetuned_checkpoint[10|smart]", "selected_subset[10|random]")
-    [first, _] = documented(project, "10|smart", None).checkpoints
+    [first, _] = document_set(project, "10|smart", None).checkpoints
     assert first.evaluation is None
     folder = tmp_path / "unmeasured"
-    write_documents(documented(project, "10|smart", None), folder)
+    write_documents(document_set(project, "10|smart", None), folder)
     assert "No evaluation of this version" in (folder / "model-seed-0" / "README.md").read_text()
     assert "quantitativeAnalysis" not in (folder / "model-seed-0" / "bom.cdx.json").read_text()
-    write_documents(documented(project, "10|random", None), tmp_path / "rows")
+    write_documents(document_set(project, "10|random", None), tmp_path / "rows")
     assert [path.name for path in (tmp_path / "rows").iterdir()] == ["dataset"]
     fresh = write_project(tmp_path / "fresh")
     with pytest.raises(UpstreamMissingError, match="was never made: run `smart run --select"):
-        documented(fresh, "10|smart", None)
+        document_set(fresh, "10|smart", None)
 
 
 def test_an_exported_folder_is_the_documented_one(project: Project) -> None:
@@ -147,7 +147,7 @@ def test_an_exported_folder_is_the_documented_one(project: Project) -> None:
 def test_base_models_are_named_without_their_place(
     project: Project, reference: str, revision: str | None, label: str, hub_name: str | None
 ) -> None:
-    [checkpoint] = documented(project, "60|smart", 0).checkpoints
+    [checkpoint] = document_set(project, "60|smart", 0).checkpoints
     recorded = {"reference": reference, "revision": revision, "weights_sha256": "cd" * 32}
     base = base_model(replace(checkpoint, result={**checkpoint.result, "base_model": recorded}))
     assert (base.label, base.hub_name, base.revision) == (label, hub_name, revision)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.documents.documents import documented, write_documents
+from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.settings import Project
 from smart_assets.store import ArtifactFile
 from smart_assets_tests.support.documented_project import FILE, SHOWN_FILE, read, sha256, written
@@ -157,7 +157,7 @@ def test_a_dataset_of_the_hub_a_licence_in_words_and_an_adapter(project: Project
     from cyclonedx.validation.json import JsonStrictValidator
     from huggingface_hub import DatasetCard, ModelCard
 
-    found = documented(project, "60|smart", 0)
+    found = document_set(project, "60|smart", 0)
     words = "<b>ours</b>\n---\nlicense: mit"
     hub, local = found.subset.sources
     hub = replace(hub, dataset="owner/rows of #1", subset="all", split="train", revision="ef" * 20, files=())

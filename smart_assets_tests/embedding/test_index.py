@@ -153,8 +153,9 @@ def test_a_cut_index_file_is_refused(kept: int, tmp_path: Path) -> None:
 def test_files_that_are_not_there_or_cannot_be_written_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a whole similarity index"):
         read_index(tmp_path / "absent.faiss")
+    (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot write the similarity index"):
-        write_index(build_index(clustered(20, seed=5), Index(), "cpu"), tmp_path / "absent" / "index.faiss")
+        write_index(build_index(clustered(20, seed=5), Index(), "cpu"), tmp_path / "file" / "index.faiss")
 
 
 @pytest.mark.parametrize(

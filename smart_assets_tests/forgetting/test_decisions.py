@@ -14,7 +14,7 @@ from smart_assets.cli.forget import forget_rows, list_forgotten, remove_forgotte
 from smart_assets.core.errors import SmartError
 from smart_assets.forgetting.find import ForgetRequest, by_ids, by_task, by_text
 from smart_assets.forgetting.tombstone import forget, undo
-from smart_assets.lineage.audit.reader import Past
+from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.materialize import materialize
 from smart_assets.settings import Project, load_project
@@ -42,7 +42,7 @@ def project(secret_project: Project, tmp_path: Path) -> Project:
 
 
 def test_a_forgotten_task_stays_out_when_new_rows_of_it_come(project: Project) -> None:
-    done = forgotten(project, lambda past: by_task(past, "beta"))
+    done = forgotten(project, lambda reader: by_task(reader, "beta"))
     assert len(done.record.ids) == 14
     run_all(project)
     changed = tasks()
@@ -67,7 +67,7 @@ def test_a_row_that_comes_back_under_another_task_stays_out(project: Project) ->
     copied["more"].append({"t": "gamma", **{name: row[name] for name in ("prompt", "response", "template")}})
     write_tasks(project.root / "tasks", copied)
     run_all(project)
-    done = forgotten(project, lambda past: by_ids(past, [row["id"]]))
+    done = forgotten(project, lambda reader: by_ids(reader, [row["id"]]))
     assert len(done.record.ids) == 2, "what says the same in another task is forgotten with it"
     assert row["prompt"] not in json.dumps(done.record.model_dump(mode="json"))
     run_all(project)
@@ -85,9 +85,9 @@ def test_a_row_that_comes_back_under_another_task_stays_out(project: Project) ->
 
 def test_a_row_that_two_tombstones_name_stays_out_while_one_holds(project: Project) -> None:
     secret = next(row for row in instances(project) if SECRET in row["prompt"])
-    licence = forgotten(project, lambda past: by_ids(past, [secret["id"]]))
-    past = Past(project)
-    erasure = forget(project, past, by_text(past, SECRET), "asked for erasure")
+    licence = forgotten(project, lambda reader: by_ids(reader, [secret["id"]]))
+    reader = AuditReader(project)
+    erasure = forget(project, reader, by_text(reader, SECRET), "asked for erasure")
     assert secret["id"] in erasure.record.ids
     undo(project, licence.record.key)
     assert run_all(project)[0] == "raw_tasks[small]"
@@ -96,13 +96,13 @@ def test_a_row_that_two_tombstones_name_stays_out_while_one_holds(project: Proje
 
 def test_a_source_of_forgotten_rows_alone_cannot_be_made_and_says_what_to_do(project: Project) -> None:
     for task in ("alpha", "beta", "gamma"):
-        forgotten(project, lambda past, task=task: by_task(past, task))
+        forgotten(project, lambda reader, task=task: by_task(reader, task))
     with pytest.raises(SmartError, match=r"Take the source out of smart\.yaml"):
         run_all(project)
 
 
 def test_what_is_reused_is_to_the_byte_what_reading_everything_gives(project: Project, tmp_path: Path) -> None:
-    forgotten(project, lambda past: by_text(past, SECRET))
+    forgotten(project, lambda reader: by_text(reader, SECRET))
     run_all(project)
     changed = tasks()
     changed["more"] = changed["more"][1:]
@@ -122,7 +122,7 @@ def test_what_is_reused_is_to_the_byte_what_reading_everything_gives(project: Pr
 
 def test_undoing_brings_everything_back_to_the_byte(project: Project) -> None:
     versions = {key: project.store.current(step.key.asset, step.key.partition) for key, step in plan(project).items()}
-    done = forgotten(project, lambda past: by_text(past, SECRET))
+    done = forgotten(project, lambda reader: by_text(reader, SECRET))
     run_all(project)
     undo(project, done.record.key[:6])
     assert any("undone" in reason for reason in plan(project)["raw_tasks[small]"].reasons)
@@ -142,9 +142,9 @@ def test_a_dry_run_of_undoing_changes_nothing_and_says_what_would_come_back(
 ) -> None:
     was = instances(project)
     secret = next(row for row in was if SECRET in row["prompt"])
-    one = forgotten(project, lambda past: by_ids(past, [secret["id"]]))
-    past = Past(project)
-    several = forget(project, past, by_text(past, SECRET), "asked for erasure").record
+    one = forgotten(project, lambda reader: by_ids(reader, [secret["id"]]))
+    reader = AuditReader(project)
+    several = forget(project, reader, by_text(reader, SECRET), "asked for erasure").record
     run_all(project)
     before = every_byte(project.root)
     undo_forgetting(project.root, several.key, "a mistake", dry_run=True)
@@ -173,13 +173,13 @@ def test_a_dry_run_of_undoing_changes_nothing_and_says_what_would_come_back(
 
 def test_a_task_that_stays_forgotten_keeps_a_row_of_it_out(project: Project) -> None:
     beta = next(row["id"] for row in instances(project) if row["task"] == "beta")
-    row = forgotten(project, lambda past: by_ids(past, [beta]))
-    forgotten(project, lambda past: by_task(past, "beta"))
+    row = forgotten(project, lambda reader: by_ids(reader, [beta]))
+    forgotten(project, lambda reader: by_task(reader, "beta"))
     assert undo(project, row.record.key, dry_run=True).returning == ()
 
 
 def test_undoing_before_a_run_leaves_nothing_but_a_look(project: Project) -> None:
-    done = forgotten(project, lambda past: by_text(past, SECRET))
+    done = forgotten(project, lambda reader: by_text(reader, SECRET))
     undo(project, done.record.key)
     assert run_all(project)[0] == "raw_tasks[small]"
     assert len([row for row in instances(project) if SECRET.lower() in (row["prompt"] + row["response"]).lower()]) == 2
@@ -189,9 +189,9 @@ def test_undoing_while_a_source_is_read_gives_no_row_another_text(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = {row["id"]: row["prompt"] for row in instances(project)}
-    done = forgotten(project, lambda past: by_text(past, SECRET))
+    done = forgotten(project, lambda reader: by_text(reader, SECRET))
     run_all(project)
-    forgotten(project, lambda past: by_text(past, rows(3, 1)[0]["prompt"]))
+    forgotten(project, lambda reader: by_text(reader, rows(3, 1)[0]["prompt"]))
     read = raw_tasks.read_tombstones
 
     def undone_after(store: Store) -> Tombstones:
@@ -209,12 +209,12 @@ def test_undoing_while_a_source_is_read_gives_no_row_another_text(
     assert plan(project)["raw_tasks[small]"].status == "stale"
 
 
-BAD: dict[str, tuple[Callable[[Past], ForgetRequest], str]] = {
-    "no id": (lambda past: by_ids(past, ["xyz"]), "is no row's id"),
-    "unknown id": (lambda past: by_ids(past, ["ab" * 16]), "has the id"),
-    "unknown task": (lambda past: by_task(past, "alhpa"), "names like it: 'alpha'"),
-    "short text": (lambda past: by_text(past, " a "), "give 4 characters or more"),
-    "text of nobody": (lambda past: by_text(past, "%_ nobody said this"), "stands in no row"),
+BAD: dict[str, tuple[Callable[[AuditReader], ForgetRequest], str]] = {
+    "no id": (lambda reader: by_ids(reader, ["xyz"]), "is no row's id"),
+    "unknown id": (lambda reader: by_ids(reader, ["ab" * 16]), "has the id"),
+    "unknown task": (lambda reader: by_task(reader, "alhpa"), "names like it: 'alpha'"),
+    "short text": (lambda reader: by_text(reader, " a "), "give 4 characters or more"),
+    "text of nobody": (lambda reader: by_text(reader, "%_ nobody said this"), "stands in no row"),
 }
 
 
@@ -222,7 +222,7 @@ BAD: dict[str, tuple[Callable[[Past], ForgetRequest], str]] = {
 def test_what_means_no_row_is_refused(secret_project: Project, kind: str) -> None:
     find, told = BAD[kind]
     with pytest.raises(SmartError, match=told):
-        find(Past(secret_project))
+        find(AuditReader(secret_project))
 
 
 def test_the_command_says_what_it_did(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

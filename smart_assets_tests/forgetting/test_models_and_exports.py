@@ -48,7 +48,7 @@ def test_the_plan_names_what_holds_a_row_and_the_audit_of_the_old_model_tells_of
     id_ = subset_ids(project)[0]
     before = project.store.current("finetuned_checkpoint", PARTITION)
     assert before is not None
-    done = forgotten(project, lambda past: by_ids(past, [id_[:10]]))
+    done = forgotten(project, lambda reader: by_ids(reader, [id_[:10]]))
     assert {share.holder.asset for share in done.held_by} >= {"selected_subset", "finetuned_checkpoint"}
     steps = plan(project)
     raw = steps["raw_tasks[small]"]
@@ -86,7 +86,7 @@ def test_the_plan_names_what_holds_a_row_and_the_audit_of_the_old_model_tells_of
 
 
 def test_nothing_is_trained_on_forgotten_rows(project: Project) -> None:
-    forgotten(project, lambda past: by_ids(past, [subset_ids(project)[0]]))
+    forgotten(project, lambda reader: by_ids(reader, [subset_ids(project)[0]]))
     settings = project.root / "smart.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("tiny", "other"), encoding="utf-8")
     changed = load_project(settings)
@@ -100,7 +100,7 @@ def test_one_forgotten_row_is_reason_enough_to_train_again(project: Project) -> 
     text = settings.read_text(encoding="utf-8") + "automation: {minimum_change: 0.9}\n"
     settings.write_text(text, encoding="utf-8")
     changed = load_project(settings)
-    forgotten(changed, lambda past: by_ids(past, [subset_ids(changed)[0]]))
+    forgotten(changed, lambda reader: by_ids(reader, [subset_ids(changed)[0]]))
     run = RunContext(log=lambda _: None, launch=Parrot(), device="cpu")
     for batch in batches(changed):
         for key in batch:
@@ -118,7 +118,7 @@ def test_documents_and_exports_of_an_old_model_are_without_the_row(project: Proj
     ids = subset_ids(project)
     checkpoint = project.store.current("finetuned_checkpoint", PARTITION)
     assert checkpoint is not None
-    forgotten(project, lambda past: by_ids(past, ids[:1]))
+    forgotten(project, lambda reader: by_ids(reader, ids[:1]))
     subset = trained_subset(project, checkpoint, None)
     assert subset.rows["id"].to_pylist() == ids[1:]
     assert subset.forgotten == 1
@@ -132,7 +132,7 @@ def test_exports_that_hold_a_row_are_removed_unless_somebody_changed_them(
         write_subset(subset, tmp_path / name)
         remember_export(project.store, tmp_path / name, subset.manifest.content_version)
     (tmp_path / "changed.jsonl").open("a", encoding="utf-8").write("{}\n")
-    forgotten(project, lambda past: by_ids(past, ids[:1]))
+    forgotten(project, lambda reader: by_ids(reader, ids[:1]))
     run_all(project)
     after = current_subset(project, PARTITION, None)
     write_subset(after, tmp_path / "after.jsonl")
@@ -147,7 +147,7 @@ def test_an_export_between_the_tombstone_and_the_run_is_found(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tombstone, "now", lambda: datetime.now(UTC) - timedelta(minutes=1))
-    forgotten(project, lambda past: by_text(past, SECRET))
+    forgotten(project, lambda reader: by_text(reader, SECRET))
     (tmp_path / "all.duckdb").write_text(SECRET, encoding="utf-8")
     remember_export(project.store, tmp_path / "all.duckdb", None)
     run_all(project)
@@ -162,7 +162,7 @@ def test_an_export_that_a_later_one_replaced_counts_no_more(project: Project, tm
         remember_export(project.store, tmp_path / "nightly.jsonl", subset.manifest.content_version)
 
     export()
-    forgotten(project, lambda past: by_ids(past, subset_ids(project)[:1]))
+    forgotten(project, lambda reader: by_ids(reader, subset_ids(project)[:1]))
     run_all(project)
     assert len(find_removal(project).exports) == 1
     export()

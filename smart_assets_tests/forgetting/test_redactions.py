@@ -59,7 +59,7 @@ def carry_out_killed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_redaction_that_was_cut_off_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    forgotten(project, lambda past: by_text(past, SECRET))
+    forgotten(project, lambda reader: by_text(reader, SECRET))
     run_all(project)
 
     carry_out_killed(project, monkeypatch)
@@ -76,11 +76,11 @@ def test_what_no_manifest_names_is_removed_too(project: Project, monkeypatch: py
         (draft / "content").mkdir()
         (draft / "content" / "instances.txt").write_text(prompts[first], encoding="utf-8")
         project.store.commit("raw_tasks", draft / "content")
-    forgotten(project, lambda past: by_ids(past, [first]))
+    forgotten(project, lambda reader: by_ids(reader, [first]))
     run_all(project)
     remove_forgotten(project.root, dry_run=False)
     assert files_with(prompts[first], project.store.root) == []
-    forgotten(project, lambda past: by_ids(past, [second]))
+    forgotten(project, lambda reader: by_ids(reader, [second]))
     run_all(project)
 
     carry_out_killed(project, monkeypatch)
@@ -105,7 +105,7 @@ def test_a_second_forgetting_redacts_what_was_redacted(project: Project) -> None
 
 
 def test_what_is_kept_of_a_redacted_artifact_is_no_garbage(project: Project) -> None:
-    done = forgotten(project, lambda past: by_text(past, SECRET))
+    done = forgotten(project, lambda reader: by_text(reader, SECRET))
     run_all(project)
     remove_forgotten(project.root, dry_run=False)
     redaction = project.store.redaction("raw_tasks", project.store.history("raw_tasks", "small")[-1].content_version)
@@ -119,7 +119,7 @@ def test_what_is_kept_of_a_redacted_artifact_is_no_garbage(project: Project) -> 
 
 
 def test_a_forged_redaction_is_named(project: Project) -> None:
-    forgotten(project, lambda past: by_text(past, SECRET))
+    forgotten(project, lambda reader: by_text(reader, SECRET))
     run_all(project)
     remove_forgotten(project.root, dry_run=False)
     [path, *_] = (project.store.root / "redacted" / "raw_tasks").rglob("*.json")

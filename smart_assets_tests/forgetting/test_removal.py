@@ -50,7 +50,7 @@ def test_a_forgotten_text_leaves_what_is_current_and_then_the_past(
     secret = next(row for row in instances(project) if SECRET in row["prompt"])
     vector, store = vector_of(project, secret["id"]), project.store
     assert len(files_with(SECRET, store.root)) >= 3, "rows, refused rows, a report"
-    done = forgotten(project, lambda past: by_text(past, SECRET))
+    done = forgotten(project, lambda reader: by_text(reader, SECRET))
     assert len(done.record.ids) == 3
     assert done.record.sources == ("small",)
     assert SECRET not in (store.root / "forgotten").glob("*.json").__next__().read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_a_held_out_row_leaves_the_predictions(project: Project) -> None:
     answer = row["response"]
     holders = {"eval_results", "base_model_results"}
     assert holders <= {path.split("/")[1] for path in files_with(answer, project.store.root)}
-    forgotten(project, lambda past: by_ids(past, [row["id"]]))
+    forgotten(project, lambda reader: by_ids(reader, [row["id"]]))
     run_all(project)
     remove_forgotten(project.root, dry_run=False)
     assert files_with(answer, project.store.root) == []
@@ -108,7 +108,7 @@ def test_the_excerpt_of_a_refused_row_leaves_past_reports(project: Project) -> N
     assert {"mixture_report", "raw_tasks.origins"} <= {
         path.split("/")[1] for path in files_with(text, project.store.root)
     }
-    forgotten(project, lambda past: by_text(past, text))
+    forgotten(project, lambda reader: by_text(reader, text))
     run_all(project, report=True)
     remove_forgotten(project.root, dry_run=False)
     assert files_with(text, project.store.root) == []
@@ -126,7 +126,7 @@ def test_the_mean_of_a_forgotten_task_is_nowhere(project: Project) -> None:
         return [path.name for path in found if (np.load(path, allow_pickle=False) @ vector > 0.9999).any()]
 
     assert {"task_vectors.npy", "task_means.npy"} <= set(means())
-    forgotten(project, lambda past: by_task(past, "lone"))
+    forgotten(project, lambda reader: by_task(reader, "lone"))
     run_all(project)
     remove_forgotten(project.root, dry_run=False)
     assert means() == []
@@ -149,7 +149,7 @@ def test_a_collection_s_task_of_the_same_name_is_another(
                 pq.write_table(pa.concat_tables([table, pa.Table.from_pylist([row], table.schema)]), path)
 
     monkeypatch.setattr(secret_project, "Parrot", Asked)
-    forgotten(project, lambda past: by_task(past, "beta"))
+    forgotten(project, lambda reader: by_task(reader, "beta"))
     run_all(project)
     remove_forgotten(project.root, dry_run=False)
     assert "no artifact holds the forgotten rows any more" in capsys.readouterr().out
@@ -164,7 +164,7 @@ def test_a_partition_that_smart_yaml_names_no_longer_is_redacted_and_not_damaged
     text = settings.read_text(encoding="utf-8")
     settings.write_text(text.replace("small:", "other:").replace("path: tasks", "path: others"), encoding="utf-8")
     other = load_project(settings)
-    forgotten(other, lambda past: by_text(past, SECRET))
+    forgotten(other, lambda reader: by_text(reader, SECRET))
     remove_forgotten(other.root, dry_run=False)
     assert files_with(secret["prompt"], other.store.root / "artifacts") == []
     assert verify(other.store, lambda _: None).damages == []
@@ -197,7 +197,7 @@ def test_a_store_on_a_url_and_every_machine_s_mirror_of_it_lose_the_row(tmp_path
 
     make(here)
     make(there)
-    forgotten(here, lambda past: by_text(past, SECRET))
+    forgotten(here, lambda reader: by_text(reader, SECRET))
     make(there)
     for project in (here, there):
         remove_forgotten(project.root, dry_run=False)

@@ -11,11 +11,11 @@ from smart_assets.core.errors import SmartError
 from smart_assets.embedding.encoder import load_encoder
 from smart_assets.lineage.audit import rows as audited_rows
 from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
-from smart_assets.lineage.audit.holders import holdings
-from smart_assets.lineage.audit.reader import Past
-from smart_assets.lineage.audit.row_history import Origin, standings
+from smart_assets.lineage.audit.reader import AuditReader
+from smart_assets.lineage.audit.row_history import Origin, row_histories
+from smart_assets.lineage.audit.row_uses import row_uses
 from smart_assets.lineage.audit.rows import audit_row, audit_text
-from smart_assets.lineage.audit.similar_rows import alike, prompt_of_row
+from smart_assets.lineage.audit.similar_rows import prompt_of_row, similar_rows
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import current
@@ -42,7 +42,7 @@ def held(past_project: Project) -> list[dict[str, Any]]:
 
 def test_every_row_is_held_where_reading_all_subsets_says(past_project: Project, held: list[dict[str, Any]]) -> None:
     expected = Counter((row["id"], row["rank"], row["gain"], row["holder"]) for row in held)
-    found = holdings(Past(past_project), sorted({row["id"] for row in held}))
+    found = row_uses(AuditReader(past_project), sorted({row["id"] for row in held}))
     assert Counter((one.id, one.rank, one.gain, flat(one.holder)) for one in found.held) == expected
     assert {one.reason for one in found.dropped} == {REASON}
     assert len({(one.id, one.holder) for one in found.dropped}) == 2 * len(
@@ -69,7 +69,7 @@ def test_sql_says_the_same_of_checkpoints(past_project: Project, held: list[dict
 
 
 def test_where_a_row_stands_now_and_stood_before(past_project: Project) -> None:
-    found = standings(Past(past_project), [*FIRST, *SECOND])
+    found = row_histories(AuditReader(past_project), [*FIRST, *SECOND])
     lines = [{id_: line for line, id_ in enumerate(rows, 1)} for rows in (FIRST, SECOND)]
     for id_, those in found.items():
         places = {one.origin for one in those}
@@ -135,19 +135,19 @@ def test_a_task_is_counted_in_its_source_now_and_before(past_project: Project) -
 
 
 def test_likeness_is_the_cosine_of_all_vectors(past_project: Project) -> None:
-    past = Past(past_project)
+    reader = AuditReader(past_project)
     vectors: dict[str, np.ndarray] = {}
     for _, _, manifest in manifests(past_project, "prompt_embeddings"):
         folder = past_project.store.root / "artifacts" / "prompt_embeddings" / manifest["content_version"]
         ids = pq.read_table(folder / "rows.parquet")["id"].to_pylist()
         vectors |= dict(zip(ids, np.load(folder / "vectors.npy").astype(np.float64), strict=True))
     for id_ in (TWIN, HOSTILE_ROW, next(iter(FIRST))):
-        prompt = prompt_of_row(past, id_)
+        prompt = prompt_of_row(reader, id_)
         assert prompt is not None
         for threshold in (0.3, 0.8, 1.0):
             expected = {other: round(float(vectors[other] @ vectors[id_]), 6) for other in vectors}
             expected = {other: min(cosine, 1.0) for other, cosine in expected.items() if cosine >= threshold}
-            found = alike(past, prompt, threshold)
+            found = similar_rows(reader, prompt, threshold)
             assert found.cosines == expected
             assert list(found.cosines.values()) == sorted(found.cosines.values(), reverse=True)
             assert found.compared == len(vectors)

@@ -20,9 +20,9 @@ from smart_assets.cli import diff as command
 from smart_assets.cli.main import app
 from smart_assets.core.errors import SmartError
 from smart_assets.core.metrics import Direction
-from smart_assets.lineage.diff.checkpoints import CheckpointDiff, Score, diff_checkpoints
+from smart_assets.lineage.diff.checkpoints import CheckpointDiff, ScoreDiff, diff_checkpoints
 from smart_assets.lineage.diff.references import find_pair
-from smart_assets.lineage.diff.subsets import Contents, RowSets, SubsetDiff, compare_rows, diff_subsets
+from smart_assets.lineage.diff.subsets import RowSetDiff, SubsetDiff, SubsetRows, compare_rows, diff_subsets
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets_tests.support.make import make
@@ -80,7 +80,7 @@ def stored_rows(project: Project, manifest: Manifest, seed: int | None) -> dict[
     return {row["id"]: row for row in table if row["seed"] in (None, seed)}
 
 
-def require_naive(found: RowSets, a: Mapping[str, Mapping[str, Any]], b: Mapping[str, Mapping[str, Any]]) -> None:
+def require_naive(found: RowSetDiff, a: Mapping[str, Mapping[str, Any]], b: Mapping[str, Mapping[str, Any]]) -> None:
     assert {row.id for row in found.rows_out} == a.keys() - b.keys()
     assert {row.id for row in found.rows_in} == b.keys() - a.keys()
     assert found.common == len(a.keys() & b.keys())
@@ -110,7 +110,7 @@ SCHEMA = pa.schema(
 
 
 @st.composite
-def contents(draw: st.DrawFn) -> Contents:
+def contents(draw: st.DrawFn) -> SubsetRows:
     seeds = draw(st.sampled_from([[None], [0], [0, 1], [1, 7]]))
     found = [
         {**row, "seed": seed}
@@ -119,12 +119,12 @@ def contents(draw: st.DrawFn) -> Contents:
     ]
     budgets = draw(st.dictionaries(st.sampled_from("tuw"), st.none() | st.integers(0, 5)))
     own = draw(st.booleans())
-    return Contents(pa.Table.from_pylist(found, SCHEMA), dict.fromkeys(seeds if own else [None], budgets))
+    return SubsetRows(pa.Table.from_pylist(found, SCHEMA), dict.fromkeys(seeds if own else [None], budgets))
 
 
 @given(contents(), contents())
 @settings(deadline=None)
-def test_rows_in_and_common_ones_are_those_of_b(a: Contents, b: Contents) -> None:
+def test_rows_in_and_common_ones_are_those_of_b(a: SubsetRows, b: SubsetRows) -> None:
     assert all(one.empty for one in compare_rows(a, a))
     for one in compare_rows(a, b):
         sides = [
@@ -148,7 +148,7 @@ def test_each_seed_has_its_own_budgets(tmp_path: Path) -> None:
         row = {"id": "x", "task": "t", "template": "", "rank": 0}
         rows = pa.Table.from_pylist([{**row, "seed": seed} for seed in (0, 1)], SCHEMA)
         pq.write_table(rows, tmp_path / name / "subset.parquet")
-    found = compare_rows(*(Contents.read(tmp_path / name) for name in ("a", "b")))
+    found = compare_rows(*(SubsetRows.read(tmp_path / name) for name in ("a", "b")))
     assert [(one.seed, one.tasks[0].budget_a, one.tasks[0].budget_b) for one in found] == [(0, 3, 3), (1, 4, 3)]
     assert [one.empty for one in found] == [True, False]
 
@@ -277,9 +277,9 @@ def test_scores_are_printed_as_b_minus_a_with_the_way_that_is_better(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = (
-        Score("held_out", "all", "response_loss", 2.5, 2.25, Direction.LOWER),
-        Score("mmlu", "all", "acc", 0.25, 0.75, Direction.HIGHER),
-        Score("own", "all", "odd", None, 3.0, Direction.UNKNOWN),
+        ScoreDiff("held_out", "all", "response_loss", 2.5, 2.25, Direction.LOWER),
+        ScoreDiff("mmlu", "all", "acc", 0.25, 0.75, Direction.HIGHER),
+        ScoreDiff("own", "all", "odd", None, 3.0, Direction.UNKNOWN),
     )
     monkeypatch.setattr(command, "diff_checkpoints", lambda *given: replace(diff_checkpoints(*given), scores=scores))
     printed = smart(project, "10|smart", "20|smart", "--checkpoints").output

@@ -19,7 +19,7 @@ import pytest
 
 from smart_assets.cli.sql import run_sql
 from smart_assets.core.errors import SmartError
-from smart_assets.lineage.audit.reader import Past
+from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.lineage.sql.export import export_views
 from smart_assets.lineage.sql.file_views import VIEWS
@@ -257,8 +257,8 @@ def test_a_project_whose_folder_reads_as_a_pattern_never_reads_its_sibling(
     for path in (tmp_path / sibling).rglob("subset.parquet"):
         pq.write_table(subset("not ours"), path)
 
-    past = Past(project)
+    reader = AuditReader(project)
     with connect(project, print) as opened:
         found = {view: opened.execute(f"SELECT id FROM {view}").fetchall() for view in ("subsets", "past_subsets")}
     assert found == {"subsets": [("second",)], "past_subsets": [("first",)]}
-    assert past.ask(past.subsets, "id", "ORDER BY id") == [("first",), ("second",)]
+    assert reader.query(reader.subsets, "id", "ORDER BY id") == [("first",), ("second",)]

@@ -184,7 +184,7 @@ def test_a_kill_while_a_record_is_written_leaves_the_log_as_it_was(project: Proj
     program = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from smart_assets.lineage.promotion import promote
+        from smart_assets.promotion.log import promote
         from smart_assets.settings import load_project
         os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
         promote(load_project(Path({str(project.config)!r})), 10, "smart")

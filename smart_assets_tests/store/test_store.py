@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from smart_assets.core.errors import StoreError
 from smart_assets.store import Store
-from smart_assets.store.log import append
 from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
+from smart_assets_tests.support.disk import Disk
 
 names = st.text("abc/", min_size=1, max_size=6).filter(lambda name: all(part for part in name.split("/")))
 
@@ -79,27 +79,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         store.folder(artifact)
 
 
-def test_every_byte_is_on_the_disk_before_its_manifest_or_record_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A loss of power keeps what was synced; a name must not be there before its bytes are."""
+def test_an_artifact_is_on_the_disk_before_its_manifest_is_there(tmp_path: Path, disk: Disk) -> None:
+    """A loss of power keeps what was synced; a manifest must not be there before what it names."""
     store = Store("store", tmp_path)
-    calls: list[tuple[str, int | str]] = []
-    fsync, rename, replace = os.fsync, os.rename, os.replace
-    monkeypatch.setattr(os, "fsync", lambda file: (calls.append(("sync", os.fstat(file).st_ino)), fsync(file)))
-    for name, move in (("rename", rename), ("replace", replace)):
-        monkeypatch.setattr(os, name, lambda old, new, move=move: (calls.append(("name", str(new))), move(old, new)))
     artifact = write_and_commit(store, {"a.txt": b"x", "sub/b.txt": b"y"})
     manifest = store.record(manifest_of(artifact))
-    record = append(store, "decided", {"by": "Ann"})
-    monkeypatch.undo()
-
     folder = store.folder(artifact)
-    named = calls.index(("name", str(manifest)))
-    for path in (folder / "a.txt", folder / "sub" / "b.txt", manifest):
-        assert ("sync", path.stat().st_ino) in calls[:named], path
-    assert calls.index(("name", str(folder))) < named
-    assert ("sync", record.stat().st_ino) in calls[named : calls.index(("name", str(record)))]
+    named = disk.calls.index(("name", str(manifest)))
+    for path in (folder / "a.txt", folder / "sub" / "b.txt", folder / "sub", folder, folder.parent, manifest):
+        assert ("sync", path.stat().st_ino) in disk.calls[:named], path
+    assert disk.calls.index(("name", str(folder))) < named
 
 
 def test_an_empty_draft_is_refused(tmp_path: Path) -> None:

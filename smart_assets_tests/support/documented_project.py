@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from smart_assets.core.files import write_beside
-from smart_assets.documents.documents import documented, write_documents
+from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make, run_context
 from smart_assets_tests.support.projects import rows, write_project
@@ -58,7 +58,7 @@ def make_documented_project(root: Path) -> Path:
 
 def written(project: Project, recipe: str = "smart", seed: int | None = None, name: str = "documents") -> Path:
     out = project.root / name
-    write_beside(out, lambda draft: write_documents(documented(project, f"60|{recipe}", seed), draft))
+    write_beside(out, lambda draft: write_documents(document_set(project, f"60|{recipe}", seed), draft))
     return out
 
 

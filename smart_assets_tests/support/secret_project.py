@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.forgetting.find import ForgetRequest
 from smart_assets.forgetting.tombstone import Forgetting, forget
-from smart_assets.lineage.audit.reader import Past
+from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.planning.graph import STEPS, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
@@ -67,9 +67,9 @@ def subset_ids(project: Project) -> list[str]:
     return pq.read_table(project.store.artifact(manifest) / "subset.parquet")["id"].to_pylist()
 
 
-def forgotten(project: Project, find: Callable[[Past], ForgetRequest], dry_run: bool = False) -> Forgetting:
-    past = Past(project)
-    return forget(project, past, find(past), BECAUSE, dry_run)
+def forgotten(project: Project, find: Callable[[AuditReader], ForgetRequest], dry_run: bool = False) -> Forgetting:
+    reader = AuditReader(project)
+    return forget(project, reader, find(reader), BECAUSE, dry_run)
 
 
 def plan(project: Project) -> dict[str, PlanStep]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from smart_assets.lineage.audit.holders import Holder
+from smart_assets.lineage.audit.row_uses import Consumer
 from smart_assets.planning.graph import STEPS
 from smart_assets.settings import Project
 from smart_assets.tasks.rows import content_hash
@@ -124,6 +124,6 @@ def everything_held(project: Project) -> list[dict[str, Any]]:
     return found
 
 
-def flat(holder: Holder) -> tuple[Any, ...]:
+def flat(holder: Consumer) -> tuple[Any, ...]:
     made = (holder.made_at, holder.run_id, holder.current)
     return (holder.asset, f"{holder.budget}|{holder.recipe}", holder.seed, holder.content_version, *made)

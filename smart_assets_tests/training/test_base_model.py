@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from smart_assets.core.errors import TrainingError
+from smart_assets.core.files import new_folder
 from smart_assets.training.base_model import base_model_version, resolve_base_model
-from smart_assets.training.program import written_beside
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -117,7 +117,7 @@ def test_a_package_is_looked_up_without_running_it_and_a_broken_model_leaves_not
 
 
 def test_of_two_writers_the_first_stays(tmp_path: Path) -> None:
-    with written_beside(tmp_path / "target") as first, written_beside(tmp_path / "target") as second:
+    with new_folder(tmp_path / "target") as first, new_folder(tmp_path / "target") as second:
         (first / "file").write_text("first")
         (second / "file").write_text("second")
     assert (tmp_path / "target" / "file").read_text() == "second"  # it ended first
@@ -125,6 +125,6 @@ def test_of_two_writers_the_first_stays(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError, match="division"), written_beside(tmp_path / "target") as draft:
+    with pytest.raises(ZeroDivisionError, match="division"), new_folder(tmp_path / "target") as draft:
         (draft / "file").write_text(str(1 / 0))
     assert not list(tmp_path.iterdir())

@@ -294,7 +294,7 @@ def test_a_kill_leaves_no_half_artifact(tmp_path: Path) -> None:
     program = f"""
         import os, shutil, signal
         from pathlib import Path
-        from smart_assets.lineage.gc import find_garbage, remove_garbage
+        from smart_assets.upkeep.gc import find_garbage, remove_garbage
         from smart_assets.store import Store
         from smart_assets.store.settings import Retention
 

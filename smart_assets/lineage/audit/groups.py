@@ -7,8 +7,16 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from smart_assets.core.errors import SmartError
-from smart_assets.lineage.audit.holders import Holder, Training, Unknown, holder, newest_first, trainings, unknown
-from smart_assets.lineage.audit.reader import ROWS, SUBSET, Past
+from smart_assets.lineage.audit.reader import ROWS, SUBSET, AuditReader
+from smart_assets.lineage.audit.row_uses import (
+    Consumer,
+    Training,
+    UnknownConsumer,
+    consumer,
+    newest_first,
+    trainings,
+    unknown_consumers,
+)
 from smart_assets.lineage.history import Materialization, Presence
 from smart_assets.settings import Project
 
@@ -22,11 +30,11 @@ class Share:
 
     rows: int
     of: int | None  # rows of the holder in all; None where its subset is gone, and only its record tells of the task
-    holder: Holder
+    holder: Consumer
 
 
 @dataclass(frozen=True, slots=True)
-class TaskRows:
+class TaskHistory:
     """What one or several materializations of a source say of a task, all the same."""
 
     source: str
@@ -39,7 +47,7 @@ class TaskRows:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceRows:
+class SourceVersion:
     """A materialization of a source."""
 
     rows: int
@@ -59,9 +67,9 @@ class TaskAudit:
 
     task: str
     unseen: bool  # `evaluate.unseen_tasks` names it
-    rows: tuple[TaskRows, ...]  # newest first
+    rows: tuple[TaskHistory, ...]  # newest first
     held_by: tuple[Share, ...]
-    unknown: tuple[Unknown, ...]
+    unknown: tuple[UnknownConsumer, ...]
     unreadable: int  # manifests that cannot be relied on and are left out
 
 
@@ -71,9 +79,9 @@ class SourceAudit:
 
     source: str
     settings: Mapping[str, Any] | None  # in `smart.yaml`; None where it names the source no more
-    rows: tuple[SourceRows, ...]  # newest first
+    rows: tuple[SourceVersion, ...]  # newest first
     held_by: tuple[Share, ...]
-    unknown: tuple[Unknown, ...]
+    unknown: tuple[UnknownConsumer, ...]
     unreadable: int  # manifests that cannot be relied on and are left out
 
 
@@ -84,13 +92,13 @@ def audit_task(project: Project, task: str) -> TaskAudit:
         SmartError: no source ever had a task of that name.
         StoreError: files of the store cannot be read.
     """
-    past = Past(project)
-    rows, held = tuple(_task_rows(past, task)), [*shares_of(past, "task = $p0", task), *_by_record(past, task)]
+    reader = AuditReader(project)
+    rows, held = tuple(_task_rows(reader, task)), [*shares_of(reader, "task = $p0", task), *_by_record(reader, task)]
     told = {share.holder for share in held}
-    gone = tuple(one for one in unknown(past) if one.holder not in told)
+    gone = tuple(one for one in unknown_consumers(reader) if one.holder not in told)
     if not rows and not held:
-        raise SmartError(no_such("task", task, known_tasks(past), gone))
-    return TaskAudit(task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), gone, past.unreadable)
+        raise SmartError(no_such("task", task, known_tasks(reader), gone))
+    return TaskAudit(task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), gone, reader.unreadable)
 
 
 def audit_source(project: Project, source: str) -> SourceAudit:
@@ -100,27 +108,27 @@ def audit_source(project: Project, source: str) -> SourceAudit:
         SmartError: there is no source of that name, and never was one.
         StoreError: files of the store cannot be read.
     """
-    past = Past(project)
-    made = [item for item in past.history.of(ROWS) if item.manifest.partition == source]
+    reader = AuditReader(project)
+    made = [item for item in reader.history.of(ROWS) if item.manifest.partition == source]
     settings = project.settings.sources.get(source)
-    gone = unknown(past)
+    gone = unknown_consumers(reader)
     if not made and settings is None:
-        known = {*project.settings.sources, *(str(item.manifest.partition) for item in past.history.of(ROWS))}
+        known = {*project.settings.sources, *(str(item.manifest.partition) for item in reader.history.of(ROWS))}
         raise SmartError(no_such("source", source, known, gone))
-    rows = tuple(_source_rows(past, item) for item in made)
+    rows = tuple(_source_rows(reader, item) for item in made)
     shown = settings.model_dump(mode="json") if settings is not None else None
-    return SourceAudit(source, shown, rows, _sorted(shares_of(past, "source = $p0", source)), gone, past.unreadable)
+    return SourceAudit(source, shown, rows, _sorted(shares_of(reader, "source = $p0", source)), gone, reader.unreadable)
 
 
 def _sorted(shares: list[Share]) -> tuple[Share, ...]:
     return tuple(sorted(shares, key=lambda share: newest_first(share.holder), reverse=True))
 
 
-def shares_of(past: Past, condition: str, value: object) -> list[Share]:
+def shares_of(reader: AuditReader, condition: str, value: object) -> list[Share]:
     """Every subset and checkpoint with rows of some kind.
 
     Args:
-        past: what is looked through.
+        reader: what is looked through.
         condition: of such a row, in SQL.
         value: what `$p0` stands for in it.
 
@@ -129,58 +137,60 @@ def shares_of(past: Past, condition: str, value: object) -> list[Share]:
     """
     counts: dict[str, list[tuple[int | None, int, int]]] = defaultdict(list)
     columns = f"version, seed, count(*) FILTER ({condition}), count(*)"
-    for version, *count in past.ask(past.subsets, columns, "GROUP BY version, seed", value):
+    for version, *count in reader.query(reader.subsets, columns, "GROUP BY version, seed", value):
         counts[version].append((count[0], count[1], count[2]))
     shares = [
-        Share(rows, of, holder(past, item, seed))
-        for item in past.history.of(SUBSET)
+        Share(rows, of, consumer(reader, item, seed))
+        for item in reader.history.of(SUBSET)
         for seed, rows, of in counts.get(item.manifest.content_version, [])
         if rows
     ]
-    left_out = _dropped(past, condition, value)
-    for training in trainings(past):
+    left_out = _dropped(reader, condition, value)
+    for training in trainings(reader):
         drops = training.dropped
         mine = [count for count in counts.get(training.subset or "", []) if count[0] in (None, training.seed)]
         rows = sum(count[1] for count in mine) - len(left_out.get(training.subset or "", set()) & drops.keys())
         if rows > 0:
             of = sum(count[2] for count in mine) - len(drops)
-            shares.append(Share(rows, of, holder(past, training.item, training.seed)))
+            shares.append(Share(rows, of, consumer(reader, training.item, training.seed)))
     return shares
 
 
-def _dropped(past: Past, condition: str, value: object) -> dict[str, set[str]]:
+def _dropped(reader: AuditReader, condition: str, value: object) -> dict[str, set[str]]:
     """Version of a subset -> those rows of some kind in it that some checkpoint dropped."""
-    ids = sorted({id_ for training in trainings(past) for id_ in training.dropped})
+    ids = sorted({id_ for training in trainings(reader) for id_ in training.dropped})
     found: dict[str, set[str]] = defaultdict(set)
     if ids:
         rest = f"WHERE {condition} AND id IN (SELECT unnest($p1))"
-        for version, id_ in past.ask(past.subsets, "version, id", rest, value, ids):
+        for version, id_ in reader.query(reader.subsets, "version, id", rest, value, ids):
             found[version].add(id_)
     return found
 
 
-def _by_record(past: Past, task: str) -> Iterator[Share]:
+def _by_record(reader: AuditReader, task: str) -> Iterator[Share]:
     """Checkpoints whose subset is gone, but whose own record counts the rows of each task."""
-    for training in trainings(past):
+    for training in trainings(reader):
         rows = _recorded(training).get(task, 0)
-        if training.subset not in past.subsets and rows:
-            yield Share(rows, None, holder(past, training.item, training.seed))
+        if training.subset not in reader.subsets and rows:
+            yield Share(rows, None, consumer(reader, training.item, training.seed))
 
 
 def _recorded(training: Training) -> Mapping[str, int]:
     return training.record.get("tasks", {})
 
 
-def _task_rows(past: Past, task: str) -> list[TaskRows]:
+def _task_rows(reader: AuditReader, task: str) -> list[TaskHistory]:
     columns = "version, count(*) FILTER (split = 'train'), count(*) FILTER (split <> 'train')"
     counts = {
         version: (training, held_out)
-        for version, training, held_out in past.ask(past.instances, columns, "WHERE task = $p0 GROUP BY version", task)
+        for version, training, held_out in reader.query(
+            reader.instances, columns, "WHERE task = $p0 GROUP BY version", task
+        )
     }
-    files = past.files(ROWS, "tasks.parquet", "origins")
-    rejected = dict(past.ask(files, "version, rejected", "WHERE task = $p0", task))
-    found: dict[tuple[object, ...], TaskRows] = {}
-    for item in past.history.of(ROWS):
+    files = reader.files(ROWS, "tasks.parquet", "origins")
+    rejected = dict(reader.query(files, "version, rejected", "WHERE task = $p0", task))
+    found: dict[tuple[object, ...], TaskHistory] = {}
+    for item in reader.history.of(ROWS):
         attachment = item.manifest.attachments.get("origins")
         refused = rejected.get(attachment.version) if attachment is not None else None
         if item.manifest.content_version not in counts and refused is None:
@@ -190,13 +200,13 @@ def _task_rows(past: Past, task: str) -> list[TaskRows]:
         if key in found:
             found[key] = replace(found[key], first_made_at=item.made_at)
         else:
-            found[key] = TaskRows(str(item.manifest.partition), *facts, item.current, item.made_at, item.made_at)
+            found[key] = TaskHistory(str(item.manifest.partition), *facts, item.current, item.made_at, item.made_at)
     return sorted(found.values(), key=lambda one: (one.current, one.last_made_at or ""), reverse=True)
 
 
-def _source_rows(past: Past, item: Materialization) -> SourceRows:
+def _source_rows(reader: AuditReader, item: Materialization) -> SourceVersion:
     summary = item.manifest.summary
-    return SourceRows(
+    return SourceVersion(
         rows=summary.get("rows", 0),
         training=summary.get("training rows", 0),
         held_out=summary.get("validation rows", 0),
@@ -205,18 +215,18 @@ def _source_rows(past: Past, item: Materialization) -> SourceRows:
         made_at=item.made_at,
         run_id=item.run_id,
         current=item.current,
-        artifact=past.presence(item),
+        artifact=reader.presence(item),
     )
 
 
-def known_tasks(past: Past) -> set[str]:
+def known_tasks(reader: AuditReader) -> set[str]:
     """The tasks of all sources, subsets and checkpoints, as far as their files or records are there."""
-    files = past.files(ROWS, "tasks.parquet", "origins")
-    read = {task for found in (files, past.subsets) for (task,) in past.ask(found, "DISTINCT task", "")}
-    return read | {task for training in trainings(past) for task in _recorded(training)}
+    files = reader.files(ROWS, "tasks.parquet", "origins")
+    read = {task for found in (files, reader.subsets) for (task,) in reader.query(found, "DISTINCT task", "")}
+    return read | {task for training in trainings(reader) for task in _recorded(training)}
 
 
-def no_such(kind: Kind, name: str, known: set[str], gone: tuple[Unknown, ...]) -> str:
+def no_such(kind: Kind, name: str, known: set[str], gone: tuple[UnknownConsumer, ...]) -> str:
     """What to say of a name that nothing has or had."""
     near = get_close_matches(name, sorted(known), _NAMED, 0.5)
     named = ", ".join(repr(one) for one in near or sorted(known)[:_NAMED])

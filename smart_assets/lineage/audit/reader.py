@@ -24,7 +24,7 @@ Files = Mapping[str, Path]
 """Version of an artifact -> a file of it."""
 
 
-class Past:
+class AuditReader:
     """Reads the store as it is when it is made; nothing is written."""
 
     def __init__(self, project: Project) -> None:
@@ -75,7 +75,7 @@ class Past:
                 found[artifact.version] = self.store.folder(artifact) / name
         return found
 
-    def ask(self, files: Files, columns: str, rest: str, *values: object) -> list[tuple[Any, ...]]:
+    def query(self, files: Files, columns: str, rest: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask many Parquet files at once.
 
         Args:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from smart_assets.lineage.audit.reader import ROWS, Past
+from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.history import Materialization
 from smart_assets.store import Manifest
 from smart_assets.tasks import reasons
@@ -23,7 +23,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RowHistory:
     """What one or several materializations of a source say of a row, all the same."""
 
     source: str
@@ -37,7 +37,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class Duplicate:
     """A rejected row with the same task, prompt and response."""
 
     source: str
@@ -47,17 +47,19 @@ class Twin:
     current: bool
 
 
-def standings(past: Past, ids: Sequence[str]) -> dict[str, tuple[Standing, ...]]:
+def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[RowHistory, ...]]:
     """Id -> its standings, the newest first; none where no rows are left that have it."""
     chosen = "WHERE id IN (SELECT unnest($p0))"
     rows = {
         (version, id_): facts
-        for version, id_, *facts in past.ask(past.instances, "version, id, task, template, split", chosen, list(ids))
+        for version, id_, *facts in reader.query(
+            reader.instances, "version, id, task, template, split", chosen, list(ids)
+        )
     }
-    files = past.files(ROWS, "origins.parquet", "origins")
-    places = {(version, id_): place for version, id_, *place in past.ask(files, _PLACE, chosen, list(ids))}
-    found: dict[str, dict[tuple[object, ...], Standing]] = {id_: {} for id_ in ids}
-    for item in past.history.of(ROWS):
+    files = reader.files(ROWS, "origins.parquet", "origins")
+    places = {(version, id_): place for version, id_, *place in reader.query(files, _PLACE, chosen, list(ids))}
+    found: dict[str, dict[tuple[object, ...], RowHistory]] = {id_: {} for id_ in ids}
+    for item in reader.history.of(ROWS):
         for id_ in ids:
             facts = rows.get((item.manifest.content_version, id_))
             if facts is not None:
@@ -66,26 +68,26 @@ def standings(past: Past, ids: Sequence[str]) -> dict[str, tuple[Standing, ...]]
     return {id_: tuple(sorted(those.values(), key=_newest, reverse=True)) for id_, those in found.items()}
 
 
-def twins(past: Past, ids: Sequence[str]) -> dict[str, tuple[Twin, ...]]:
+def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Duplicate, ...]]:
     """Id -> the rejected rows that repeat it exactly, now or in the past."""
-    files = past.files(ROWS, "rejected.parquet", "origins")
+    files = reader.files(ROWS, "rejected.parquet", "origins")
     rest = "WHERE reason = $p0 AND id IN (SELECT unnest($p1)) ORDER BY file, line"
     columns = f"{_PLACE}, task, template"
-    rows = past.ask(files, columns, rest, reasons.DUPLICATE, list(ids))
-    found: dict[str, dict[tuple[object, ...], Twin]] = {id_: {} for id_ in ids}
-    for item in past.history.of(ROWS):
+    rows = reader.query(files, columns, rest, reasons.DUPLICATE, list(ids))
+    found: dict[str, dict[tuple[object, ...], Duplicate]] = {id_: {} for id_ in ids}
+    for item in reader.history.of(ROWS):
         for version, id_, file, line, task, template in rows:
             if version == _origins_version(item.manifest):
                 origin = _origin(item.manifest, file, line)
                 key = (item.manifest.partition, origin, task, template)
                 before = found[id_].get(key)
                 current = item.current or (before is not None and before.current)
-                found[id_][key] = Twin(str(item.manifest.partition), task, template, origin, current)
+                found[id_][key] = Duplicate(str(item.manifest.partition), task, template, origin, current)
     return {id_: tuple(those.values()) for id_, those in found.items()}
 
 
 def _add(
-    found: dict[tuple[object, ...], Standing], item: Materialization, facts: Sequence[str], origin: Origin
+    found: dict[tuple[object, ...], RowHistory], item: Materialization, facts: Sequence[str], origin: Origin
 ) -> None:
     """Note a standing; histories are read newest first, so one that is known began earlier than it seemed."""
     key = (item.manifest.partition, *facts, origin)
@@ -93,12 +95,12 @@ def _add(
     if known is None:
         task, template, split = facts
         source = str(item.manifest.partition)
-        found[key] = Standing(source, task, template, split, origin, item.current, item.made_at, item.made_at)
+        found[key] = RowHistory(source, task, template, split, origin, item.current, item.made_at, item.made_at)
     else:
         found[key] = replace(known, first_made_at=item.made_at)
 
 
-def _newest(standing: Standing) -> tuple[bool, str]:
+def _newest(standing: RowHistory) -> tuple[bool, str]:
     return standing.current, standing.last_made_at or ""
 
 

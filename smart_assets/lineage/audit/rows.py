@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from smart_assets.core.errors import SmartError
-from smart_assets.lineage.audit.holders import Dropped, Held, Unknown, holdings, unknown
-from smart_assets.lineage.audit.reader import Past
-from smart_assets.lineage.audit.row_history import Standing, Twin, standings, twins
-from smart_assets.lineage.audit.similar_rows import Likeness, alike, prompt_of_row, prompt_of_text
+from smart_assets.lineage.audit.reader import AuditReader
+from smart_assets.lineage.audit.row_history import Duplicate, RowHistory, duplicates, row_histories
+from smart_assets.lineage.audit.row_uses import Dropped, RowUse, UnknownConsumer, row_uses, unknown_consumers
+from smart_assets.lineage.audit.similar_rows import SimilarRows, prompt_of_row, prompt_of_text, similar_rows
 from smart_assets.settings import Project
 from smart_assets.tasks.rows import content_hash
 from smart_assets.tasks.tombstones import read_tombstones
@@ -21,7 +21,7 @@ MOST_ROWS = 100
 """Rows of one kind (same prompt, same response, alike) that are followed; of more, so many are followed."""
 
 _NAMED = 5
-_Kept = TypeVar("_Kept", Held, Dropped)
+_Kept = TypeVar("_Kept", RowUse, Dropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class RowTrace:
 
     id: str
     cosine: float | None  # of its prompt with what was asked for; None where it is what was asked for
-    standings: tuple[Standing, ...]  # newest first; none where only subsets still name the row
-    twins: tuple[Twin, ...]
+    standings: tuple[RowHistory, ...]  # newest first; none where only subsets still name the row
+    twins: tuple[Duplicate, ...]
     held_out: bool  # it is kept for evaluation now
     unseen: bool  # `evaluate.unseen_tasks` names its task
-    held_by: tuple[Held, ...]
+    held_by: tuple[RowUse, ...]
     dropped_by: tuple[Dropped, ...]
     forgotten: str | None = None  # when and why, where it is
 
@@ -55,7 +55,7 @@ class RowAudit:
     threshold: float  # cosine
     compared: int | None  # rows that it was compared with; None where it has no vector any more
     alike: RowsFound
-    unknown: tuple[Unknown, ...]
+    unknown: tuple[UnknownConsumer, ...]
     unreadable: int  # manifests that cannot be relied on and are left out
 
 
@@ -68,7 +68,7 @@ class TextAudit:
     threshold: float  # cosine
     compared: int  # rows
     alike: RowsFound
-    unknown: tuple[Unknown, ...]
+    unknown: tuple[UnknownConsumer, ...]
     unreadable: int  # manifests that cannot be relied on and are left out
 
 
@@ -84,18 +84,18 @@ def audit_row(project: Project, name: str, threshold: float) -> RowAudit:
         SmartError: no row, or more than one, has such an id.
         StoreError: files of the store cannot be read.
     """
-    past = Past(project)
-    gone = unknown(past)
-    id_ = resolve_id(past, name, gone)
-    prompt = prompt_of_row(past, id_)
-    near = alike(past, prompt, threshold) if prompt is not None else Likeness({}, 0)
+    reader = AuditReader(project)
+    gone = unknown_consumers(reader)
+    id_ = resolve_id(reader, name, gone)
+    prompt = prompt_of_row(reader, id_)
+    near = similar_rows(reader, prompt, threshold) if prompt is not None else SimilarRows({}, 0)
     cosines = {other: cosine for other, cosine in near.cosines.items() if other != id_}
     followed = list(cosines)[:MOST_ROWS]
-    traced = _traces(past, [id_, *followed], cosines)
+    traced = _traces(reader, [id_, *followed], cosines)
     if not (traced[0].standings or traced[0].held_by or traced[0].dropped_by):
         raise SmartError(_no_such_row(name, gone))
     compared = None if prompt is None else near.compared
-    return RowAudit(traced[0], threshold, compared, RowsFound(len(cosines), tuple(traced[1:])), gone, past.unreadable)
+    return RowAudit(traced[0], threshold, compared, RowsFound(len(cosines), tuple(traced[1:])), gone, reader.unreadable)
 
 
 def audit_text(project: Project, text: str, threshold: float) -> TextAudit:
@@ -108,25 +108,27 @@ def audit_text(project: Project, text: str, threshold: float) -> TextAudit:
     """
     if not text.strip():
         raise SmartError("the text is empty: give the prompt or the response of a row")
-    past = Past(project)
-    prompts = _ids(past, "WHERE prompt_hash = $p0", content_hash(text))
-    responses = _ids(past, "WHERE response = $p0", text)
-    near = alike(past, prompt_of_text(past, text), threshold)
+    reader = AuditReader(project)
+    prompts = _ids(reader, "WHERE prompt_hash = $p0", content_hash(text))
+    responses = _ids(reader, "WHERE response = $p0", text)
+    near = similar_rows(reader, prompt_of_text(reader, text), threshold)
     cosines = {id_: cosine for id_, cosine in near.cosines.items() if id_ not in set(prompts)}
     kinds = (prompts, responses, list(cosines))
     followed = list(dict.fromkeys(id_ for ids in kinds for id_ in ids[:MOST_ROWS]))
-    traced = {trace.id: trace for trace in _traces(past, followed, cosines)}
+    traced = {trace.id: trace for trace in _traces(reader, followed, cosines)}
     same_prompt, same_response, others = (
         RowsFound(len(ids), tuple(traced[id_] for id_ in ids[:MOST_ROWS])) for ids in kinds
     )
-    return TextAudit(same_prompt, same_response, threshold, near.compared, others, unknown(past), past.unreadable)
+    return TextAudit(
+        same_prompt, same_response, threshold, near.compared, others, unknown_consumers(reader), reader.unreadable
+    )
 
 
-def _ids(past: Past, where: str, value: str) -> list[str]:
-    return [id_ for (id_,) in past.ask(past.instances, "DISTINCT id", f"{where} ORDER BY id", value)]
+def _ids(reader: AuditReader, where: str, value: str) -> list[str]:
+    return [id_ for (id_,) in reader.query(reader.instances, "DISTINCT id", f"{where} ORDER BY id", value)]
 
 
-def resolve_id(past: Past, name: str, gone: Sequence[Unknown]) -> str:
+def resolve_id(reader: AuditReader, name: str, gone: Sequence[UnknownConsumer]) -> str:
     """The one id that begins so; a whole id is not looked up.
 
     Raises:
@@ -142,7 +144,9 @@ def resolve_id(past: Past, name: str, gone: Sequence[Unknown]) -> str:
         return prefix
     between = "WHERE id >= $p0 AND id < $p0 || 'g' ORDER BY id"  # lets row groups be passed over by their statistics
     found = {
-        id_ for files in (past.instances, past.subsets) for (id_,) in past.ask(files, "DISTINCT id", between, prefix)
+        id_
+        for files in (reader.instances, reader.subsets)
+        for (id_,) in reader.query(files, "DISTINCT id", between, prefix)
     }
     if not found:
         raise SmartError(_no_such_row(prefix, gone))
@@ -154,7 +158,7 @@ def resolve_id(past: Past, name: str, gone: Sequence[Unknown]) -> str:
     return found.pop()
 
 
-def _no_such_row(name: str, gone: Sequence[Unknown]) -> str:
+def _no_such_row(name: str, gone: Sequence[UnknownConsumer]) -> str:
     told = f"; of {len(gone)} subsets and checkpoints it cannot be told any more" if gone else ""
     return (
         f"no row of any source or subset in the store, now or in the past, has an id that begins with {name}{told}; "
@@ -162,13 +166,13 @@ def _no_such_row(name: str, gone: Sequence[Unknown]) -> str:
     )
 
 
-def _traces(past: Past, ids: Sequence[str], cosines: dict[str, float]) -> list[RowTrace]:
+def _traces(reader: AuditReader, ids: Sequence[str], cosines: dict[str, float]) -> list[RowTrace]:
     if not ids:
         return []
-    stands, repeats, holds = standings(past, ids), twins(past, ids), holdings(past, ids)
+    stands, repeats, holds = row_histories(reader, ids), duplicates(reader, ids), row_uses(reader, ids)
     held, dropped = _by_id(holds.held), _by_id(holds.dropped)
-    unseen = set(past.project.settings.evaluate.unseen_tasks)
-    tombstones = read_tombstones(past.store).of(ids, [stands[id_][0].task if stands[id_] else "" for id_ in ids])
+    unseen = set(reader.project.settings.evaluate.unseen_tasks)
+    tombstones = read_tombstones(reader.store).of(ids, [stands[id_][0].task if stands[id_] else "" for id_ in ids])
     return [
         RowTrace(
             id=id_,

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.core.errors import EmbeddingError, StoreError
-from smart_assets.lineage.audit.reader import VECTORS, Past
+from smart_assets.lineage.audit.reader import VECTORS, AuditReader
 
 _ROWS_AT_ONCE = 65_536
 _MARGIN = 1e-4  # float32 sums of unit vectors are off by less
@@ -19,7 +19,7 @@ _DECIMALS = 6  # what float32 vectors can tell
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class SimilarRows:
     """Ids of rows by falling cosine, then by id."""
 
     cosines: dict[str, float]  # id -> cosine in [threshold, 1], to 6 decimals
@@ -34,19 +34,19 @@ class Prompt:
     encoder: str  # version
 
 
-def prompt_of_row(past: Past, id_: str) -> Prompt | None:
+def prompt_of_row(reader: AuditReader, id_: str) -> Prompt | None:
     """The vector of a row, the newest where several encoders gave one; None where none is left."""
-    files = past.files(VECTORS, "rows.parquet")
-    places = dict(past.ask(files, "version, file_row_number", "WHERE id = $p0", id_))
-    for item in past.history.of(VECTORS):
+    files = reader.files(VECTORS, "rows.parquet")
+    places = dict(reader.query(files, "version, file_row_number", "WHERE id = $p0", id_))
+    for item in reader.history.of(VECTORS):
         version = item.manifest.content_version
         if version in places:
-            vectors = _open(past.files(VECTORS, "vectors.npy")[version])
+            vectors = _open(reader.files(VECTORS, "vectors.npy")[version])
             return Prompt(np.array(vectors[places[version]]), item.manifest.parameters["encoder"])
     return None
 
 
-def prompt_of_text(past: Past, text: str) -> Prompt:
+def prompt_of_text(reader: AuditReader, text: str) -> Prompt:
     """Encode a text with the project's encoder.
 
     Raises:
@@ -54,14 +54,14 @@ def prompt_of_text(past: Past, text: str) -> Prompt:
     """
     from smart_assets.embedding.encoder import load_encoder
 
-    encoder = load_encoder(past.project.settings.embedding, "cpu")
+    encoder = load_encoder(reader.project.settings.embedding, "cpu")
     [vector] = encoder.encode([text])
     if not np.isfinite(vector).all():
         raise EmbeddingError("the encoder gives no direction for this text (zero, or not finite): try another one")
     return Prompt(vector, encoder.version)
 
 
-def alike(past: Past, prompt: Prompt, threshold: float) -> Likeness:
+def similar_rows(reader: AuditReader, prompt: Prompt, threshold: float) -> SimilarRows:
     """The rows of all sources, now and in the past, whose prompts have a cosine of at least `threshold` with one.
 
     Raises:
@@ -69,22 +69,22 @@ def alike(past: Past, prompt: Prompt, threshold: float) -> Likeness:
     """
     found: dict[str, float] = {}
     compared = 0
-    files, row_files = past.files(VECTORS, "vectors.npy"), _row_files(past, prompt.encoder)
+    files, row_files = reader.files(VECTORS, "vectors.npy"), _row_files(reader, prompt.encoder)
     for version, new in _new_rows(row_files):
         vectors = _open(files[version])
         cosines = dict(_above(vectors, new, prompt.vector, threshold))
         chosen = "WHERE file_row_number IN (SELECT unnest($p0))"
         rows = {version: row_files[version]} if cosines else {}
-        found |= {id_: cosines[row] for id_, row in past.ask(rows, "id, file_row_number", chosen, list(cosines))}
+        found |= {id_: cosines[row] for id_, row in reader.query(rows, "id, file_row_number", chosen, list(cosines))}
         compared += len(vectors) if new is None else len(new)
     order = sorted(found, key=lambda id_: (-found[id_], id_))
-    return Likeness({id_: found[id_] for id_ in order}, compared)
+    return SimilarRows({id_: found[id_] for id_ in order}, compared)
 
 
-def _row_files(past: Past, encoder: str) -> dict[str, Path]:
+def _row_files(reader: AuditReader, encoder: str) -> dict[str, Path]:
     """Version -> rows of the vectors that an encoder gave, what is current first: of equal rows the first counts."""
-    files = past.files(VECTORS, "rows.parquet")
-    items = sorted(past.history.of(VECTORS), key=lambda item: not item.current)
+    files = reader.files(VECTORS, "rows.parquet")
+    items = sorted(reader.history.of(VECTORS), key=lambda item: not item.current)
     versions = (one.manifest.content_version for one in items if one.manifest.parameters.get("encoder") == encoder)
     return {version: files[version] for version in versions if version in files}
 

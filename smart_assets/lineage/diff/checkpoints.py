@@ -10,7 +10,7 @@ from smart_assets.assets.step import AssetPartition, parse_input
 from smart_assets.core.errors import StoreError
 from smart_assets.core.metrics import Direction, agreed
 from smart_assets.evaluation.directions import recorded_direction
-from smart_assets.lineage.diff.made import Change, MadeOf, Side, compare_making
+from smart_assets.lineage.diff.made import MakingDiff, Side, ValueDifference, compare_making
 from smart_assets.lineage.diff.references import SUBSET
 from smart_assets.lineage.diff.subsets import SubsetDiff, diff_subsets
 from smart_assets.lineage.history import history_of, key_of, stored_folder
@@ -28,11 +28,11 @@ class SeedDiff:
 
     seed: int
     same_weights: bool | None  # to the bit, by their hashes; None where one has no such seed
-    figures: tuple[Change, ...]  # rows, steps and losses (nats a response token) of both, equal or not
+    figures: tuple[ValueDifference, ...]  # rows, steps and losses (nats a response token) of both, equal or not
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ScoreDiff:
     """A benchmark's macro mean over tasks, in the mean over seeds; None where it was not measured."""
 
     benchmark: str
@@ -49,10 +49,10 @@ class CheckpointDiff:
 
     a: Side
     b: Side
-    made: MadeOf
-    base_models: Change | None  # None where it is the same
+    made: MakingDiff
+    base_models: ValueDifference | None  # None where it is the same
     seeds: tuple[SeedDiff, ...]
-    scores: tuple[Score, ...]  # of the evaluations made from these very versions
+    scores: tuple[ScoreDiff, ...]  # of the evaluations made from these very versions
     subset: SubsetDiff | None  # None where a subset's manifest is gone
     notes: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ def diff_checkpoints(store: Store, a: Manifest, b: Manifest) -> CheckpointDiff:
         sides[0],
         sides[1],
         compare_making(a, b),
-        None if base_a == base_b else Change("base model", _base_model(a), _base_model(b)),
+        None if base_a == base_b else ValueDifference("base model", _base_model(a), _base_model(b)),
         tuple(_seeds(a, b)),
         tuple(_scores(*evaluations)),
         subset,
@@ -112,7 +112,7 @@ def _seeds(a: Manifest, b: Manifest) -> Iterator[SeedDiff]:
     results: tuple[Mapping[str, Any], Mapping[str, Any]] = a.summary["seeds"], b.summary["seeds"]
     for seed in sorted(map(int, {*results[0], *results[1]})):
         first, second = (one.get(str(seed), {}) for one in results)
-        figures = (Change(name, first.get(name), second.get(name)) for name in _FIGURES)
+        figures = (ValueDifference(name, first.get(name), second.get(name)) for name in _FIGURES)
         weights = [_weights(one, seed) for one in (a, b)]
         same = weights[0] == weights[1] if all(weights) else None
         yield SeedDiff(seed, same, tuple(one for one in figures if (one.a, one.b) != (None, None)))
@@ -126,7 +126,7 @@ def _weights(manifest: Manifest, seed: int) -> dict[str, str]:
     }
 
 
-def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[Score]:
+def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[ScoreDiff]:
     # Results of other code may have another form, and would not compare.
     sides = [one if one is not None and one.code_version == CODE_VERSION else None for one in (a, b)]
     means = [_macro_means(one) if one is not None else {} for one in sides]
@@ -134,7 +134,7 @@ def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[Score]:
     for name in sorted({*means[0], *means[1]}):
         benchmark, _, metric = name
         declared = {recorded_direction(result, benchmark, metric) for result in results} - {Direction.UNKNOWN}
-        yield Score(*name, means[0].get(name), means[1].get(name), agreed(declared))
+        yield ScoreDiff(*name, means[0].get(name), means[1].get(name), agreed(declared))
 
 
 def _macro_means(evaluation: Manifest) -> dict[tuple[str, str, str], float]:

@@ -32,7 +32,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ValueDifference:
     """A value that is not the same in both; None where one has none."""
 
     what: str
@@ -41,12 +41,12 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeOf:
+class MakingDiff:
     """What differs in how two artifacts were made."""
 
-    parameters: tuple[Change, ...]  # by path, such as `recipe.task_budgets.temperature`
-    inputs: tuple[Change, ...]  # by name; content versions
-    code: tuple[Change, ...]
+    parameters: tuple[ValueDifference, ...]  # by path, such as `recipe.task_budgets.temperature`
+    inputs: tuple[ValueDifference, ...]  # by name; content versions
+    code: tuple[ValueDifference, ...]
 
     @property
     def equal(self) -> bool:
@@ -54,11 +54,13 @@ class MadeOf:
         return not (self.parameters or self.inputs or self.code)
 
 
-def compare_making(a: Manifest, b: Manifest) -> MadeOf:
+def compare_making(a: Manifest, b: Manifest) -> MakingDiff:
     """Compare what the manifests record."""
-    parameters = tuple(Change(*change) for change in value_changes(a.parameters, b.parameters))
-    code = () if a.code_version == b.code_version else (Change("code version", a.code_version, b.code_version),)
-    return MadeOf(parameters, tuple(_changes(_inputs(a), _inputs(b))), code)
+    parameters = tuple(ValueDifference(*change) for change in value_changes(a.parameters, b.parameters))
+    code = (
+        () if a.code_version == b.code_version else (ValueDifference("code version", a.code_version, b.code_version),)
+    )
+    return MakingDiff(parameters, tuple(_changes(_inputs(a), _inputs(b))), code)
 
 
 def _inputs(manifest: Manifest) -> dict[str, str]:
@@ -70,7 +72,7 @@ def _inputs(manifest: Manifest) -> dict[str, str]:
     return found
 
 
-def _changes(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Change]:
+def _changes(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[ValueDifference]:
     for name in dict.fromkeys([*a, *b]):
         if a.get(name) != b.get(name):
-            yield Change(name, a.get(name), b.get(name))
+            yield ValueDifference(name, a.get(name), b.get(name))

@@ -24,13 +24,13 @@ class Reference:
     partition: str | None
     version: str | None  # the first digits of a content version
 
-    def fits(self, made: "Materialization") -> bool:
+    def fits(self, made: "StoredVersion") -> bool:
         """Whether it may mean a materialization."""
         return (self.partition in (None, made.partition)) and made.version.startswith(self.version or "")
 
 
 @dataclass(frozen=True, slots=True)
-class Materialization:
+class StoredVersion:
     """A manifest's file, told by its name."""
 
     partition: str
@@ -65,7 +65,7 @@ def find_one(store: Store, reference: Reference, asset: str) -> Manifest | None:
     Raises:
         SmartError: it may mean several versions.
     """
-    fitting = [one for one in materializations(store, asset) if reference.fits(one)]
+    fitting = [one for one in stored_versions(store, asset) if reference.fits(one)]
     if reference.version is None:
         fitting = fitting[:1]
     newest = {str(one): one for one in reversed(fitting)}
@@ -116,10 +116,10 @@ def find_subset(store: Store, budget: int, recipe: str, version: str | None) -> 
     return found
 
 
-def materializations(store: Store, asset: str) -> list[Materialization]:
+def stored_versions(store: Store, asset: str) -> list[StoredVersion]:
     """All of an asset, also of partitions that `smart.yaml` does not name any more; newest first in each partition."""
     return [
-        Materialization(unquote(folder.name), path.stem.partition("-")[2], path)
+        StoredVersion(unquote(folder.name), path.stem.partition("-")[2], path)
         for folder in store.manifest_folders()
         if folder.parent.name == asset
         for path in store.manifests_in(folder)
@@ -134,7 +134,7 @@ def _what_there_is(store: Store, reference: Reference, assets: Sequence[str]) ->
     """The versions of the named partition, or where it has none the newest of all others."""
     lists: list[str] = []
     for asset in assets:
-        every = materializations(store, asset)
+        every = stored_versions(store, asset)
         own = [one for one in every if one.partition == reference.partition]
         newest = {one.partition: one for one in reversed(every)}
         names = list(dict.fromkeys(map(str, own or sorted(newest.values(), key=_by_budget))))
@@ -142,7 +142,7 @@ def _what_there_is(store: Store, reference: Reference, assets: Sequence[str]) ->
     return f"there are {'; '.join(lists)}"
 
 
-def _by_budget(made: Materialization) -> tuple[int, str]:
+def _by_budget(made: StoredVersion) -> tuple[int, str]:
     return split_grid_key(made.partition)
 
 

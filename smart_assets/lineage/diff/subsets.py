@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.core.errors import StoreError
-from smart_assets.lineage.diff.made import MadeOf, Side, compare_making
+from smart_assets.lineage.diff.made import MakingDiff, Side, compare_making
 from smart_assets.lineage.history import stored_folder
 from smart_assets.mixture.task_shares import with_seeds
 from smart_assets.store import Manifest, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SubsetRow:
     """A row of one of two subsets alone."""
 
     id: str
@@ -28,7 +28,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskRows:
+class TaskDiff:
     """A task in two row sets. A budget is None where the recipe gives none: rows are drawn over all tasks at once."""
 
     task: str
@@ -42,14 +42,14 @@ class TaskRows:
 
 
 @dataclass(frozen=True, slots=True)
-class RowSets:
+class RowSetDiff:
     """The rows that one seed trains on in A and in B; greedy ones are the same for every seed."""
 
     seed: int | None
-    tasks: tuple[TaskRows, ...]  # in the order in which A took them, then those of B alone
+    tasks: tuple[TaskDiff, ...]  # in the order in which A took them, then those of B alone
     reranked: int  # common rows with another rank, template or task
-    rows_out: tuple[Row, ...]
-    rows_in: tuple[Row, ...]
+    rows_out: tuple[SubsetRow, ...]
+    rows_in: tuple[SubsetRow, ...]
 
     @property
     def rows_a(self) -> int:
@@ -78,8 +78,8 @@ class SubsetDiff:
 
     a: Side
     b: Side
-    made: MadeOf
-    row_sets: tuple[RowSets, ...] | None  # None where the files of one are not in the store any more
+    made: MakingDiff
+    row_sets: tuple[RowSetDiff, ...] | None  # None where the files of one are not in the store any more
 
     @property
     def empty(self) -> bool:
@@ -88,7 +88,7 @@ class SubsetDiff:
         return rows and self.made.equal
 
 
-def _budgets_differ(task: TaskRows) -> bool:
+def _budgets_differ(task: TaskDiff) -> bool:
     return task.budget_a != task.budget_b
 
 
@@ -101,19 +101,19 @@ def diff_subsets(store: Store, a: Manifest, b: Manifest) -> SubsetDiff:
     folders = [stored_folder(store, one) for one in (a, b)]
     sides = [Side.of(one, folder is None) for one, folder in zip((a, b), folders, strict=True)]
     there = [folder for folder in folders if folder is not None]
-    rows = compare_rows(*map(Contents.read, there)) if len(there) == 2 else None
+    rows = compare_rows(*map(SubsetRows.read, there)) if len(there) == 2 else None
     return SubsetDiff(sides[0], sides[1], compare_making(a, b), rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class SubsetRows:
     """What a subset holds."""
 
     rows: pa.Table  # id, task, template, rank, seed
     budgets: Mapping[int | None, Mapping[str, int | None]]  # of each seed, or of all of them under None; by task
 
     @classmethod
-    def read(cls, folder: Path) -> "Contents":
+    def read(cls, folder: Path) -> "SubsetRows":
         """From the files of its artifact.
 
         Raises:
@@ -144,8 +144,8 @@ class Contents:
         return self.budgets.get(seed, self.budgets.get(None, {}))
 
 
-def compare_rows(a: Contents, b: Contents) -> tuple[RowSets, ...]:
-    """Row sets of one seed beside each other; greedy rows beside each seed's."""
+def compare_rows(a: SubsetRows, b: SubsetRows) -> tuple[RowSetDiff, ...]:
+    """SubsetRow sets of one seed beside each other; greedy rows beside each seed's."""
     seeds = sorted({*a.seeds, *b.seeds}) or [None]
     return tuple(
         _compare(seed, (a.of_seed(seed), b.of_seed(seed)), (a.budgets_of(seed), b.budgets_of(seed))) for seed in seeds
@@ -156,7 +156,7 @@ def _compare(
     seed: int | None,
     rows: tuple[list[dict[str, Any]], list[dict[str, Any]]],
     budgets: tuple[Mapping[str, int | None], Mapping[str, int | None]],
-) -> RowSets:
+) -> RowSetDiff:
     a, b = ({row["id"]: row for row in side} for side in rows)
     out = [row for row_id, row in a.items() if row_id not in b]
     into = [row for row_id, row in b.items() if row_id not in a]
@@ -164,10 +164,10 @@ def _compare(
     counts = [_by_task(side) for side in (a.values(), b.values(), out, into, common)]
     tasks = dict.fromkeys([*budgets[0], *budgets[1], *counts[0], *counts[1]])
     moved = sum(_place(row) != _place(a[row["id"]]) for row in common)
-    return RowSets(
+    return RowSetDiff(
         seed,
         tuple(
-            TaskRows(task, budgets[0].get(task), budgets[1].get(task), *(one[task] for one in counts)) for task in tasks
+            TaskDiff(task, budgets[0].get(task), budgets[1].get(task), *(one[task] for one in counts)) for task in tasks
         ),
         moved,
         tuple(map(_row, out)),
@@ -183,5 +183,5 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["task"], row["template"], row["rank"]
 
 
-def _row(row: Mapping[str, Any]) -> Row:
-    return Row(row["id"], row["task"], row["template"], row["rank"])
+def _row(row: Mapping[str, Any]) -> SubsetRow:
+    return SubsetRow(row["id"], row["task"], row["template"], row["rank"])

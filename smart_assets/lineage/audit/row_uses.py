@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_assets.assets.step import split_grid_key
-from smart_assets.lineage.audit.reader import CHECKPOINT, SUBSET, Past
+from smart_assets.lineage.audit.reader import CHECKPOINT, SUBSET, AuditReader
 from smart_assets.lineage.history import Materialization, Presence
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class Consumer:
     """A materialization of a subset or of a checkpoint; of the latter one seed."""
 
     asset: str
@@ -32,13 +32,13 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RowUse:
     """A row in a holder."""
 
     id: str
     rank: int  # from 0 inside (seed, task, template)
     gain: float | None  # None for rows drawn at random
-    holder: Holder
+    holder: Consumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +47,22 @@ class Dropped:
 
     id: str
     reason: str
-    holder: Holder
+    holder: Consumer
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownConsumer:
     """A materialization whose rows cannot be told any more."""
 
-    holder: Holder
+    holder: Consumer
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
+class RowUses:
     """Where some rows are held, current holders first, the newest first among them."""
 
-    held: tuple[Held, ...]
+    held: tuple[RowUse, ...]
     dropped: tuple[Dropped, ...]
 
 
@@ -85,19 +85,19 @@ class Training:
         return {row["id"]: row["reason"] for row in self.record.get("dropped", [])}
 
 
-def trainings(past: Past) -> Iterator[Training]:
+def trainings(reader: AuditReader) -> Iterator[Training]:
     """All checkpoints, seed by seed."""
-    for item in past.history.of(CHECKPOINT):
+    for item in reader.history.of(CHECKPOINT):
         for seed, record in item.manifest.summary.get("seeds", {}).items():
             yield Training(item, int(seed), record)
 
 
-def holder(past: Past, item: Materialization, seed: int | None) -> Holder:
+def consumer(reader: AuditReader, item: Materialization, seed: int | None) -> Consumer:
     """A materialization as a holder."""
     manifest = item.manifest
     budget, recipe = split_grid_key(manifest.partition)
-    promoted = past.production if manifest.asset == CHECKPOINT else None
-    return Holder(
+    promoted = reader.production if manifest.asset == CHECKPOINT else None
+    return Consumer(
         asset=manifest.asset,
         budget=budget,
         recipe=recipe,
@@ -107,54 +107,54 @@ def holder(past: Past, item: Materialization, seed: int | None) -> Holder:
         run_id=item.run_id,
         current=item.current,
         named=item.named,
-        artifact=past.presence(item),
+        artifact=reader.presence(item),
         production=promoted is not None
         and (promoted.partition, promoted.seed, promoted.content_version)
         == (manifest.partition, seed, manifest.content_version),
     )
 
 
-def newest_first(holder: Holder) -> tuple[object, ...]:
+def newest_first(holder: Consumer) -> tuple[object, ...]:
     """How holders are sorted, in reverse: current ones first, then by time."""
     return (holder.current, holder.made_at or "", holder.asset, holder.budget, holder.recipe, -(holder.seed or 0))
 
 
-def holdings(past: Past, ids: Sequence[str]) -> Holdings:
+def row_uses(reader: AuditReader, ids: Sequence[str]) -> RowUses:
     """Every subset and checkpoint that holds one of some rows."""
     columns = "version, id, rank, gain, seed"
     by_version: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for version, *row in past.ask(past.subsets, columns, "WHERE id IN (SELECT unnest($p0))", list(ids)):
+    for version, *row in reader.query(reader.subsets, columns, "WHERE id IN (SELECT unnest($p0))", list(ids)):
         by_version[version].append(tuple(row))
-    held: list[Held] = []
+    held: list[RowUse] = []
     dropped: list[Dropped] = []
-    for item in past.history.of(SUBSET):
+    for item in reader.history.of(SUBSET):
         rows = by_version.get(item.manifest.content_version, [])
-        held += [Held(id_, rank, gain, holder(past, item, seed)) for id_, rank, gain, seed in rows]
-    for training in trainings(past):
+        held += [RowUse(id_, rank, gain, consumer(reader, item, seed)) for id_, rank, gain, seed in rows]
+    for training in trainings(reader):
         left_out = training.dropped
         for id_, rank, gain, seed in by_version.get(training.subset or "", []):
             if seed in (None, training.seed):
-                by = holder(past, training.item, training.seed)
+                by = consumer(reader, training.item, training.seed)
                 if id_ in left_out:
                     dropped.append(Dropped(id_, left_out[id_], by))
                 else:
-                    held.append(Held(id_, rank, gain, by))
-    return Holdings(
+                    held.append(RowUse(id_, rank, gain, by))
+    return RowUses(
         tuple(sorted(held, key=lambda one: newest_first(one.holder), reverse=True)),
         tuple(sorted(dropped, key=lambda one: newest_first(one.holder), reverse=True)),
     )
 
 
-def unknown(past: Past) -> tuple[Unknown, ...]:
+def unknown_consumers(reader: AuditReader) -> tuple[UnknownConsumer, ...]:
     """The subsets and checkpoints of which it cannot be told any more whether they hold a row."""
-    found: list[Unknown] = []
-    for item in past.history.of(SUBSET):
-        if item.manifest.content_version not in past.subsets:
-            found.append(Unknown(holder(past, item, None), _gone(past.presence(item))))
-    for training in trainings(past):
-        if training.subset not in past.subsets:
+    found: list[UnknownConsumer] = []
+    for item in reader.history.of(SUBSET):
+        if item.manifest.content_version not in reader.subsets:
+            found.append(UnknownConsumer(consumer(reader, item, None), _gone(reader.presence(item))))
+    for training in trainings(reader):
+        if training.subset not in reader.subsets:
             why = f"its subset {training.subset[:12]} is not there" if training.subset else "it names no subset"
-            found.append(Unknown(holder(past, training.item, training.seed), f"{why} any more"))
+            found.append(UnknownConsumer(consumer(reader, training.item, training.seed), f"{why} any more"))
     return tuple(sorted(found, key=lambda one: newest_first(one.holder), reverse=True))
 
 
