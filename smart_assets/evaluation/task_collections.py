@@ -12,7 +12,7 @@ from smart_assets.evaluation.settings import Evaluate, FolderCollection, Hugging
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import hashes_of, read_source, source_state
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 
 _NAMED = 100  # rejected rows that a record names
 _BATCH_ROWS = 8192
@@ -90,11 +90,11 @@ def _read(
     return ReadCollection(benchmark, record)
 
 
-def _instances(result: ReadResult) -> Iterator[Instance]:
+def _instances(result: ReadResult) -> Iterator[ChatInstance]:
     for table in result.instances(_BATCH_ROWS):
         columns = (table[field].to_pylist() for field in ("id", "task", "prompt", "response", "messages"))
         for values in zip(*columns, strict=True):
-            yield Instance(*values)
+            yield ChatInstance(*values)
 
 
 def _rejected(result: ReadResult) -> dict[str, Any]:
