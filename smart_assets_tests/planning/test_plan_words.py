@@ -187,6 +187,8 @@ def test_forgotten_rows_make_what_holds_them_stale_and_not_only_waiting() -> Non
     assert (step.status, step.reasons) == ("waiting", ())
     _, step = planned([raw, subset], made, Rows(gone=("holds 1 forgotten row",)))
     assert (step.status, step.reasons) == ("current", ()), "what is current was made without them"
+    _, step = planned([raw, desired(SUBSET, Input(RAW), seed=1)], made, Rows(gone=("holds 1 forgotten row",)))
+    assert (step.status, step.reasons) == ("stale", ("seed: None -> 1", "holds 1 forgotten row"))
 
 
 def test_lost_files_are_made_again_after_what_they_are_made_from() -> None:
