@@ -12,7 +12,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined, Template
 
 from smart_assets.comparison.comparison import compare
-from smart_assets.core.formatting import shorten
+from smart_assets.core.safe_text import shorten
 from smart_assets.report import chapters
 from smart_assets.report.content import ReportContent
 from smart_assets.report.evidence_chapters import difference_chapter, stopping_chapter, sweep_chapter
