@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.promotion_rates import promotion_table, rates_as_markdown
+from smart_assets.comparison.compare_recipes import ComparisonSpec, compare_shared_rows
 from smart_assets.comparison.differences import Difference, measured_models, score, to_references
-from smart_assets.comparison.evidence import Question, weigh_shared
 from smart_assets.comparison.intervals import Interval
 from smart_assets.comparison.row_results import CHOICES, SharedRows, SharedTask
 from smart_assets.core.metrics import EXACT_MATCH, HELD_OUT, RESPONSE_LOSS
@@ -34,7 +34,7 @@ TRAINING_NOISE = (0.014, 0.025, 0.035)
 
 _OF_RECIPE, _OF_TRAINING = 0.3, 0.1  # nats: what a recipe, and a training, does to single rows
 _RIGHT = 0.3  # share of rows that are answered right
-_QUESTION = Question({"random": "random"})
+_QUESTION = ComparisonSpec({"random": "random"})
 _Model = tuple[int | None, str | None, int | None]
 
 
@@ -126,8 +126,8 @@ def _pages(seeds: int, trials: int, rng: np.random.Generator) -> Pages:
     models += [(budget, name, seed) for budget in (200, 400) for name in names for seed in range(seeds)]
     claims, made, held = [], [], []
     for _ in range(trials):
-        found = weigh_shared([_page(models, np.full(len(models), 2.0), 10, 10, rng)[0]], _QUESTION)
-        differ = [each for evidence in found for each in evidence.all_differences]
+        found = compare_shared_rows([_page(models, np.full(len(models), 2.0), 10, 10, rng)[0]], _QUESTION)
+        differ = [each for comparison in found for each in comparison.all_differences]
         claims.append(found[0].family.claims)
         made.append(np.mean([each.better is not None for each in differ]))
         held.append(any(each.better is not None and found[0].family.holds(each.p) for each in differ))
@@ -140,10 +140,10 @@ def _stops(truth: str, doubling: float, seeds: int, trials: int, rng: np.random.
     levels = np.array([2.0 + worse[budget or 0] for budget, _, _ in models])
     false = right = 0
     for _ in range(trials):
-        evidence = weigh_shared([_page(models, levels, 10, 30, rng)[0]], _QUESTION)[0]
-        for stop in evidence.stops:
-            if stop.reached is not None:
-                too_early = worse[stop.reached.difference.budget] >= 0.02 * 2.0
+        comparison = compare_shared_rows([_page(models, levels, 10, 30, rng)[0]], _QUESTION)[0]
+        for sufficient in comparison.sufficient_budgets:
+            if sufficient.reached is not None:
+                too_early = worse[sufficient.reached.difference.budget] >= 0.02 * 2.0
                 false, right = false + too_early, right + (not too_early)
     return Stops(truth, seeds, false / trials, right / trials)
 

@@ -17,7 +17,7 @@ BASE_MODEL = "the base model"
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class RecipeScore:
     """The mean over tasks and seeds of a recipe at a budget; both are None for the base model."""
 
     budget: int | None
@@ -83,11 +83,11 @@ def measured_models(shared: SharedRows, metric: Metric) -> Models:
     return models
 
 
-def score(key: tuple[int | None, str | None], models: Models, metric: Metric) -> Score:
+def score(key: tuple[int | None, str | None], models: Models, metric: Metric) -> RecipeScore:
     """The score of one of the models."""
     seeds, figures = models[key]
     interval = mean_over_seeds(figures)
-    return Score(*key, len(seeds), interval.within(0, 1) if metric in SHARES else interval)
+    return RecipeScore(*key, len(seeds), interval.within(0, 1) if metric in SHARES else interval)
 
 
 def to_references(models: Models, metric: Metric, references: Sequence[str]) -> tuple[Difference, ...]:

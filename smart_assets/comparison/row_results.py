@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.comparison.jackknife import Stratum
-from smart_assets.comparison.left_out import Asked, LeftOut, left_out, model_name, models_left_out
+from smart_assets.comparison.left_out import LeftOut, ModelCoverage, left_out, model_name, models_left_out
 from smart_assets.core.metrics import ACC, ACC_NORM, ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
 
 RowKey = tuple[str, str, str]
@@ -112,15 +112,15 @@ def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ())
         yield _shared(part, parts[part], others)
 
 
-def _asked(result: RowResults, part: tuple[str, bool], keys: Iterable[RowKey]) -> Asked:
+def _asked(result: RowResults, part: tuple[str, bool], keys: Iterable[RowKey]) -> ModelCoverage:
     """What one model was asked of a benchmark, for `left_out`."""
     refused = {key[1:]: why for key, why in result.refused.items() if key[0] == part[0]}
     name = model_name(result.budget, result.recipe)
-    return Asked(name, {key[1:] for key in keys}, result.evaluated, refused, result.unlike)
+    return ModelCoverage(name, {key[1:] for key in keys}, result.evaluated, refused, result.unlike)
 
 
 def _shared(
-    part: tuple[str, bool], asked: Sequence[tuple[RowResults, dict[RowKey, int]]], others: Sequence[Asked]
+    part: tuple[str, bool], asked: Sequence[tuple[RowResults, dict[RowKey, int]]], others: Sequence[ModelCoverage]
 ) -> SharedRows:
     everywhere = sorted(set.intersection(*(set(found) for _, found in asked)))
     told = [_asked(result, part, found) for result, found in asked]

@@ -11,7 +11,7 @@ from statistics import median
 
 from smart_assets.evaluation.encoded_text import scored_pair
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
+from smart_assets.evaluation.lm_eval_task import Request, RowRequests, ask_rows
 from smart_assets.evaluation.rows import AskedRow, RowResult
 from smart_assets.evaluation.settings import Generate
 
@@ -46,7 +46,7 @@ def write_answers(
         context, _ = scored_pair(model.encoder.cut(row.own, row.instance, max(1, room)))
         return [("generate_until", (context, arguments))]
 
-    found = ask_rows(model.lm, chosen, Question(requests, lambda _, answers: {"prediction": answers[0].strip()}))
+    found = ask_rows(model.lm, chosen, RowRequests(requests, lambda _, answers: {"prediction": answers[0].strip()}))
     scorer = RougeScorer(["rougeL"])
     written = {
         (row.instance.task, row.instance.id): {

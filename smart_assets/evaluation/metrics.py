@@ -21,8 +21,8 @@ from smart_assets.core.metrics import (
     RESPONSE_LOSS,
     RESPONSE_LOSS_PER_BYTE,
     ROUGE_L,
+    Metric,
 )
-from smart_assets.core.metrics import Metric as NamedMetric
 from smart_assets.evaluation.rows import RowResult
 
 MacroMeans = dict[str, dict[str, dict[str, float]]]
@@ -40,7 +40,7 @@ ROW_COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class TaskMetric:
     """One figure about one task: of the sources where `benchmark` is `held_out`, of a collection, or of lm-eval."""
 
     task: str
@@ -52,7 +52,7 @@ class Metric:
     higher_is_better: bool | None = None  # None where nobody declared it
 
 
-def row_metrics(results: Sequence[RowResult]) -> list[Metric]:
+def row_metrics(results: Sequence[RowResult]) -> list[TaskMetric]:
     """Metrics for each task, by benchmark and task name.
 
     `response_loss` (nats a token of the response and its end) and `response_loss_per_byte` (nats a UTF-8 byte of the
@@ -69,7 +69,7 @@ def row_metrics(results: Sequence[RowResult]) -> list[Metric]:
 
 
 def macro_means(
-    metrics: Sequence[Metric], unseen: Collection[str], groups: Mapping[str, Collection[str]] | None = None
+    metrics: Sequence[TaskMetric], unseen: Collection[str], groups: Mapping[str, Collection[str]] | None = None
 ) -> MacroMeans:
     """The plain mean over tasks of each metric, for each benchmark: over all tasks, over seen and over unseen ones.
 
@@ -95,12 +95,12 @@ def macro_means(
     return found
 
 
-def _means(metrics: Sequence[Metric]) -> dict[str, float]:
+def _means(metrics: Sequence[TaskMetric]) -> dict[str, float]:
     names = sorted({metric.metric for metric in metrics})
     return {name: fmean(metric.value for metric in metrics if metric.metric == name) for name in names}
 
 
-def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[Metric]:
+def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[TaskMetric]:
     losses = np.array([row.loss_sum for row in rows])
     metrics = [
         _metric(task, benchmark, RESPONSE_LOSS, losses, np.array([row.tokens for row in rows])),
@@ -115,11 +115,11 @@ def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[
 
 
 def _metric(
-    task: str, benchmark: str, measure: NamedMetric, numerators: NDArray[np.float64], denominators: NDArray[np.float64]
-) -> Metric:
+    task: str, benchmark: str, measure: Metric, numerators: NDArray[np.float64], denominators: NDArray[np.float64]
+) -> TaskMetric:
     value, stderr = ratio(numerators, denominators)
     better = measure.direction.higher_is_better
-    return Metric(task, benchmark, measure.name, value, stderr, len(numerators), better)
+    return TaskMetric(task, benchmark, measure.name, value, stderr, len(numerators), better)
 
 
 def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> tuple[float, float | None]:

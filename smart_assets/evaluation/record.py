@@ -14,7 +14,7 @@ from smart_assets.evaluation.benchmarks import BenchmarkResult
 from smart_assets.evaluation.directions import recorded_direction
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.evaluation.metrics import MacroMeans, Metric, macro_means, row_metrics
+from smart_assets.evaluation.metrics import MacroMeans, TaskMetric, macro_means, row_metrics
 from smart_assets.evaluation.rows import AskedRow, AskedRows, RowResult
 from smart_assets.evaluation.task_collections import settings_record
 from smart_assets.training.devices import hardware_name, peak_memory_bytes
@@ -60,7 +60,7 @@ SAMPLES_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EvaluationResult:
     """All that an evaluation found, and the seconds its parts took."""
 
     rows: Mapping[str, AskedRows]  # by benchmark
@@ -69,7 +69,7 @@ class Outcome:
     benchmarks: Mapping[str, BenchmarkResult]
     seconds: Mapping[str, float]
 
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[TaskMetric]:
         """All figures: of rows first, then of lm-eval's benchmarks in their order."""
         return row_metrics(self.results) + [metric for one in self.benchmarks.values() for metric in one.metrics]
 
@@ -78,7 +78,7 @@ class Outcome:
         return macro_means(self.metrics(), unseen, {name: one.tasks for name, one in self.benchmarks.items()})
 
 
-def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome: Outcome) -> None:
+def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome: EvaluationResult) -> None:
     """Write three Parquet files, `result.json` and `timing.json` into an existing folder."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in outcome.rows}
     for row in outcome.results:
@@ -152,7 +152,7 @@ def _settings_record(job: EvaluationJob, model: LanguageModel) -> dict[str, Any]
     }
 
 
-def _timing_record(job: EvaluationJob, model: LanguageModel, outcome: Outcome) -> dict[str, Any]:
+def _timing_record(job: EvaluationJob, model: LanguageModel, outcome: EvaluationResult) -> dict[str, Any]:
     import torch
 
     return {

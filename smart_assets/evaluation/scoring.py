@@ -18,7 +18,7 @@ import numpy as np
 
 from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.encoded_text import bare_pair, scored_pair
-from smart_assets.evaluation.lm_eval_task import Question, Request, ask_rows
+from smart_assets.evaluation.lm_eval_task import Request, RowRequests, ask_rows
 from smart_assets.evaluation.rows import AskedRow, RowResult
 
 
@@ -28,7 +28,7 @@ def score_rows(lm: Any, rows: Sequence[AskedRow], benchmark: str) -> list[RowRes
     Raises:
         EvaluationError: a loss is not finite.
     """
-    found = ask_rows(lm, rows, Question(_requests, _read))
+    found = ask_rows(lm, rows, RowRequests(_requests, _read))
     return [_row_result(row, benchmark, figures) for row, figures in zip(rows, found, strict=True)]
 
 

@@ -15,7 +15,7 @@ from smart_assets.evaluation.language_model import load_language_model
 from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.record import SAMPLES_SCHEMA
 from smart_assets.evaluation.settings import Evaluate
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets_tests.support.evaluation_tasks import CHOICE, WRITTEN, write_task, write_yaml
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
@@ -166,7 +166,7 @@ def test_prompts_are_written_as_in_the_fine_tune(
     ask = model.lm.loglikelihood
     monkeypatch.setattr(model.lm, "loglikelihood", lambda requests: asked.extend(requests) or ask(requests))
     run_benchmark("even_choice", find_benchmarks(job.evaluate), model, job)
-    instance = Instance("", "", "Is 0 even?", "yes", None)
+    instance = ChatInstance("", "", "Is 0 even?", "yes", None)
     expected = model.encoder.example(instance)
     assert {request.args[0] for request in asked} == {expected.context.removesuffix("\n" * (prompt_format == "plain"))}
 

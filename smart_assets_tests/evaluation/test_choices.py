@@ -14,7 +14,7 @@ from smart_assets.evaluation.metrics import row_metrics
 from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets_tests.support.evaluation_tasks import write_task
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
@@ -69,7 +69,7 @@ def load(folder: Path, prompt_format: str) -> tuple[EvaluationJob, LanguageModel
 
 
 def ranked(model: LanguageModel) -> list[RowResult]:
-    instances = [Instance(f"{at:02}", "t", question, choice, None) for at, (question, choice) in enumerate(ROWS)]
+    instances = [ChatInstance(f"{at:02}", "t", question, choice, None) for at, (question, choice) in enumerate(ROWS)]
     return score_rows(model.lm, prepare_rows(model, Benchmark("ours", instances, ranked=True)).scored, "ours")
 
 

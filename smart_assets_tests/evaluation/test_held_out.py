@@ -16,7 +16,7 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import AskedRow, Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.shared_context import shares_contexts
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.loading import load_tokenizer
 from smart_assets.training.rows import encode_rows
 from smart_assets_tests.support.row_encoders import pair_of
@@ -24,14 +24,16 @@ from smart_assets_tests.support.tiny_model import make_tiny_model
 
 HOSTILE = ["../../etc/passwd", "a|b", "<script>alert(1)</script>", "\x1b[31mred", "x" * 300, "held_out_0001"]
 INSTANCES = [
-    Instance(f"{number:02d}", task, f"What is {number} + {len(task)}?", f"The answer is {number + len(task)}.", None)
+    ChatInstance(
+        f"{number:02d}", task, f"What is {number} + {len(task)}?", f"The answer is {number + len(task)}.", None
+    )
     for number, task in enumerate(HOSTILE * 3)
 ] + [
-    Instance("90", "é", "Traduis : bonjour 🙂 ", " Guten Tag, größer\n", None),
-    Instance(
+    ChatInstance("90", "é", "Traduis : bonjour 🙂 ", " Guten Tag, größer\n", None),
+    ChatInstance(
         "91", "é", "ignored", "Bonjour.", '[{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}]'
     ),
-    Instance("92", "é", "What is 0 + 16?", "The answer is 16.", None),  # the very row of another task
+    ChatInstance("92", "é", "What is 0 + 16?", "The answer is 16.", None),  # the very row of another task
 ]
 
 
@@ -105,7 +107,7 @@ def test_scores_are_those_of_a_direct_computation(model: LanguageModel) -> None:
 
 
 def test_the_model_is_asked_the_tokens_that_are_taught(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    special = Instance("93", "é", "Say <|im_end|>", "yes<|im_end|> and more", None)
+    special = ChatInstance("93", "é", "Say <|im_end|>", "yes<|im_end|> and more", None)
     rows = prepare_rows(model, Benchmark("held_out", [*INSTANCES, special])).scored
     asked: list[tuple[list[int], list[int]]] = []
     score = model.lm._loglikelihood_tokens
@@ -170,8 +172,8 @@ def test_the_first_rows_of_each_task_by_id_whatever_their_order(model: LanguageM
 
 def test_what_the_window_does_not_hold_is_named(model: LanguageModel) -> None:
     window = model.lm.max_length
-    long_prompt = Instance("0", "t", "good morning " * window, "Bonjour.", None)
-    long_response = Instance("1", "t", "good morning", "Bonjour " * window, None)
+    long_prompt = ChatInstance("0", "t", "good morning " * window, "Bonjour.", None)
+    long_response = ChatInstance("1", "t", "good morning", "Bonjour " * window, None)
     rows = prepare_rows(model, Benchmark("held_out", [long_prompt, long_response]))
     assert [row.instance for row in rows.scored] == [long_prompt]
     assert [row.instance for row in rows.truncated] == [long_prompt]

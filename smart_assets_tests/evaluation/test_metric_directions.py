@@ -12,12 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from smart_assets.comparison.record import recorded_curve
+from smart_assets.comparison.comparison_record import recorded_curve
 from smart_assets.core.errors import EvaluationError, SettingsError
 from smart_assets.core.metrics import HELD_OUT_METRICS, OWN_METRICS, Direction, Metric, agreed, recorded_metric
 from smart_assets.evaluation.directions import recorded_direction, require_measured, settle_directions
-from smart_assets.evaluation.metrics import ROW_COLUMNS, row_metrics
-from smart_assets.evaluation.metrics import Metric as TaskMetric
+from smart_assets.evaluation.metrics import ROW_COLUMNS, TaskMetric, row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_metrics, task_figures
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.sql.connect import connect

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_assets.evaluation.metrics import Metric, macro_means, ratio, row_metrics
+from smart_assets.evaluation.metrics import TaskMetric, macro_means, ratio, row_metrics
 from smart_assets.evaluation.rows import RowResult
 
 ROWS = [
@@ -47,7 +47,7 @@ def test_seen_and_unseen_tasks_have_means_of_their_own() -> None:
 
 
 def test_tasks_of_other_benchmarks_are_unseen_and_their_groups_no_tasks() -> None:
-    figures = [Metric(task, "bbh", "acc", value, None, 3) for task, value in [("a", 0.2), ("b", 0.4), ("bbh", 0.9)]]
+    figures = [TaskMetric(task, "bbh", "acc", value, None, 3) for task, value in [("a", 0.2), ("b", 0.4), ("bbh", 0.9)]]
     means = macro_means([*row_metrics(ROWS), *figures], ["b"], {"bbh": ["a", "b"]})
     assert means.keys() == {"held_out", "bbh"}
     assert means["bbh"]["all"] == means["bbh"]["unseen"] == pytest.approx({"acc": 0.3})

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets import base_model_results, eval_results
-from smart_assets.evaluation.metrics import Metric, row_metrics
+from smart_assets.evaluation.metrics import TaskMetric, row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.promotion.log import Promoted, promote
@@ -67,7 +67,7 @@ def train(project: Project, content: str, partition: str = "10|smart", later: in
 def measurement(
     losses: Mapping[str, float],
     tokens: int = 4,
-    more: Sequence[Metric] = (),
+    more: Sequence[TaskMetric] = (),
     collection: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The files of one evaluated model: row id -> nats a token (held out, and of a collection); benchmarks' metrics."""

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from smart_assets.comparison.evidence import Evidence, Question, weigh
+from smart_assets.comparison.compare_recipes import ComparisonResult, ComparisonSpec, compare_recipes
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.comparison.row_results import RowResults
 from smart_assets.core.metrics import Direction
@@ -13,7 +13,7 @@ from smart_assets.report.content import (
     ArtifactVersion,
     MixtureBudgets,
     NearDuplicatePair,
-    NearDuplicates,
+    NearDuplicateSummary,
     ObjectiveGains,
     Provenance,
     RejectedRow,
@@ -102,11 +102,11 @@ def measurements(tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> tuple
     return tuple(rows)
 
 
-def evidence(
+def compared_recipes(
     tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,), recipes: tuple[str, ...] = RECIPES
-) -> tuple[Evidence, ...]:
+) -> tuple[ComparisonResult, ...]:
     """What the rows say."""
-    return weigh(results(tasks, seeds, recipes), Question({"proportional": "proportional"}))
+    return compare_recipes(results(tasks, seeds, recipes), ComparisonSpec({"proportional": "proportional"}))
 
 
 def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,)) -> ReportContent:
@@ -122,7 +122,7 @@ def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,
         objectives=(ObjectiveGains("graph_cut(redundancy_weight=0.4)", tasks, gains, softmax / softmax.sum()),),
         mixtures=mixtures(described),
         measurements=measurements(tasks, seeds),
-        evidence=evidence(tasks, seeds),
+        recipe_comparisons=compared_recipes(tasks, seeds),
         rejections=Rejections(
             counts=(RejectionCount("sample", "empty response", 21), RejectionCount("sample", "not valid JSON", 9)),
             examples=(
@@ -131,7 +131,7 @@ def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,
             ),
             tasks_left_out=("trec",),
         ),
-        near_duplicates=NearDuplicates(
+        near_duplicates=NearDuplicateSummary(
             threshold=0.95,
             pairs=123,
             examples=(NearDuplicatePair(0.998, tasks[0], "What is 2 + 3?", tasks[-1], "What is\n2+3 ?"),),
