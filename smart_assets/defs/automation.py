@@ -18,7 +18,7 @@ from smart_assets.planning.graph import batches, desired_state, desired_states, 
 from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
 from smart_assets.planning.retraining import Due, decide
 from smart_assets.settings import Project
-from smart_assets.tasks.intake import last_change
+from smart_assets.tasks.reader import last_change
 
 Job = UnresolvedAssetJobDefinition
 Asked = list[dg.RunRequest] | dg.SkipReason

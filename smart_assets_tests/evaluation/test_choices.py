@@ -15,7 +15,7 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.training.formatting import ChatInstance
-from smart_assets_tests.support.evaluation_tasks import write_task
+from smart_assets_tests.support.evaluation_tasks import evaluation_job, write_task
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 # Sorted, as rows of ours are ranked; the last has more bytes than characters.
@@ -55,16 +55,8 @@ def _sharpen(model: Path) -> None:
 
 
 def load(folder: Path, prompt_format: str) -> tuple[EvaluationJob, LanguageModel]:
-    job = EvaluationJob.model_validate(
-        {
-            "model": folder / "model",
-            "model_cache": folder,
-            "out": folder / "out",
-            "precision": "float32",
-            "prompt_format": prompt_format,
-            "evaluate": {"held_out": False, "include_path": str(folder / "tasks"), "tasks": ["theirs"]},
-        }
-    )
+    evaluate = {"held_out": False, "include_path": str(folder / "tasks"), "tasks": ["theirs"]}
+    job = evaluation_job(folder, folder / "out", evaluate, prompt_format=prompt_format)
     return job, load_language_model(job, RequestProgress(print), print)
 
 

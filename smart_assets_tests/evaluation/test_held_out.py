@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation import batches
 from smart_assets.evaluation.batches import BatchLimits, plan_batches
-from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel, load_language_model
 from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import AskedRow, Benchmark, RowResult, prepare_rows
@@ -19,6 +18,7 @@ from smart_assets.evaluation.shared_context import shares_contexts
 from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.loading import load_tokenizer
 from smart_assets.training.rows import encode_rows
+from smart_assets_tests.support.evaluation_tasks import evaluation_job
 from smart_assets_tests.support.row_encoders import pair_of
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
@@ -38,17 +38,8 @@ INSTANCES = [
 
 
 def load(folder: Path, prompt_format: str = "auto", batch_size: int | str = 4) -> LanguageModel:
-    job = EvaluationJob.model_validate(
-        {
-            "model": folder,
-            "model_cache": folder,
-            "rows": folder,
-            "out": folder,
-            "prompt_format": prompt_format,
-            "precision": "float32",
-            "evaluate": {"batch_size": batch_size},
-        }
-    )
+    evaluate = {"batch_size": batch_size}
+    job = evaluation_job(folder, folder, evaluate, model=folder, rows=folder, prompt_format=prompt_format)
     return load_language_model(job, RequestProgress(print), print)
 
 
