@@ -115,8 +115,10 @@ def test_the_choice_is_that_of_the_least_loss(folder: Path, tmp_path: Path) -> N
     assert {row.choices for row in rows} == {tuple(sorted(words))}
     for row, result in zip(rows, score_rows(model.lm, rows, "b"), strict=True):
         losses = {word: naive_loss(model, row.instance, word) for word in sorted(words)}
-        assert result.loss_sum == pytest.approx(losses[row.instance.response], rel=1e-5)
-        assert result.choice_correct == (min(losses, key=lambda word: losses[word]) == row.instance.response)
+        assert result.measured["loss_sum"] == pytest.approx(losses[row.instance.response], rel=1e-5)
+        assert result.measured["choice_correct"] == (
+            min(losses, key=lambda word: losses[word]) == row.instance.response
+        )
 
 
 def naive_loss(model: LanguageModel, instance: ChatInstance, response: str) -> float:
