@@ -32,7 +32,7 @@ from smart_assets.assets.work import (
 from smart_assets.core.errors import CatalogError
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
-from smart_assets.tasks.collection import ORIGINS, REJECTED, TASKS
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, TASKS
 
 _NO_TEXTS = frozenset[str]()
 
