@@ -26,7 +26,7 @@ from smart_assets.embedding.identity import encoder_version
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Artifact, Manifest
-from smart_assets.tasks.collection import ORIGINS, REJECTED, TASKS
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, TASKS
 from smart_assets.tasks.rows import content_hash
 
 SUBSET_ROWS = 10_000

@@ -16,7 +16,7 @@ from smart_assets.evaluation.language_model import LanguageModel, load_language_
 from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import Benchmark, prepare_rows
 from smart_assets.evaluation.task_collections import read_collections
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 
 TURNS = 2
 
@@ -35,7 +35,7 @@ def main() -> None:
     model = load_language_model(job, RequestProgress(lambda _: None), print)
     [bbh] = read_collections(job.evaluate, print)
     picked = read_rows(arguments.data, arguments.rows)
-    t0 = [Instance(str(at), "t0", row["prompt"], row["response"], None) for at, row in enumerate(picked)]
+    t0 = [ChatInstance(str(at), "t0", row["prompt"], row["response"], None) for at, row in enumerate(picked)]
     print("| requests | number | lm-eval's seconds | ours | ratio | largest difference (nats) |")
     print("|---|---|---|---|---|---|")
     for name, benchmark in {"responses of T0": Benchmark("t0", t0), "choices of BBH": bbh.benchmark}.items():

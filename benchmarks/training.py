@@ -62,7 +62,7 @@ def child(side: str) -> dict[str, Any]:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train for the steps by one side's loop."""
-    from smart_assets.training.formatting import Instance
+    from smart_assets.training.formatting import ChatInstance
     from smart_assets.training.loading import load_causal_lm, load_tokenizer
     from smart_assets.training.row_encoder import row_encoder
     from smart_assets.training.rows import encode_rows
@@ -73,7 +73,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         tokenizer = load_tokenizer(base.path, False)
         model = load_causal_lm(base.path, "float32", False) if arguments.model == "smollm2" else one_billion(base.path)
         picked = read_rows(arguments.data, arguments.steps * EFFECTIVE_BATCH)
-        instances = [Instance(str(at), "t0", row["prompt"], row["response"], None) for at, row in enumerate(picked)]
+        instances = [ChatInstance(str(at), "t0", row["prompt"], row["response"], None) for at, row in enumerate(picked)]
         rows, _ = encode_rows(row_encoder(tokenizer, PromptSettings()), instances, arguments.max_length)
         loop = ours if arguments.side == "ours" else peer
         started = time.perf_counter()
@@ -99,16 +99,16 @@ def ours(model: Any, rows: Any, arguments: argparse.Namespace, scratch: Path) ->
     """The loop of `smart_assets.training`, as the asset runs it."""
     from smart_assets.training.batches import micro_batches_a_step, training_batches
     from smart_assets.training.devices import compute_precision
-    from smart_assets.training.progress import Progress
+    from smart_assets.training.progress import TrainingProgress
     from smart_assets.training.saved_steps import SavedSteps
     from smart_assets.training.settings import Finetune
-    from smart_assets.training.trainer import Run, train
+    from smart_assets.training.trainer import TrainingSetup, train
 
     settings = Finetune(base_model="-", effective_batch=EFFECTIVE_BATCH, micro_batch=arguments.micro_batch)
     count = micro_batches_a_step(EFFECTIVE_BATCH, arguments.micro_batch, 1)
     batches = training_batches([len(row.tokens) for row in rows], 1, EFFECTIVE_BATCH, count, 0)
-    run = Run(settings, 0, arguments.device, compute_precision("auto", arguments.device), 0)
-    progress = Progress(len(batches) // count, lambda line: print(line, file=sys.stderr))
+    run = TrainingSetup(settings, 0, arguments.device, compute_precision("auto", arguments.device), 0)
+    progress = TrainingProgress(len(batches) // count, lambda line: print(line, file=sys.stderr))
     train(model, [[rows[place] for place in batch] for batch in batches], run, SavedSteps(scratch), progress)
     return progress.curve[-1].loss
 

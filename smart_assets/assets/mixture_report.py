@@ -15,7 +15,7 @@ from smart_assets.assets.step import (
     StepResult,
     grid_key,
 )
-from smart_assets.comparison.record import record
+from smart_assets.comparison.comparison_record import comparison_record
 from smart_assets.core.metrics import RESPONSE_LOSS
 from smart_assets.mixture.sweeps import find_sweeps
 from smart_assets.report.page import render_page
@@ -66,6 +66,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             mixtures=len(content.mixtures),
             evaluated_models=len({(row.budget, row.recipe, row.seed) for row in content.measurements}),
             bytes=len(page.encode()),
-            comparisons=[record(evidence) for evidence in content.evidence if evidence.metric == RESPONSE_LOSS],
+            comparisons=[
+                comparison_record(result) for result in content.recipe_comparisons if result.metric == RESPONSE_LOSS
+            ],
         ).as_kept()
     )

@@ -22,10 +22,10 @@ from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest
 from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
-from smart_assets.tasks.collection import INSTANCES, Collection
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten
-from smart_assets.tasks.intake import Aids, collect, hashes_of, require_readable, source_files, source_state
+from smart_assets.tasks.read_result import INSTANCES, ReadResult
+from smart_assets.tasks.reader import ReadOptions, hashes_of, read_source, require_readable, source_files, source_state
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
 from smart_assets.tasks.sources import FolderSource, Source
 from smart_assets.tasks.tombstones import Tombstones, read_tombstones
@@ -64,24 +64,24 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     earlier, known = _earlier(project, partition, forgotten, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
-    aids = Aids(scratch, _hashes(project, partition), earlier)
-    collection = collect(source, project.root, run.log, aids, forgotten)
-    signatures = signatures_of(collection, known, run.log)
+    options = ReadOptions(scratch, _hashes(project, partition), earlier)
+    result = read_source(source, project.root, run.log, options, forgotten)
+    signatures = signatures_of(result, known, run.log)
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
-    sides = split(collection.rows, signatures, project.settings.validation, run.log)
+    sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
-    held_out = _write_instances(collection, sides, out.content / "instances.parquet")
-    _write_origins(collection, source, out.attachment("origins"))
+    held_out = _write_instances(result, sides, out.content / "instances.parquet")
+    _write_origins(result, source, out.attachment("origins"))
     return StepResult(
-        summary=_summary(collection, sides).as_kept(),
+        summary=_summary(result, sides).as_kept(),
         facets={"validation": held_out_version(held_out)},
         cost=RawTasksCost(
-            files_read=len(collection.files) - collection.files_reused,
-            files_reused=collection.files_reused,
-            rows_read=collection.rows_read,
+            files_read=len(result.files) - result.files_reused,
+            files_reused=result.files_reused,
+            rows_read=result.rows_read,
         ).as_kept(),
         # A file may have changed since the plan was made.
-        outside={"revision": collection.revision} if collection.revision else hashes_of(collection.files),
+        outside={"revision": result.revision} if result.revision else hashes_of(result.files),
     )
 
 
@@ -110,9 +110,9 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
         return no_changes(earlier.rows)
     if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
-    aids = Aids(hashes=_hashes(project, partition), earlier=earlier)
-    collection = collect(source, project.root, lambda _: None, aids, forgotten)
-    return changes_between(earlier.rows, collection.rows)
+    options = ReadOptions(hashes=_hashes(project, partition), earlier=earlier)
+    result = read_source(source, project.root, lambda _: None, options, forgotten)
+    return changes_between(earlier.rows, result.rows)
 
 
 def held_out_version(held_out: pa.Table) -> str:
@@ -175,12 +175,12 @@ def _require_intact(project: Project, artifact: Artifact) -> None:
             raise SmartError(f"{folder / file.path} is not what was written")
 
 
-def _write_instances(collection: Collection, sides: pa.Table, path: Path) -> pa.Table:
+def _write_instances(result: ReadResult, sides: pa.Table, path: Path) -> pa.Table:
     """Write the instances, a row group at a time: the bytes are those of `write_table`. Return the held-out rows."""
     schema = pa.schema([*INSTANCES, *SIDES])
     held_out = [schema.empty_table().select(["id", "messages"])]
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
-        for at, instances in enumerate(collection.instances(ROW_GROUP)):
+        for at, instances in enumerate(result.instances(ROW_GROUP)):
             of_rows = sides.slice(at * ROW_GROUP, ROW_GROUP).combine_chunks()
             rows = pa.table([*instances.columns, *of_rows.columns], schema=schema)
             writer.write_table(rows, row_group_size=ROW_GROUP)
@@ -188,23 +188,22 @@ def _write_instances(collection: Collection, sides: pa.Table, path: Path) -> pa.
     return pa.concat_tables(held_out)
 
 
-def _write_origins(collection: Collection, source: Source, folder: Path) -> None:
-    write_table(collection.origins.combine_chunks(), folder / "origins.parquet")
-    write_table(collection.rejected.combine_chunks(), folder / "rejected.parquet")
-    write_table(collection.tasks, folder / "tasks.parquet")
+def _write_origins(result: ReadResult, source: Source, folder: Path) -> None:
+    write_table(result.origins.combine_chunks(), folder / "origins.parquet")
+    write_table(result.rejected.combine_chunks(), folder / "rejected.parquet")
+    write_table(result.tasks, folder / "tasks.parquet")
     provenance = {
-        "revision": collection.revision,
+        "revision": result.revision,
         "license": source.license,
         "files": [
-            {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "task": file.task}
-            for file in collection.files
+            {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "task": file.task} for file in result.files
         ],
     }
     (folder / "files.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")
 
 
-def _summary(collection: Collection, sides: pa.Table) -> RawTasksSummary:
-    rows, tasks = collection.rows, collection.tasks
+def _summary(result: ReadResult, sides: pa.Table) -> RawTasksSummary:
+    rows, tasks = result.rows, result.tasks
     training = int(pc.sum(pc.equal(sides["split"], "train")).as_py() or 0)
     empty = tasks.filter(pc.equal(tasks["accepted"], 0))["task"].to_pylist()
     return RawTasksSummary(
@@ -213,6 +212,6 @@ def _summary(collection: Collection, sides: pa.Table) -> RawTasksSummary:
         validation_rows=rows.num_rows - training,
         tasks=tasks.num_rows - len(empty),
         templates=rows.group_by(["task", "template"]).aggregate([]).num_rows,
-        rejected_rows=collection.rejected.num_rows,
+        rejected_rows=result.rejected.num_rows,
         tasks_without_rows=empty,
     )

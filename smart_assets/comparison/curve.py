@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smart_assets.comparison.comparison import Comparison
-from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.compare_recipes import ComparisonResult
+from smart_assets.comparison.shared_tasks import TaskComparison
 from smart_assets.core.metrics import Metric
 
 
@@ -44,12 +44,12 @@ class Curve:
         return (min(finite), max(finite)) if finite else None
 
 
-def metric_curve(comparison: Comparison, evidence: Evidence | None = None) -> Curve:
+def metric_curve(comparison: TaskComparison, result: ComparisonResult | None = None) -> Curve:
     """The curve of a comparison, with the evidence's means and intervals where there are any."""
     points: list[CurvePoint] = []
     for budget in comparison.budgets:
         for standing in sorted(comparison.standings(budget), key=lambda standing: standing.recipe):
-            score = evidence.score(budget, standing.recipe) if evidence else None
+            score = result.score(budget, standing.recipe) if result else None
             mean = score.interval.value if score else standing.mean
             interval = (score.interval.low, score.interval.high) if score else None
             seeds = tuple(standing.seed_means)

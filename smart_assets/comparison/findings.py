@@ -6,10 +6,10 @@ Of a single training it says what that training scored on these rows, and nothin
 from collections.abc import Sequence
 from math import isfinite
 
+from smart_assets.comparison.compare_recipes import REFERENCES, ComparisonResult
 from smart_assets.comparison.differences import BASE_MODEL, Difference
-from smart_assets.comparison.evidence import REFERENCES, Evidence
 from smart_assets.comparison.left_out import in_words
-from smart_assets.comparison.stopping import SmallerBudget, Stop
+from smart_assets.comparison.sufficient_budgets import SmallerBudget, SufficientBudget
 from smart_assets.core.formatting import count, listing, signed
 from smart_assets.core.metrics import Metric
 
@@ -17,22 +17,22 @@ NO_VERDICT = "no verdict from one training"
 NOT_CORRECTED = "does not hold corrected for all claims of this page"
 
 
-def comparison_sentences(evidence: Evidence, budget: int | None = None) -> list[str]:
+def comparison_sentences(result: ComparisonResult, budget: int | None = None) -> list[str]:
     """One sentence for each budget (or the one given), reference and recipe; and what could not be compared."""
-    references = list(evidence.references.values())
-    chosen = [found for found in evidence.differences if budget in (None, found.budget)]
+    references = list(result.references.values())
+    chosen = [found for found in result.differences if budget in (None, found.budget)]
     chosen.sort(key=lambda found: (found.budget, references.index(found.other)))
-    return [difference_sentence(found, evidence) for found in chosen] + _not_compared(evidence)
+    return [difference_sentence(found, result) for found in chosen] + _not_compared(result)
 
 
-def difference_sentence(found: Difference, evidence: Evidence) -> str:
+def difference_sentence(found: Difference, result: ComparisonResult) -> str:
     """Such as "smart is better than random at 400 rows (difference …, 95% interval …)"."""
     recipe, other = listing([found.recipe]), listing([found.other])
     if not found.comparable:
         return f"{recipe} cannot be compared with {other} at {found.budget:,} rows: {_no_interval(found)}."
     if found.one_training:
-        return _scored_sentence(found, evidence.metric)
-    figures = "; ".join(filter(None, [in_figures(found, evidence.metric), correction(found, evidence)]))
+        return _scored_sentence(found, result.metric)
+    figures = "; ".join(filter(None, [in_figures(found, result.metric), correction(found, result)]))
     return f"{recipe} {verdict(found)} {other} at {found.budget:,} rows ({figures})."
 
 
@@ -59,17 +59,17 @@ def in_figures(found: Difference, metric: Metric) -> str:
     return f"difference {signed(interval.value)}, {bounds}{_over(found)}"
 
 
-def correction(found: Difference, evidence: Evidence) -> str:
+def correction(found: Difference, result: ComparisonResult) -> str:
     """That a difference is one of those which chance makes where many are looked at; empty where it is not."""
-    return "" if found.better is None or evidence.family.holds(found.p) else NOT_CORRECTED
+    return "" if found.better is None or result.family.holds(found.p) else NOT_CORRECTED
 
 
-def correction_sentence(evidence: Evidence) -> str:
+def correction_sentence(result: ComparisonResult) -> str:
     """How many claims there are to be misled by; empty where there is one at most."""
-    family = evidence.family
+    family = result.family
     if family.claims < 2:
         return ""
-    apart = [found for found in evidence.all_differences if found.better is not None]
+    apart = [found for found in result.all_differences if found.better is not None]
     holding = sum(family.holds(found.p) for found in apart)
     each = (
         f"This page makes {family.claims:,} claims that chance can make false: comparisons with other recipes and the "
@@ -81,67 +81,67 @@ def correction_sentence(evidence: Evidence) -> str:
     return f"{each}. Of the {len(apart):,} here that exclude zero, {holding:,} hold corrected for all of them (Holm)."
 
 
-def base_sentences(evidence: Evidence) -> list[str]:
+def base_sentences(result: ComparisonResult) -> list[str]:
     """How the recipes stand to the base model, budgets of which the same is to be said together."""
     told: dict[str, list[str]] = {}
-    for budget in evidence.budgets:
-        found = [each for each in evidence.to_base if each.budget == budget and each.comparable]
+    for budget in result.budgets:
+        found = [each for each in result.to_base if each.budget == budget and each.comparable]
         alike: dict[str, list[str]] = {}
         for each in sorted(found, key=lambda each: (each.one_training, _RANK[each.better])):
-            alike.setdefault(_beside_base(each, evidence), []).append(each.recipe)
+            alike.setdefault(_beside_base(each, result), []).append(each.recipe)
         parts = [f"{_all_of(recipes, len(found))} {_verb(words, recipes)}" for words, recipes in alike.items()]
         if parts:
             told.setdefault("; ".join(parts), []).append(f"{budget:,}")
     return [f"At {listing(budgets)} rows, {sentence}." for sentence, budgets in told.items()]
 
 
-def stop_sentence(stop: Stop, evidence: Evidence) -> str:
+def budget_sentence(sufficient: SufficientBudget, result: ComparisonResult) -> str:
     """Such as "smart: you can stop at 400 rows: …"."""
-    recipe, nearest = listing([stop.recipe]), stop.smaller[0]
+    recipe, nearest = listing([sufficient.recipe]), sufficient.smaller[0]
     if not nearest.difference.comparable:
         return f"{recipe}: its budgets cannot be compared: {_no_interval(nearest.difference)}."
-    if stop.reached is not None:
-        budget = stop.reached.difference.budget
-        return f"{recipe}: you can stop at {budget:,} rows: {_enough(stop, stop.reached, evidence)}."
+    if sufficient.reached is not None:
+        budget = sufficient.reached.difference.budget
+        return f"{recipe}: you can stop at {budget:,} rows: {_enough(sufficient, sufficient.reached, result)}."
     found = nearest.difference
-    against = f"{found.budget:,} against {stop.largest:,} rows: {in_figures(found, evidence.metric)}"
+    against = f"{found.budget:,} against {sufficient.largest:,} rows: {in_figures(found, result.metric)}"
     if found.better is False:
-        corrected = "; ".join(filter(None, [against, correction(found, evidence)]))
+        corrected = "; ".join(filter(None, [against, correction(found, result)]))
         return f"{recipe}: more rows still help at the largest budget ({corrected})."
     return (
-        f"{recipe}: not known whether fewer rows than {stop.largest:,} are enough: {found.budget:,} could be up to "
-        f"{_amount(nearest.worse_at_most, evidence.metric)} worse (95% bound; {_margin(stop, nearest, evidence)} would "
-        f"be enough). More seeds or more held-out rows would tell ({against})."
+        f"{recipe}: not known whether fewer rows than {sufficient.largest:,} are enough: {found.budget:,} could be up "
+        f"to {_amount(nearest.worse_at_most, result.metric)} worse (95% bound; {_margin(sufficient, nearest, result)} "
+        f"would be enough). More seeds or more held-out rows would tell ({against})."
     )
 
 
-def omissions(evidence: Evidence) -> str:
+def omissions(result: ComparisonResult) -> str:
     """What the figures are means of, and what they leave out."""
-    means = f"Means over {count(evidence.tasks, 'task')}, each counting once, and {count(evidence.rows, 'row')}"
+    means = f"Means over {count(result.tasks, 'task')}, each counting once, and {count(result.rows, 'row')}"
     lost = (
-        (evidence.tasks_left_out, "task", "measured", [one for one in evidence.left_out if one.whole]),
-        (evidence.rows_left_out, "row", "asked", [one for one in evidence.left_out if not one.whole]),
+        (result.tasks_left_out, "task", "measured", [one for one in result.left_out if one.whole]),
+        (result.rows_left_out, "row", "asked", [one for one in result.left_out if not one.whole]),
     )
     left_out = [
         f"{count(number, noun)} not {verb} in every run{f' ({in_words(named)})' if named else ''}"
         for number, noun, verb, named in lost
         if number
     ]
-    if evidence.models_left_out:
-        left_out.append(f"models that were asked none of these rows ({evidence.models_left_out})")
+    if result.models_left_out:
+        left_out.append(f"models that were asked none of these rows ({result.models_left_out})")
     gone = f"; left out: {' and '.join(left_out)}" if left_out else ""
-    single = list(evidence.tasks_of_one_row)
+    single = list(result.tasks_of_one_row)
     noun = f"{count(len(single), 'task')} of one row"
-    spread = "whose spread is taken from the other tasks" if evidence.tasks > 1 else "which has no spread"
+    spread = "whose spread is taken from the other tasks" if result.tasks > 1 else "which has no spread"
     alone = f"; {noun}, {spread} ({listing(single, 5)})" if single else ""
     return f"{means}{gone}{alone}."
 
 
-def references_sentence(evidence: Sequence[Evidence]) -> str:
+def references_sentence(results: Sequence[ComparisonResult]) -> str:
     """What recipes are compared with where presets are missing; empty where none is."""
-    if not evidence:
+    if not results:
         return ""
-    known = {preset for each in evidence for preset in each.references}
+    known = {preset for each in results for preset in each.references}
     missing = [preset for preset in REFERENCES if preset not in known]
     if not missing:
         return ""
@@ -154,10 +154,10 @@ _RANK = {True: 0, None: 1, False: 2}
 _BESIDE_BASE = {True: "better than", None: "not distinguishable from", False: "worse than"}
 
 
-def _beside_base(found: Difference, evidence: Evidence) -> str:
+def _beside_base(found: Difference, result: ComparisonResult) -> str:
     if found.one_training:
         return f"scored {direction(found)} {BASE_MODEL} on these rows ({NO_VERDICT})"
-    note = correction(found, evidence)
+    note = correction(found, result)
     return f"is {_BESIDE_BASE[found.better]} {BASE_MODEL}{f' ({note})' if note else ''}"
 
 
@@ -191,23 +191,23 @@ def _over(found: Difference) -> str:
     return f" over the rows and the seeds of {listing(several)}" if several else " over the rows alone"
 
 
-def _enough(stop: Stop, reached: SmallerBudget, evidence: Evidence) -> str:
+def _enough(sufficient: SufficientBudget, reached: SmallerBudget, result: ComparisonResult) -> str:
     worst = reached.worse_at_most
     better = reached.difference.better is True  # by the two-sided interval, as everywhere
-    held = "" if evidence.family.holds(reached.difference.p if better else reached.p) else f"; {NOT_CORRECTED}"
+    held = "" if result.family.holds(reached.difference.p if better else reached.p) else f"; {NOT_CORRECTED}"
     if better:
-        return f"they are better than {stop.largest:,} rows (95% interval{held})"
+        return f"they are better than {sufficient.largest:,} rows (95% interval{held})"
     if worst <= 0:
-        return f"they are no worse than {stop.largest:,} rows (95% bound{held})"
+        return f"they are no worse than {sufficient.largest:,} rows (95% bound{held})"
     return (
-        f"they are at most {_amount(worst, evidence.metric)} worse than {stop.largest:,} rows (95% bound{held}), "
-        f"less than {_margin(stop, reached, evidence)}"
+        f"they are at most {_amount(worst, result.metric)} worse than {sufficient.largest:,} rows (95% bound{held}), "
+        f"less than {_margin(sufficient, reached, result)}"
     )
 
 
-def _margin(stop: Stop, found: SmallerBudget, evidence: Evidence) -> str:
-    share = f"{100 * evidence.margin:.3g}% of the figure at {stop.largest:,} rows"
-    return f"the margin of {_amount(found.margin, evidence.metric)}, {share}"
+def _margin(sufficient: SufficientBudget, found: SmallerBudget, result: ComparisonResult) -> str:
+    share = f"{100 * result.margin:.3g}% of the figure at {sufficient.largest:,} rows"
+    return f"the margin of {_amount(found.margin, result.metric)}, {share}"
 
 
 def _amount(value: float, metric: Metric) -> str:
@@ -218,11 +218,11 @@ def _no_interval(found: Difference) -> str:
     return "one row has no spread" if isfinite(found.interval.value) else "a figure is not finite"
 
 
-def _not_compared(evidence: Evidence) -> list[str]:
+def _not_compared(result: ComparisonResult) -> list[str]:
     """Budgets at which a reference was not evaluated."""
     told: list[str] = []
-    for recipe in evidence.references.values():
-        missing = [f"{budget:,}" for budget in evidence.budgets if evidence.score(budget, recipe) is None]
+    for recipe in result.references.values():
+        missing = [f"{budget:,}" for budget in result.budgets if result.score(budget, recipe) is None]
         if missing:
             told.append(
                 f"Nothing is compared with {listing([recipe])} at {listing(missing)} rows: it was not evaluated."

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.formatting import count, listing
+from smart_assets.core.safe_text import shorten
 
 _MODELS, _TASKS, _CAUSES = 3, 5, 3  # named; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelCoverage:
     """What one evaluation asked a model."""
 
     model: str  # in words; the seeds of a recipe share a name
@@ -41,7 +42,7 @@ def model_name(budget: int | None, recipe: str | None) -> str:
     return "the base model" if recipe is None else f"{listing([recipe])} at {budget or 0:,} rows"
 
 
-def left_out(asked: Sequence[Asked]) -> tuple[LeftOut, ...]:
+def left_out(asked: Sequence[ModelCoverage]) -> tuple[LeftOut, ...]:
     """The tasks that lose rows because not all of some models were asked them, by name; whole tasks first."""
     if not asked:
         return ()
@@ -61,7 +62,7 @@ def left_out(asked: Sequence[Asked]) -> tuple[LeftOut, ...]:
     return tuple(sorted(found, key=lambda one: (not one.whole, one.task)))
 
 
-def models_left_out(asked: Iterable[Asked], others: Sequence[Asked]) -> str:
+def models_left_out(asked: Iterable[ModelCoverage], others: Sequence[ModelCoverage]) -> str:
     """Models that were asked nothing at all of what others were, in words; empty where there is none."""
     there = list(asked)
     told: list[str] = []
@@ -83,7 +84,7 @@ def in_words(found: Sequence[LeftOut]) -> str:
 
 
 def _causes(
-    asked: Sequence[Asked],
+    asked: Sequence[ModelCoverage],
     task: str,
     ways: Counter[tuple[int, ...]],
     examples: Mapping[tuple[str, tuple[int, ...]], tuple[str, str]],
@@ -98,7 +99,7 @@ def _causes(
     return ", and ".join([*first, f"{count(more, 'row')} for other causes"] if more else first)
 
 
-def _cause(asked: Sequence[Asked], lacking: tuple[int, ...], key: tuple[str, str] | None) -> str:
+def _cause(asked: Sequence[ModelCoverage], lacking: tuple[int, ...], key: tuple[str, str] | None) -> str:
     """Why some models lack what the others were asked."""
     without, having = [asked[at] for at in lacking], [one for at, one in enumerate(asked) if at not in lacking]
     if key is not None and all(key in one.refused for one in without):
@@ -115,7 +116,7 @@ def _cause(asked: Sequence[Asked], lacking: tuple[int, ...], key: tuple[str, str
     return f"not asked of {_models(without, asked)}"
 
 
-def _models(some: Sequence[Asked], everyone: Sequence[Asked]) -> str:
+def _models(some: Sequence[ModelCoverage], everyone: Sequence[ModelCoverage]) -> str:
     """Models in words; of one with several seeds how many, where it is not all."""
     seeds, of = (Counter(one.model for one in models) for models in (some, everyone))
     told = [name if seeds[name] == of[name] else f"{seeds[name]} of {of[name]} seeds of {name}" for name in seeds]

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
-from dagster._utils.schedules import is_valid_cron_schedule
 
 from smart_assets.assets.step import AssetPartition, DesiredState
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.agreement import record_current
+from smart_assets.defs.dagster_private import (
+    InstigatorStatus,
+    InstigatorType,
+    UnresolvedAssetJobDefinition,
+    is_valid_cron_schedule,
+)
 from smart_assets.defs.orphans import end_orphans
 from smart_assets.defs.out_of_date import UP_TO_DATE, SensorAnswers, left_out_of_date, names, nothing_to_ask, reasons
 from smart_assets.defs.requests import JOBS, SkipRun, request_run, under_way
@@ -18,7 +21,7 @@ from smart_assets.planning.graph import batches, desired_state, desired_states, 
 from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
 from smart_assets.planning.retraining import Due, decide
 from smart_assets.settings import Project
-from smart_assets.tasks.intake import last_change
+from smart_assets.tasks.reader import last_change
 
 Job = UnresolvedAssetJobDefinition
 Asked = list[dg.RunRequest] | dg.SkipReason

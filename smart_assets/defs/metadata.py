@@ -28,8 +28,8 @@ from smart_assets.assets.records import (
     training_costs,
 )
 from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, seed_of_folder, split_grid_key
-from smart_assets.comparison.record import recorded_curve
-from smart_assets.core.markdown import escaped
+from smart_assets.comparison.comparison_record import recorded_curve
+from smart_assets.core.safe_text import escaped
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
 from smart_assets.defs.tables import table
 from smart_assets.planning.materialize import MaterializeResult

@@ -6,7 +6,7 @@ Its sections are those of the Commission's template of 24 July 2025. What the st
 from collections.abc import Iterable
 
 from smart_assets.core.formatting import count
-from smart_assets.core.markdown import escaped, table
+from smart_assets.core.safe_text import escaped, markdown_table
 from smart_assets.documents.activity import moment
 from smart_assets.documents.base_model import base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
@@ -113,7 +113,7 @@ def _hub_table(sources: list[SourceRecord]) -> str:
         "rows in the subset",
     ]
     rows = [[one.label, one.subset or "default", one.split, one.revision, one.licence, one.rows] for one in sources]
-    return f"{table(columns, rows)}\n\nWhether each is public, and what it holds: {BLANK}"
+    return f"{markdown_table(columns, rows)}\n\nWhether each is public, and what it holds: {BLANK}"
 
 
 def _local_table(sources: list[SourceRecord]) -> str:
@@ -122,7 +122,7 @@ def _local_table(sources: list[SourceRecord]) -> str:
     columns = ["source", "files", "licence as recorded", "rows in the subset"]
     rows = [[one.label, len(one.files), one.licence, one.rows] for one in sources]
     return (
-        f"Local files, each with its hash in `croissant.json`:\n\n{table(columns, rows)}\n\n"
+        f"Local files, each with its hash in `croissant.json`:\n\n{markdown_table(columns, rows)}\n\n"
         f"Which of the sections 2.1 to 2.5 each belongs to: {BLANK}"
     )
 

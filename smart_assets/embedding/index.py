@@ -33,7 +33,7 @@ _DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class NearDuplicates:
+class NearDuplicatePairs:
     """Near-duplicate pairs of rows, most alike first, then by row; and how alike each row's nearest other row is."""
 
     first: NDArray[np.int64]
@@ -118,7 +118,9 @@ def nearest_rows(index: "faiss.Index", vectors: NDArray[np.float32], count: int)
     return np.concatenate(found) if found else np.empty((0, count), np.int64)
 
 
-def near_duplicates(index: "faiss.Index", vectors: NDArray[np.float32], settings: Index, log: Log) -> NearDuplicates:
+def near_duplicates(
+    index: "faiss.Index", vectors: NDArray[np.float32], settings: Index, log: Log
+) -> NearDuplicatePairs:
     """Find the pairs of rows with a cosine of at least `settings.near_duplicate`.
 
     A pair is found when one of its rows is among the `settings.neighbours` nearest others of the other one.
@@ -153,7 +155,7 @@ def near_duplicates(index: "faiss.Index", vectors: NDArray[np.float32], settings
     first, second, cosine = (np.concatenate(column) for column in zip(*found, strict=True))
     _, unique = np.unique(first * len(vectors) + second, return_index=True)
     order = unique[np.lexsort((second[unique], first[unique], -cosine[unique]))]
-    return NearDuplicates(first[order], second[order], cosine[order], nearest, saturated, index_kind(index))
+    return NearDuplicatePairs(first[order], second[order], cosine[order], nearest, saturated, index_kind(index))
 
 
 def _empty_index(rows: int, width: int, settings: Index) -> "faiss.Index":

@@ -17,7 +17,7 @@ from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.directions import require_measured, settle_directions
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.evaluation.metrics import Metric
+from smart_assets.evaluation.metrics import TaskMetric
 from smart_assets.evaluation.settings import Evaluate
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class DocResult:
 class BenchmarkResult:
     """What lm-eval found on one task or group."""
 
-    metrics: tuple[Metric, ...]
+    metrics: tuple[TaskMetric, ...]
     docs: tuple[DocResult, ...]
     tasks: dict[str, dict[str, Any]]  # of each lm-eval task: version, num_fewshot, higher_is_better by metric, rows
 
@@ -142,7 +142,7 @@ def _benchmark_result(name: str, results: Mapping[str, Any], directions: Mapping
     return BenchmarkResult(tuple(metrics), tuple(_docs(name, results["samples"])), tasks)
 
 
-def _of_measured(task: str, metrics: Sequence[Metric]) -> dict[str, bool | None]:
+def _of_measured(task: str, metrics: Sequence[TaskMetric]) -> dict[str, bool | None]:
     return {metric.metric.partition(",")[0]: metric.higher_is_better for metric in metrics if metric.task == task}
 
 
@@ -168,15 +168,15 @@ def _as_text(value: Any) -> str:
 
 def _metrics(
     benchmark: str, task: str, figures: Mapping[str, Any], higher_is_better: Mapping[str, bool | None]
-) -> Sequence[Metric]:
+) -> Sequence[TaskMetric]:
     """lm-eval keeps `exact_match,FILTER` beside `exact_match_stderr,FILTER`; the filter `none` goes without saying."""
-    metrics: list[Metric] = []
+    metrics: list[TaskMetric] = []
     for key, value in figures.items():
         name, comma, filtered = key.partition(",")
         if comma and not name.endswith("_stderr") and isinstance(value, Real):
             stderr = figures.get(f"{name}_stderr,{filtered}")
             metrics.append(
-                Metric(
+                TaskMetric(
                     task=task,
                     benchmark=benchmark,
                     metric=name if filtered == "none" else key,

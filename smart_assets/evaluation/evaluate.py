@@ -24,7 +24,7 @@ from smart_assets.evaluation.language_model import LanguageModel, load_language_
 from smart_assets.evaluation.local_data import index_of_local
 from smart_assets.evaluation.metrics import MacroMeans
 from smart_assets.evaluation.progress import RequestProgress
-from smart_assets.evaluation.record import Outcome, write_record
+from smart_assets.evaluation.record import EvaluationResult, write_record
 from smart_assets.evaluation.rows import AskedRows, Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.task_collections import read_collections
@@ -76,7 +76,7 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
                     benchmarks[name] = run_benchmark(name, index, model, job)
             seconds = {"load": ready - started, "rows": scored - ready, "benchmarks": time.monotonic() - scored}
             records = {collection.benchmark.name: collection.record for collection in collections}
-            outcome = Outcome(rows, results, records, benchmarks, seconds)
+            outcome = EvaluationResult(rows, results, records, benchmarks, seconds)
             _tell(outcome.macro_means(settings.unseen_tasks), log)
             write_record(draft, job, model, outcome)
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.settings import Evaluate
-from smart_assets.training.job_file import JobFile
+from smart_assets.training.job import JobFile
 from smart_assets.training.settings import Precision, PromptSettings
 
 

@@ -15,14 +15,14 @@ Request = tuple[Literal["loglikelihood", "generate_until"], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RowRequests:
     """What is asked about a row, and how the answers are read."""
 
     requests: Callable[[AskedRow], Sequence[Request]]
     read: Callable[[AskedRow, Sequence[Any]], Mapping[str, Any]]  # figures by the answers, in order of the requests
 
 
-def ask_rows(lm: Any, rows: Sequence[AskedRow], question: Question) -> list[dict[str, Any]]:
+def ask_rows(lm: Any, rows: Sequence[AskedRow], question: RowRequests) -> list[dict[str, Any]]:
     """What `question.read` gives of each row (those of a task standing together), in their order."""
     from lm_eval.evaluator import evaluate
 
@@ -35,7 +35,7 @@ def ask_rows(lm: Any, rows: Sequence[AskedRow], question: Question) -> list[dict
     return [sample["figures"] for name in named for sample in results["samples"][name]]
 
 
-def _lm_eval_task(name: str, rows: Sequence[AskedRow], question: Question) -> Any:
+def _lm_eval_task(name: str, rows: Sequence[AskedRow], question: RowRequests) -> Any:
     from lm_eval.api.instance import Instance
     from lm_eval.api.task import Task
 

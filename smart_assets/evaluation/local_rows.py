@@ -7,10 +7,10 @@ from typing import Any
 
 from smart_assets.core.errors import EvaluationError
 from smart_assets.tasks.files import list_folder
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 
 
-def read_local_rows(name: str, folder: Path) -> list[Instance]:
+def read_local_rows(name: str, folder: Path) -> list[ChatInstance]:
     """Read all JSONL files of a folder that `evaluate.local_data` names, those of worked examples too.
 
     Which field lm-eval asks is known to its own YAML and Python alone. So the longest text of a row stands for its
@@ -20,14 +20,14 @@ def read_local_rows(name: str, folder: Path) -> list[Instance]:
         SourceError: the folder cannot be read.
         EvaluationError: a file cannot be read, or a line is no JSON object.
     """
-    rows: list[Instance] = []
+    rows: list[ChatInstance] = []
     for file in list_folder(folder).files:
         if file.suffix == ".jsonl":
             rows += _read_file(name, Path(file.path), file.name)
     return rows
 
 
-def _read_file(name: str, path: Path, shown: str) -> Iterator[Instance]:
+def _read_file(name: str, path: Path, shown: str) -> Iterator[ChatInstance]:
     number = 1
     try:
         with path.open(encoding="utf-8-sig") as lines:
@@ -36,7 +36,7 @@ def _read_file(name: str, path: Path, shown: str) -> Iterator[Instance]:
                     texts = list(_texts(_object(line)))
                     if texts:
                         prompt = texts.pop(max(range(len(texts)), key=lambda at: len(texts[at])))
-                        yield Instance(f"{shown}:{number}", Path(shown).stem, prompt, " ".join(texts), None)
+                        yield ChatInstance(f"{shown}:{number}", Path(shown).stem, prompt, " ".join(texts), None)
     except (OSError, ValueError, RecursionError) as error:  # json's and the decoder's errors are ValueErrors
         raise EvaluationError(
             f"evaluate.local_data {name!r}: {path} must hold JSON objects, one a line; line {number}: {error}"

@@ -1,13 +1,13 @@
 """The rows that a model is asked, held-out ones and those of collections, and what it did on each of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from smart_assets.core.errors import EvaluationError, RefusedRowError
 from smart_assets.core.metrics import HELD_OUT
 from smart_assets.evaluation.language_model import LanguageModel
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.row_encoder import EncodedRow, RowEncoder
 
 _MOST_CHOICES = 8
@@ -18,17 +18,17 @@ class Benchmark:
     """The rows of one benchmark, and how many of each task are asked."""
 
     name: str  # `held_out`, or a collection's
-    instances: Sequence[Instance]
+    instances: Sequence[ChatInstance]
     max_rows_per_task: int | None = None
     ranked: bool = False  # the few distinct responses of a task are ranked for each of its rows
 
-    def by_task(self) -> Iterator[list[Instance]]:
+    def by_task(self) -> Iterator[list[ChatInstance]]:
         """The instances of each task, by id; tasks by name."""
         ordered = sorted(self.instances, key=lambda instance: (instance.task, instance.id))
         for _, group in groupby(ordered, key=lambda instance: instance.task):
             yield list(group)
 
-    def asked(self) -> list[Instance]:
+    def asked(self) -> list[ChatInstance]:
         """The first `max_rows_per_task` instances of each task."""
         return [instance for task in self.by_task() for instance in task[: self.max_rows_per_task]]
 
@@ -37,7 +37,7 @@ class Benchmark:
 class AskedRow:
     """An instance as the model is asked it."""
 
-    instance: Instance
+    instance: ChatInstance
     encoded: tuple[EncodedRow, ...]  # with its response; where responses are ranked with each of them in its place
     context_tokens: int  # of the whole context, whatever the window holds
     choices: tuple[str, ...] = ()  # the distinct responses of its task, sorted, where they are ranked
@@ -68,7 +68,7 @@ class AskedRow:
 class RefusedRow:
     """A row that the model's chat template refuses."""
 
-    instance: Instance
+    instance: ChatInstance
     reason: str
 
 
@@ -88,16 +88,9 @@ class RowResult:
 
     id: str
     task: str
-    loss_sum: float  # nats, over all tokens of the continuation
-    tokens: int
-    bytes: int  # of the response in UTF-8
-    exact_match: bool
+    measured: Mapping[str, float]  # by the metrics' columns of `rows.parquet`, without those that it does not have
     benchmark: str = HELD_OUT
-    rouge_l: float | None = None  # F in [0, 1]; None where nothing was generated
     prediction: str | None = None  # what the model wrote; None where nothing was generated
-    choice_correct: bool | None = None  # whether the response ranked first; None where its task is not ranked
-    acc: bool | None = None  # likewise, by the log-likelihood without the end token, as lm-eval ranks
-    acc_norm: bool | None = None  # likewise, divided by the length in characters
 
 
 def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:
@@ -136,7 +129,7 @@ def _none(name: str, not_scored: Sequence[AskedRow], refused: Sequence[RefusedRo
     return told + "shorten the responses, set finetune.system_turns or prompt_format, or take another model"
 
 
-def _asked(encoder: RowEncoder, instance: Instance, choices: tuple[str, ...], window: int) -> AskedRow:
+def _asked(encoder: RowEncoder, instance: ChatInstance, choices: tuple[str, ...], window: int) -> AskedRow:
     responses = choices or (instance.response,)
     encoded = [encoder.encode(replace(instance, response=response)) for response in responses]
     whole = AskedRow(instance, tuple(encoded), 0, choices).own.scored_from
@@ -149,7 +142,7 @@ def _fits(row: AskedRow, window: int) -> bool:
     return all(len(one.tokens) <= window and len(one.tokens) > one.scored_from for one in row.encoded)
 
 
-def _choices(task: Sequence[Instance], window: int) -> tuple[str, ...]:
+def _choices(task: Sequence[ChatInstance], window: int) -> tuple[str, ...]:
     """The distinct responses of all rows of a task, sorted; none where they are no choices to rank.
 
     There are 2 to 8 of them, each given by two rows on average, and each short: so many bytes are as many tokens.

@@ -10,9 +10,9 @@ from smart_assets.core.progress import Log
 from smart_assets.evaluation.rows import Benchmark
 from smart_assets.evaluation.settings import Evaluate, FolderCollection, HuggingFaceCollection
 from smart_assets.store.hashing import json_version
-from smart_assets.tasks.collection import Collection
-from smart_assets.tasks.intake import collect, hashes_of, source_state
-from smart_assets.training.formatting import Instance
+from smart_assets.tasks.read_result import ReadResult
+from smart_assets.tasks.reader import hashes_of, read_source, source_state
+from smart_assets.training.formatting import ChatInstance
 
 _NAMED = 100  # rejected rows that a record names
 _BATCH_ROWS = 8192
@@ -75,29 +75,29 @@ def _settings(collection: FolderCollection | HuggingFaceCollection) -> dict[str,
 def _read(
     name: str, settings: FolderCollection | HuggingFaceCollection, evaluate: Evaluate, log: Log
 ) -> ReadCollection:
-    collection = collect(settings, Path(), log)
+    result = read_source(settings, Path(), log)
     most = settings.max_rows_per_task or evaluate.max_rows_per_task
-    benchmark = Benchmark(name, list(_instances(collection)), most, evaluate.choices)
-    rejected = _rejected(collection)
+    benchmark = Benchmark(name, list(_instances(result)), most, evaluate.choices)
+    rejected = _rejected(result)
     log(f"{name}: {len(benchmark.instances):,} rows, {rejected['rows']:,} rejected")
     record = {
         "rows": len(benchmark.instances),
         "rejected": rejected,
         "license": settings.license,
-        "files": hashes_of(collection.files),
-        "revision": collection.revision,
+        "files": hashes_of(result.files),
+        "revision": result.revision,
     }
     return ReadCollection(benchmark, record)
 
 
-def _instances(collection: Collection) -> Iterator[Instance]:
-    for table in collection.instances(_BATCH_ROWS):
+def _instances(result: ReadResult) -> Iterator[ChatInstance]:
+    for table in result.instances(_BATCH_ROWS):
         columns = (table[field].to_pylist() for field in ("id", "task", "prompt", "response", "messages"))
         for values in zip(*columns, strict=True):
-            yield Instance(*values)
+            yield ChatInstance(*values)
 
 
-def _rejected(collection: Collection) -> dict[str, Any]:
-    rows = collection.rejected.select(["file", "line", "reason"]).to_pylist()
+def _rejected(result: ReadResult) -> dict[str, Any]:
+    rows = result.rejected.select(["file", "line", "reason"]).to_pylist()
     reasons = Counter(row["reason"] for row in rows)
     return {"rows": len(rows), "reasons": dict(sorted(reasons.items())), "first": rows[:_NAMED]}

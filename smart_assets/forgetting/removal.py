@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.core.progress import Log, Progress
-from smart_assets.core.user import user_name
 from smart_assets.forgetting.affected import AffectedArtifact, ForgottenScan
 from smart_assets.forgetting.exports import Exported, exports_with
 from smart_assets.forgetting.redact import redact
@@ -15,7 +15,7 @@ from smart_assets.store import Store
 from smart_assets.store.drafts import DAY
 from smart_assets.store.inventory import kept_of, name_of, redacted
 from smart_assets.store.log import now
-from smart_assets.tasks.tombstones import Record, Tombstones, read_tombstones, write_record
+from smart_assets.tasks.tombstones import TombstoneRecord, Tombstones, read_tombstones, write_record
 from smart_assets.upkeep.gc import Garbage, not_kept, remove_garbage
 from smart_assets.upkeep.verify import DAMAGED
 
@@ -34,7 +34,7 @@ class Removal:
     exports: tuple[Exported, ...]
 
     @property
-    def due(self) -> tuple[Record, ...]:
+    def due(self) -> tuple[TombstoneRecord, ...]:
         """The tombstones that become final when all is removed."""
         return tuple(one for one in self.tombstones.active if one.key not in self.tombstones.final)
 
@@ -90,7 +90,7 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
         keys = tuple(one.key for one in removal.due)
         write_record(
             project.store,
-            Record(at=now(), action="removed", who=user_name(), of=keys),
+            TombstoneRecord(at=now(), action="removed", who=user_name(), of=keys),
         )
     return final
 

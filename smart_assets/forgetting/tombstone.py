@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
+from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError
-from smart_assets.core.user import user_name
 from smart_assets.forgetting.find import ForgetRequest, same_prompt, sources_of
 from smart_assets.lineage.audit.groups import Share, shares_of
 from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.lineage.audit.row_history import RowHistory, row_histories
 from smart_assets.settings import Project
 from smart_assets.store.log import now
-from smart_assets.tasks.tombstones import Record, Tombstones, read_tombstones, write_record
+from smart_assets.tasks.tombstones import TombstoneRecord, Tombstones, read_tombstones, write_record
 
 MOST_SHOWN = 20
 """Rows whose places are looked up."""
@@ -20,7 +20,7 @@ MOST_SHOWN = 20
 class Forgetting:
     """What is forgotten, and what holds it."""
 
-    record: Record
+    record: TombstoneRecord
     rows: dict[str, tuple[RowHistory, ...]]  # the first MOST_SHOWN rows, with their places
     held_by: tuple[Share, ...]  # subsets and checkpoints, now and in the past
     same_prompt: int  # other rows with the prompt of a forgotten one; they stay
@@ -46,7 +46,7 @@ def forget(
         raise SmartError('say why, for those who will ask: --because "..."')
     if any(_says_all(one, request, reason.strip()) for one in read_tombstones(project.store).active):
         raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
-    record = Record(
+    record = TombstoneRecord(
         at=now(),
         action="forget",
         who=user_name(),
@@ -70,8 +70,8 @@ def forget(
 class Undoing:
     """What taking a tombstone back lets return."""
 
-    tombstone: Record
-    record: Record  # that takes it back
+    tombstone: TombstoneRecord
+    record: TombstoneRecord  # that takes it back
     returning: tuple[str, ...]  # ids that no other tombstone names; refused rows among them
     rows: dict[str, tuple[RowHistory, ...]]  # the first MOST_SHOWN of these, with their places
 
@@ -100,7 +100,7 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
     reader = AuditReader(project)
     # A source that the rows came to after they were forgotten has them among its rejected rows.
     have = sources_of(reader, tombstone.ids, (), tombstone.task)
-    record = Record(
+    record = TombstoneRecord(
         at=now(),
         action="undo",
         who=user_name(),
@@ -114,7 +114,7 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
     return Undoing(tombstone, record, returning, row_histories(reader, returning[:MOST_SHOWN]))
 
 
-def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> Record:
+def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord:
     found = [one for one in tombstones.active if key and one.key.startswith(key)]
     if len(found) != 1:
         raise SmartError(f"{key!r:.40} begins {len(found) or 'no'} keys of tombstones; there are {_keys(tombstones)}")
@@ -127,7 +127,7 @@ def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> Record:
     return tombstone
 
 
-def _returning(reader: AuditReader, left: Tombstones, tombstone: Record) -> tuple[str, ...]:
+def _returning(reader: AuditReader, left: Tombstones, tombstone: TombstoneRecord) -> tuple[str, ...]:
     """The ids of a tombstone that those which are left do not name, neither the row nor its task."""
     chosen = "WHERE id IN (SELECT unnest($p0)) AND task IN (SELECT unnest($p1))"
     forgotten = left.forgotten
@@ -140,7 +140,7 @@ def _keys(tombstones: Tombstones) -> str:
     return ", ".join(one.key for one in tombstones.active) or "none that holds"
 
 
-def _says_all(tombstone: Record, request: ForgetRequest, reason: str) -> bool:
+def _says_all(tombstone: TombstoneRecord, request: ForgetRequest, reason: str) -> bool:
     """Whether another tombstone would say nothing that this one does not say."""
     rows = {*request.every} <= {*tombstone.ids} and {*request.sources} <= {*tombstone.sources}
     return rows and tombstone.task == request.task and tombstone.reason == reason

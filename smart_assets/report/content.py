@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.compare_recipes import ComparisonResult
 from smart_assets.comparison.left_out import LeftOut
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.core.errors import SelectionError
@@ -147,7 +147,7 @@ class NearDuplicatePair:
 
 
 @dataclass(frozen=True, slots=True)
-class NearDuplicates:
+class NearDuplicateSummary:
     """Pairs of prompts at or above the cosine threshold, the top ones as examples."""
 
     threshold: float
@@ -198,7 +198,7 @@ class ReportContent:
     objectives: tuple[ObjectiveGains, ...] = ()
     mixtures: tuple[MixtureBudgets, ...] = ()
     measurements: tuple[Measurement, ...] = ()
-    evidence: tuple[Evidence, ...] = ()
+    recipe_comparisons: tuple[ComparisonResult, ...] = ()
     evaluated: Mapping[tuple[int | None, str | None], str] = field(
         default_factory=dict[tuple[int | None, str | None], str]
     )  # when each budget and recipe was, ISO 8601; None and None: the base model
@@ -206,7 +206,7 @@ class ReportContent:
     unseen_tasks: frozenset[str] = frozenset()  # of the held-out rows: no mixture was selected from them
     sweeps: tuple[Sweep, ...] = ()
     rejections: Rejections = Rejections()
-    near_duplicates: NearDuplicates | None = None
+    near_duplicates: NearDuplicateSummary | None = None
     provenance: Provenance | None = None
 
     @property
@@ -214,7 +214,7 @@ class ReportContent:
         """All recipes in the order they first appear: in mixtures, then measurements, evidence and weights."""
         mixed = [mixture.recipe for mixture in self.mixtures]
         measured = [row.recipe for row in self.measurements if row.recipe is not None]
-        scored = [score.recipe for each in self.evidence for score in each.scores if score.recipe is not None]
+        scored = [score.recipe for each in self.recipe_comparisons for score in each.scores if score.recipe is not None]
         weighed = [recipe for task in self.tasks for recipe in task.mixture_weights]
         return tuple(dict.fromkeys([*mixed, *measured, *scored, *weighed]))
 

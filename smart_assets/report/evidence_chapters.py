@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from math import isnan, nan
 
-from smart_assets.comparison.differences import BASE_MODEL, Difference, Score
-from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.compare_recipes import ComparisonResult
+from smart_assets.comparison.differences import BASE_MODEL, Difference, RecipeScore
 from smart_assets.comparison.findings import (
     base_sentences,
+    budget_sentence,
     comparison_sentences,
     correction_sentence,
     omissions,
     references_sentence,
-    stop_sentence,
 )
 from smart_assets.comparison.intervals import Interval
-from smart_assets.comparison.stopping import SmallerBudget
-from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.comparison.sufficient_budgets import SmallerBudget
+from smart_assets.core.formatting import count, listing
 from smart_assets.core.metrics import RESPONSE_LOSS
+from smart_assets.core.safe_text import shorten
 from smart_assets.mixture.sweeps import Sweep
 from smart_assets.report import evidence_pictures as drawn
 from smart_assets.report.layout import (
@@ -44,45 +45,49 @@ _MEANING = (
 )
 
 
-def difference_chapter(evidence: Sequence[Evidence], recipes: Sequence[str]) -> Chapter:
+def difference_chapter(results: Sequence[ComparisonResult], recipes: Sequence[str]) -> Chapter:
     """Each recipe against random and proportional rows and the base model, on seen and unseen tasks and benchmarks."""
     heading = ("differences", "Differences")
-    if not evidence:
+    if not results:
         return Chapter(*heading, (_NONE,))
     pictures = tuple(
         Picture(drawn.difference_forest(each, recipes), f"Differences with intervals, {shorten(each.title, 80)}.")
-        for each in [found for found in evidence if found.differences and found.metric == RESPONSE_LOSS][:_PICTURED]
+        for each in [found for found in results if found.differences and found.metric == RESPONSE_LOSS][:_PICTURED]
     )
     told = tuple(
-        Bullets(shorten(each.title, 80), tuple(_told(each)), folded=place > 0) for place, each in enumerate(evidence)
+        Bullets(shorten(each.title, 80), tuple(_told(each)), folded=place > 0) for place, each in enumerate(results)
     )
-    numbers = [(_difference_table(each, place > 0), _score_table(each)) for place, each in enumerate(evidence)]
+    numbers = [(_difference_table(each, place > 0), _score_table(each)) for place, each in enumerate(results)]
     tables = tuple(found for pair in numbers for found in pair)
-    return Chapter(*heading, tuple(filter(None, (_MEANING, references_sentence(evidence)))), pictures, tables, told)
+    return Chapter(*heading, tuple(filter(None, (_MEANING, references_sentence(results)))), pictures, tables, told)
 
 
-def stopping_chapter(evidence: Sequence[Evidence]) -> Chapter:
+def sufficient_budget_chapter(results: Sequence[ComparisonResult]) -> Chapter:
     """For each recipe, whether its largest budget is better than smaller ones."""
     heading = ("stopping", "How many rows are enough")
-    several = [each for each in evidence if each.to_largest]
+    several = [each for each in results if each.to_largest]
     if not several:
         return Chapter(*heading, ("No recipe has been evaluated row by row at several budgets yet.",))
-    several_seeds = [each for each in several if each.stops]
+    several_seeds = [each for each in several if each.sufficient_budgets]
     told = tuple(
-        Bullets(shorten(each.title, 80), tuple(stop_sentence(stop, each) for stop in each.stops), place > 0)
+        Bullets(
+            shorten(each.title, 80),
+            tuple(budget_sentence(sufficient, each) for sufficient in each.sufficient_budgets),
+            place > 0,
+        )
         for place, each in enumerate(several_seeds)
     )
     tables = tuple(_stop_table(each, place > 0) for place, each in enumerate(several_seeds))
     return Chapter(*heading, (_ENOUGH, *_trained_once(several)), (), tables, told)
 
 
-def sweep_chapter(evidence: Sequence[Evidence], sweeps: Sequence[Sweep]) -> Chapter:
+def sweep_chapter(results: Sequence[ComparisonResult], sweeps: Sequence[Sweep]) -> Chapter:
     """The score along each sweep, such as against M'."""
     heading = ("sweeps", "Score against M' and other parameters")
     measured = [
         (each, sweep)
         for sweep in sweeps
-        for each in evidence
+        for each in results
         if any(len(drawn.sweep_line(each, sweep, budget)) > 1 for budget in each.budgets)
     ]
     if not measured:
@@ -116,14 +121,14 @@ _STOP_COLUMNS = (
 _VERDICTS = {True: "better", False: "worse", None: "not distinguishable"}
 
 
-def _told(evidence: Evidence) -> list[str]:
-    told = [*comparison_sentences(evidence), correction_sentence(evidence), *base_sentences(evidence)]
-    return [sentence for sentence in (*told, omissions(evidence)) if sentence]
+def _told(result: ComparisonResult) -> list[str]:
+    told = [*comparison_sentences(result), correction_sentence(result), *base_sentences(result)]
+    return [sentence for sentence in (*told, omissions(result)) if sentence]
 
 
-def _trained_once(several: Sequence[Evidence]) -> list[str]:
+def _trained_once(several: Sequence[ComparisonResult]) -> list[str]:
     """Whose budgets say nothing, because there is no second training to tell by how much trainings differ."""
-    told = {stop.recipe for each in several for stop in each.stops}
+    told = {sufficient.recipe for each in several for sufficient in each.sufficient_budgets}
     single = [found for each in several for found in each.to_largest if found.one_training]
     once = dict.fromkeys(
         f"{shorten(found.recipe, 40)} at {found.budget:,} rows" if found.recipe in told else found.recipe
@@ -134,29 +139,31 @@ def _trained_once(several: Sequence[Evidence]) -> list[str]:
     return [f"Nothing is said of {listing(list(once))}, trained once at a budget: set three or more `finetune.seeds`."]
 
 
-def _difference_table(evidence: Evidence, folded: bool) -> Table:
+def _difference_table(result: ComparisonResult, folded: bool) -> Table:
     rows = [
         [
             rows_cell(found.budget),
             words(found.recipe),
             words(found.other.removeprefix("the ")),
-            *_figures(found, evidence),
+            *_figures(found, result),
         ]
-        for found in (*evidence.differences, *evidence.to_base)
+        for found in (*result.differences, *result.to_base)
     ]
-    caption = f"{shorten(evidence.title, 80)}: the recipe minus the other ({evidence.metric.unit_and_direction})."
+    caption = f"{shorten(result.title, 80)}: the recipe minus the other ({result.metric.unit_and_direction})."
     return table(caption, ("Budget", "Recipe", "Other", *_FIGURES), rows, folded)
 
 
-def _stop_table(evidence: Evidence, folded: bool) -> Table:
+def _stop_table(result: ComparisonResult, folded: bool) -> Table:
     rows = [
-        _stop_cells(stop.largest, smaller, evidence) for stop in evidence.stops for smaller in reversed(stop.smaller)
+        _stop_cells(sufficient.largest, smaller, result)
+        for sufficient in result.sufficient_budgets
+        for smaller in reversed(sufficient.smaller)
     ]
-    caption = f"{shorten(evidence.title, 80)}: the budget minus the largest one ({evidence.metric.unit_and_direction})."
+    caption = f"{shorten(result.title, 80)}: the budget minus the largest one ({result.metric.unit_and_direction})."
     return table(caption, _STOP_COLUMNS, rows, folded)
 
 
-def _stop_cells(largest: int, smaller: SmallerBudget, evidence: Evidence) -> list[Cell]:
+def _stop_cells(largest: int, smaller: SmallerBudget, result: ComparisonResult) -> list[Cell]:
     found = smaller.difference
     return [
         words(found.recipe),
@@ -166,7 +173,7 @@ def _stop_cells(largest: int, smaller: SmallerBudget, evidence: Evidence) -> lis
         value_cell(smaller.margin),
         words("yes" if smaller.enough else "not known"),
         value_cell(smaller.p),
-        _corrected(smaller.p if smaller.enough else nan, evidence),
+        _corrected(smaller.p if smaller.enough else nan, result),
         _seed_cells(found)[0],
     ]
 
@@ -175,12 +182,12 @@ def _bounds(interval: Interval) -> list[Cell]:
     return [signed_cell(interval.value), signed_cell(interval.low), signed_cell(interval.high)]
 
 
-def _figures(found: Difference, evidence: Evidence) -> list[Cell]:
+def _figures(found: Difference, result: ComparisonResult) -> list[Cell]:
     return [
         *_bounds(found.interval),
         _verdict_cell(found),
         value_cell(None if found.one_training else found.p),
-        _corrected(nan if found.better is None else found.p, evidence),
+        _corrected(nan if found.better is None else found.p, result),
         *_seed_cells(found),
     ]
 
@@ -191,9 +198,9 @@ def _verdict_cell(found: Difference) -> Cell:
     return words("none: one training" if found.one_training else _VERDICTS[found.better])
 
 
-def _corrected(p: float, evidence: Evidence) -> Cell:
+def _corrected(p: float, result: ComparisonResult) -> Cell:
     """Whether a claim holds when corrected for all claims of the page; a dash where nothing is claimed."""
-    return words("–" if isnan(p) else "holds" if evidence.family.holds(p) else "does not hold")
+    return words("–" if isnan(p) else "holds" if result.family.holds(p) else "does not hold")
 
 
 def _seed_cells(found: Difference) -> list[Cell]:
@@ -205,13 +212,13 @@ def _seed_cells(found: Difference) -> list[Cell]:
     return [words(f"{seeds}, paired" if found.paired and not single else seeds), words(covers)]
 
 
-def _score_table(evidence: Evidence) -> Table:
-    over = f"means over {count(evidence.tasks, 'task')}, {count(evidence.rows, 'row')} and the seeds, if several"
-    caption = f"{shorten(evidence.title, 80)}: {over} ({evidence.metric.unit_and_direction})."
-    return table(caption, _SCORE_COLUMNS, [_score_cells(score) for score in evidence.scores], folded=True)
+def _score_table(result: ComparisonResult) -> Table:
+    over = f"means over {count(result.tasks, 'task')}, {count(result.rows, 'row')} and the seeds, if several"
+    caption = f"{shorten(result.title, 80)}: {over} ({result.metric.unit_and_direction})."
+    return table(caption, _SCORE_COLUMNS, [_score_cells(score) for score in result.scores], folded=True)
 
 
-def _score_cells(score: Score) -> list[Cell]:
+def _score_cells(score: RecipeScore) -> list[Cell]:
     interval = score.interval
     return [
         Cell("–", 0) if score.budget is None else rows_cell(score.budget),
@@ -223,20 +230,20 @@ def _score_cells(score: Score) -> list[Cell]:
     ]
 
 
-def _sweep_table(evidence: Evidence, sweep: Sweep, folded: bool) -> Table:
+def _sweep_table(result: ComparisonResult, sweep: Sweep, folded: bool) -> Table:
     last = sweep.points[-1]
     rows: list[list[Cell]] = []
-    for budget in evidence.budgets:
-        for place, score in drawn.sweep_line(evidence, sweep, budget):
+    for budget in result.budgets:
+        for place, score in drawn.sweep_line(result, sweep, budget):
             point = sweep.points[place]
             value = Cell(drawn.value_label(point.value), float("inf") if point.value is None else point.value)
-            rows.append([value, *_score_cells(score), *_to_last(evidence, score, last.recipe)])
+            rows.append([value, *_score_cells(score), *_to_last(result, score, last.recipe)])
     parameter = drawn.parameter_title(sweep.parameter)
     columns = (parameter, *_SCORE_COLUMNS, f"Minus {shorten(last.recipe, 30)}", "95% from", "95% to", "Verdict")
-    return table(f"{shorten(evidence.title, 80)} against {parameter}.", columns, rows, folded)
+    return table(f"{shorten(result.title, 80)} against {parameter}.", columns, rows, folded)
 
 
-def _to_last(evidence: Evidence, score: Score, last: str) -> list[Cell]:
+def _to_last(result: ComparisonResult, score: RecipeScore, last: str) -> list[Cell]:
     key = (score.budget, score.recipe, last)
-    found = next((each for each in evidence.to_last if (each.budget, each.recipe, each.other) == key), None)
+    found = next((each for each in result.to_last if (each.budget, each.recipe, each.other) == key), None)
     return [*_bounds(found.interval), _verdict_cell(found)] if found else [*[value_cell(None)] * 3, words("–")]

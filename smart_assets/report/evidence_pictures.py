@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smart_assets.comparison.differences import Difference, Score
-from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.compare_recipes import ComparisonResult
+from smart_assets.comparison.differences import Difference, RecipeScore
 from smart_assets.core.formatting import count
 from smart_assets.mixture.sweeps import Sweep
 from smart_assets.report import canvas
@@ -20,7 +20,7 @@ _QUIET = {"fontsize": 9, "color": canvas.QUIET, "x": 0.5}
 _SHIFT = 0.09  # of a budget's points beside each other
 
 
-def difference_forest(evidence: Evidence, recipes: Sequence[str]) -> bytes:
+def difference_forest(result: ComparisonResult, recipes: Sequence[str]) -> bytes:
     """The difference of each recipe to the references at each budget, with its interval: a panel a reference.
 
     A filled mark says that the interval excludes zero; what was trained once has a cross, a dashed interval over
@@ -30,14 +30,14 @@ def difference_forest(evidence: Evidence, recipes: Sequence[str]) -> bytes:
         evidence: one metric of one benchmark.
         recipes: all recipes of the report, so that a recipe has one colour in every picture.
     """
-    references = [name for name in evidence.references.values() if _to(evidence, name)]
-    names = sorted({(found.budget, list(recipes).index(found.recipe)) for found in evidence.differences}, reverse=True)
+    references = [name for name in result.references.values() if _to(result, name)]
+    names = sorted({(found.budget, list(recipes).index(found.recipe)) for found in result.differences}, reverse=True)
     shown = sorted(names[: canvas.SHOWN_TASKS])
     figure, panels = canvas.draw_beside(1.9 + 0.27 * max(4, len(shown)), [1.0] * max(1, len(references)))
     for axes, reference in zip(panels, references or [""], strict=True):
         axes.axvline(0, color=canvas.INK, linewidth=1)
         for height, (budget, index) in enumerate(shown):
-            for found in _to(evidence, reference):
+            for found in _to(result, reference):
                 if (found.budget, found.recipe) == (budget, recipes[index]):
                     _interval(axes, height, found, index)
         axes.set_xlabel(f"difference to {canvas.label(reference)}" if reference else "difference")
@@ -45,21 +45,21 @@ def difference_forest(evidence: Evidence, recipes: Sequence[str]) -> bytes:
     reach = [axes.get_xlim() for axes in panels]
     for axes in panels:
         axes.set_xlim(min(low for low, _ in reach), max(high for _, high in reach))
-    unit = f", {evidence.metric.unit_and_direction}"
+    unit = f", {result.metric.unit_and_direction}"
     omitted = f"; {len(names) - len(shown)} of small budgets are in the table" if len(names) > len(shown) else ""
-    canvas.heading(figure, f"{canvas.label(evidence.title, 60)}{unit}{omitted}")
-    figure.supxlabel(_legend([each for name in references for each in _to(evidence, name)]), **_QUIET)
+    canvas.heading(figure, f"{canvas.label(result.title, 60)}{unit}{omitted}")
+    figure.supxlabel(_legend([each for name in references for each in _to(result, name)]), **_QUIET)
     return canvas.png(figure)
 
 
-def sweep_scores(evidence: Evidence, sweep: Sweep) -> bytes:
+def sweep_scores(result: ComparisonResult, sweep: Sweep) -> bytes:
     """The score along a sweep's values, evenly spaced, with intervals: a line a budget."""
     figure, [axes] = canvas.draw(5.2)
-    for index, budget in enumerate(evidence.budgets):
-        line = sweep_line(evidence, sweep, budget)
+    for index, budget in enumerate(result.budgets):
+        line = sweep_line(result, sweep, budget)
         if not line:
             continue
-        shade, shift = canvas.colour(index), (index - (len(evidence.budgets) - 1) / 2) * _SHIFT
+        shade, shift = canvas.colour(index), (index - (len(result.budgets) - 1) / 2) * _SHIFT
         places = [place + shift for place, _ in line]
         means = [score.interval.value for _, score in line]
         axes.plot(
@@ -71,20 +71,18 @@ def sweep_scores(evidence: Evidence, sweep: Sweep) -> bytes:
     axes.set_xticks(range(len(sweep.points)), [value_label(point.value) for point in sweep.points])
     axes.set_xlim(-0.5, len(sweep.points) - 0.5)
     axes.set_xlabel(f"{parameter_title(sweep.parameter)} (evenly spaced)")
-    axes.set_ylabel(f"{canvas.label(evidence.metric.title)} ({evidence.metric.unit_and_direction})")
-    title = f"{canvas.label(evidence.title, 60)} against {parameter_title(sweep.parameter)}"
-    canvas.title(axes, f"{title}, mean over {count(evidence.tasks, 'task')}")
+    axes.set_ylabel(f"{canvas.label(result.metric.title)} ({result.metric.unit_and_direction})")
+    title = f"{canvas.label(result.title, 60)} against {parameter_title(sweep.parameter)}"
+    canvas.title(axes, f"{title}, mean over {count(result.tasks, 'task')}")
     if axes.get_legend_handles_labels()[0]:
-        once = any(
-            score.one_training for budget in evidence.budgets for _, score in sweep_line(evidence, sweep, budget)
-        )
+        once = any(score.one_training for budget in result.budgets for _, score in sweep_line(result, sweep, budget))
         canvas.legend(figure, f"budget; bars: 95% interval{', of one training over the rows alone' if once else ''}")
     return canvas.png(figure)
 
 
-def sweep_line(evidence: Evidence, sweep: Sweep, budget: int) -> list[tuple[int, Score]]:
+def sweep_line(result: ComparisonResult, sweep: Sweep, budget: int) -> list[tuple[int, RecipeScore]]:
     """The scores at a budget with their places in the sweep."""
-    found = [(place, evidence.score(budget, point.recipe)) for place, point in enumerate(sweep.points)]
+    found = [(place, result.score(budget, point.recipe)) for place, point in enumerate(sweep.points)]
     return [(place, score) for place, score in found if score is not None]
 
 
@@ -98,8 +96,8 @@ def parameter_title(parameter: str) -> str:
     return {"max_tasks": "M' (max_tasks)"}.get(parameter, parameter.replace("_", " "))
 
 
-def _to(evidence: Evidence, reference: str) -> list[Difference]:
-    return [found for found in evidence.differences if found.other == reference]
+def _to(result: ComparisonResult, reference: str) -> list[Difference]:
+    return [found for found in result.differences if found.other == reference]
 
 
 def _interval(axes: Axes, height: int, found: Difference, index: int) -> None:

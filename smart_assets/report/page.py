@@ -11,11 +11,11 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from smart_assets.comparison.comparison import compare
-from smart_assets.core.formatting import shorten
+from smart_assets.comparison.shared_tasks import compare_shared_tasks
+from smart_assets.core.safe_text import shorten
 from smart_assets.report import chapters
 from smart_assets.report.content import ReportContent
-from smart_assets.report.evidence_chapters import difference_chapter, stopping_chapter, sweep_chapter
+from smart_assets.report.evidence_chapters import difference_chapter, sufficient_budget_chapter, sweep_chapter
 from smart_assets.report.layout import Chapter
 from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.result_chapters import metric_chapter, result_chapter
@@ -45,16 +45,16 @@ def render_page(content: ReportContent) -> str:
 
     Parts that are missing are said to be missing. Tables stop at `layout.TABLE_ROWS` rows and say so.
     """
-    comparisons = compare(content.measurements, content.unseen_tasks, content.evaluated)
+    comparisons = compare_shared_tasks(content.measurements, content.unseen_tasks, content.evaluated)
     told: list[Chapter] = [
         chapters.task_chapter(content),
         chapters.budget_chapter(content),
         chapters.gain_chapter(content),
         chapters.kernel_chapter(content),
-        metric_chapter(comparisons, content.evidence, content.recipes),
-        with_left_out(difference_chapter(content.evidence, content.recipes), content.not_shared),
-        stopping_chapter(content.evidence),
-        sweep_chapter(content.evidence, content.sweeps),
+        metric_chapter(comparisons, content.recipe_comparisons, content.recipes),
+        with_left_out(difference_chapter(content.recipe_comparisons, content.recipes), content.not_shared),
+        sufficient_budget_chapter(content.recipe_comparisons),
+        sweep_chapter(content.recipe_comparisons, content.sweeps),
         result_chapter(comparisons, content.recipes),
         chapters.rejection_chapter(content),
         chapters.near_duplicate_chapter(content),

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.comparison.comparison import Comparison, Standing
+from smart_assets.comparison.compare_recipes import ComparisonResult
 from smart_assets.comparison.curve import Curve, metric_curve
-from smart_assets.comparison.evidence import Evidence
 from smart_assets.comparison.left_out import in_words
-from smart_assets.core.formatting import count, shorten
+from smart_assets.comparison.shared_tasks import RecipeMeans, TaskComparison
+from smart_assets.core.formatting import count
 from smart_assets.core.metrics import undeclared
+from smart_assets.core.safe_text import shorten
 from smart_assets.report import pictures
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
 
@@ -18,13 +19,15 @@ _PICTURED_COMPARISONS = 6
 _TABLED_COMPARISONS = 12
 
 
-def metric_chapter(comparisons: Sequence[Comparison], evidence: Sequence[Evidence], recipes: Sequence[str]) -> Chapter:
+def metric_chapter(
+    comparisons: Sequence[TaskComparison], results: Sequence[ComparisonResult], recipes: Sequence[str]
+) -> Chapter:
     """Each benchmark's metric against the budget, with intervals where rows were kept, and the base model to beat."""
     heading = ("metrics", "Metrics against the budget")
     if not comparisons:
         return Chapter(*heading, ("No checkpoint has been evaluated yet.",))
     drawn = [
-        Picture(pictures.metric_against_budget(_curve(comparison, evidence), recipes), _alt(comparison))
+        Picture(pictures.metric_against_budget(_curve(comparison, results), recipes), _alt(comparison))
         for comparison in comparisons[:_PICTURED_COMPARISONS]
         if comparison.runs
     ]
@@ -42,7 +45,7 @@ def metric_chapter(comparisons: Sequence[Comparison], evidence: Sequence[Evidenc
     return Chapter(*heading, (*sentences, _NO_CLAIM), tuple(drawn), (table(_MEAN_CAPTION, _MEAN_COLUMNS, rows),))
 
 
-def result_chapter(comparisons: Sequence[Comparison], recipes: Sequence[str]) -> Chapter:
+def result_chapter(comparisons: Sequence[TaskComparison], recipes: Sequence[str]) -> Chapter:
     """Each task's results, for benchmarks of more than one task."""
     heading = ("results", "Results of each task")
     several = [comparison for comparison in comparisons if len(comparison.tasks) > 1]
@@ -64,14 +67,14 @@ _MEAN_COLUMNS = (
 )  # fmt: skip
 
 
-def _curve(comparison: Comparison, evidence: Sequence[Evidence]) -> Curve:
+def _curve(comparison: TaskComparison, results: Sequence[ComparisonResult]) -> Curve:
     key = (comparison.benchmark, comparison.unseen, comparison.metric.name)
     return metric_curve(
-        comparison, next((each for each in evidence if (each.benchmark, each.unseen, each.metric.name) == key), None)
+        comparison, next((each for each in results if (each.benchmark, each.unseen, each.metric.name) == key), None)
     )
 
 
-def _undeclared(comparisons: Sequence[Comparison]) -> list[str]:
+def _undeclared(comparisons: Sequence[TaskComparison]) -> list[str]:
     return [
         f"{shorten(comparison.title, 80)} is not ranked: "
         f"{undeclared(shorten(comparison.metric.name, 60), shorten(comparison.benchmark, 60))}."
@@ -80,11 +83,11 @@ def _undeclared(comparisons: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def _alt(comparison: Comparison) -> str:
+def _alt(comparison: TaskComparison) -> str:
     return f"{shorten(comparison.title, 80)} against the budget, a line a recipe; the numbers are in the table below."
 
 
-def _mean_rows(comparison: Comparison, recipes: Sequence[str]) -> list[list[Cell]]:
+def _mean_rows(comparison: TaskComparison, recipes: Sequence[str]) -> list[list[Cell]]:
     name, shown = words(comparison.title), _standings(comparison, recipes)
     rows: list[list[Cell]] = []
     if comparison.base is not None:
@@ -93,7 +96,7 @@ def _mean_rows(comparison: Comparison, recipes: Sequence[str]) -> list[list[Cell
     return rows + [[name, rows_cell(budget), *_mean_cells(comparison, standing)] for budget, standing in shown]
 
 
-def _mean_cells(comparison: Comparison, standing: Standing) -> list[Cell]:
+def _mean_cells(comparison: TaskComparison, standing: RecipeMeans) -> list[Cell]:
     seeds = standing.seed_means
     return [
         words(standing.recipe),
@@ -107,7 +110,7 @@ def _mean_cells(comparison: Comparison, standing: Standing) -> list[Cell]:
     ]
 
 
-def _task_table(comparison: Comparison, recipes: Sequence[str], folded: bool) -> Table:
+def _task_table(comparison: TaskComparison, recipes: Sequence[str], folded: bool) -> Table:
     shown = _standings(comparison, recipes)
     values = (
         np.stack([standing.task_values for _, standing in shown], axis=1)
@@ -124,24 +127,24 @@ def _task_table(comparison: Comparison, recipes: Sequence[str], folded: bool) ->
     return table(f"{shorten(comparison.title, 80)} ({comparison.metric.unit_and_direction}).", columns, rows, folded)
 
 
-def _standings(comparison: Comparison, recipes: Sequence[str]) -> list[tuple[int, Standing]]:
+def _standings(comparison: TaskComparison, recipes: Sequence[str]) -> list[tuple[int, RecipeMeans]]:
     """What was measured as (budget, standing), recipes in the report's order."""
     found = [(budget, comparison.standing(budget, recipe)) for budget in comparison.budgets for recipe in recipes]
     return [(budget, standing) for budget, standing in found if standing is not None]
 
 
-def _gained(comparison: Comparison, values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gained(comparison: TaskComparison, values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
     return comparison.metric.as_loss(base)[:, None] - comparison.metric.as_loss(values)
 
 
-def _least_gained_first(comparison: Comparison, values: NDArray[np.float64]) -> list[int]:
+def _least_gained_first(comparison: TaskComparison, values: NDArray[np.float64]) -> list[int]:
     if comparison.base is None or not values.size or not comparison.metric.direction.is_known:
         return list(range(len(comparison.tasks)))
     least = _gained(comparison, values, comparison.base).min(axis=1)
     return [int(at) for at in np.argsort(least, kind="stable")]
 
 
-def _tasks_won(comparison: Comparison, standing: Standing) -> Cell:
+def _tasks_won(comparison: TaskComparison, standing: RecipeMeans) -> Cell:
     if comparison.base is None or not comparison.metric.direction.is_known:
         return value_cell(None)
     won = int((_gained(comparison, standing.task_values[:, None], comparison.base) > 0).sum())

@@ -4,17 +4,18 @@ It is written for someone about to spend a budget on it, so it claims nothing wi
 and nothing of a recipe that was trained once.
 """
 
-from smart_assets.comparison.evidence import Evidence
+from smart_assets.comparison.compare_recipes import ComparisonResult
 from smart_assets.comparison.findings import (
     base_sentences,
+    budget_sentence,
     comparison_sentences,
     correction_sentence,
     omissions,
     references_sentence,
-    stop_sentence,
 )
-from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.formatting import count, listing
 from smart_assets.core.metrics import RESPONSE_LOSS
+from smart_assets.core.safe_text import shorten
 from smart_assets.report.content import ReportContent
 from smart_assets.report.layout import Bullets
 
@@ -26,25 +27,25 @@ _STOPS = 3
 
 def summary(content: ReportContent) -> tuple[str, tuple[Bullets, ...]]:
     """The first paragraph, as plain text: what there is. And what each benchmark's rows say, sentence by sentence."""
-    losses = [evidence for evidence in content.evidence if evidence.metric == RESPONSE_LOSS]
+    losses = [result for result in content.recipe_comparisons if result.metric == RESPONSE_LOSS]
     nothing = () if losses else ("No response loss has been measured row by row yet: nothing tells the recipes apart.",)
     first = filter(None, [_collection(content), *_mixtures(content), references_sentence(losses), *nothing])
     return " ".join(first), tuple(Bullets(shorten(each.title, 80), tuple(findings(each))) for each in losses)
 
 
-def findings(evidence: Evidence) -> list[str]:
+def findings(result: ComparisonResult) -> list[str]:
     """A sentence for each budget, recipe and reference; the base model; how many rows are enough."""
-    compared = comparison_sentences(evidence)
-    sentences, stopping = compared, evidence.stops
+    compared = comparison_sentences(result)
+    sentences, budgets = compared, result.sufficient_budgets
     if len(compared) > _TOLD:
-        sentences = comparison_sentences(evidence, evidence.budgets[-1])[:_TOLD]
+        sentences = comparison_sentences(result, result.budgets[-1])[:_TOLD]
         more = len(compared) - len(sentences)
         sentences = [*sentences, f"{count(more, 'more comparison')} in the chapter Differences."]
-    told = [*sentences, correction_sentence(evidence), *base_sentences(evidence)]
-    told += [stop_sentence(stop, evidence) for stop in stopping[:_STOPS]]
-    if len(stopping) > _STOPS:
-        told.append(f"{count(len(stopping) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
-    return list(filter(None, [*told, omissions(evidence)]))
+    told = [*sentences, correction_sentence(result), *base_sentences(result)]
+    told += [budget_sentence(sufficient, result) for sufficient in budgets[:_STOPS]]
+    if len(budgets) > _STOPS:
+        told.append(f"{count(len(budgets) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
+    return list(filter(None, [*told, omissions(result)]))
 
 
 def _collection(content: ReportContent) -> str:

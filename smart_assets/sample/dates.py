@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from random import Random
 
-from smart_assets.sample.task import Instance, SampleTask, phrased
+from smart_assets.sample.task import SampleRow, SampleTask, phrased
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -15,7 +15,7 @@ MONTHS = (
 FIRST_DAY = date(1990, 1, 1)
 
 
-def day_after(rng: Random) -> Iterator[Instance]:
+def day_after(rng: Random) -> Iterator[SampleRow]:
     """The day after a date between 1990 and 2031, or the weekday some days after a weekday."""
     while True:
         day = FIRST_DAY + timedelta(days=rng.randrange(15_000))
@@ -23,13 +23,13 @@ def day_after(rng: Random) -> Iterator[Instance]:
         weekday = f"Today is {WEEKDAYS[start]}. Which weekday will it be in {days} days?"
         yield rng.choice(
             (
-                Instance("date", f"Which date comes right after {_written(day)}?", _written(day + timedelta(days=1))),
-                Instance("weekday", weekday, WEEKDAYS[(start + days) % 7]),
+                SampleRow("date", f"Which date comes right after {_written(day)}?", _written(day + timedelta(days=1))),
+                SampleRow("weekday", weekday, WEEKDAYS[(start + days) % 7]),
             )
         )
 
 
-def days_in_month(rng: Random) -> Iterator[Instance]:
+def days_in_month(rng: Random) -> Iterator[SampleRow]:
     """The length of a month, leap years included."""
     while True:
         year, month = rng.randint(1990, 2030), rng.randint(1, 12)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from smart_assets.core.errors import SourceError
 from smart_assets.sample.dates import MONTHS, WEEKDAYS
-from smart_assets.sample.task import Instance, SampleTask, phrased
+from smart_assets.sample.task import SampleRow, SampleTask, phrased
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -26,7 +26,7 @@ LANGUAGES = {"German": "de", "Spanish": "es", "French": "fr", "Italian": "it"}
 CURRENCIES_ON = date(2024, 1, 1)  # without a day babel takes today's
 
 
-def country_currency(rng: Random) -> Iterator[Instance]:
+def country_currency(rng: Random) -> Iterator[SampleRow]:
     """The legal tender of a country.
 
     Raises:
@@ -47,14 +47,14 @@ def country_currency(rng: Random) -> Iterator[Instance]:
         )
 
 
-def name_in_language(rng: Random) -> Iterator[Instance]:
+def name_in_language(rng: Random) -> Iterator[SampleRow]:
     """Countries, months and weekdays in German, Spanish, French and Italian, each once.
 
     Raises:
         SourceError: `babel` is not installed.
     """
     english = _locale("en")
-    instances: list[Instance] = []
+    instances: list[SampleRow] = []
     for language, code in LANGUAGES.items():
         locale = _locale(code)
         months, weekdays = locale.months["stand-alone"]["wide"], locale.days["stand-alone"]["wide"]
@@ -62,7 +62,7 @@ def name_in_language(rng: Random) -> Iterator[Instance]:
         names += [("month", name, months[number]) for number, name in enumerate(MONTHS, 1)]
         names += [("weekday", name, weekdays[number]) for number, name in enumerate(WEEKDAYS)]
         instances += [
-            Instance(kind, f"What is the {kind} {name} called in {language}?", translated)
+            SampleRow(kind, f"What is the {kind} {name} called in {language}?", translated)
             for kind, name, translated in names
         ]
     rng.shuffle(instances)

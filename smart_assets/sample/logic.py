@@ -4,14 +4,14 @@ import operator
 from collections.abc import Iterator
 from random import Random
 
-from smart_assets.sample.task import Instance, SampleTask, phrased
+from smart_assets.sample.task import SampleRow, SampleTask, phrased
 
 OPERATORS = {"and": operator.and_, "or": operator.or_}
 KINDS = ("wug", "zorp", "blick", "dax", "fep", "gorp", "kiv", "lorp", "mib", "plim", "quon", "tove")
 NAMES = ("Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Lena", "Nora", "Oscar", "Rosa", "Simon")
 
 
-def boolean_value(rng: Random) -> Iterator[Instance]:
+def boolean_value(rng: Random) -> Iterator[SampleRow]:
     """Boolean expressions of three values in Python's notation."""
     while True:
         first, second, third = (rng.random() < 0.5 for _ in range(3))
@@ -28,17 +28,17 @@ def boolean_value(rng: Random) -> Iterator[Instance]:
         )
 
 
-def syllogism(rng: Random) -> Iterator[Instance]:
+def syllogism(rng: Random) -> Iterator[SampleRow]:
     """Conclusions that surely hold (Yes) or surely do not (No)."""
     while True:
         a, b, c = rng.sample(KINDS, 3)
         name = rng.choice(NAMES)
         yield rng.choice(
             (
-                Instance("member", f"All {a}s are {b}s. {name} is a {a}. Is {name} a {b}?", "Yes"),
-                Instance("stranger", f"No {a} is a {b}. {name} is a {a}. Is {name} a {b}?", "No"),
-                Instance("chain", f"All {a}s are {b}s. All {b}s are {c}s. Are all {a}s {c}s?", "Yes"),
-                Instance("broken_chain", f"All {a}s are {b}s. No {b} is a {c}. Is any {a} a {c}?", "No"),
+                SampleRow("member", f"All {a}s are {b}s. {name} is a {a}. Is {name} a {b}?", "Yes"),
+                SampleRow("stranger", f"No {a} is a {b}. {name} is a {a}. Is {name} a {b}?", "No"),
+                SampleRow("chain", f"All {a}s are {b}s. All {b}s are {c}s. Are all {a}s {c}s?", "Yes"),
+                SampleRow("broken_chain", f"All {a}s are {b}s. No {b} is a {c}. Is any {a} a {c}?", "No"),
             )
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from smart_assets.sample.task import Instance, SampleTask, phrased
+from smart_assets.sample.task import SampleRow, SampleTask, phrased
 
 # (larger unit, smaller unit, how many of the smaller make one of the larger)
 UNITS = (
@@ -23,7 +23,7 @@ UNITS = (
 )
 
 
-def add_two_numbers(rng: Random) -> Iterator[Instance]:
+def add_two_numbers(rng: Random) -> Iterator[SampleRow]:
     """Sums of two numbers below 100."""
     while True:
         a, b = rng.randint(2, 99), rng.randint(2, 99)
@@ -36,7 +36,7 @@ def add_two_numbers(rng: Random) -> Iterator[Instance]:
         )
 
 
-def sum_of_two_numbers(rng: Random) -> Iterator[Instance]:
+def sum_of_two_numbers(rng: Random) -> Iterator[SampleRow]:
     """The twin: the same sums in almost the same words."""
     while True:
         a, b = rng.randint(2, 99), rng.randint(2, 99)
@@ -48,7 +48,7 @@ def sum_of_two_numbers(rng: Random) -> Iterator[Instance]:
         )
 
 
-def subtract_numbers(rng: Random) -> Iterator[Instance]:
+def subtract_numbers(rng: Random) -> Iterator[SampleRow]:
     """Differences that are never negative."""
     while True:
         a, b = rng.randint(2, 99), rng.randint(1, 50)
@@ -61,14 +61,14 @@ def subtract_numbers(rng: Random) -> Iterator[Instance]:
         )
 
 
-def multiply_numbers(rng: Random) -> Iterator[Instance]:
+def multiply_numbers(rng: Random) -> Iterator[SampleRow]:
     """Products out of the multiplication table up to 12."""
     while True:
         a, b = rng.randint(2, 12), rng.randint(2, 12)
         yield phrased(rng, str(a * b), ("question", f"What do you get when you multiply {a} by {b}?"))
 
 
-def largest_number(rng: Random) -> Iterator[Instance]:
+def largest_number(rng: Random) -> Iterator[SampleRow]:
     """The largest of two to five different numbers."""
     while True:
         numbers = rng.sample(range(1, 1000), rng.randint(2, 5))
@@ -78,7 +78,7 @@ def largest_number(rng: Random) -> Iterator[Instance]:
         yield phrased(rng, str(max(numbers)), pair if len(numbers) == 2 else several)
 
 
-def next_in_sequence(rng: Random) -> Iterator[Instance]:
+def next_in_sequence(rng: Random) -> Iterator[SampleRow]:
     """Sequences whose step stays the same; the prompt says so, hence there is one answer."""
     while True:
         start, step = rng.randint(1, 30), rng.randint(2, 12)
@@ -87,7 +87,7 @@ def next_in_sequence(rng: Random) -> Iterator[Instance]:
         yield phrased(rng, str(start + 4 * step), ("question", prompt))
 
 
-def convert_units(rng: Random) -> Iterator[Instance]:
+def convert_units(rng: Random) -> Iterator[SampleRow]:
     """Whole amounts of time, length, mass and volume in a larger or a smaller unit."""
     while True:
         larger, smaller, factor = rng.choice(UNITS)
@@ -95,9 +95,9 @@ def convert_units(rng: Random) -> Iterator[Instance]:
         wide, narrow = f"{amount} {larger}", f"{amount * factor} {smaller}"
         yield rng.choice(
             (
-                Instance("question", f"How many {smaller} are there in {wide}?", narrow),
-                Instance("command", f"Convert a quantity of {wide} to {smaller}.", narrow),
-                Instance("larger_unit", f"Write {narrow} as a number of {larger}.", wide),
+                SampleRow("question", f"How many {smaller} are there in {wide}?", narrow),
+                SampleRow("command", f"Convert a quantity of {wide} to {smaller}.", narrow),
+                SampleRow("larger_unit", f"Write {narrow} as a number of {larger}.", wide),
             )
         )
 

@@ -14,7 +14,7 @@ ROWS_A_NEAR_DUPLICATE = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class SampleRow:
     """One row of a task: what is asked, the only correct answer, and the short name of the phrasing."""
 
     template: str
@@ -28,9 +28,9 @@ class SampleTask:
 
     name: str
     size: int  # rows in all, duplicates included
-    write: Callable[[random.Random], Iterator[Instance]]
+    write: Callable[[random.Random], Iterator[SampleRow]]
 
-    def draw(self, seed: int) -> tuple[Instance, ...]:
+    def draw(self, seed: int) -> tuple[SampleRow, ...]:
         """All `size` instances in file order, the same for the same seed whatever the other tasks do.
 
         One row in 70 is an exact duplicate of another, one in 40 differs from another by a word or a mark.
@@ -44,13 +44,13 @@ class SampleTask:
         return tuple(instances)
 
 
-def phrased(rng: random.Random, response: str, *phrasings: tuple[str, str]) -> Instance:
+def phrased(rng: random.Random, response: str, *phrasings: tuple[str, str]) -> SampleRow:
     """The instance that asks for `response` in one of the `(template, prompt)` phrasings."""
     template, prompt = rng.choice(phrasings)
-    return Instance(template, prompt, response)
+    return SampleRow(template, prompt, response)
 
 
-def _distinct(instances: Iterator[Instance]) -> Iterator[Instance]:
+def _distinct(instances: Iterator[SampleRow]) -> Iterator[SampleRow]:
     seen: set[str] = set()
     for instance in instances:
         if instance.prompt not in seen:
@@ -58,6 +58,6 @@ def _distinct(instances: Iterator[Instance]) -> Iterator[Instance]:
             yield instance
 
 
-def _nearly(instance: Instance, rng: random.Random) -> Instance:
+def _nearly(instance: SampleRow, rng: random.Random) -> SampleRow:
     """The same question with its last mark left out or one word put before it."""
     return replace(instance, prompt=rng.choice((instance.prompt[:-1], f"Next: {instance.prompt}")))

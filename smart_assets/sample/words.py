@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from smart_assets.sample.task import Instance, SampleTask, phrased
+from smart_assets.sample.task import SampleRow, SampleTask, phrased
 
 NOUNS = """
 apple/apples army/armies baby/babies banana/bananas bench/benches berry/berries bird/birds boat/boats book/books
@@ -24,28 +24,28 @@ PLURALS = {one: many for one, _, many in (noun.partition("/") for noun in NOUNS.
 WORDS = tuple(PLURALS)
 
 
-def plural_noun(rng: Random) -> Iterator[Instance]:
+def plural_noun(rng: Random) -> Iterator[SampleRow]:
     """Regular and irregular plurals."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, PLURALS[word], ("question", f'What is the plural form of the English noun "{word}"?'))
 
 
-def reverse_word(rng: Random) -> Iterator[Instance]:
+def reverse_word(rng: Random) -> Iterator[SampleRow]:
     """The letters of a word from the last to the first."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, word[::-1], ("command", f'Spell the word "{word}" backwards, from its last letter.'))
 
 
-def uppercase_word(rng: Random) -> Iterator[Instance]:
+def uppercase_word(rng: Random) -> Iterator[SampleRow]:
     """A word in capitals."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, word.upper(), ("command", f'Rewrite the word "{word}" so that every letter is a capital.'))
 
 
-def first_letter(rng: Random) -> Iterator[Instance]:
+def first_letter(rng: Random) -> Iterator[SampleRow]:
     """The letter that a word begins with."""
     while True:
         word = rng.choice(WORDS)
@@ -57,27 +57,27 @@ def first_letter(rng: Random) -> Iterator[Instance]:
         )
 
 
-def count_letters(rng: Random) -> Iterator[Instance]:
+def count_letters(rng: Random) -> Iterator[SampleRow]:
     """The length of a word."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, str(len(word)), ("question", f'How many letters does the word "{word}" have?'))
 
 
-def sort_list(rng: Random) -> Iterator[Instance]:
+def sort_list(rng: Random) -> Iterator[SampleRow]:
     """Three to five different numbers by size, or words by the alphabet."""
     while True:
         words, numbers = rng.sample(WORDS, rng.randint(3, 5)), rng.sample(range(1, 100), rng.randint(3, 5))
         upwards = sorted(numbers)
         yield rng.choice(
             (
-                Instance(
+                SampleRow(
                     "words", f"Put these words into alphabetical order: {_listed(words)}.", _listed(sorted(words))
                 ),
-                Instance(
+                SampleRow(
                     "upwards", f"Sort these numbers from smallest to largest: {_listed(numbers)}.", _listed(upwards)
                 ),
-                Instance(
+                SampleRow(
                     "downwards",
                     f"Sort these numbers from largest to smallest: {_listed(numbers)}.",
                     _listed(upwards[::-1]),
@@ -86,7 +86,7 @@ def sort_list(rng: Random) -> Iterator[Instance]:
         )
 
 
-def count_items(rng: Random) -> Iterator[Instance]:
+def count_items(rng: Random) -> Iterator[SampleRow]:
     """The length of a list of two to eight words."""
     while True:
         words = rng.sample(WORDS, rng.randint(2, 8))

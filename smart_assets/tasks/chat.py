@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.row_error import RowError, checked_text
+from smart_assets.tasks.raw_rows import RowError, checked_text
 
 
 @dataclass(frozen=True, slots=True)

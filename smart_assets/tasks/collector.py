@@ -1,7 +1,7 @@
-"""Gathers rows into a collection: judges each, drops exact duplicates, and counts by task.
+"""Gathers the rows of a source: judges each, drops exact duplicates, and counts by task.
 
 Files are judged one by one. Which of equal rows is the first one shows only when all files are known, so duplicates
-are found at the end, over all rows at once, whether they were read now or are taken over from an earlier collection.
+are found at the end, over all rows at once, whether they were read now or are taken over from an earlier result.
 """
 
 # pyright: reportUnknownParameterType=false
@@ -18,12 +18,11 @@ import pyarrow.compute as pc
 from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log
 from smart_assets.tasks import digests, reasons
-from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, TASKS, Collection, SourceFile
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
-from smart_assets.tasks.raw_rows import BadRow, RawRow, excerpt_of
-from smart_assets.tasks.row_error import RowError
-from smart_assets.tasks.rows import FieldNames, Instance, Row, instance_of, task_of
+from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult, SourceFile
+from smart_assets.tasks.rows import AcceptedRow, FieldNames, Row, instance_of, task_of
 from smart_assets.tasks.texts import TEXTS, Texts
 
 _CHUNK_ROWS = 8192
@@ -32,7 +31,7 @@ _LAST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadContext:
     """How the rows of one source become instances, and who is told of it."""
 
     label: str  # names the source in messages
@@ -45,15 +44,15 @@ class Reading:
 class Collector:
     """Takes the rows of one file after the other, in the order of their names."""
 
-    def __init__(self, reading: Reading, texts: Texts) -> None:
+    def __init__(self, context: ReadContext, texts: Texts) -> None:
         self.rows_read = 0
-        self._reading = reading
+        self._context = context
         self._texts = texts
         self._names: list[str] = []  # of the files taken so far
         self._reused: list[str | None] = []  # likewise, None for one that was read
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
         self._claims: dict[str, str] = {}  # file by the task that its name gives
-        self._instances: list[tuple[Instance, int, int]] = []  # with file and line, since the last chunk
+        self._instances: list[tuple[AcceptedRow, int, int]] = []  # with file and line, since the last chunk
         self._characters = 0  # of their texts
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
         self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
@@ -82,7 +81,7 @@ class Collector:
                 advance(row.done)
         task = None
         if default_task is not None and (True not in kinds or False in kinds):
-            task = self._reading.task_prefix + default_task
+            task = self._context.task_prefix + default_task
             self._claim(task, file)
         self._names.append(file)
         self._reused.append(None)
@@ -90,7 +89,7 @@ class Collector:
         return task
 
     def reuse_file(self, file: SourceFile) -> None:
-        """Take a file's rows over from an earlier collection.
+        """Take a file's rows over from an earlier result.
 
         Raises:
             SourceError: Another file has already given rows to the same default task.
@@ -101,7 +100,7 @@ class Collector:
         self._reused.append(file.path)
         self._unnamed.append(None)
 
-    def finish(self, files: tuple[SourceFile, ...], revision: str | None, earlier: Earlier | None) -> Collection:
+    def finish(self, files: tuple[SourceFile, ...], revision: str | None, earlier: Earlier | None) -> ReadResult:
         """Return all that was taken.
 
         Raises:
@@ -128,11 +127,11 @@ class Collector:
                 else "Name its columns under `columns`, or repair the rows."
             )
             raise SourceError(
-                f"source {self._reading.label}: none of its {rejected.num_rows:,} rows can be used "
+                f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
                 f"({_reasons(rejected)}). {advice}"
             )
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
-        return Collection(
+        return ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
             origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
@@ -151,10 +150,10 @@ class Collector:
             if not isinstance(row.value, dict):
                 raise RowError(reasons.NOT_AN_OBJECT)
             value = cast(Row, row.value)
-            names_task = self._reading.names.value(value, "task") is not None
-            task = self._reading.task_prefix + task_of(value, self._reading.names, default_task)
-            instance = instance_of(value, self._reading.names, task)
-            texts = self._reading.forgotten.texts
+            names_task = self._context.names.value(value, "task") is not None
+            task = self._context.task_prefix + task_of(value, self._context.names, default_task)
+            instance = instance_of(value, self._context.names, task)
+            texts = self._context.forgotten.texts
             if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
                 self._forgotten_texts.add(instance.id)
             self._instances.append((instance, place, row.line))
@@ -192,7 +191,7 @@ class Collector:
         other = self._claims.setdefault(task, file)
         if other != file:
             raise SourceError(
-                f"source {self._reading.label}: the files {other} and {file} both give the task {task!r}, since a "
+                f"source {self._context.label}: the files {other} and {file} both give the task {task!r}, since a "
                 "file's name is its task. Rename one of them, or set `columns.task` to the column that names the task."
             )
 
@@ -201,11 +200,11 @@ class Collector:
 
     def _without_forgotten(self, candidates: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return the CANDIDATES that may be kept, and those that are to be forgotten."""
-        if not self._reading.forgotten:
+        if not self._context.forgotten:
             return candidates, CANDIDATES.empty_table()
         ids = pa.chunked_array([digests.to_hex(digests.from_arrow(candidates["id"]))], pa.string())
         by_text = pc.is_in(ids, value_set=pa.array(sorted(self._forgotten_texts), pa.string()))
-        gone = pc.or_(self._reading.forgotten.covers(ids, candidates["task"]), by_text)
+        gone = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
         return candidates.filter(pc.invert(gone)), candidates.filter(gone)
 
     def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
@@ -229,11 +228,11 @@ class Collector:
 
     def _excerpts_forgotten(self, refusals: pa.Table) -> pa.Table:
         """Return REFUSALS without the excerpts that are to be forgotten, which leave an id."""
-        if not self._reading.forgotten:
+        if not self._context.forgotten:
             return refusals
         known = [excerpt and refusal_id(excerpt) for excerpt in refusals["excerpt"].to_pylist()]
         ids = pc.coalesce(refusals["id"], pa.array(known, pa.string()))
-        gone = self._reading.forgotten.covers(ids, refusals["task"])
+        gone = self._context.forgotten.covers(ids, refusals["task"])
         nothing = pa.nulls(refusals.num_rows, pa.string())
         excerpts = pc.if_else(gone, nothing, refusals["excerpt"])
         names = refusals.column_names
@@ -244,12 +243,12 @@ class Collector:
     def _count_tasks(self, accepted: pa.ChunkedArray, rejected: pa.Table) -> pa.Table:
         rows, refused = _counts(accepted), _counts(rejected["task"].drop_null())
         tasks = sorted({*rows, *refused, *self._claims})
-        self._reading.log(
-            f"source {self._reading.label}: {rows.total():,} instances of {len(rows):,} tasks; "
+        self._context.log(
+            f"source {self._context.label}: {rows.total():,} instances of {len(rows):,} tasks; "
             f"{rejected.num_rows:,} rejected" + (f" ({_reasons(rejected)})" if rejected.num_rows else "")
         )
         if lost := [task for task in tasks if not rows[task]]:
-            self._reading.log(f"source {self._reading.label}: left with no rows: {', '.join(lost)}")
+            self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
         return _table([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
 
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.lines import Line, read_lines
-from smart_assets.tasks.raw_rows import BadRow, RawRow, shorten_bytes
+from smart_assets.tasks.raw_rows import BadRow, Line, RawRow, read_lines, shorten_bytes
 from smart_assets.tasks.rows import FieldNames
 
 

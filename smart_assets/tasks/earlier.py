@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests, reasons
-from smart_assets.tasks.collection import ORIGINS, REJECTED, ROWS, SourceFile
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, SourceFile
 
 # A row that has an id, accepted or a duplicate; `file` is its place among the source's files, sorted by name.
 CANDIDATES = pa.schema(
@@ -46,7 +46,7 @@ _NO_PROMPT = bytes(16)  # the prompt hash of a forgotten row
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """The rows of an earlier collection by the files they stood in."""
+    """The rows of an earlier result by the files they stood in."""
 
     instances: Path  # instances.parquet
     ids: Digests  # its ids, in order

@@ -18,7 +18,7 @@ from typing import cast
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.files import written
-from smart_assets.tasks.collection import SourceFile
+from smart_assets.tasks.read_result import SourceFile
 
 _SETTLED_NS = 2_000_000_000
 _SMALL = 1 << 20  # bytes

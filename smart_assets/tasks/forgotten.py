@@ -13,7 +13,7 @@ from smart_assets.tasks.rows import content_hash
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What no collection may hold. A refused row has no id of its own: it goes by `refusal_id`.
+    """What no source may give. A refused row has no id of its own: it goes by `refusal_id`.
 
     An id is of a row in its task. What the row says is known by `text_id`, under whatever task it comes back.
     """

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.csv_records import read_csv
-from smart_assets.tasks.lines import BOM, Line, read_lines
-from smart_assets.tasks.raw_rows import BadRow, RawRow, arrow_rows, shorten, shorten_bytes
+from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
 from smart_assets.tasks.rows import FieldNames
 
 _BATCH_ROWS = 1024

@@ -1,16 +1,24 @@
-"""What every reader yields, and what all of them share: a row not yet judged, or a row (or file) already refused."""
+"""What every format yields, and what all of them share.
+
+A row not yet judged, or a row (or file) already refused; lines of bounded length; the check that every text passes.
+"""
 
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.reasons import Field
+
+BOM = b"\xef\xbb\xbf"
 
 _EXCERPT = 200  # characters
+_CHUNK = 1 << 20  # bytes of a long line skipped at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +77,53 @@ def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float) -> Iterat
         yield RawRow(line, row.to_pylist()[0], done)
     except UnicodeDecodeError:
         yield BadRow(line, reasons.NOT_UTF8, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file; only its beginning where it is longer than the limit."""
+
+    number: int  # from 1
+    content: bytes
+    whole: bool
+    end: int  # bytes of the file read so far
+
+
+def read_lines(file: BinaryIO, limit: int) -> Iterator[Line]:
+    """Yield all lines, their line breaks kept, cutting those of more than `limit` bytes and skipping their rest."""
+    number = 0
+    while content := file.readline(limit + 1):
+        number += 1
+        whole = len(content) <= limit or content.endswith(b"\n")
+        if not whole:
+            content = content[:_CHUNK]
+            while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                pass
+        yield Line(number, content.removeprefix(BOM) if number == 1 else content, whole, file.tell())
+
+
+class RowError(Exception):
+    """A row breaks a rule; caught where rows are collected, and never seen by the user as an error."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason  # one of `smart_assets.tasks.reasons`
+
+
+def checked_text(field: Field, value: object) -> str:
+    """Return the value as the text it must be.
+
+    Raises:
+        RowError: It is null, not text, holds NUL characters, or cannot be written as UTF-8 (lone surrogates).
+    """
+    if value is None:
+        raise RowError(reasons.missing(field))
+    if not isinstance(value, str):
+        raise RowError(reasons.wrong_type(field, value))
+    if "\0" in value:
+        raise RowError(reasons.NUL)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RowError(reasons.NOT_UTF8) from error
+    return value

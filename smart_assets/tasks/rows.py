@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.chat import read_chat
+from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.reasons import Field
-from smart_assets.tasks.row_error import RowError, checked_text
 from smart_assets.tasks.sources import Columns
 
 Row = Mapping[str, object]
@@ -29,7 +29,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class AcceptedRow:
     """One accepted row."""
 
     id: str  # 32 hex digits
@@ -101,7 +101,7 @@ def task_of(row: Row, names: FieldNames, default: str | None) -> str:
     return _filled("task", task)
 
 
-def instance_of(row: Row, names: FieldNames, task: str) -> Instance:
+def instance_of(row: Row, names: FieldNames, task: str) -> AcceptedRow:
     """Return the instance that a row of a task holds.
 
     A chat is read only where prompt or response is absent. Its turns are part of the id where they say more than the
@@ -119,7 +119,7 @@ def instance_of(row: Row, names: FieldNames, task: str) -> Instance:
     response = _filled("response", checked_text("response", response))
     template = names.value(row, "template")
     identity = (task, prompt, response) if turns is None else (task, prompt, response, turns)
-    return Instance(
+    return AcceptedRow(
         id=content_hash(*identity),
         task=task,
         template="" if template is None else checked_text("template", template),

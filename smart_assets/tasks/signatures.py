@@ -1,4 +1,4 @@
-"""The signatures of a collection's prompts; those of an earlier artifact are taken over by prompt hash."""
+"""The signatures of a source's prompts; those of an earlier artifact are taken over by prompt hash."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log, Progress
 from smart_assets.tasks import digests
-from smart_assets.tasks.collection import Collection
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.near_duplicates import WIDTH, Signatures, Sketcher
+from smart_assets.tasks.read_result import ReadResult
 
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 1 << 24
@@ -58,9 +58,9 @@ def read_signatures(content: Path) -> KnownSignatures:
         raise SourceError(f"the signatures of the earlier artifact {content} cannot be used: {error}") from error
 
 
-def signatures_of(collection: Collection, known: KnownSignatures | None, log: Log) -> Signatures:
+def signatures_of(result: ReadResult, known: KnownSignatures | None, log: Log) -> Signatures:
     """Return the signature of each row's prompt, (rows, WIDTH); each distinct prompt is sketched once."""
-    prompts = digests.from_hex(collection.rows["prompt_hash"])
+    prompts = digests.from_hex(result.rows["prompt_hash"])
     signatures = np.empty((len(prompts), WIDTH), dtype=np.uint32)
     done = known.fill(prompts, signatures) if known else np.zeros(len(prompts), dtype=np.bool_)
     left = np.flatnonzero(~done)
@@ -70,7 +70,7 @@ def signatures_of(collection: Collection, known: KnownSignatures | None, log: Lo
     sketcher, progress = Sketcher(), Progress("comparing prompts", log)
     for start in range(0, len(rows), _BATCH_ROWS):
         batch = rows[start : start + _BATCH_ROWS]
-        for part, few in _in_parts(batch, collection.prompts(batch)):
+        for part, few in _in_parts(batch, result.prompts(batch)):
             signatures[part] = sketcher.signatures(few)
         progress.at(start + len(batch), (start + len(batch)) / len(rows))
     again = order[~first]

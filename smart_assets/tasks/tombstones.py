@@ -23,7 +23,7 @@ LOG = "forgotten"
 KEY_LENGTH = 12
 
 
-class Record(Section):
+class TombstoneRecord(Section):
     """One decision, or the removal that made it final."""
 
     at: datetime = Field(description="When, in UTC.")
@@ -54,10 +54,10 @@ class Record(Section):
 class Tombstones:
     """The log, oldest first."""
 
-    records: tuple[Record, ...]
+    records: tuple[TombstoneRecord, ...]
 
     @property
-    def active(self) -> tuple[Record, ...]:
+    def active(self) -> tuple[TombstoneRecord, ...]:
         """The tombstones that hold: those that were not undone."""
         undone = self._keys("undo")
         return tuple(one for one in self.records if one.action == "forget" and one.key not in undone)
@@ -73,7 +73,7 @@ class Tombstones:
 
     @property
     def forgotten(self) -> Forgotten:
-        """All that no collection may hold."""
+        """All that no source may give."""
         return Forgotten(
             frozenset(id_ for one in self.active for id_ in one.ids),
             frozenset(one.task for one in self.active if one.task is not None),
@@ -90,10 +90,10 @@ class Tombstones:
                 told.append(f"{', '.join(one.of)} undone on {one.at:%Y-%m-%d} ({one.key})")
         return told
 
-    def of(self, ids: Iterable[str], tasks: Iterable[str]) -> list[Record | None]:
+    def of(self, ids: Iterable[str], tasks: Iterable[str]) -> list[TombstoneRecord | None]:
         """The tombstone of each row, the first one where there are several; None for a row that is not forgotten."""
-        by_id: dict[str, Record] = {}
-        by_task: dict[str | None, Record] = {}
+        by_id: dict[str, TombstoneRecord] = {}
+        by_task: dict[str | None, TombstoneRecord] = {}
         for one in self.active:
             for id_ in one.ids:
                 by_id.setdefault(id_, one)
@@ -111,16 +111,16 @@ def read_tombstones(store: Store) -> Tombstones:
     Raises:
         StoreError: a record cannot be read: without it rows would come back that must not.
     """
-    found: list[Record] = []
+    found: list[TombstoneRecord] = []
     for record in records(store, LOG):
         try:
-            found.append(Record.model_validate(record))
+            found.append(TombstoneRecord.model_validate(record))
         except ValidationError as error:
             raise StoreError(f"a record of {store.root / LOG} is none of ours: restore it: {error}") from error
     return Tombstones(tuple(found))
 
 
-def write_record(store: Store, record: Record) -> None:
+def write_record(store: Store, record: TombstoneRecord) -> None:
     """Append a record.
 
     Raises:

@@ -25,13 +25,13 @@ from smart_assets.training.failures import disk_advice, memory_advice
 from smart_assets.training.formatting import load_instances
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
-from smart_assets.training.progress import Progress, read_curve
-from smart_assets.training.record import Mixture, left_out, not_written, result_record, timing_record
+from smart_assets.training.progress import TrainingProgress, read_curve
+from smart_assets.training.record import TrainingRows, left_out, not_written, result_record, timing_record
 from smart_assets.training.row_encoder import row_encoder
 from smart_assets.training.rows import encode_rows
 from smart_assets.training.saved_steps import CURVE, SavedSteps, saved_steps
 from smart_assets.training.settings import NOT_CONTENT, Finetune
-from smart_assets.training.trainer import Run, train
+from smart_assets.training.trainer import TrainingSetup, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -57,12 +57,14 @@ def finetune(job: TrainingJob, log: Log) -> None:
     base = resolve_base_model(settings.base_model, settings.revision, job.model_cache, settings.trust_remote_code, log)
     tokenizer = load_tokenizer(base.path, settings.trust_remote_code)
     encoder = row_encoder(tokenizer, settings)
-    run = Run(settings, job.seed, job.device, compute_precision(settings.precision, job.device), _pad_id(tokenizer))
+    run = TrainingSetup(
+        settings, job.seed, job.device, compute_precision(settings.precision, job.device), _pad_id(tokenizer)
+    )
     with memory_advice(settings, job.device):
         model = _load_model(base, run)
     max_length = _max_length(model.config, settings.max_length)
     rows, dropped = encode_rows(encoder, instances, max_length)
-    mixture = Mixture(rows, dropped, max_length, tuple(encoder.notes()))
+    mixture = TrainingRows(rows, dropped, max_length, tuple(encoder.notes()))
     _check_mixture(mixture, model, job.rows)
     for line in (_summary(mixture, run), *left_out(mixture), *not_written(mixture), *mixture.notes):
         log(line)
@@ -96,7 +98,7 @@ def _steps_folder(job: TrainingJob) -> Path:
     return job.steps or job.out.with_name(f"{job.out.name}.steps")
 
 
-def _version(mixture: Mixture, base: BaseModel, run: Run) -> str:
+def _version(mixture: TrainingRows, base: BaseModel, run: TrainingSetup) -> str:
     """Of all that decides every step, tokens and libraries included: a run goes on only from steps of an equal one."""
     import torch
     import transformers
@@ -114,7 +116,7 @@ def _version(mixture: Mixture, base: BaseModel, run: Run) -> str:
     )
 
 
-def _train(model: Any, mixture: Mixture, run: Run, steps: SavedSteps, log: Log) -> Progress:
+def _train(model: Any, mixture: TrainingRows, run: TrainingSetup, steps: SavedSteps, log: Log) -> TrainingProgress:
     """Train on the mixture, from the newest saved step on."""
     settings = run.settings
     count = micro_batches_a_step(settings.effective_batch, settings.micro_batch, world_size())
@@ -123,17 +125,17 @@ def _train(model: Any, mixture: Mixture, run: Run, steps: SavedSteps, log: Log) 
     earlier = read_curve(steps.resume / CURVE) if steps.resume else []
     if earlier:
         log(f"going on from saved step {earlier[-1].step}")
-    progress = Progress(len(batches) // count, log, earlier)
+    progress = TrainingProgress(len(batches) // count, log, earlier)
     return train(model, [[mixture.rows[place] for place in batch] for batch in batches], run, steps, progress)
 
 
-def _train_along(model: Any, mixture: Mixture, run: Run, job: TrainingJob) -> None:
+def _train_along(model: Any, mixture: TrainingRows, run: TrainingSetup, job: TrainingJob) -> None:
     """What every process but the first does: the same steps, reporting and writing nothing."""
     _train(model, mixture, run, SavedSteps(_steps_folder(job), agreed(None)), lambda _: None)
     leave()
 
 
-def _load_model(base: BaseModel, run: Run) -> Any:
+def _load_model(base: BaseModel, run: TrainingSetup) -> Any:
     """The model to train. Frozen weights may be bfloat16; trained ones are float32, or small updates would be lost."""
     if run.settings.method == "full":
         return load_causal_lm(base.path, "float32", run.settings.trust_remote_code)
@@ -156,7 +158,7 @@ def _pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
     return next((token for token in wanted if isinstance(token, int)), 0)
 
 
-def _check_mixture(mixture: Mixture, model: Any, path: Path) -> None:
+def _check_mixture(mixture: TrainingRows, model: Any, path: Path) -> None:
     if not mixture.rows:
         raise TrainingError(
             f"{path}: none of the {len(mixture.dropped)} rows can be trained on: {'; '.join(left_out(mixture))}; raise "
@@ -171,7 +173,7 @@ def _check_mixture(mixture: Mixture, model: Any, path: Path) -> None:
         )
 
 
-def _summary(mixture: Mixture, run: Run) -> str:
+def _summary(mixture: TrainingRows, run: TrainingSetup) -> str:
     truncated = sum(row.truncated for row in mixture.rows)
     named = sum(row.special_text for row in mixture.rows)
     return (

@@ -13,7 +13,7 @@ INSTANCE_COLUMNS = ("id", "task", "prompt", "response", "messages")
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class ChatInstance:
     """One row of a task; `messages` is a JSON list of the chat turns before the response, where there are several."""
 
     id: str
@@ -23,7 +23,7 @@ class Instance:
     messages: str | None
 
 
-def load_instances(path: Path) -> list[Instance]:
+def load_instances(path: Path) -> list[ChatInstance]:
     """Read the instances of a Parquet file, in its row order.
 
     Raises:
@@ -44,7 +44,7 @@ def load_instances(path: Path) -> list[Instance]:
     for name in INSTANCE_COLUMNS:
         _check_text_column(table.column(name), name, path)
     columns = [table.column(name).to_pylist() for name in INSTANCE_COLUMNS]
-    return [Instance(*row) for row in zip(*columns, strict=True)]
+    return [ChatInstance(*row) for row in zip(*columns, strict=True)]
 
 
 def _check_text_column(column: Any, name: str, path: Path) -> None:

@@ -25,7 +25,7 @@ class StepRecord:
     tokens: int  # context and response tokens of the step, padding left out
 
 
-class Progress:
+class TrainingProgress:
     """Keeps the loss curve, stops a run that has diverged, and tells where it stands."""
 
     def __init__(self, total_steps: int, log: Log, curve: Sequence[StepRecord] = ()) -> None:

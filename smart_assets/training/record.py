@@ -12,17 +12,17 @@ import numpy as np
 from smart_assets.training.base_model import BaseModel
 from smart_assets.training.devices import hardware_name, peak_memory_bytes
 from smart_assets.training.distributed import world_size
-from smart_assets.training.progress import Progress, StepRecord
+from smart_assets.training.progress import StepRecord, TrainingProgress
 from smart_assets.training.rows import DroppedRow, TokenRow
 from smart_assets.training.settings import NOT_CONTENT
-from smart_assets.training.trainer import MAX_GRADIENT_NORM, Run
+from smart_assets.training.trainer import MAX_GRADIENT_NORM, TrainingSetup
 
 _LAST_LOSSES = 10
 _REASONS = 5  # that are told in words
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
+class TrainingRows:
     """The rows of a job as they are trained on, once each."""
 
     rows: list[TokenRow]
@@ -38,7 +38,7 @@ class Mixture:
         return digest.hexdigest()
 
 
-def left_out(mixture: Mixture) -> list[str]:
+def left_out(mixture: TrainingRows) -> list[str]:
     """How many rows were left out for each reason, the most frequent first, and the first row of each."""
     rows: dict[str, list[str]] = {}
     for row in mixture.dropped:
@@ -48,7 +48,7 @@ def left_out(mixture: Mixture) -> list[str]:
     return told + ([f"{len(most_first) - _REASONS} more reasons"] if len(most_first) > _REASONS else [])
 
 
-def not_written(mixture: Mixture) -> list[str]:
+def not_written(mixture: TrainingRows) -> list[str]:
     """How many rows lose the text of a turn to the chat template, and the first of them."""
     ids = [row.instance.id for row in mixture.rows if row.turn_not_written]
     if not ids:
@@ -59,7 +59,9 @@ def not_written(mixture: Mixture) -> list[str]:
     ]
 
 
-def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[StepRecord]) -> dict[str, Any]:
+def result_record(
+    run: TrainingSetup, base: BaseModel, mixture: TrainingRows, curve: Sequence[StepRecord]
+) -> dict[str, Any]:
     """What was trained on what, and to which loss (nats a response token); equal runs give equal records."""
     rows = mixture.rows
     left_out = {"base_model", "revision", "seeds", "precision", *NOT_CONTENT}
@@ -90,7 +92,7 @@ def result_record(run: Run, base: BaseModel, mixture: Mixture, curve: Sequence[S
     }
 
 
-def timing_record(run: Run, seconds: dict[str, float], progress: Progress) -> dict[str, Any]:
+def timing_record(run: TrainingSetup, seconds: dict[str, float], progress: TrainingProgress) -> dict[str, Any]:
     """How long each part took, how fast training was, how much memory it held, and on what.
 
     Of a run that went on from a saved step, only what it did itself.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from smart_assets.core.errors import RefusedRowError, TrainingError
 from smart_assets.training.chat_template import ChatTemplate, Example, Turns, chat_template, fold_system_turns
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.settings import PromptSettings
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class RowEncoder:
         """What a person should know of the chat template, a sentence each."""
         return self.template.notes() if self.template else []
 
-    def example(self, instance: Instance) -> Example:
+    def example(self, instance: ChatInstance) -> Example:
         """The text of a row.
 
         chat: the tokenizer's chat template over the turns and the response. plain: the prompt and a newline (a
@@ -73,7 +73,7 @@ class RowEncoder:
         """
         return self._written(self._turns(instance), instance.response)
 
-    def encode(self, instance: Instance) -> EncodedRow:
+    def encode(self, instance: ChatInstance) -> EncodedRow:
         """The tokens of a row, all of them.
 
         Raises:
@@ -105,7 +105,7 @@ class RowEncoder:
         """How many of a row's last tokens are the end of its turn or text."""
         return len(self._tokens_after(row.example.end, False))
 
-    def cut(self, row: EncodedRow, instance: Instance, room: int) -> EncodedRow:
+    def cut(self, row: EncodedRow, instance: ChatInstance, room: int) -> EncodedRow:
         """The row with `room` tokens of prompt at most, 1 or more.
 
         The middle goes: what the template writes before the first user's text stays (the beginning-of-text token alone
@@ -130,7 +130,7 @@ class RowEncoder:
             return Example(f"{self.begin_text}{turns[0]['content']}\n", "", response, self.end_text)
         return self.template.example(turns, response)
 
-    def _turns(self, instance: Instance) -> Turns:
+    def _turns(self, instance: ChatInstance) -> Turns:
         if self.template is None or instance.messages is None:
             return [{"role": "user", "content": instance.prompt}]
         turns = _read_turns(instance)
@@ -171,7 +171,7 @@ class RowEncoder:
                 return len(tokens)
         return learnt_from
 
-    def _head(self, row: EncodedRow, instance: Instance) -> int:
+    def _head(self, row: EncodedRow, instance: ChatInstance) -> int:
         """Tokens of what the template writes before the first user's text; of a plain prompt the beginning of text."""
         opening = self.begin_text
         if self.template is not None:
@@ -234,7 +234,7 @@ def _without_marks(example: Example) -> Example:
     return Example(*(marks.sub("", part) for part in (example.prompt, example.lead, example.response, example.end)))
 
 
-def _read_turns(instance: Instance) -> Turns:
+def _read_turns(instance: ChatInstance) -> Turns:
     try:
         turns: object = json.loads(instance.messages or "")
     except json.JSONDecodeError as error:

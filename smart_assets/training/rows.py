@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.core.errors import RefusedRowError
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.row_encoder import RowEncoder
 
 
@@ -15,7 +15,7 @@ from smart_assets.training.row_encoder import RowEncoder
 class TokenRow:
     """One row to train on: n tokens, of which the last ones are the response."""
 
-    instance: Instance
+    instance: ChatInstance
     tokens: NDArray[np.int32]  # (n,)
     response_start: int  # in [1, n): the tokens from here on are learnt, those before it are only read
     truncated: bool  # the middle of the prompt was cut out
@@ -32,7 +32,7 @@ class DroppedRow:
 
 
 def encode_rows(
-    encoder: RowEncoder, instances: Sequence[Instance], max_length: int
+    encoder: RowEncoder, instances: Sequence[ChatInstance], max_length: int
 ) -> tuple[list[TokenRow], list[DroppedRow]]:
     """Encode instances, in their order, and name those that are left out.
 
@@ -53,7 +53,7 @@ def encode_rows(
     return rows, dropped
 
 
-def _encode_row(encoder: RowEncoder, instance: Instance, max_length: int) -> TokenRow:
+def _encode_row(encoder: RowEncoder, instance: ChatInstance, max_length: int) -> TokenRow:
     row = encoder.encode(instance)
     learnt = len(row.tokens) - row.learnt_from
     if not learnt:

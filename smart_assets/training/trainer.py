@@ -12,7 +12,7 @@ from smart_assets.training.devices import ComputePrecision
 from smart_assets.training.distributed import world_size
 from smart_assets.training.failures import disk_advice, memory_advice
 from smart_assets.training.loss import LOSSES, batch_rows, takes_logits_to_keep
-from smart_assets.training.progress import Progress, StepRecord
+from smart_assets.training.progress import StepRecord, TrainingProgress
 from smart_assets.training.resumable_trainer import resumable_trainer, seed_step
 from smart_assets.training.rows import TokenRow
 from smart_assets.training.saved_steps import SavedSteps
@@ -25,7 +25,7 @@ MAX_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainingSetup:
     """What the loop needs beside the model and the rows."""
 
     settings: Finetune
@@ -36,8 +36,8 @@ class Run:
 
 
 def train(
-    model: Any, batches: Sequence[Sequence[TokenRow]], run: Run, steps: SavedSteps, progress: Progress
-) -> Progress:
+    model: Any, batches: Sequence[Sequence[TokenRow]], run: TrainingSetup, steps: SavedSteps, progress: TrainingProgress
+) -> TrainingProgress:
     """Train a model in place, and return its loss curve.
 
     The loss of an optimizer step is a mean over all its rows, or over their response tokens (`finetune.loss`), so it
@@ -76,7 +76,7 @@ def train(
     return progress
 
 
-def _arguments(run: Run, micro_batches: int, steps: int, scratch: Path) -> "TrainingArguments":
+def _arguments(run: TrainingSetup, micro_batches: int, steps: int, scratch: Path) -> "TrainingArguments":
     from transformers import TrainingArguments
 
     settings = run.settings
@@ -116,7 +116,7 @@ def _tokens_of_steps(batches: Sequence[Sequence[TokenRow]], steps: int) -> list[
     return [sum(tokens[start : start + count]) for start in range(0, len(tokens), count)]
 
 
-def _steering(run: Run, progress: Progress, tokens: Sequence[int]) -> "TrainerCallback":
+def _steering(run: TrainingSetup, progress: TrainingProgress, tokens: Sequence[int]) -> "TrainerCallback":
     """Seeds each step, takes it down, and says when one is to be saved."""
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 

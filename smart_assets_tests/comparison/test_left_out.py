@@ -10,12 +10,12 @@ from smart_assets.assets import base_model_results, eval_results
 from smart_assets.assets.reading.report_content import gather
 from smart_assets.assets.reading.row_results import read_results, unlike_in
 from smart_assets.assets.step import Inputs
-from smart_assets.comparison.comparison import compare
-from smart_assets.comparison.evidence import Question, weigh
+from smart_assets.comparison.compare_recipes import ComparisonSpec, compare_recipes
+from smart_assets.comparison.comparison_record import comparison_record
 from smart_assets.comparison.findings import omissions
-from smart_assets.comparison.left_out import Asked, LeftOut, in_words, left_out, models_left_out
-from smart_assets.comparison.record import record
+from smart_assets.comparison.left_out import LeftOut, ModelCoverage, in_words, left_out, models_left_out
 from smart_assets.comparison.row_results import RowResults, share_rows
+from smart_assets.comparison.shared_tasks import compare_shared_tasks
 from smart_assets.core.metrics import HELD_OUT
 from smart_assets.planning.graph import desired_state, find_partitions
 from smart_assets.report.content import NotShared, ReportContent
@@ -24,7 +24,7 @@ from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.page import render_page
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make
-from smart_assets_tests.support.measurements import measured
+from smart_assets_tests.support.measurements import measured, row_columns
 from smart_assets_tests.support.projects import in_tasks, rows, write_project
 from smart_assets_tests.support.report_example import HOSTILE
 
@@ -32,10 +32,10 @@ OLD, NEW, NEWER = "2026-05-01T03:00:00.000+00:00", "2026-06-01T03:00:00.000+00:0
 BASE, SMART, RANDOM = "the base model", "smart at 200 rows", "random at 200 rows"
 
 
-def asked(model: str, keys: str, evaluated: str = "", refused: str = "") -> Asked:
+def asked(model: str, keys: str, evaluated: str = "", refused: str = "") -> ModelCoverage:
     """Keys such as `a1 a2 b1`: task and row."""
     told = {(key[0], key): "roles must alternate" for key in refused.split()}
-    return Asked(model, {(key[0], key) for key in keys.split()}, evaluated, told)
+    return ModelCoverage(model, {(key[0], key) for key in keys.split()}, evaluated, told)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def asked(model: str, keys: str, evaluated: str = "", refused: str = "") -> Aske
         ),
     ],
 )
-def test_causes(models: list[Asked], expected: list[LeftOut]) -> None:
+def test_causes(models: list[ModelCoverage], expected: list[LeftOut]) -> None:
     assert list(left_out(models)) == expected
 
 
@@ -138,7 +138,7 @@ def results(budget: int | None, recipe: str | None, keys: str, evaluated: str) -
     found = [(HELD_OUT, key[0], key) for key in keys.split()]
     ones = np.ones(len(found))
     seed = None if recipe is None else 0
-    return RowResults(budget, recipe, seed, found, ones, ones, ones, evaluated=evaluated)
+    return RowResults(budget, recipe, seed, found, row_columns(ones, ones, ones), evaluated=evaluated)
 
 
 TRAINED = "a1 a2 b1 d1 d2"
@@ -151,14 +151,14 @@ def test_sentences_record_and_table_of_a_comparison_name_the_task_and_the_cause(
         results(200, "smart", TRAINED, NEW),
         results(200, "random", TRAINED, NEW),
     ]
-    evidence = weigh(models, Question({"random": "random"}))[0]
+    comparison = compare_recipes(models, ComparisonSpec({"random": "random"}))[0]
     cause = "not asked of the base model, evaluated before the others were asked it"
-    told = omissions(evidence)
+    told = omissions(comparison)
     assert f"left out: 1 task not measured in every run (d: {cause}) and 2 rows not asked in every run" in told
     assert "1 task of one row" in told
     assert told.endswith("(b).")
-    assert record(evidence)["left out"] == [{"task": "d", "rows": 2, "whole": True, "cause": cause}]
-    assert any(told == sentence for sentence in record(evidence)["sentences"])
+    assert comparison_record(comparison)["left out"] == [{"task": "d", "rows": 2, "whole": True, "cause": cause}]
+    assert any(told == sentence for sentence in comparison_record(comparison)["sentences"])
 
 
 def test_a_benchmark_of_which_no_row_was_asked_of_all_is_told_as_such() -> None:
@@ -177,12 +177,12 @@ def test_a_model_that_was_evaluated_otherwise_is_compared_with_none() -> None:
     """Other code scores other tokens of the same rows: its figures are of another scale."""
     old = replace(results(None, None, "a1 a2", OLD), unlike="other code")
     models = [old, results(200, "smart", "a1 a2", NEW), results(200, "random", "a1 a2", NEW)]
-    evidence = weigh(models, Question({"random": "random"}))[0]
-    assert {(one.budget, one.recipe) for one in evidence.scores} == {(200, "smart"), (200, "random")}
-    assert evidence.to_base == ()
+    comparison = compare_recipes(models, ComparisonSpec({"random": "random"}))[0]
+    assert {(one.budget, one.recipe) for one in comparison.scores} == {(200, "smart"), (200, "random")}
+    assert comparison.to_base == ()
     cause = f"not compared: {BASE}, evaluated with other code; `smart run` evaluates again"
-    assert evidence.models_left_out == cause
-    assert any(cause in sentence for sentence in record(evidence)["sentences"])
+    assert comparison.models_left_out == cause
+    assert any(cause in sentence for sentence in comparison_record(comparison)["sentences"])
 
 
 def test_evaluations_by_other_code_than_the_newest_are_told_apart(
@@ -226,7 +226,7 @@ def test_what_scores_other_tokens_is_named(one: dict[str, object], newest: dict[
 
 def test_means_of_metrics_name_what_they_leave_out() -> None:
     losses = {(None, None, None): {"a": 4.0}, (200, "smart", 0): {"a": 1.0, "d": 2.0}}
-    [comparison] = compare(measured(losses), (), {(None, None): OLD, (200, "smart"): NEW})
+    [comparison] = compare_shared_tasks(measured(losses), (), {(None, None): OLD, (200, "smart"): NEW})
     assert in_words(comparison.left_out) == (
         "d: not asked of the base model, evaluated before the others were asked it"
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smart_assets.core.errors import EmbeddingError, StoreError
 from smart_assets.embedding.index import (
-    NearDuplicates,
+    NearDuplicatePairs,
     build_index,
     index_kind,
     near_duplicates,
@@ -46,11 +46,11 @@ def oracle(vectors: NDArray[np.float32], threshold: float) -> list[tuple[float, 
     return sorted((pair for pair in pairs if pair[0] >= threshold), key=lambda pair: (-pair[0], *pair[1:]))
 
 
-def listed(found: NearDuplicates) -> list[tuple[float, int, int]]:
+def listed(found: NearDuplicatePairs) -> list[tuple[float, int, int]]:
     return list(zip(found.cosine.tolist(), found.first.tolist(), found.second.tolist(), strict=True))
 
 
-def search(vectors: NDArray[np.float32], settings: Index) -> NearDuplicates:
+def search(vectors: NDArray[np.float32], settings: Index) -> NearDuplicatePairs:
     return near_duplicates(build_index(vectors, settings, "cpu"), vectors, settings, silent)
 
 

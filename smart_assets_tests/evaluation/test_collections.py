@@ -20,8 +20,8 @@ from smart_assets.evaluation.rows import Benchmark, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.settings import Generate
 from smart_assets.settings import load_project
-from smart_assets.training.formatting import Instance
-from smart_assets_tests.support.evaluation_tasks import LONG, write_collection
+from smart_assets.training.formatting import ChatInstance
+from smart_assets_tests.support.evaluation_tasks import LONG, evaluation_job, write_collection
 from smart_assets_tests.support.projects import write_project
 from smart_assets_tests.support.row_encoders import pair_of
 from smart_assets_tests.support.tiny_model import make_tiny_model
@@ -37,9 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_job(folder: Path, out: Path, **settings: Any) -> EvaluationJob:
     evaluate = {"held_out": False, "collections": {"small": {"path": str(folder / "small")}}, **settings}
-    return EvaluationJob.model_validate(
-        {"model": folder / "model", "model_cache": folder, "out": out, "precision": "float32", "evaluate": evaluate}
-    )
+    return evaluation_job(folder, out, evaluate)
 
 
 def run(job: EvaluationJob) -> tuple[list[dict[str, Any]], dict[tuple[str, str], tuple[float, int]], dict[str, Any]]:
@@ -112,17 +110,19 @@ def test_the_choice_is_that_of_the_least_loss(folder: Path, tmp_path: Path) -> N
     """Against one forward pass for each row and choice."""
     model = load(folder, tmp_path)
     words = ["Yes", "No, a whale is a mammal", "Bonjour"]
-    instances = [Instance(f"{at:02}", "t", f"What is {at}?", words[at % 3], None) for at in range(15)]
+    instances = [ChatInstance(f"{at:02}", "t", f"What is {at}?", words[at % 3], None) for at in range(15)]
     rows = prepare_rows(model, Benchmark("b", instances, 9, ranked=True)).scored
     assert {row.choices for row in rows} == {tuple(sorted(words))}
     for row, result in zip(rows, score_rows(model.lm, rows, "b"), strict=True):
         losses = {word: naive_loss(model, row.instance, word) for word in sorted(words)}
-        assert result.loss_sum == pytest.approx(losses[row.instance.response], rel=1e-5)
-        assert result.choice_correct == (min(losses, key=lambda word: losses[word]) == row.instance.response)
+        assert result.measured["loss_sum"] == pytest.approx(losses[row.instance.response], rel=1e-5)
+        assert result.measured["choice_correct"] == (
+            min(losses, key=lambda word: losses[word]) == row.instance.response
+        )
 
 
-def naive_loss(model: LanguageModel, instance: Instance, response: str) -> float:
-    asked = Instance(instance.id, instance.task, instance.prompt, response, None)
+def naive_loss(model: LanguageModel, instance: ChatInstance, response: str) -> float:
+    asked = ChatInstance(instance.id, instance.task, instance.prompt, response, None)
     context, continuation = pair_of(model.encoder, asked)
     with torch.no_grad():
         logits = model.lm.model(torch.tensor([context + continuation])).logits[0, len(context) - 1 : -1]
@@ -142,7 +142,7 @@ def naive_loss(model: LanguageModel, instance: Instance, response: str) -> float
 )
 def test_few_repeated_responses_are_choices(folder: Path, tmp_path: Path, responses: list[str], ranked: bool) -> None:
     model = load(folder, tmp_path)
-    instances = [Instance(f"{at:02}", "t", f"{at}", response, None) for at, response in enumerate(responses)]
+    instances = [ChatInstance(f"{at:02}", "t", f"{at}", response, None) for at, response in enumerate(responses)]
     for benchmark, expected in ((Benchmark("b", instances, 2, True), ranked), (Benchmark("b", instances, 2), False)):
         assert {bool(row.choices) for row in prepare_rows(model, benchmark).scored} == {expected}
 
@@ -160,7 +160,7 @@ def test_written_answers_are_those_of_greedy_decoding(folder: Path, tmp_path: Pa
 
 
 def prediction(model: LanguageModel, prompt: str) -> str:
-    context = torch.tensor([pair_of(model.encoder, Instance("", "", prompt, "", None))[0]])
+    context = torch.tensor([pair_of(model.encoder, ChatInstance("", "", prompt, "", None))[0]])
     written = model.lm.model.generate(context, max_new_tokens=12, do_sample=False)[0, context.shape[1] :]
     return model.tokenizer.decode(written, skip_special_tokens=True).strip()
 
@@ -169,7 +169,7 @@ def test_tasks_of_long_responses_by_the_median(folder: Path, tmp_path: Path) -> 
     model = load(folder, tmp_path)
     lengths = {"half": [12, 12, 1, 1], "most": [12, 13, 14, 1], "short": [11, 11, 11, 11]}
     instances = [
-        Instance(f"{at}", task, "p", " ".join(["word"] * length), None)
+        ChatInstance(f"{at}", task, "p", " ".join(["word"] * length), None)
         for task, of_task in lengths.items()
         for at, length in enumerate(of_task)
     ]

@@ -15,8 +15,9 @@ import pytest
 from smart_assets.cli.models import show_models
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.promotion import build_promotion_sensor
-from smart_assets.evaluation.metrics import Metric
-from smart_assets.evaluation.record import ROWS_SCHEMA, read_results
+from smart_assets.evaluation.metrics import TaskMetric
+from smart_assets.evaluation.record import ROWS_SCHEMA
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.promotion.figures import Evaluated, NotComparable, difference, evaluated
 from smart_assets.promotion.log import (
     Promoted,
@@ -68,10 +69,12 @@ def rivals(project: Project, candidate: Any, **more: Any) -> Promoted:
     return night(project, "new", *candidate, **more)
 
 
-def accuracy(values: Sequence[float], rows: int = 20) -> list[Metric]:
+def accuracy(values: Sequence[float], rows: int = 20) -> list[TaskMetric]:
     """Accuracies of single tasks, and a group's own: were it counted, it would outweigh them."""
-    single = [Metric(task, "mmlu", "acc", value, None, rows, True) for task, value in zip(TASKS, values, strict=True)]
-    return [*single, Metric("mmlu", "mmlu", "acc", 1000.0, None, rows, None)]
+    single = [
+        TaskMetric(task, "mmlu", "acc", value, None, rows, True) for task, value in zip(TASKS, values, strict=True)
+    ]
+    return [*single, TaskMetric("mmlu", "mmlu", "acc", 1000.0, None, rows, None)]
 
 
 HALF = tuple(id_ for id_ in ROWS if id_.endswith(("0", "1")))
@@ -314,7 +317,7 @@ def test_a_collection_counts_by_its_own_rows(
 @pytest.mark.parametrize("declared", [(None, True, True), (True, True, False)], ids=["one task", "two ways"])
 def test_every_task_is_declared_and_all_alike(tmp_path: Path, declared: Sequence[bool | None]) -> None:
     project = write_project(tmp_path, changes={"promotion": RULE | ON_MMLU, "evaluate": {"tasks": ["mmlu"]}})
-    more = [Metric(task, "mmlu", "acc", 0.5, None, 9, way) for task, way in zip(TASKS[:3], declared, strict=True)]
+    more = [TaskMetric(task, "mmlu", "acc", 0.5, None, 9, way) for task, way in zip(TASKS[:3], declared, strict=True)]
     chosen_production(project, measurement(losses(), more=more))
     night(project, "new", measurement(losses(), more=more), later=60)
     assert "not known whether a lower or a higher acc of mmlu is better" in consider(project).sentence
@@ -354,12 +357,12 @@ def test_answers_and_choices_count_on_the_rows_that_both_have(tmp_path: Path, me
 def test_rows_recorded_before_there_were_benchmarks_are_held_out(tmp_path: Path) -> None:
     table = measurement(losses())["rows.parquet"]
     pq.write_table(table, tmp_path / "rows.parquet")
-    expected = read_results(tmp_path, "held_out")
+    expected = RecordedEvaluation(tmp_path).row_results("held_out")
     new = ["benchmark", "rouge_l", "prediction", "choice_correct", "acc", "acc_norm"]
     pq.write_table(table.drop_columns(new), tmp_path / "rows.parquet")
     assert len(expected) == len(ROWS)
-    assert read_results(tmp_path, "held_out") == expected
-    assert read_results(tmp_path, "c") == []
+    assert RecordedEvaluation(tmp_path).row_results("held_out") == expected
+    assert RecordedEvaluation(tmp_path).row_results("c") == []
 
 
 @pytest.mark.parametrize(("shift", "promoted"), [(None, False), (-0.5, False), (0.0, True), (0.5, True)])

@@ -10,7 +10,7 @@ import pytest
 
 from smart_assets.mixture.task_scores import propose_max_tasks
 from smart_assets.report.chapters import training_losses
-from smart_assets.report.content import NearDuplicates, ReportContent
+from smart_assets.report.content import NearDuplicateSummary, ReportContent
 from smart_assets.report.page import render_page
 from smart_assets.training.settings import LossMean
 from smart_assets_tests.support.report_example import HOSTILE, TASKS, example_content, size_of
@@ -158,7 +158,7 @@ def test_missing_part_says_so(title: str) -> None:
     ("part", "pictures"),
     [
         ("tasks", 1), ("plane", 0), ("kernel", 1), ("objectives", 2), ("mixtures", 2), ("measurements", 2),
-        ("evidence", 1),
+        ("recipe_comparisons", 1),
         ("rejections", 0), ("near_duplicates", 1), ("provenance", 0),
     ],
 )  # fmt: skip
@@ -189,7 +189,7 @@ def test_the_page_says_which_loss_was_learnt_and_warns_where_it_differs() -> Non
 
 
 def test_no_near_duplicates() -> None:
-    none = NearDuplicates(0.95, 0, (), np.full(3, 0.5, np.float32))
+    none = NearDuplicateSummary(0.95, 0, (), np.full(3, 0.5, np.float32))
     assert (
         "No two prompts have a cosine of 0.95 or more."
         in Page(render_page(ReportContent("a", near_duplicates=none))).text

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smart_assets.comparison.comparison import compare
 from smart_assets.comparison.curve import metric_curve
+from smart_assets.comparison.shared_tasks import compare_shared_tasks
 from smart_assets.report import canvas, gain_pictures, pictures
 from smart_assets.report.content import LossCurve, ObjectiveGains, ReportContent, TaskKernel
 from smart_assets.report.task_geometry import TaskPlane, task_plane
@@ -45,7 +45,7 @@ DRAWN: dict[str, Callable[[ReportContent], bytes]] = {
     "temperature effect": lambda content: gain_pictures.temperature_effect(content.objectives[0]),
     "task budget bars": lambda content: pictures.task_budget_bars(content.mixtures[:2], content.recipes),
     "metric against budget": lambda content: pictures.metric_against_budget(
-        metric_curve(compare(content.measurements)[0], content.evidence[0]), RECIPES
+        metric_curve(compare_shared_tasks(content.measurements)[0], content.recipe_comparisons[0]), RECIPES
     ),
     "row counts": lambda content: pictures.row_counts(content.tasks),
     "loss curve": lambda _: pictures.loss_curve(curves()),
@@ -130,7 +130,7 @@ def test_metric_picture_of_few_measurements(kept: Callable[..., bool], values: C
     rows = [replace(row, value=values(row.value)) for row in example_content().measurements if kept(row)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        size_of(pictures.metric_against_budget(metric_curve(compare(rows)[0]), RECIPES))
+        size_of(pictures.metric_against_budget(metric_curve(compare_shared_tasks(rows)[0]), RECIPES))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ HOSTILE = [
     "../../escape \N{RIGHT-TO-LEFT OVERRIDE}",
 ]
 FILE = "a <b>\n# heading \x1b[31m.jsonl"
-SHOWN_FILE = "a <b>\\n# heading \\x1b[31m.jsonl"  # as intake records it
+SHOWN_FILE = "a <b>\\n# heading \\x1b[31m.jsonl"  # as the reader records it
 
 
 def chat(row: dict[str, str]) -> list[dict[str, str]]:

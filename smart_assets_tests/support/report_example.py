@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from smart_assets.comparison.evidence import Evidence, Question, weigh
+from smart_assets.comparison.compare_recipes import ComparisonResult, ComparisonSpec, compare_recipes
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.comparison.row_results import RowResults
 from smart_assets.core.metrics import Direction
@@ -13,7 +13,7 @@ from smart_assets.report.content import (
     ArtifactVersion,
     MixtureBudgets,
     NearDuplicatePair,
-    NearDuplicates,
+    NearDuplicateSummary,
     ObjectiveGains,
     Provenance,
     RejectedRow,
@@ -24,6 +24,7 @@ from smart_assets.report.content import (
     TaskSummary,
 )
 from smart_assets.report.task_geometry import task_plane
+from smart_assets_tests.support.measurements import row_columns
 
 _VERBS = ("add", "subtract", "reverse", "sort", "count", "translate", "compare", "name", "convert", "spell")
 _OBJECTS = ("numbers", "words")
@@ -77,13 +78,13 @@ def results(
     rng = np.random.default_rng(3)
     keys = [("held_out", task, f"{at}-{row}") for at, task in enumerate(tasks) for row in range(ROWS)]
     tokens, base = np.full(len(keys), 8.0), np.repeat(rng.uniform(4, 6, len(tasks)), ROWS)
-    found = [RowResults(None, None, None, keys, base * tokens, tokens, np.zeros(len(keys)))]
+    found = [RowResults(None, None, None, keys, row_columns(base * tokens, tokens, np.zeros(len(keys))))]
     for budget in BUDGETS:
         for recipe in recipes:
             for seed in seeds:
                 losses = base * 60 / (budget + 20 * (recipe == "smart")) + 0.1 * rng.normal(size=len(keys))
                 matches = (losses < 0.5).astype(float)
-                found.append(RowResults(budget, recipe, seed, keys, losses * tokens, tokens, matches))
+                found.append(RowResults(budget, recipe, seed, keys, row_columns(losses * tokens, tokens, matches)))
     return found
 
 
@@ -93,20 +94,20 @@ def measurements(tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> tuple
     for result in results(tasks, seeds):
         for at, task in enumerate(tasks):
             part = slice(at * ROWS, (at + 1) * ROWS)
-            loss = float(result.loss_sums[part].sum() / result.tokens[part].sum())
+            loss = float(result.columns["loss_sum"][part].sum() / result.columns["tokens"][part].sum())
             trained = result.budget is not None and at % 5 > 0
             run = (*result.model, "held_out", task)
             rows.append(Measurement(*run, "response_loss", loss, trained, Direction.LOWER))
-            matched = float(result.exact_matches[part].mean())
+            matched = float(result.columns["exact_match"][part].mean())
             rows.append(Measurement(*run, "exact_match", matched, trained, Direction.HIGHER))
     return tuple(rows)
 
 
-def evidence(
+def compared_recipes(
     tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,), recipes: tuple[str, ...] = RECIPES
-) -> tuple[Evidence, ...]:
+) -> tuple[ComparisonResult, ...]:
     """What the rows say."""
-    return weigh(results(tasks, seeds, recipes), Question({"proportional": "proportional"}))
+    return compare_recipes(results(tasks, seeds, recipes), ComparisonSpec({"proportional": "proportional"}))
 
 
 def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,)) -> ReportContent:
@@ -122,7 +123,7 @@ def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,
         objectives=(ObjectiveGains("graph_cut(redundancy_weight=0.4)", tasks, gains, softmax / softmax.sum()),),
         mixtures=mixtures(described),
         measurements=measurements(tasks, seeds),
-        evidence=evidence(tasks, seeds),
+        recipe_comparisons=compared_recipes(tasks, seeds),
         rejections=Rejections(
             counts=(RejectionCount("sample", "empty response", 21), RejectionCount("sample", "not valid JSON", 9)),
             examples=(
@@ -131,7 +132,7 @@ def example_content(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0,
             ),
             tasks_left_out=("trec",),
         ),
-        near_duplicates=NearDuplicates(
+        near_duplicates=NearDuplicateSummary(
             threshold=0.95,
             pairs=123,
             examples=(NearDuplicatePair(0.998, tasks[0], "What is 2 + 3?", tasks[-1], "What is\n2+3 ?"),),

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any, Literal
 
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.row_encoder import RowEncoder, row_encoder
 from smart_assets.training.settings import PromptFormat, PromptSettings
 
@@ -18,7 +18,7 @@ def encoder_of(
     return row_encoder(tokenizer, settings)
 
 
-def pair_of(encoder: RowEncoder, instance: Instance) -> tuple[list[int], list[int]]:
+def pair_of(encoder: RowEncoder, instance: ChatInstance) -> tuple[list[int], list[int]]:
     """The tokens that are read and those that are learnt."""
     row = encoder.encode(instance)
     return row.tokens[: row.learnt_from], row.tokens[row.learnt_from :]

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.collection import Collection
-from smart_assets.tasks.intake import collect
+from smart_assets.tasks.read_result import ReadResult
+from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.sources import Columns, FolderSource
 
 GOOD = {"prompt": "good question", "response": "good answer"}
@@ -17,17 +17,17 @@ GOOD_LINE = json.dumps(GOOD).encode()
 LIMIT = 200
 
 
-def read(folder: Path, columns: Columns | None = None) -> Collection:
+def read(folder: Path, columns: Columns | None = None) -> ReadResult:
     source = FolderSource(path=str(folder), columns=columns or Columns(), max_line_bytes=LIMIT)
-    return collect(source, folder, lambda _: None)
+    return read_source(source, folder, lambda _: None)
 
 
-def rows_of(collection: Collection) -> pa.Table:
-    return pa.concat_tables(collection.instances(7))
+def rows_of(result: ReadResult) -> pa.Table:
+    return pa.concat_tables(result.instances(7))
 
 
-def refusals(collection: Collection) -> list[tuple[str, int | None, str]]:
-    return [(row["file"], row["line"], row["reason"]) for row in collection.rejected.to_pylist()]
+def refusals(result: ReadResult) -> list[tuple[str, int | None, str]]:
+    return [(row["file"], row["line"], row["reason"]) for row in result.rejected.to_pylist()]
 
 
 def parquet(path: Path, **columns: pa.Array) -> None:
@@ -62,19 +62,19 @@ def parquet(path: Path, **columns: pa.Array) -> None:
 def test_a_bad_line_is_rejected_and_the_next_one_read(tmp_path: Path, line: bytes, reason: str) -> None:
     after = b'{"prompt": "after", "response": "r"}'
     (tmp_path / "task.jsonl").write_bytes(b"\n".join([GOOD_LINE, b"", line, after]))
-    collection = read(tmp_path)
-    assert refusals(collection) == [("task.jsonl", 3, reason)]
-    assert sorted(collection.origins["line"].to_pylist()) == [1, 4]
-    assert collection.tasks.to_pylist() == [{"task": "task", "accepted": 2, "rejected": 1}]
-    excerpt = collection.rejected["excerpt"][0].as_py()
+    result = read(tmp_path)
+    assert refusals(result) == [("task.jsonl", 3, reason)]
+    assert sorted(result.origins["line"].to_pylist()) == [1, 4]
+    assert result.tasks.to_pylist() == [{"task": "task", "accepted": 2, "rejected": 1}]
+    excerpt = result.rejected["excerpt"][0].as_py()
     assert excerpt is None if reason == reasons.DUPLICATE else 0 < len(excerpt) <= 200
 
 
 def test_deep_nesting_and_huge_numbers_are_only_bad_lines(tmp_path: Path) -> None:
     lines = [b"[" * 100_000 + b"]" * 100_000, b'{"prompt": ' + b"9" * 5_000 + b"}", GOOD_LINE]
     (tmp_path / "task.jsonl").write_bytes(b"\n".join(lines))
-    collection = collect(FolderSource(path=str(tmp_path)), tmp_path, lambda _: None)
-    assert refusals(collection) == [("task.jsonl", 1, reasons.NOT_JSON), ("task.jsonl", 2, reasons.NOT_JSON)]
+    result = read_source(FolderSource(path=str(tmp_path)), tmp_path, lambda _: None)
+    assert refusals(result) == [("task.jsonl", 1, reasons.NOT_JSON), ("task.jsonl", 2, reasons.NOT_JSON)]
 
 
 def test_a_line_of_just_the_limit_is_read(tmp_path: Path) -> None:
@@ -104,23 +104,23 @@ def test_a_line_of_just_the_limit_is_read(tmp_path: Path) -> None:
 def test_a_bad_csv_record_is_rejected_and_the_next_one_read(tmp_path: Path, record: bytes, reason: str) -> None:
     lines = [b"\xef\xbb\xbfprompt,response", b'good question,"good answer"', b"", record, b'after,"two\nlines"']
     (tmp_path / "task.csv").write_bytes(b"\r\n".join(lines))
-    collection = read(tmp_path)
-    assert refusals(collection)[0] == ("task.csv", 4, reason)
-    assert set(rows_of(collection)["prompt"].to_pylist()) == {"good question", "after"}
+    result = read(tmp_path)
+    assert refusals(result)[0] == ("task.csv", 4, reason)
+    assert set(rows_of(result)["prompt"].to_pylist()) == {"good question", "after"}
 
 
 def test_the_lines_of_an_unclosed_quote_are_read_again(tmp_path: Path) -> None:
     (tmp_path / "task.csv").write_text('prompt,response\np,"never closed\nsecond,r\nthird,"r"\n"fourth",r\n')
-    collection = read(tmp_path)
-    assert refusals(collection) == [("task.csv", 2, reasons.BAD_QUOTES)]
-    assert sorted(collection.origins["line"].to_pylist()) == [3, 4, 5]
+    result = read(tmp_path)
+    assert refusals(result) == [("task.csv", 2, reasons.BAD_QUOTES)]
+    assert sorted(result.origins["line"].to_pylist()) == [3, 4, 5]
 
 
 def test_everything_in_csv_is_text_and_may_be_long(tmp_path: Path) -> None:
     (tmp_path / "task.csv").write_text(f"prompt,response,template\n1,2,3\n{'x' * 300_000},r,\n")
-    collection = collect(FolderSource(path=str(tmp_path)), tmp_path, lambda _: None)
-    assert collection.rejected.num_rows == 0
-    assert {(row["template"], len(row["prompt"])) for row in rows_of(collection).to_pylist()} == {
+    result = read_source(FolderSource(path=str(tmp_path)), tmp_path, lambda _: None)
+    assert result.rejected.num_rows == 0
+    assert {(row["template"], len(row["prompt"])) for row in rows_of(result).to_pylist()} == {
         ("3", 1),
         ("", 300_000),
     }
@@ -148,9 +148,9 @@ def test_everything_in_csv_is_text_and_may_be_long(tmp_path: Path) -> None:
 def test_a_bad_file_is_rejected_and_the_next_one_read(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     (tmp_path / "good.jsonl").write_bytes(GOOD_LINE)
-    collection = read(tmp_path)
-    assert refusals(collection) == [(name, None, reason)]
-    assert collection.tasks.to_pylist() == [
+    result = read(tmp_path)
+    assert refusals(result) == [(name, None, reason)]
+    assert result.tasks.to_pylist() == [
         {"task": "bad", "accepted": 0, "rejected": 1},
         {"task": "good", "accepted": 1, "rejected": 0},
     ]
@@ -160,10 +160,10 @@ def test_a_truncated_parquet_file_is_rejected(tmp_path: Path) -> None:
     parquet(tmp_path / "whole.parquet", prompt=pa.array(["p"] * 100), response=pa.array([str(n) for n in range(100)]))
     content = (tmp_path / "whole.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(content[: len(content) // 2])
-    collection = read(tmp_path)
-    assert refusals(collection) == [("cut.parquet", None, reasons.FILE_UNREADABLE)]
-    assert "" not in [file.sha256 for file in collection.files]
-    assert rows_of(collection).num_rows == 100
+    result = read(tmp_path)
+    assert refusals(result) == [("cut.parquet", None, reasons.FILE_UNREADABLE)]
+    assert "" not in [file.sha256 for file in result.files]
+    assert rows_of(result).num_rows == 100
 
 
 def test_a_parquet_file_damaged_in_the_middle_is_rejected(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_invalid_utf8_in_parquet_rejects_its_row_alone(tmp_path: Path) -> None:
         pa.string(), 3, [None, pa.array([0, 1, 2, 3], pa.int32()).buffers()[1], pa.py_buffer(b"a\xffb")]
     )
     parquet(tmp_path / "task.parquet", prompt=prompts, response=pa.array(["r", "r", "r"]))
-    collection = read(tmp_path)
-    assert refusals(collection) == [("task.parquet", 2, reasons.NOT_UTF8)]
-    assert sorted(rows_of(collection)["prompt"].to_pylist()) == ["a", "b"]
+    result = read(tmp_path)
+    assert refusals(result) == [("task.parquet", 2, reasons.NOT_UTF8)]
+    assert sorted(rows_of(result)["prompt"].to_pylist()) == ["a", "b"]
 
 
 def test_all_formats_hold_the_same(tmp_path: Path) -> None:
@@ -213,9 +213,9 @@ def test_all_formats_hold_the_same(tmp_path: Path) -> None:
         "inputs,targets,task_name\n" + "".join(f'{row["inputs"]},"r, ""quoted""\nline",t\n' for row in rows)
     )
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "e.parquet")
-    collection = read(tmp_path)
-    assert rows_of(collection).num_rows == 3
-    assert refusals(collection) == [
+    result = read(tmp_path)
+    assert rows_of(result).num_rows == 3
+    assert refusals(result) == [
         (name, line, reasons.DUPLICATE)
         for name, lines in [
             ("b.json", (1, 2, 3)),
@@ -230,9 +230,9 @@ def test_all_formats_hold_the_same(tmp_path: Path) -> None:
 def test_chats_are_read_from_parquet(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
     parquet(tmp_path / "chat.parquet", messages=pa.array([turns, turns[:1]]))
-    collection = read(tmp_path)
-    assert refusals(collection) == [("chat.parquet", 2, reasons.NO_ASSISTANT)]
-    assert rows_of(collection)["prompt"].to_pylist() == ["hi"]
+    result = read(tmp_path)
+    assert refusals(result) == [("chat.parquet", 2, reasons.NO_ASSISTANT)]
+    assert rows_of(result)["prompt"].to_pylist() == ["hi"]
 
 
 def test_a_missing_task_column_rejects_the_file(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
-from smart_assets.tasks.collection import Collection
-from smart_assets.tasks.intake import collect, source_state
+from smart_assets.tasks.read_result import ReadResult
+from smart_assets.tasks.reader import read_source, source_state
 from smart_assets.tasks.sources import Columns, HuggingFaceSource
 
 ROWS = [{"prompt": f"p{n}", "response": f"r{n}", "subject": f"t{n % 2}"} for n in range(4)]
@@ -23,12 +23,12 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-def read(root: Path, **settings: Any) -> Collection:
-    return collect(HuggingFaceSource(**{"path": "dataset", **settings}), root, lambda _: None)
+def read(root: Path, **settings: Any) -> ReadResult:
+    return read_source(HuggingFaceSource(**{"path": "dataset", **settings}), root, lambda _: None)
 
 
-def rows_of(collection: Collection) -> pa.Table:
-    return pa.concat_tables(collection.instances(7))
+def rows_of(result: ReadResult) -> pa.Table:
+    return pa.concat_tables(result.instances(7))
 
 
 def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -42,19 +42,19 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("name", ["train.parquet", "train.jsonl"])
 def test_a_local_dataset_is_read(tmp_path: Path, name: str) -> None:
     write(tmp_path / "dataset", name, [*ROWS, ROWS[0]])
-    collection = read(tmp_path, columns=Columns(task="subject"), task_prefix="x/")
-    assert collection.tasks.to_pylist() == [
+    result = read(tmp_path, columns=Columns(task="subject"), task_prefix="x/")
+    assert result.tasks.to_pylist() == [
         {"task": "x/t0", "accepted": 2, "rejected": 1},
         {"task": "x/t1", "accepted": 2, "rejected": 0},
     ]
-    origins = dict(zip(collection.origins["id"].to_pylist(), collection.origins.to_pylist(), strict=True))
-    for row in rows_of(collection).to_pylist():
+    origins = dict(zip(result.origins["id"].to_pylist(), result.origins.to_pylist(), strict=True))
+    for row in rows_of(result).to_pylist():
         assert origins[row["id"]]["file"] == "dataset"
         assert ROWS[origins[row["id"]]["line"]]["prompt"] == row["prompt"]
-    rejected = collection.rejected.to_pylist()[0]
+    rejected = result.rejected.to_pylist()[0]
     assert (rejected["line"], rejected["reason"]) == (4, reasons.DUPLICATE)
-    assert collection.revision is None
-    assert [file.path for file in collection.files] == [name]
+    assert result.revision is None
+    assert [file.path for file in result.files] == [name]
 
 
 def test_a_dataset_without_a_task_column_is_one_task(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from smart_assets.core.errors import SourceError
 from smart_assets.planning.graph import desired_state
 from smart_assets.tasks import files
 from smart_assets.tasks.files import folder_state, list_folder
-from smart_assets.tasks.intake import last_change, source_state
+from smart_assets.tasks.reader import last_change, source_state
 from smart_assets.tasks.sources import FolderSource, HuggingFaceSource
 from smart_assets_tests.support.projects import write_tasks
 from smart_assets_tests.support.small_source import SMALL, edit, small_project

@@ -14,7 +14,7 @@ from smart_assets.core.errors import SourceError
 from smart_assets.planning.graph import desired_state, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
-from smart_assets.tasks import files, intake
+from smart_assets.tasks import files, reader
 from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, small_project
 
 
@@ -22,7 +22,7 @@ def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: P
     project, path = small_project(tmp_path), tmp_path / "in" / "a.jsonl"
     contents = [json.dumps({"prompt": prompt, "response": "r"}) for prompt in "pq"]
     path.write_text(contents[0])
-    read_file = intake.read_file
+    read_file = reader.read_file
 
     def read_other(found: Path, names: Any, limit: int) -> Iterator[Any]:
         found.write_text(contents[1])
@@ -30,7 +30,7 @@ def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: P
         found.write_text(contents[0])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake, "read_file", read_other)
+        patch.setattr(reader, "read_file", read_other)
         make_small(project)
     edit(tmp_path / "in", {"b.jsonl": contents[1]})
     assert make_small(project).manifest.made["files read"] == 2
@@ -51,13 +51,13 @@ def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, m
     project = small_project(tmp_path)
     before, after = (json.dumps({"prompt": prompt, "response": "r"}) for prompt in "pq")
     edit(tmp_path / "in", {"a.jsonl": before})
-    collect = raw_tasks.collect
+    read_source = raw_tasks.read_source
 
     def changed_first(*args: Any) -> Any:
         edit(tmp_path / "in", {"a.jsonl": after})
-        return collect(*args)
+        return read_source(*args)
 
-    monkeypatch.setattr(raw_tasks, "collect", changed_first)
+    monkeypatch.setattr(raw_tasks, "read_source", changed_first)
     assert make_small(project).manifest.outside == desired_state(project, SMALL).outside
     assert planned(project).status == "current"
     edit(tmp_path / "in", {"a.jsonl": before})
@@ -67,7 +67,7 @@ def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, m
 def test_a_file_that_changes_while_it_is_read_leaves_the_source_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project, read_file = small_project(tmp_path), intake.read_file
+    project, read_file = small_project(tmp_path), reader.read_file
     edit(tmp_path / "in", {"a.jsonl": json.dumps({"prompt": "p", "response": "r"})})
 
     def read_and_grow(found: Path, names: Any, limit: int) -> Iterator[Any]:
@@ -75,7 +75,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_the_source_stale(
         found.write_text(found.read_text() + "\n")
 
     with monkeypatch.context() as patch:
-        patch.setattr(intake, "read_file", read_and_grow)
+        patch.setattr(reader, "read_file", read_and_grow)
         assert make_small(project).manifest.outside == {"a.jsonl": ""}
     assert planned(project).status == "stale"
     make_small(project)

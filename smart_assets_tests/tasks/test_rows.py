@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.row_error import RowError
+from smart_assets.tasks.raw_rows import RowError
 from smart_assets.tasks.rows import FieldNames, content_hash, instance_of, task_of
 from smart_assets.tasks.sources import Columns
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_assets.tasks.collection import INSTANCES
 from smart_assets.tasks.near_duplicates import Signatures, Sketcher
+from smart_assets.tasks.read_result import INSTANCES
 from smart_assets.tasks.rows import content_hash
 from smart_assets.tasks.sources import Validation
 from smart_assets.tasks.validation_split import split
@@ -23,7 +23,7 @@ def prompt_of(seed: int, words: int = 12) -> str:
 
 
 def table(*rows: tuple[str, str]) -> pa.Table:
-    """Instances of (task, prompt) pairs, sorted by id as a collection has them."""
+    """Instances of (task, prompt) pairs, sorted by id as a read result has them."""
     instances = {
         content_hash(task, prompt, "r"): {
             "id": content_hash(task, prompt, "r"),

@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from smart_assets.tasks.intake import collect
 from smart_assets.tasks.near_duplicates import nearest_prompts
+from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.signatures import signatures_of
 from smart_assets.tasks.sources import FolderSource, Validation
 from smart_assets.tasks.validation_split import split
@@ -21,10 +21,10 @@ def quiet(_: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "t0").is_dir(), reason="no ../shared/data/t0 beside the project")
 def test_t0_is_read_and_split_whole() -> None:
-    collection = collect(FolderSource(path=str(SHARED / "t0")), SHARED, quiet)
-    signatures = signatures_of(collection, None, quiet)
-    sides = split(collection.rows, signatures, Validation(), quiet)
-    tasks = {row["task"]: (row["accepted"], row["rejected"]) for row in collection.tasks.to_pylist()}
+    result = read_source(FolderSource(path=str(SHARED / "t0")), SHARED, quiet)
+    signatures = signatures_of(result, None, quiet)
+    sides = split(result.rows, signatures, Validation(), quiet)
+    tasks = {row["task"]: (row["accepted"], row["rejected"]) for row in result.tasks.to_pylist()}
     assert len(tasks) == 29
     assert tasks["trec"] == (0, 1400)
     assert sum(map(sum, tasks.values())) == 43_939
@@ -36,7 +36,7 @@ def test_t0_is_read_and_split_whole() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "bbh").is_dir(), reason="no ../shared/data/bbh beside the project")
 def test_bbh_needs_no_configuration() -> None:
-    collection = collect(FolderSource(path=str(SHARED / "bbh"), task_prefix="bbh/"), SHARED, quiet)
-    assert len(collection.tasks) == 27
-    assert collection.rows.num_rows + collection.rejected.num_rows == 6_511
-    assert set(collection.rejected["reason"].to_pylist()) <= {"exact duplicate of an earlier row"}
+    result = read_source(FolderSource(path=str(SHARED / "bbh"), task_prefix="bbh/"), SHARED, quiet)
+    assert len(result.tasks) == 27
+    assert result.rows.num_rows + result.rejected.num_rows == 6_511
+    assert set(result.rejected["reason"].to_pylist()) <= {"exact duplicate of an earlier row"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smart_assets.core.errors import RefusedRowError, TrainingError
 from smart_assets.training.chat_template import fold_system_turns, pin_clock
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.row_encoder import RowEncoder
 from smart_assets_tests.support.row_encoders import encoder_of
 from smart_assets_tests.support.tiny_model import CHAT_TEMPLATE, tiny_tokenizer
@@ -106,7 +106,7 @@ def whole_chat(tokenizer: Any, *texts: str) -> str:
 def test_a_row_is_the_templates_own_text_of_the_whole_chat(shape: str) -> None:
     template, lead, end = SHAPES[shape]
     tokenizer = tokenizer_of(template)
-    row = encoder_of(tokenizer).encode(Instance("x", "t", "hi", "yes", None))
+    row = encoder_of(tokenizer).encode(ChatInstance("x", "t", "hi", "yes", None))
     example = row.example
     assert (example.lead, example.response, example.end) == (lead, "yes", end)
     written = example.context + example.continuation
@@ -122,7 +122,7 @@ def test_a_row_is_the_templates_own_text_of_the_whole_chat(shape: str) -> None:
 def test_a_row_is_a_prefix_of_that_text_whatever_its_words(shape: str, prompt: str, response: str) -> None:
     encoder = shaped_encoder(shape)
     tokenizer: Any = encoder.tokenizer
-    example = encoder.encode(Instance("x", "t", prompt, response, None)).example
+    example = encoder.encode(ChatInstance("x", "t", prompt, response, None)).example
     end = "" if shape == "no end of turn" else example.end
     assert whole_chat(tokenizer, prompt, response).startswith(example.context + example.response + end)
     assert example.response.strip() == response.strip()
@@ -144,9 +144,9 @@ def test_a_response_that_a_template_rewrites_leaves_its_row_out() -> None:
         f"{{% for m in messages %}}{HEADER}{{{{ m['content'].split('#')[-1] }}}}<|im_end|>\n{{% endfor %}}{ASKED}"
     )
     encoder = encoder_of(tokenizer_of(template))
-    assert encoder.encode(Instance("x", "t", "hi # there", "yes", None)).example.response == "yes"
+    assert encoder.encode(ChatInstance("x", "t", "hi # there", "yes", None)).example.response == "yes"
     with pytest.raises(RefusedRowError, match="the chat template rewrites its response"):
-        encoder.encode(Instance("x", "t", "hi", "yes # no", None))
+        encoder.encode(ChatInstance("x", "t", "hi", "yes # no", None))
 
 
 def test_a_response_may_bring_its_own_lead() -> None:
@@ -158,8 +158,8 @@ def test_a_response_may_bring_its_own_lead() -> None:
     template = f"{{% for m in messages %}}{HEADER}{answer}<|im_end|>\n{{% endfor %}}{ASKED}"
     encoder = encoder_of(tokenizer_of(template))
     thought = "<think>\nParis\n</think>\n\nThe Seine."
-    assert encoder.encode(Instance("x", "t", "hi", "yes", None)).example.lead == "<think>\n\n</think>\n\n"
-    example = encoder.encode(Instance("x", "t", "hi", thought, None)).example
+    assert encoder.encode(ChatInstance("x", "t", "hi", "yes", None)).example.lead == "<think>\n\n</think>\n\n"
+    example = encoder.encode(ChatInstance("x", "t", "hi", thought, None)).example
     assert (example.lead, example.response) == ("", thought)
 
 
@@ -184,7 +184,7 @@ def test_what_a_person_should_know_of_a_template_is_said(shape: str, note: str |
 def test_the_templates_own_words_say_why_it_refuses() -> None:
     tokenizer = tokenizer_of("{{ raise_exception('roles must\nalternate') }}")
     with pytest.raises(RefusedRowError, match=r"^the chat template refuses its turns: roles must alternate$"):
-        encoder_of(tokenizer).encode(Instance("x", "t", "hi", "yes", None))
+        encoder_of(tokenizer).encode(ChatInstance("x", "t", "hi", "yes", None))
 
 
 CLOCK = (
@@ -196,7 +196,7 @@ CLOCK = (
 
 def test_a_clock_stands_still_at_the_day_that_is_set() -> None:
     tokenizer = tokenizer_of(CLOCK)
-    instance = Instance("x", "t", "hi", "yes", None)
+    instance = ChatInstance("x", "t", "hi", "yes", None)
     assert "Today Date: 01 Jan 2026 00:00:00" in encoder_of(tokenizer).example(instance).prompt
     other = encoder_of(tokenizer, template_date=date(2024, 7, 26)).example(instance)
     assert "Today Date: 26 Jul 2024 00:00:00" in other.prompt

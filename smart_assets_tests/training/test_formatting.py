@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.core.errors import TrainingError
-from smart_assets.training.formatting import Instance, load_instances
+from smart_assets.training.formatting import ChatInstance, load_instances
 
 
 def rows_table(**columns: Any) -> pa.Table:
@@ -18,8 +18,8 @@ def test_instances_are_read_in_row_order(tmp_path: Path) -> None:
     table = rows_table(messages=pa.array([None], pa.string()))
     pq.write_table(pa.concat_tables([table, rows_table(id=pa.array(["y"]))]), tmp_path / "rows.parquet")
     assert load_instances(tmp_path / "rows.parquet") == [
-        Instance("x", "x", "x", "x", None),
-        Instance("y", "x", "x", "x", "x"),
+        ChatInstance("x", "x", "x", "x", None),
+        ChatInstance("y", "x", "x", "x", "x"),
     ]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.loading import load_causal_lm, load_tokenizer
 from smart_assets.training.loss import IGNORED, LOSSES, RowMean, TokenMean, batch_rows, takes_logits_to_keep
 from smart_assets.training.rows import TokenRow, encode_rows
@@ -17,7 +17,7 @@ from smart_assets_tests.support.tiny_model import SENTENCES, make_tiny_model
 def model_and_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[TokenRow]]:
     folder = make_tiny_model(tmp_path_factory.mktemp("tiny"), chat=True)
     tokenizer = load_tokenizer(folder, trust_remote_code=False)
-    instances = [Instance(str(i), "t", text[: 4 * i], text[4 * i :], None) for i, text in enumerate(SENTENCES)]
+    instances = [ChatInstance(str(i), "t", text[: 4 * i], text[4 * i :], None) for i, text in enumerate(SENTENCES)]
     rows, dropped = encode_rows(encoder_of(tokenizer), instances, 512)
     assert not dropped
     return load_causal_lm(folder, "float32", trust_remote_code=False), rows

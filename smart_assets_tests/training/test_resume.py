@@ -13,10 +13,10 @@ import pytest
 from smart_assets.core.errors import TrainingError
 from smart_assets.training import progress
 from smart_assets.training.finetune import finetune
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm
-from smart_assets.training.record import Mixture
+from smart_assets.training.record import TrainingRows
 from smart_assets.training.rows import TokenRow
 from smart_assets.training.saved_steps import SavedSteps, saved_steps
 from smart_assets_tests.support.tiny_model import make_tiny_model
@@ -137,9 +137,9 @@ def test_steps_of_another_job_are_never_taken_up(tmp_path: Path, base: Path, cha
 
 def test_rows_are_told_apart_by_their_tokens_their_borders_and_what_is_learnt() -> None:
     def rows(*given: tuple[Sequence[int], int]) -> str:
-        asked = Instance(id="a", task="t", prompt="", response="", messages=None)
+        asked = ChatInstance(id="a", task="t", prompt="", response="", messages=None)
         made = [TokenRow(asked, np.array(tokens, np.int32), start, False, False, False) for tokens, start in given]
-        return Mixture(made, [], 512).tokens_sha256()
+        return TrainingRows(made, [], 512).tokens_sha256()
 
     told = {
         rows(([1, 2, 3], 1), ([4, 5], 1)),

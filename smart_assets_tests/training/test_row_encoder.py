@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from smart_assets.core.errors import RefusedRowError, TrainingError
 from smart_assets.training.chat_template import Example
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.loading import load_tokenizer
 from smart_assets.training.row_encoder import RowEncoder
 from smart_assets_tests.support.row_encoders import encoder_of, pair_of
 from smart_assets_tests.support.tiny_model import SPECIAL_TOKENS, make_tiny_model
 
-QUESTION = Instance(id="q1", task="geography", prompt="Which river?", response="The Seine.", messages=None)
+QUESTION = ChatInstance(id="q1", task="geography", prompt="Which river?", response="The Seine.", messages=None)
 PIECES = st.one_of(st.text(max_size=20), st.sampled_from([" ", "\n", "\t\n", "the Seine", "12", "<|", "im_end|>"]))
 TEXTS = st.lists(PIECES, max_size=5).map("".join)
 SPECIAL_TEXTS = st.lists(st.one_of(PIECES, st.sampled_from(SPECIAL_TOKENS)), max_size=5).map("".join)
@@ -70,7 +70,7 @@ def test_plain_format_is_prompt_newline_response_and_end_of_text(chat: Any, plai
 
 def test_messages_are_the_turns_before_the_response(chat: Any) -> None:
     turns = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]'
-    asked = Instance(id="m", task="t", prompt="not used", response="Hello", messages=turns)
+    asked = ChatInstance(id="m", task="t", prompt="not used", response="Hello", messages=turns)
     prompt = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert encoder_of(chat).example(asked) == Example(prompt, "", "Hello", "<|im_end|>")
 
@@ -99,7 +99,7 @@ def test_tokens_are_those_of_the_whole_text_behind_those_of_the_prompt(
 ) -> None:
     assume(not any(token in text for token in SPECIAL_TOKENS for text in (prompt, response)))
     tokenizer = tokenizers[name]
-    row = encoders[name].encode(Instance("h", "t", prompt, response, None))
+    row = encoders[name].encode(ChatInstance("h", "t", prompt, response, None))
     whole = tokenizer.encode(row.example.context + row.example.continuation, add_special_tokens=False)
     asked = tokenizer.encode(row.example.prompt, add_special_tokens=False)
     assert not row.special_text
@@ -115,9 +115,9 @@ def test_special_tokens_in_a_row_are_text(
     name: str, tokenizers: dict[str, Any], encoders: dict[str, RowEncoder], prompt: str, response: str
 ) -> None:
     tokenizer, encoder = tokenizers[name], encoders[name]
-    row = encoder.encode(Instance("h", "t", prompt, response, None))
+    row = encoder.encode(ChatInstance("h", "t", prompt, response, None))
     specials = set(tokenizer.all_special_ids) | set(tokenizer.convert_tokens_to_ids(SPECIAL_TOKENS))
-    of_template = encoder.encode(Instance("h", "t", "x", "x", None)).tokens
+    of_template = encoder.encode(ChatInstance("h", "t", "x", "x", None)).tokens
     assert [token for token in row.tokens if token in specials] == [token for token in of_template if token in specials]
     assert tokenizer.decode(row.tokens) == row.example.context + row.example.continuation
     assert row.special_text == any(token in prompt or token in response for token in SPECIAL_TOKENS)
@@ -125,7 +125,7 @@ def test_special_tokens_in_a_row_are_text(
 
 def test_special_tokens_in_messages_are_text_however_json_writes_them(chat: Any) -> None:
     turns = json.dumps([{"role": "user", "content": "hi<|im_end|>"}]).replace("<", "\\u003c")
-    row = encoder_of(chat).encode(Instance("m", "t", "", "yes<|im_end|> and more", turns))
+    row = encoder_of(chat).encode(ChatInstance("m", "t", "", "yes<|im_end|> and more", turns))
     assert row.special_text
     end = chat.convert_tokens_to_ids("<|im_end|>")
     assert [token == end for token in row.tokens[row.learnt_from :]].index(True) == len(
@@ -139,7 +139,7 @@ def test_added_tokens_that_a_template_writes_around_turns_are_text_too(chat: Any
 
     chat.add_tokens([AddedToken("[TURN]", special=False), AddedToken("<think>", special=False)])
     chat.chat_template = "{% for m in messages %}[TURN]{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    row = encoder_of(chat).encode(Instance("m", "t", "[TURN]", "<think>so</think>yes", None))
+    row = encoder_of(chat).encode(ChatInstance("m", "t", "[TURN]", "<think>so</think>yes", None))
     assert row.tokens.count(chat.convert_tokens_to_ids("[TURN]")) == 2
     assert row.tokens.count(chat.convert_tokens_to_ids("<think>")) == 1  # a thought is a model's own to write
 
@@ -148,7 +148,7 @@ def test_a_template_may_take_special_tokens_out_of_a_text(chat: Any) -> None:
     chat.chat_template = (
         "{% for m in messages %}{{ m['role'] }}:{{ m['content'].replace('<|im_end|>', '') }}<|im_end|>\n{% endfor %}"
     )
-    row = encoder_of(chat).encode(Instance("m", "t", "hi<|im_end|>", "yes", None))
+    row = encoder_of(chat).encode(ChatInstance("m", "t", "hi<|im_end|>", "yes", None))
     assert chat.decode(row.tokens) == "user:hi<|im_end|>\nassistant:yes<|im_end|>"
 
 
@@ -158,9 +158,9 @@ def test_a_template_that_tells_by_special_tokens_leaves_the_row_out(chat: Any) -
         "{{ m['content'] }}<|im_end|>\n{% endfor %}"
     )
     encoder = encoder_of(chat)
-    assert encoder.encode(Instance("m", "t", "hi", "yes", None)).example.prompt == "2 hi<|im_end|>\n"
+    assert encoder.encode(ChatInstance("m", "t", "hi", "yes", None)).example.prompt == "2 hi<|im_end|>\n"
     with pytest.raises(RefusedRowError, match="changes a special token in its text"):
-        encoder.encode(Instance("m", "t", "hi<|im_end|>", "yes", None))
+        encoder.encode(ChatInstance("m", "t", "hi<|im_end|>", "yes", None))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_template_that_tells_by_special_tokens_leaves_the_row_out(chat: Any) -
 )
 def test_bad_messages_are_refused(chat: Any, messages: str, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
-        encoder_of(chat).encode(Instance("q1", "t", "p", "r", messages))
+        encoder_of(chat).encode(ChatInstance("q1", "t", "p", "r", messages))
 
 
 def test_chat_without_a_template_and_plain_without_an_end_are_refused(plain: Any) -> None:

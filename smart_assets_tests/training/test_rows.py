@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.loading import load_tokenizer
 from smart_assets.training.row_encoder import RowEncoder
 from smart_assets.training.rows import DroppedRow, TokenRow, encode_rows
@@ -31,9 +31,9 @@ def begun(tokenizer: Any) -> RowEncoder:
     return encoder_of(begun)
 
 
-def instance(name: str, prompt: str, response: str, messages: Any = None) -> Instance:
+def instance(name: str, prompt: str, response: str, messages: Any = None) -> ChatInstance:
     turns = None if messages is None else json.dumps([{"role": role, "content": text} for role, text in messages])
-    return Instance(id=name, task="t", prompt=prompt, response=response, messages=turns)
+    return ChatInstance(id=name, task="t", prompt=prompt, response=response, messages=turns)
 
 
 @pytest.mark.parametrize("prompt_format", ["chat", "plain"])
@@ -50,7 +50,7 @@ def test_only_the_response_is_learnt_token_by_token(tokenizer: Any, prompt_forma
     assert tokenizer.decode(row.tokens[row.response_start :]) == "The answer is 12.<|im_end|>"
 
 
-def cut_row(encoder: RowEncoder, asked: Instance, max_length: int) -> tuple[TokenRow, TokenRow]:
+def cut_row(encoder: RowEncoder, asked: ChatInstance, max_length: int) -> tuple[TokenRow, TokenRow]:
     """The row as a whole, and as the window cuts it; what both must agree in is checked."""
     [whole], _ = encode_rows(encoder, [asked], 10_000)
     [short], dropped = encode_rows(encoder, [asked], max_length)

@@ -10,7 +10,7 @@ import pytest
 from smart_assets.store import Store
 from smart_assets.store.log import append, now
 from smart_assets.store.redaction import Redaction, log_of
-from smart_assets.tasks.tombstones import Record, write_record
+from smart_assets.tasks.tombstones import TombstoneRecord, write_record
 from smart_assets.upkeep.verify import Verified, verify
 from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 
@@ -210,8 +210,8 @@ def test_a_redaction_needs_a_tombstone_of_each_row(
     store = Store("store", tmp_path)
     folder = put(store)
     tombstones = {
-        "of it": Record(at=now(), action="forget", who="Ann", ids=("real",)),
-        "of the other": Record(at=now(), action="forget", who="Ann", ids=("also real",)),
+        "of it": TombstoneRecord(at=now(), action="forget", who="Ann", ids=("real",)),
+        "of the other": TombstoneRecord(at=now(), action="forget", who="Ann", ids=("also real",)),
     }
     for tombstone in tombstones.values():
         write_record(store, tombstone)

@@ -22,7 +22,7 @@ from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.files import folder_state
 from smart_assets.tasks.rows import content_hash
-from smart_assets.training.formatting import Instance
+from smart_assets.training.formatting import ChatInstance
 
 EVALUATION = pa.schema(
     [(name, pa.string()) for name in ("benchmark", "id", "task", "template", "prompt", "response", "prompt_hash")]
@@ -192,7 +192,7 @@ def _beyond_the_prompt(prompt: str, turns: str | None) -> str:
     return " ".join(turn["content"] for turn in json.loads(turns) if turn["content"] not in prompt)
 
 
-def _table(benchmark: str, instances: Sequence[Instance]) -> pa.Table:
+def _table(benchmark: str, instances: Sequence[ChatInstance]) -> pa.Table:
     return pa.table(
         {
             "benchmark": [benchmark] * len(instances),

@@ -13,19 +13,19 @@ from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.reading.row_results import evaluation_times, read_results
 from smart_assets.assets.records import CheckpointSummary
 from smart_assets.assets.step import AssetPartition, Inputs, grid_key, seed_of_folder
-from smart_assets.comparison.evidence import REFERENCES, Question, weigh_shared
+from smart_assets.comparison.compare_recipes import REFERENCES, ComparisonSpec, compare_shared_rows
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.comparison.row_results import SharedRows, share_rows
 from smart_assets.core.formatting import benchmark_title
 from smart_assets.core.metrics import HELD_OUT, Direction
-from smart_assets.evaluation.record import task_figures
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.mixture.recipes import PRESETS, Recipe
 from smart_assets.mixture.sweeps import find_sweeps
 from smart_assets.report.content import (
     ArtifactVersion,
     MixtureBudgets,
     NearDuplicatePair,
-    NearDuplicates,
+    NearDuplicateSummary,
     NotShared,
     ObjectiveGains,
     Provenance,
@@ -57,7 +57,7 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
     )
     sweeps = find_sweeps(project.settings.recipes)
     unseen = frozenset(project.settings.evaluate.unseen_tasks)
-    question = Question(preset_recipes(project.settings.recipes), unseen, sweeps, project.settings.report.margin)
+    spec = ComparisonSpec(preset_recipes(project.settings.recipes), unseen, sweeps, project.settings.report.margin)
     parts = tuple(share_rows(read_results(project, inputs), unseen))
     return ReportContent(
         title=f"SMART mixture report: {project.root.name}",
@@ -67,7 +67,7 @@ def gather(project: Project, inputs: Inputs) -> ReportContent:
         objectives=objective_gains(pq.read_table(scores / "scores.parquet")),
         mixtures=mixtures,
         measurements=_measurements(project, inputs),
-        evidence=weigh_shared(parts, question),
+        recipe_comparisons=compare_shared_rows(parts, spec),
         evaluated=evaluation_times(project, inputs),
         not_shared=tuple(_not_shared(shared, unseen) for shared in parts),
         unseen_tasks=unseen,
@@ -169,7 +169,7 @@ def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
 def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
     found: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
-        rows = task_figures(inputs.folder("base_model_results") / "base")
+        rows = RecordedEvaluation(inputs.folder("base_model_results") / "base").task_metrics
         found += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
@@ -180,7 +180,7 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
             if seed is None:
                 continue
             trained = trained_tasks(inputs, key, seed)
-            rows = task_figures(folder)
+            rows = RecordedEvaluation(folder).task_metrics
             found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
     return tuple(found)
 
@@ -212,7 +212,7 @@ def _rejections(project: Project, inputs: Inputs) -> Rejections:
     return Rejections(tuple(counts), tuple(examples[:EXAMPLES]), tuple(left_out))
 
 
-def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicates | None:
+def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicateSummary | None:
     found = [source for source in project.settings.sources if inputs.find("similarity_index", source) is not None]
     if not found:
         return None
@@ -236,7 +236,7 @@ def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicates | None:
         ]
     pairs.sort(key=lambda pair: -pair.cosine)
     threshold = project.settings.index.near_duplicate
-    return NearDuplicates(threshold, total, tuple(pairs[:PAIRS]), np.concatenate(nearest))
+    return NearDuplicateSummary(threshold, total, tuple(pairs[:PAIRS]), np.concatenate(nearest))
 
 
 def _prompts(inputs: Inputs, source: str, ids: set[str]) -> dict[str, str]:

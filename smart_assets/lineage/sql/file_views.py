@@ -15,7 +15,7 @@ from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_
 from smart_assets.lineage.sql.quoting import file_name, quoted
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.store import Manifest, Store
-from smart_assets.tasks.collection import INSTANCES, ORIGINS, REJECTED, TASKS
+from smart_assets.tasks.read_result import INSTANCES, ORIGINS, REJECTED, TASKS
 from smart_assets.tasks.validation_split import SIDES
 
 _STRINGS = pa.string()

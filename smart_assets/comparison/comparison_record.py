@@ -5,46 +5,46 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from smart_assets.comparison.compare_recipes import ComparisonResult
 from smart_assets.comparison.curve import Curve, CurvePoint
 from smart_assets.comparison.differences import Difference
-from smart_assets.comparison.evidence import Evidence
 from smart_assets.comparison.findings import (
     base_sentences,
+    budget_sentence,
     comparison_sentences,
     correction_sentence,
     omissions,
-    stop_sentence,
     verdict,
 )
-from smart_assets.core.formatting import shorten
 from smart_assets.core.metrics import OWN_METRICS, Direction, recorded_metric
+from smart_assets.core.safe_text import shorten
 
 _NAMED = 50  # tasks that are left out, of each benchmark; the sentences count them all
 
 
-def record(evidence: Evidence) -> dict[str, Any]:
+def comparison_record(result: ComparisonResult) -> dict[str, Any]:
     """Scores, differences and sentences as plain values; a figure that is not finite is None."""
     return {
-        "title": shorten(evidence.title, 80),
-        "metric": evidence.metric.name,
-        "better": evidence.metric.direction.value,
-        "tasks": evidence.tasks,
-        "rows": evidence.rows,
-        "left out": [asdict(one) for one in evidence.left_out[:_NAMED]],
+        "title": shorten(result.title, 80),
+        "metric": result.metric.name,
+        "better": result.metric.direction.value,
+        "tasks": result.tasks,
+        "rows": result.rows,
+        "left out": [asdict(one) for one in result.left_out[:_NAMED]],
         "scores": [
             {"budget": score.budget, "recipe": score.recipe, "seeds": score.seeds}
             | _finite(value=score.interval.value, low=score.interval.low, high=score.interval.high)
-            for score in evidence.scores
+            for score in result.scores
         ],
-        "differences": [_difference(found, evidence) for found in evidence.all_differences],
+        "differences": [_difference(found, result) for found in result.all_differences],
         "sentences": [
             sentence
             for sentence in (
-                *comparison_sentences(evidence),
-                correction_sentence(evidence),
-                *base_sentences(evidence),
-                *(stop_sentence(stop, evidence) for stop in evidence.stops),
-                omissions(evidence),
+                *comparison_sentences(result),
+                correction_sentence(result),
+                *base_sentences(result),
+                *(budget_sentence(sufficient, result) for sufficient in result.sufficient_budgets),
+                omissions(result),
             )
             if sentence
         ],
@@ -73,7 +73,7 @@ def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
     return Curve(recorded["title"], metric, recorded["tasks"], tuple(points), next(iter(base), None))
 
 
-def _difference(found: Difference, evidence: Evidence) -> dict[str, Any]:
+def _difference(found: Difference, result: ComparisonResult) -> dict[str, Any]:
     interval = found.interval
     return {
         "budget": found.budget,
@@ -82,7 +82,7 @@ def _difference(found: Difference, evidence: Evidence) -> dict[str, Any]:
         "other budget": found.other_budget,
         **_finite(difference=interval.value, low=interval.low, high=interval.high, p=found.p),
         "verdict": verdict(found),
-        "corrected": None if found.better is None else evidence.family.holds(found.p),
+        "corrected": None if found.better is None else result.family.holds(found.p),
         "seeds": found.seeds,
         "other seeds": found.other_seeds,
     }

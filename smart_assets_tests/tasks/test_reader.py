@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
-from smart_assets.tasks.collection import INSTANCES, ORIGINS, REJECTED, TASKS, Collection
-from smart_assets.tasks.intake import collect, source_state
+from smart_assets.tasks.read_result import INSTANCES, ORIGINS, REJECTED, TASKS, ReadResult
+from smart_assets.tasks.reader import read_source, source_state
 from smart_assets.tasks.sources import Columns, FolderSource
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
@@ -27,13 +27,13 @@ def pair(prompt: str, **more: Any) -> dict[str, Any]:
     return {"prompt": prompt, "response": "r", **more}
 
 
-def read(folder: Path, **settings: Any) -> tuple[Collection, list[str]]:
+def read(folder: Path, **settings: Any) -> tuple[ReadResult, list[str]]:
     log: list[str] = []
-    return collect(FolderSource(path=str(folder), **settings), Path("/nowhere"), log.append), log
+    return read_source(FolderSource(path=str(folder), **settings), Path("/nowhere"), log.append), log
 
 
-def rows_of(collection: Collection) -> pa.Table:
-    return pa.concat_tables(collection.instances(7))
+def rows_of(result: ReadResult) -> pa.Table:
+    return pa.concat_tables(result.instances(7))
 
 
 def test_files_are_found_in_folders_and_sorted_and_others_named(tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_files_are_found_in_folders_and_sorted_and_others_named(tmp_path: Path) 
     write(tmp_path / ".cache" / "d.jsonl", pair("3"))
     write(tmp_path / "._b.jsonl", pair("4"))
     (tmp_path / "README.md").write_text("x")
-    collection, log = read(tmp_path)
-    assert [file.path for file in collection.files] == ["a/deep/c.jsonl", "b.jsonl"]
-    assert collection.tasks["task"].to_pylist() == ["b", "c"]
+    result, log = read(tmp_path)
+    assert [file.path for file in result.files] == ["a/deep/c.jsonl", "b.jsonl"]
+    assert result.tasks["task"].to_pylist() == ["b", "c"]
     assert any("README.md" in line for line in log)
 
 
@@ -57,21 +57,21 @@ def test_a_linked_folder_is_followed(tmp_path: Path) -> None:
 
 def test_a_path_is_relative_to_the_root(tmp_path: Path) -> None:
     write(tmp_path / "tasks" / "a.jsonl", pair("1"))
-    assert rows_of(collect(FolderSource(path="tasks"), tmp_path, lambda _: None)).num_rows == 1
+    assert rows_of(read_source(FolderSource(path="tasks"), tmp_path, lambda _: None)).num_rows == 1
 
 
 def test_tables_have_their_schemas_and_order(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *(pair(str(n)) for n in range(30)), pair("1"))
-    collection, _ = read(tmp_path, task_prefix="flan/")
-    assert rows_of(collection).schema == INSTANCES
-    assert collection.origins.schema == ORIGINS
-    assert collection.rejected.schema == REJECTED
-    assert collection.tasks.schema == TASKS
-    ids = rows_of(collection)["id"].to_pylist()
-    assert ids == sorted(set(ids)) == collection.origins["id"].to_pylist()
-    line_of = dict(zip(ids, collection.origins["line"].to_pylist(), strict=True))
-    assert all(line_of[row["id"]] == int(row["prompt"]) + 1 for row in rows_of(collection).to_pylist())
-    assert collection.rejected.to_pylist() == [
+    result, _ = read(tmp_path, task_prefix="flan/")
+    assert rows_of(result).schema == INSTANCES
+    assert result.origins.schema == ORIGINS
+    assert result.rejected.schema == REJECTED
+    assert result.tasks.schema == TASKS
+    ids = rows_of(result)["id"].to_pylist()
+    assert ids == sorted(set(ids)) == result.origins["id"].to_pylist()
+    line_of = dict(zip(ids, result.origins["line"].to_pylist(), strict=True))
+    assert all(line_of[row["id"]] == int(row["prompt"]) + 1 for row in rows_of(result).to_pylist())
+    assert result.rejected.to_pylist() == [
         {
             "file": "a.jsonl",
             "line": 31,
@@ -82,7 +82,7 @@ def test_tables_have_their_schemas_and_order(tmp_path: Path) -> None:
             "template": "",
         }
     ]
-    assert collection.tasks.to_pylist() == [{"task": "flan/a", "accepted": 30, "rejected": 1}]
+    assert result.tasks.to_pylist() == [{"task": "flan/a", "accepted": 30, "rejected": 1}]
 
 
 def test_tasks_left_with_no_rows_are_kept_and_named(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_tasks_left_with_no_rows_are_kept_and_named(tmp_path: Path) -> None:
     write(tmp_path / "hollow.jsonl", {"prompt": "p", "response": ""})
     (tmp_path / "void.jsonl").write_text("")
     (tmp_path / "broken.jsonl").write_text("no json")
-    collection, log = read(tmp_path)
-    assert collection.tasks.to_pylist() == [
+    result, log = read(tmp_path)
+    assert result.tasks.to_pylist() == [
         {"task": "broken", "accepted": 0, "rejected": 1},
         {"task": "good", "accepted": 1, "rejected": 0},
         {"task": "hollow", "accepted": 0, "rejected": 1},
@@ -104,9 +104,9 @@ def test_tasks_left_with_no_rows_are_kept_and_named(tmp_path: Path) -> None:
 def test_a_column_may_name_any_task_and_a_task_may_span_files(tmp_path: Path, task: str) -> None:
     write(tmp_path / "one" / "part.jsonl", pair("1", subject=task), pair("2", subject="a\x1b[0m"))
     write(tmp_path / "two" / "part.jsonl", pair("3", subject=task))
-    collection, _ = read(tmp_path, columns=Columns(task="subject"))
-    assert collection.tasks.to_pylist() == [{"task": task, "accepted": 2, "rejected": 0}]
-    assert collection.rejected["reason"].to_pylist() == [reasons.TASK_CONTROL]
+    result, _ = read(tmp_path, columns=Columns(task="subject"))
+    assert result.tasks.to_pylist() == [{"task": task, "accepted": 2, "rejected": 0}]
+    assert result.rejected["reason"].to_pylist() == [reasons.TASK_CONTROL]
 
 
 def test_flan_shards_of_one_name_need_no_configuration(tmp_path: Path) -> None:
@@ -114,17 +114,17 @@ def test_flan_shards_of_one_name_need_no_configuration(tmp_path: Path) -> None:
     write(tmp_path / "one" / "train.jsonl", row)
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "train.jsonl").write_text(json.dumps({**row, "inputs": "2"}) + "\nno json")
-    collection, _ = read(tmp_path)
-    assert collection.tasks.to_pylist() == [{"task": "t", "accepted": 2, "rejected": 0}]
-    assert collection.rejected["task"].to_pylist() == [None]
+    result, _ = read(tmp_path)
+    assert result.tasks.to_pylist() == [{"task": "t", "accepted": 2, "rejected": 0}]
+    assert result.rejected["task"].to_pylist() == [None]
 
 
 def test_file_names_that_cannot_be_shown_are_escaped(tmp_path: Path) -> None:
     for name in (b"a\x1b[31m.jsonl", b"\xff.jsonl", b"a\nb.jsonl"):
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text(json.dumps(pair("1")))
-    collection, _ = read(tmp_path)
-    assert collection.tasks["task"].to_pylist() == ["\\udcff", "a\\nb", "a\\x1b[31m"]
-    assert all(file.path.isprintable() for file in collection.files)
+    result, _ = read(tmp_path)
+    assert result.tasks["task"].to_pylist() == ["\\udcff", "a\\nb", "a\\x1b[31m"]
+    assert all(file.path.isprintable() for file in result.files)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_the_state_changes_with_the_bytes_alone(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", pair("1"))
     write(tmp_path / "sub" / "b.jsonl", pair("2"))
     before = source_state(source, tmp_path)
-    collection, _ = read(tmp_path)
-    assert before == {file.path: file.sha256 for file in collection.files}
+    result, _ = read(tmp_path)
+    assert before == {file.path: file.sha256 for file in result.files}
     os.utime(tmp_path / "a.jsonl", (1, 1))
     assert source_state(source, tmp_path) == before
     write(tmp_path / "a.jsonl", pair("3"))
@@ -224,7 +224,7 @@ def test_other_rows_never_change_an_id(rows: list[dict[str, str]], more: list[di
 def test_every_row_is_accepted_or_rejected_and_the_first_of_equal_rows_kept(tmp_path: Path) -> None:
     rows = [pair(str(n % 7), template=f"t{n}") if n % 3 else {"prompt": n} for n in range(100)]
     write(tmp_path / "a.jsonl", *rows)
-    collection, _ = read(tmp_path)
-    assert rows_of(collection).num_rows + collection.rejected.num_rows == 100
+    result, _ = read(tmp_path)
+    assert rows_of(result).num_rows + result.rejected.num_rows == 100
     first = {row["prompt"]: row["template"] for row in reversed(rows) if "template" in row}
-    assert {row["prompt"]: row["template"] for row in rows_of(collection).to_pylist()} == first
+    assert {row["prompt"]: row["template"] for row in rows_of(result).to_pylist()} == first

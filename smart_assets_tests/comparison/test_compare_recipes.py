@@ -9,25 +9,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smart_assets.comparison.evidence import Evidence, Question, weigh
+from smart_assets.comparison.compare_recipes import ComparisonResult, ComparisonSpec, compare_recipes
+from smart_assets.comparison.comparison_record import comparison_record, recorded_curve
 from smart_assets.comparison.findings import (
     base_sentences,
+    budget_sentence,
     comparison_sentences,
     correction_sentence,
     omissions,
     references_sentence,
-    stop_sentence,
 )
-from smart_assets.comparison.record import record, recorded_curve
 from smart_assets.comparison.row_results import RowResults, share_rows
 from smart_assets.mixture.recipes import Recipe
 from smart_assets.mixture.sweeps import expand_sweeps, find_sweeps
 from smart_assets.report import evidence_pictures, pictures
-from smart_assets.report.evidence_chapters import difference_chapter, stopping_chapter, sweep_chapter
+from smart_assets.report.evidence_chapters import difference_chapter, sufficient_budget_chapter, sweep_chapter
+from smart_assets_tests.support.measurements import row_columns
 from smart_assets_tests.support.report_example import HOSTILE, size_of
 
 Model = tuple[int | None, str | None, int | None]
-PRESETS = Question({"random": "random", "proportional": "proportional"})
+PRESETS = ComparisonSpec({"random": "random", "proportional": "proportional"})
 ALONE = "nats per token over the rows alone; no verdict from one training)."
 
 
@@ -43,20 +44,29 @@ def results(
     found = []
     for (budget, recipe, number), mean in means.items():
         losses = mean + own + noise * rng.normal(size=len(keys))
-        found.append(RowResults(budget, recipe, number, keys, losses * tokens, tokens, (losses < mean).astype(float)))
+        found.append(
+            RowResults(
+                budget, recipe, number, keys, row_columns(losses * tokens, tokens, (losses < mean).astype(float))
+            )
+        )
     return found
 
 
-def loss_of(found: Sequence[RowResults], question: Question = PRESETS) -> Evidence:
-    return weigh(found, question)[0]
+def loss_of(found: Sequence[RowResults], spec: ComparisonSpec = PRESETS) -> ComparisonResult:
+    return compare_recipes(found, spec)[0]
 
 
 def test_scores_are_those_of_a_plain_computation() -> None:
     found = results({(200, "smart", 0): 1.0, (200, "smart", 1): 2.0, (200, "random", 0): 2.0, (None, None, None): 4.0})
-    losses, matches = weigh(found, PRESETS)
+    losses, matches = compare_recipes(found, PRESETS)
     for model, mean in (((200, "smart"), found[:2]), ((200, "random"), found[2:3]), ((None, None), found[3:])):
         macro = [
-            np.mean([one.loss_sums[part].sum() / one.tokens[part].sum() for part in (slice(0, 20), slice(20, 40))])
+            np.mean(
+                [
+                    one.columns["loss_sum"][part].sum() / one.columns["tokens"][part].sum()
+                    for part in (slice(0, 20), slice(20, 40))
+                ]
+            )
             for one in mean
         ]
         score = losses.score(*model)
@@ -65,7 +75,7 @@ def test_scores_are_those_of_a_plain_computation() -> None:
         assert score.seeds == len(mean)
         exact = matches.score(*model)
         assert exact is not None
-        assert exact.interval.value == pytest.approx(np.mean([one.exact_matches.mean() for one in mean]))
+        assert exact.interval.value == pytest.approx(np.mean([one.columns["exact_match"].mean() for one in mean]))
     [difference] = losses.differences
     assert (difference.recipe, difference.other, difference.paired) == ("smart", "random", False)
 
@@ -83,8 +93,8 @@ MEANS = {
 
 
 def test_a_sentence_for_each_budget_recipe_and_reference() -> None:
-    evidence = loss_of(results(trained(MEANS, 5)))
-    told = comparison_sentences(evidence)
+    comparison = loss_of(results(trained(MEANS, 5)))
+    told = comparison_sentences(comparison)
     claims = [sentence.partition(" (")[0] for sentence in told]
     assert claims == [
         "smart is better than random at 200 rows",
@@ -96,14 +106,14 @@ def test_a_sentence_for_each_budget_recipe_and_reference() -> None:
         "Nothing is compared with proportional at 400 rows: it was not evaluated.",
     ]
     assert all(sentence.endswith("nats per token).") for sentence in told[:-1])
-    low, high = evidence.differences[0].interval.low, evidence.differences[0].interval.high
+    low, high = comparison.differences[0].interval.low, comparison.differences[0].interval.high
     assert f"95% interval {low:+.4f} to {high:+.4f}" in told[0]
 
 
 def test_the_family_is_all_that_the_page_claims() -> None:
     """Losses and exact matches; 6 differences, 2 recipes between two budgets, and whether the smaller is enough."""
     means = trained(MEANS, 5) | {(None, None, None): 2.0}
-    losses, matches = weigh(results(means), PRESETS)
+    losses, matches = compare_recipes(results(means), PRESETS)
     assert losses.family == matches.family
     assert losses.family.claims == 2 * (6 + 6 + 2 + 2)
     assert correction_sentence(losses).startswith("This page makes 32 claims that chance can make false")
@@ -115,12 +125,12 @@ def test_a_difference_that_does_not_hold_corrected_says_so() -> None:
     """Some twentieth of many comparisons of equal recipes exclude zero: chance, and named as such."""
     names = [f"recipe_{at}" for at in range(40)]
     means = trained({(200, name): 1.0 for name in [*names, "random"]}, 3, noise=0.1)
-    evidence = loss_of(results(means, noise=0.02))
-    claimed = [told for told in comparison_sentences(evidence) if "is not distinguishable" not in told]
+    comparison = loss_of(results(means, noise=0.02))
+    claimed = [told for told in comparison_sentences(comparison) if "is not distinguishable" not in told]
     assert 0 < len(claimed) < 20
     assert all(told.endswith("; does not hold corrected for all claims of this page).") for told in claimed)
     [told, *_] = [
-        row for row in difference_chapter([evidence], [*names, "random"]).tables[0].rows if row[8].text != "–"
+        row for row in difference_chapter([comparison], [*names, "random"]).tables[0].rows if row[8].text != "–"
     ]
     assert (told[6].text in ("better", "worse"), told[8].text) == (True, "does not hold")
 
@@ -130,18 +140,18 @@ def test_hundreds_of_large_differences_hold_corrected() -> None:
     names = [f"recipe_{at}" for at in range(16)]
     means = {(budget, name): 2.0 for budget in (1, 2, 3, 4) for name in names}
     means |= {(budget, name): 1.0 for budget in (1, 2, 3, 4) for name in ("random", "proportional")}
-    evidence = loss_of(results(trained(means, 5, noise=0.025), noise=0.02, rows=10))
-    assert len(evidence.differences) == 132
-    apart = [found for found in evidence.differences if found.recipe != "proportional"]
+    comparison = loss_of(results(trained(means, 5, noise=0.025), noise=0.02, rows=10))
+    assert len(comparison.differences) == 132
+    apart = [found for found in comparison.differences if found.recipe != "proportional"]
     assert len(apart) == 128
-    assert all(found.better is False and evidence.family.holds(found.p) for found in apart)
+    assert all(found.better is False and comparison.family.holds(found.p) for found in apart)
 
 
 def test_higher_is_better_for_exact_match() -> None:
     found = results({(200, name, seed): 1.0 for name in ("smart", "random") for seed in (0, 1)})
     for one in found:
-        one.exact_matches[:] = one.recipe == "smart"
-    _, matches = weigh(found, PRESETS)
+        one.columns["exact_match"][:] = one.recipe == "smart"
+    _, matches = compare_recipes(found, PRESETS)
     [told] = comparison_sentences(matches)
     assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +0.7396 to +1.0")
     assert [score.interval.high for score in matches.scores if score.recipe == "smart"] == [1.0]
@@ -169,24 +179,24 @@ def test_no_verdict_from_one_training(seeds: tuple[tuple[int, ...], tuple[int, .
     """However far apart: what another seed would score is not known."""
     means = {(200, "smart", seed): 1.0 + 0.001 * seed for seed in seeds[0]}
     means |= {(200, "random", seed): 5.0 + 0.001 * seed for seed in seeds[1]}
-    evidence = loss_of(results(means))
-    [found] = evidence.differences
+    comparison = loss_of(results(means))
+    [found] = comparison.differences
     assert found.better is None
     assert found.one_training
     assert np.isnan(found.p)
-    [sentence] = comparison_sentences(evidence)
+    [sentence] = comparison_sentences(comparison)
     assert sentence.startswith(told)
     assert sentence.endswith("no verdict from one training).")
-    [recorded] = record(evidence)["differences"]
+    [recorded] = comparison_record(comparison)["differences"]
     assert (recorded["verdict"], recorded["p"], recorded["corrected"]) == (
         "one training: scored lower than",
         None,
         None,
     )
-    row = difference_chapter([evidence], ("smart", "random")).tables[0].rows[0]
+    row = difference_chapter([comparison], ("smart", "random")).tables[0].rows[0]
     assert [row[at].text for at in (6, 7, 8)] == ["none: one training", "–", "–"]
-    assert evidence.claims() == []
-    assert correction_sentence(evidence) == ""
+    assert comparison.claims() == []
+    assert correction_sentence(comparison) == ""
 
 
 def test_what_an_interval_of_one_training_covers_is_said() -> None:
@@ -200,10 +210,10 @@ def test_what_an_interval_of_one_training_covers_is_said() -> None:
 @pytest.mark.parametrize("seeds", [((0, 1, 2), (0, 1, 2)), ((0, 1, 2), (3, 4))], ids=["paired", "different"])
 def test_seeds_are_paired_where_they_are_the_same(seeds: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     means = {(200, "smart", seed): 1.0 for seed in seeds[0]} | {(200, "random", seed): 1.0 for seed in seeds[1]}
-    evidence = loss_of(results(means))
-    [told] = comparison_sentences(evidence)
+    comparison = loss_of(results(means))
+    [told] = comparison_sentences(comparison)
     assert "training" not in told
-    assert evidence.differences[0].paired == (seeds[0] == seeds[1])
+    assert comparison.differences[0].paired == (seeds[0] == seeds[1])
 
 
 @pytest.mark.parametrize("noise", [0.014, 0.025, 0.035])
@@ -213,8 +223,8 @@ def test_reports_of_one_seed_say_neither_better_nor_worse(noise: float) -> None:
         rng = np.random.default_rng(trial)
         means = {(200, name, 0): 1 + noise * rng.normal() for name in ("smart", "random", "proportional")}
         means |= {(400, name, 0): 1 + noise * rng.normal() for name in ("smart", "random")}
-        evidence = loss_of(results(means | {(None, None, None): 2.0}, rows=20, seed=trial))
-        told = " ".join(record(evidence)["sentences"])
+        comparison = loss_of(results(means | {(None, None, None): 2.0}, rows=20, seed=trial))
+        told = " ".join(comparison_record(comparison)["sentences"])
         assert not re.search(r"better|worse|can stop|still help|distinguishable", told)
 
 
@@ -231,35 +241,44 @@ def test_recipes_that_do_not_differ_are_rarely_told_apart() -> None:
 
 def test_only_rows_of_every_run_count_and_the_others_are_counted() -> None:
     one, other = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
-    some = [at for at, (_, task, row) in enumerate(other.keys) if task != "c" and row != "a3"]
+    some = [place for place, (_, task, row) in enumerate(other.keys) if task != "c" and row != "a3"]
     fewer = RowResults(
-        200, "random", 0, [other.keys[at] for at in some], other.loss_sums[some], other.tokens[some],
-        other.exact_matches[some],
-    )  # fmt: skip
-    evidence = loss_of([one, fewer])
-    assert (evidence.tasks, evidence.rows, evidence.tasks_left_out, evidence.rows_left_out) == (2, 39, 1, 21)
-    assert omissions(evidence) == (
+        200,
+        "random",
+        0,
+        [other.keys[place] for place in some],
+        {name: values[some] for name, values in other.columns.items()},
+    )
+    comparison = loss_of([one, fewer])
+    assert (comparison.tasks, comparison.rows, comparison.tasks_left_out, comparison.rows_left_out) == (2, 39, 1, 21)
+    assert omissions(comparison) == (
         "Means over 2 tasks, each counting once, and 39 rows; left out: 1 task not measured in every run "
         "(c: not asked of random at 200 rows) and 21 rows not asked in every run (a: not asked of random at 200 rows)."
     )
-    disjoint = [one, RowResults(200, "random", 0, [("held_out", "z", "z0")], *(np.ones(1) for _ in range(3)))]
-    assert weigh(disjoint, PRESETS) == ()
+    disjoint = [
+        one,
+        RowResults(200, "random", 0, [("held_out", "z", "z0")], row_columns(*(np.ones(1) for _ in range(3)))),
+    ]
+    assert compare_recipes(disjoint, PRESETS) == ()
 
 
 def test_accuracy_is_compared_over_the_tasks_whose_choices_every_model_ranked() -> None:
     one, other = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
     ranked = np.array([task != "b" for _, task, _ in one.keys])
     asked = [
-        replace(model, right_choices={"accuracy": np.where(ranked, right, np.nan)})
+        replace(model, columns={**model.columns, "choice_correct": np.where(ranked, right, np.nan)})
         for model, right in ((one, 1.0), (other, 0.0))
     ]
-    *_, accuracy = weigh(asked, PRESETS)
+    *_, accuracy = compare_recipes(asked, PRESETS)
     assert (accuracy.title, accuracy.tasks, accuracy.rows, accuracy.tasks_left_out) == (
         "Held-out rows: accuracy", 2, 40, 0,
     )  # fmt: skip
     [told] = comparison_sentences(accuracy)
     assert told.startswith("smart at 200 rows: this one training scored higher than the one training of random")
-    assert [each.metric.name for each in weigh([asked[0], other], PRESETS)] == ["response_loss", "exact_match"]
+    assert [each.metric.name for each in compare_recipes([asked[0], other], PRESETS)] == [
+        "response_loss",
+        "exact_match",
+    ]
 
 
 def test_order_of_rows_and_models_changes_nothing() -> None:
@@ -269,14 +288,14 @@ def test_order_of_rows_and_models_changes_nothing() -> None:
     for at, one in enumerate(found):
         order = np.random.default_rng(at).permutation(len(one.keys))
         keys = [one.keys[place] for place in order]
-        shuffled.append(RowResults(*one.model, keys, one.loss_sums[order], one.tokens[order], one.exact_matches[order]))
-    assert weigh(shuffled, PRESETS) == weigh(found, PRESETS)
-    assert record(loss_of(found[::-1]))["differences"] == record(loss_of(found))["differences"]
+        shuffled.append(replace(one, keys=keys, columns={name: values[order] for name, values in one.columns.items()}))
+    assert compare_recipes(shuffled, PRESETS) == compare_recipes(found, PRESETS)
+    assert comparison_record(loss_of(found[::-1]))["differences"] == comparison_record(loss_of(found))["differences"]
 
 
 def test_a_task_of_one_row_is_told() -> None:
-    evidence = loss_of(results({(200, "smart", 0): 1.0}, rows=1))
-    assert "2 tasks of one row, whose spread is taken from the other tasks" in omissions(evidence)
+    comparison = loss_of(results({(200, "smart", 0): 1.0}, rows=1))
+    assert "2 tasks of one row, whose spread is taken from the other tasks" in omissions(comparison)
     alone = loss_of(results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a",), rows=1))
     assert comparison_sentences(alone) == ["smart cannot be compared with random at 200 rows: one row has no spread."]
 
@@ -289,12 +308,15 @@ def test_one_row_alone_has_no_other_tasks() -> None:
 def test_seen_unseen_and_other_benchmarks_stand_apart() -> None:
     held_out = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
     found = [
-        RowResults(*one.model, [*one.keys, ("bbh", "c", "x")], *(np.append(part, 1.0) for part in parts))
+        replace(
+            one,
+            keys=[*one.keys, ("bbh", "c", "x")],
+            columns={name: np.append(values, 1.0) for name, values in one.columns.items()},
+        )
         for one in held_out
-        for parts in [(one.loss_sums, one.tokens, one.exact_matches)]
     ]
-    evidence = weigh(found, Question({"random": "random"}, frozenset({"c"})))
-    assert [(each.title, each.tasks) for each in evidence] == [
+    comparison = compare_recipes(found, ComparisonSpec({"random": "random"}, frozenset({"c"})))
+    assert [(each.title, each.tasks) for each in comparison] == [
         ("Held-out rows of seen tasks: response loss", 2),
         ("Held-out rows of seen tasks: exact match", 2),
         ("Held-out rows of unseen tasks: response loss", 1),
@@ -303,14 +325,14 @@ def test_seen_unseen_and_other_benchmarks_stand_apart() -> None:
         ("bbh: exact match", 1),
     ]
     assert [shared.unseen for shared in share_rows(found, {"c"})] == [False, True, False]
-    assert weigh(found, Question({}))[0].title == "Held-out rows: response loss"
+    assert compare_recipes(found, ComparisonSpec({}))[0].title == "Held-out rows: response loss"
 
 
 def test_no_reference() -> None:
-    evidence = weigh(results({(200, "smart", 0): 1.0}), Question({"random": "random"}))
-    assert comparison_sentences(evidence[0]) == []
-    assert correction_sentence(evidence[0]) == ""
-    assert references_sentence(evidence) == (
+    comparison = compare_recipes(results({(200, "smart", 0): 1.0}), ComparisonSpec({"random": "random"}))
+    assert comparison_sentences(comparison[0]) == []
+    assert correction_sentence(comparison[0]) == ""
+    assert references_sentence(comparison) == (
         "No evaluated recipe is one of the presets random and proportional, so nothing is compared with them."
     )
 
@@ -318,13 +340,13 @@ def test_no_reference() -> None:
 @pytest.mark.parametrize("broken", ["smart", "random"])
 def test_a_figure_that_is_not_finite_is_no_claim(broken: str) -> None:
     found = results({(200, "smart", 0): 1.0, (200, "random", 0): 5.0})
-    next(one for one in found if one.recipe == broken).loss_sums[0] = np.nan
-    evidence = loss_of(found)
-    assert comparison_sentences(evidence) == [
+    next(one for one in found if one.recipe == broken).columns["loss_sum"][0] = np.nan
+    comparison = loss_of(found)
+    assert comparison_sentences(comparison) == [
         "smart cannot be compared with random at 200 rows: a figure is not finite."
     ]
-    json.dumps(record(evidence), allow_nan=False)
-    assert "not finite" in str(difference_chapter([evidence], ("smart", "random")).tables)
+    json.dumps(comparison_record(comparison), allow_nan=False)
+    assert "not finite" in str(difference_chapter([comparison], ("smart", "random")).tables)
 
 
 def test_standing_to_the_base_model() -> None:
@@ -365,27 +387,27 @@ def test_one_training_is_no_better_than_the_base_model_either() -> None:
 )
 def test_how_many_rows_are_enough(losses: tuple[float, float, float], noise: float, expected: str) -> None:
     means = {(budget, "smart"): mean for budget, mean in zip((200, 400, 800), losses, strict=True)}
-    evidence = loss_of(results(trained(means, 5, noise), noise=0.01))
-    [stop] = evidence.stops
-    assert stop_sentence(stop, evidence).startswith(expected)
-    [table] = stopping_chapter([evidence]).tables
+    comparison = loss_of(results(trained(means, 5, noise), noise=0.01))
+    [sufficient] = comparison.sufficient_budgets
+    assert budget_sentence(sufficient, comparison).startswith(expected)
+    [table] = sufficient_budget_chapter([comparison]).tables
     assert [row[1].text for row in table.rows] == ["200", "400"]
-    assert table.rows[1][8].text == ("yes" if stop.reached else "not known")
+    assert table.rows[1][8].text == ("yes" if sufficient.reached else "not known")
 
 
 def test_enough_is_what_lies_below_the_margin_at_the_upper_bound() -> None:
     found = results(trained({(200, "smart"): 1.03, (400, "smart"): 1.0}, 5), noise=0.01)
-    evidence = loss_of(found)
-    [stop] = evidence.stops
-    [smaller] = stop.smaller
+    comparison = loss_of(found)
+    [sufficient] = comparison.sufficient_budgets
+    [smaller] = sufficient.smaller
     assert smaller.worse_at_most == pytest.approx(0.03, abs=0.006)
-    assert smaller.margin == pytest.approx(0.02 * evidence.scores[-1].interval.value)
-    assert (stop.reached, smaller.p > 0.95) == (None, True)
+    assert smaller.margin == pytest.approx(0.02 * comparison.scores[-1].interval.value)
+    assert (sufficient.reached, smaller.p > 0.95) == (None, True)
     wide = loss_of(found, replace(PRESETS, margin=0.05))
-    assert wide.stops[0].reached is not None
-    assert wide.stops[0].smaller[0].p < 0.05
-    assert "less than the margin of +0.0" in stop_sentence(wide.stops[0], wide)
-    assert "5% of the figure at 400 rows" in stop_sentence(wide.stops[0], wide)
+    assert wide.sufficient_budgets[0].reached is not None
+    assert wide.sufficient_budgets[0].smaller[0].p < 0.05
+    assert "less than the margin of +0.0" in budget_sentence(wide.sufficient_budgets[0], wide)
+    assert "5% of the figure at 400 rows" in budget_sentence(wide.sufficient_budgets[0], wide)
 
 
 def test_a_smaller_budget_is_better_only_where_the_interval_excludes_zero() -> None:
@@ -393,11 +415,11 @@ def test_a_smaller_budget_is_better_only_where_the_interval_excludes_zero() -> N
     told = {}
     for trial in range(60):
         means = trained({(200, "smart"): 1.0, (400, "smart"): 1.02}, 3, 0.01)
-        evidence = loss_of(results(means, seed=trial, noise=0.01 + trial / 1000))
-        [stop] = evidence.stops
-        [smaller] = stop.smaller
+        comparison = loss_of(results(means, seed=trial, noise=0.01 + trial / 1000))
+        [sufficient] = comparison.sufficient_budgets
+        [smaller] = sufficient.smaller
         if smaller.worse_at_most <= 0:
-            sentence, interval = stop_sentence(stop, evidence), smaller.difference.interval
+            sentence, interval = budget_sentence(sufficient, comparison), smaller.difference.interval
             assert ("they are better than 400" in sentence) == (interval.high < 0)
             assert ("they are no worse than 400" in sentence) == (interval.high >= 0)
             told[interval.high < 0] = sentence
@@ -405,9 +427,9 @@ def test_a_smaller_budget_is_better_only_where_the_interval_excludes_zero() -> N
 
 
 def test_nothing_is_said_of_the_budgets_of_one_training() -> None:
-    evidence = loss_of(results({(200, "smart", 0): 1.0, (400, "smart", 0): 3.0}))
-    assert evidence.stops == ()
-    chapter = stopping_chapter([evidence])
+    comparison = loss_of(results({(200, "smart", 0): 1.0, (400, "smart", 0): 3.0}))
+    assert comparison.sufficient_budgets == ()
+    chapter = sufficient_budget_chapter([comparison])
     assert chapter.sentences[-1] == (
         "Nothing is said of smart, trained once at a budget: set three or more `finetune.seeds`."
     )
@@ -416,7 +438,7 @@ def test_nothing_is_said_of_the_budgets_of_one_training() -> None:
 
 def test_a_budget_between_that_was_trained_once_is_named() -> None:
     means = trained({(200, "smart"): 1.0, (800, "smart"): 1.0}, 3) | {(400, "smart", 0): 3.0}
-    chapter = stopping_chapter([loss_of(results(means, noise=0.01))])
+    chapter = sufficient_budget_chapter([loss_of(results(means, noise=0.01))])
     assert chapter.bullets[0].sentences[0].startswith("smart: you can stop at 200 rows")
     assert chapter.sentences[-1].startswith("Nothing is said of smart at 400 rows, trained once at a budget")
 
@@ -430,15 +452,15 @@ def test_reports_rarely_say_to_stop_where_more_rows_help() -> None:
         means = {
             (budget, "smart", seed): mean + 0.025 * rng.normal() for budget, mean in truth.items() for seed in range(3)
         }
-        [stop] = loss_of(results(means, rows=20, seed=trial)).stops
-        early += stop.reached is not None
+        [sufficient] = loss_of(results(means, rows=20, seed=trial)).sufficient_budgets
+        early += sufficient.reached is not None
     assert early <= 5
 
 
 def test_one_budget_has_no_curve() -> None:
-    evidence = loss_of(results({(200, "smart", 0): 1.0}))
-    assert evidence.stops == ()
-    assert stopping_chapter([evidence]).sentences == (
+    comparison = loss_of(results({(200, "smart", 0): 1.0}))
+    assert comparison.sufficient_budgets == ()
+    assert sufficient_budget_chapter([comparison]).sentences == (
         "No recipe has been evaluated row by row at several budgets yet.",
     )
 
@@ -446,18 +468,18 @@ def test_one_budget_has_no_curve() -> None:
 SWEPT = {"random": "random", "smart": "smart", "pruned": {"preset": "smart", "max_tasks": [4, 8]}}
 
 
-def swept_evidence() -> tuple[Evidence, Question]:
+def swept_evidence() -> tuple[ComparisonResult, ComparisonSpec]:
     recipes = {name: Recipe.model_validate(spelled) for name, spelled in expand_sweeps(SWEPT).items()}
-    question = Question({"random": "random"}, sweeps=find_sweeps(recipes))
+    spec = ComparisonSpec({"random": "random"}, sweeps=find_sweeps(recipes))
     losses = {"random": 1.0, "smart": 1.0, "pruned_4": 3.0, "pruned_8": 1.0}
     means = trained({(budget, name): loss for budget in (200, 400) for name, loss in losses.items()}, 3)
     means = {model: mean for model, mean in means.items() if model[:2] != (400, "smart")}
-    return loss_of(results(means), question), question
+    return loss_of(results(means), spec), spec
 
 
 def test_score_against_the_number_of_tasks() -> None:
-    evidence, question = swept_evidence()
-    chapter = sweep_chapter([evidence], question.sweeps)
+    comparison, spec = swept_evidence()
+    chapter = sweep_chapter([comparison], spec.sweeps)
     [found] = chapter.tables
     assert [[row[at].text for at in (0, 1, 2, -1)] for row in found.rows] == [
         ["4", "200", "pruned_4", "worse"],
@@ -467,30 +489,30 @@ def test_score_against_the_number_of_tasks() -> None:
         ["8", "400", "pruned_8", "–"],
     ]
     assert len(chapter.pictures) == 1
-    assert sweep_chapter([evidence], ()).sentences[0].startswith("No two recipes of a sweep")
+    assert sweep_chapter([comparison], ()).sentences[0].startswith("No two recipes of a sweep")
 
 
 def test_the_record_draws_the_same_curve() -> None:
-    evidence, _ = swept_evidence()
-    recorded = json.loads(json.dumps(record(evidence), allow_nan=False))
+    comparison, _ = swept_evidence()
+    recorded = json.loads(json.dumps(comparison_record(comparison), allow_nan=False))
     curve = recorded_curve(recorded)
     assert [(point.budget, point.recipe, point.mean) for point in curve.points] == [
-        (score.budget, score.recipe, score.interval.value) for score in evidence.scores
+        (score.budget, score.recipe, score.interval.value) for score in comparison.scores
     ]
-    assert set(comparison_sentences(evidence)) <= set(recorded["sentences"])
+    assert set(comparison_sentences(comparison)) <= set(recorded["sentences"])
     verdicts = {(row["budget"], row["recipe"], row["other"]): row["verdict"] for row in recorded["differences"]}
     assert verdicts[200, "pruned_4", "random"] == "is worse than"
     size_of(pictures.metric_against_budget(curve, ("random", "smart", "pruned_4", "pruned_8")))
 
 
 def test_pictures_are_equal_for_equal_evidence_and_untroubled() -> None:
-    evidence, question = swept_evidence()
+    comparison, spec = swept_evidence()
     names = ("random", "smart", "pruned_4", "pruned_8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for draw in (
-            lambda: evidence_pictures.difference_forest(evidence, names),
-            lambda: evidence_pictures.sweep_scores(evidence, question.sweeps[0]),
+            lambda: evidence_pictures.difference_forest(comparison, names),
+            lambda: evidence_pictures.sweep_scores(comparison, spec.sweeps[0]),
         ):
             png = draw()
             assert size_of(png)[0] == 1600
@@ -500,14 +522,14 @@ def test_pictures_are_equal_for_equal_evidence_and_untroubled() -> None:
 def test_hostile_names_and_many_recipes_stay_one_picture() -> None:
     names = [*HOSTILE, *(f"recipe_{at}" for at in range(60))]
     means = {(200, name, 0): 1.0 for name in names}
-    evidence = loss_of(results(means, tasks=HOSTILE, rows=2), Question({"random": HOSTILE[0]}))
+    comparison = loss_of(results(means, tasks=HOSTILE, rows=2), ComparisonSpec({"random": HOSTILE[0]}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert size_of(evidence_pictures.difference_forest(evidence, names))[1] < 2800
-    chapter = difference_chapter([evidence], names)
+        assert size_of(evidence_pictures.difference_forest(comparison, names))[1] < 2800
+    chapter = difference_chapter([comparison], names)
     assert "\x1b" not in str(chapter.bullets) + str(chapter.tables)
 
 
 def test_nothing_evaluated_says_so() -> None:
     assert difference_chapter([], ()).sentences == ("No model has been evaluated row by row yet.",)
-    assert weigh([], PRESETS) == ()
+    assert compare_recipes([], PRESETS) == ()

@@ -1,4 +1,4 @@
-"""Reads a source into a collection, and tells cheaply whether it would have to be read again."""
+"""Reads a source, and tells cheaply whether it would have to be read again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,28 +7,30 @@ from pathlib import Path, PurePosixPath
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log, Progress
-from smart_assets.tasks.collection import Collection, SourceFile
-from smart_assets.tasks.collector import Collector, Reading
+from smart_assets.tasks.collector import Collector, ReadContext
 from smart_assets.tasks.earlier import Earlier
 from smart_assets.tasks.files import FoundFile, Listing, hashed, is_as_found, list_folder
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
 from smart_assets.tasks.formats import READERS, read_file
 from smart_assets.tasks.hub import dataset_rows, load, local_folder, resolve_revision
+from smart_assets.tasks.read_result import ReadResult, SourceFile
 from smart_assets.tasks.rows import FieldNames
 from smart_assets.tasks.sources import FolderSource, HuggingFaceSource, Source
 from smart_assets.tasks.texts import EarlierTexts, Texts
 
 
 @dataclass(frozen=True, slots=True)
-class Aids:
-    """What makes reading cheaper. The collection is the same without any of it."""
+class ReadOptions:
+    """What makes reading cheaper. The result is the same without any of it."""
 
-    scratch: Path | None = None  # a folder for texts, which must outlive the collection; without it they stay in memory
+    scratch: Path | None = None  # a folder for texts, which must outlive the result; without it they stay in memory
     hashes: Path | None = None  # a file in which the hashes of files are remembered between processes
     earlier: Earlier | None = None  # of the same source under the same settings: unchanged files are not read again
 
 
-def collect(source: Source, root: Path, log: Log, aids: Aids = Aids(), forgotten: Forgotten = NOTHING) -> Collection:
+def read_source(
+    source: Source, root: Path, log: Log, options: ReadOptions = ReadOptions(), forgotten: Forgotten = NOTHING
+) -> ReadResult:
     """Read a source: every row is accepted or rejected with a reason, and no bad row or file stops the rest.
 
     Paths of the source are relative to `root`. Files are hashed before they are read: one that changes meanwhile
@@ -37,14 +39,14 @@ def collect(source: Source, root: Path, log: Log, aids: Aids = Aids(), forgotten
     Raises:
         SourceError: The source as a whole cannot be read, two files give the same task, or no row is accepted.
     """
-    reading = Reading(source.path, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
+    context = ReadContext(source.path, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
     if isinstance(source, FolderSource):
-        return _collect_folder(source, root, reading, aids)
-    return _collect_dataset(source, root, reading, aids)
+        return _collect_folder(source, root, context, options)
+    return _collect_dataset(source, root, context, options)
 
 
 def source_state(source: Source, root: Path, memory: Path | None = None) -> dict[str, str]:
-    """Return what of the outside world a collection depends on: it has to be read again only when this changes.
+    """Return what of the outside world its rows depend on: it has to be read again only when this changes.
 
     For a folder, the SHA-256 of each file by its path; for a dataset on the hub, its commit under "revision".
 
@@ -112,19 +114,19 @@ def last_change(source: Source, root: Path) -> datetime | None:
     return datetime.fromtimestamp(newest / 1e9, UTC)
 
 
-def _collect_folder(source: FolderSource, root: Path, reading: Reading, aids: Aids) -> Collection:
+def _collect_folder(source: FolderSource, root: Path, context: ReadContext, options: ReadOptions) -> ReadResult:
     found, others = _task_files(source, root)
     if others:
-        reading.log(f"source {source.path}: {len(others)} files of other formats left out: {', '.join(others)}")
-    earlier, files = aids.earlier, hashed(found, aids.hashes)
+        context.log(f"source {source.path}: {len(others)} files of other formats left out: {', '.join(others)}")
+    earlier, files = options.earlier, hashed(found, options.hashes)
     if earlier:
         require_readable(source.path, hashes_of(tuple(earlier.files.values())), hashes_of(files))
     reused = {file.path: earlier.files[file.path] for file in files if earlier.has(file)} if earlier else {}
     if earlier and reused:
-        reading.log(f"source {source.path}: {len(reused):,} of {len(files):,} files are as they were when last read")
+        context.log(f"source {source.path}: {len(reused):,} of {len(files):,} files are as they were when last read")
     total = max(1, sum(file.bytes for file in files if file.path not in reused))
-    texts = Texts(aids.scratch, EarlierTexts(earlier.instances, earlier.ids) if earlier and reused else None)
-    progress, collector, read = Progress(f"reading {source.path}", reading.log), Collector(reading, texts), 0
+    texts = Texts(options.scratch, EarlierTexts(earlier.instances, earlier.ids) if earlier and reused else None)
+    progress, collector, read = Progress(f"reading {source.path}", context.log), Collector(context, texts), 0
     taken: list[SourceFile] = []
     for file, as_hashed in zip(found, files, strict=True):
         if file.name in reused:
@@ -135,7 +137,7 @@ def _collect_folder(source: FolderSource, root: Path, reading: Reading, aids: Ai
         def advance(done: float, before: int = read, size: int = as_hashed.bytes) -> None:
             progress.at(collector.rows_read, (before + done * size) / total)
 
-        rows = read_file(Path(file.path), reading.names, source.max_line_bytes)
+        rows = read_file(Path(file.path), context.names, source.max_line_bytes)
         task = collector.add_file(file.name, rows, None if source.columns.task else file.stem, advance)
         # What was read of a file that changed meanwhile is not what was hashed: it must not be taken over later.
         sha256 = as_hashed.sha256 if is_as_found(file) else ""
@@ -144,15 +146,15 @@ def _collect_folder(source: FolderSource, root: Path, reading: Reading, aids: Ai
     return collector.finish(tuple(taken), None, earlier if reused else None)
 
 
-def _collect_dataset(source: HuggingFaceSource, root: Path, reading: Reading, aids: Aids) -> Collection:
+def _collect_dataset(source: HuggingFaceSource, root: Path, context: ReadContext, options: ReadOptions) -> ReadResult:
     folder = local_folder(source, root)
     revision = None if folder else resolve_revision(source)
-    files = hashed(_listed(folder).files, aids.hashes) if folder else ()
+    files = hashed(_listed(folder).files, options.hashes) if folder else ()
     dataset = load(source, str(folder or source.path), revision)
-    progress, collector = Progress(f"reading {source.path}", reading.log), Collector(reading, Texts(aids.scratch))
+    progress, collector = Progress(f"reading {source.path}", context.log), Collector(context, Texts(options.scratch))
     collector.add_file(
         f"{source.path}@{revision}" if revision else source.path,
-        dataset_rows(dataset, reading.names),
+        dataset_rows(dataset, context.names),
         None if source.columns.task else _dataset_task(source),
         lambda done: progress.at(collector.rows_read, done),
     )

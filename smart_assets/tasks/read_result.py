@@ -61,7 +61,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class ReadResult:
     """All that one source gave. Task names carry the source's prefix."""
 
     rows: pa.Table  # ROWS, sorted by id, ids unique: all of an instance but its texts
@@ -71,7 +71,7 @@ class Collection:
     tasks: pa.Table  # TASKS, sorted; every task name seen
     files: tuple[SourceFile, ...]  # sorted by path; none for the hub
     revision: str | None  # commit of a dataset on the hub
-    files_reused: int  # files whose rows come from an earlier collection
+    files_reused: int  # files whose rows come from an earlier result
     rows_read: int  # rows of the other files, accepted or not
 
     def prompts(self, positions: NDArray[np.int64]) -> pa.Array:

@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smart_assets.comparison.comparison import compare
 from smart_assets.comparison.curve import metric_curve
+from smart_assets.comparison.shared_tasks import compare_shared_tasks
 from smart_assets.core.metrics import Direction
 from smart_assets.report.content import ReportContent
 from smart_assets.report.pictures import metric_against_budget
 from smart_assets.report.result_chapters import metric_chapter, result_chapter
 from smart_assets.report.summary import summary
 from smart_assets_tests.support.measurements import Losses, measured
-from smart_assets_tests.support.report_example import evidence, example_content
+from smart_assets_tests.support.report_example import compared_recipes, example_content
 
 
 def test_only_tasks_of_every_run_count() -> None:
-    [comparison] = compare(
+    [comparison] = compare_shared_tasks(
         measured({
             (None, None, None): {"a": 4.0, "b": 6.0, "c": 100.0},
             (200, "smart", 0): {"a": 1.0, "b": 2.0, "c": 100.0},
@@ -32,23 +32,25 @@ def test_only_tasks_of_every_run_count() -> None:
 
 
 def test_no_shared_task_leaves_nothing_to_compare() -> None:
-    comparison = compare(measured({(200, "smart", 0): {"a": 1.0}, (200, "equal", 0): {"b": 1.0}}))[0]
+    comparison = compare_shared_tasks(measured({(200, "smart", 0): {"a": 1.0}, (200, "equal", 0): {"b": 1.0}}))[0]
     assert (comparison.runs, comparison.base, comparison.tasks_left_out) == ((), None, 2)
 
 
 def test_means_of_tasks_with_and_without_rows() -> None:
-    [comparison] = compare(measured({(200, "smart", seed): {"a": 1.0 + seed, "unseen": 3.0} for seed in (0, 1)}))
+    [comparison] = compare_shared_tasks(
+        measured({(200, "smart", seed): {"a": 1.0 + seed, "unseen": 3.0} for seed in (0, 1)})
+    )
     standing = comparison.standing(200, "smart")
     assert standing is not None
     assert (standing.mean_where(trained=True), standing.mean_where(trained=False)) == (1.5, 3.0)
     assert standing.seed_means == [2.0, 2.5]
-    [trained_only] = compare(measured({(200, "smart", 0): {"a": 1.0}}))
+    [trained_only] = compare_shared_tasks(measured({(200, "smart", 0): {"a": 1.0}}))
     assert trained_only.standings(200)[0].mean_where(trained=False) is None
 
 
 def test_held_out_response_loss_comes_first() -> None:
     one = {(200, "smart", 0): {"a": 1.0}}
-    found = compare(
+    found = compare_shared_tasks(
         [*measured(one, "acc,none", "bbh"), *measured(one, "exact_match"), *measured(one), *measured(one, "f1", "mmlu")]
     )
     assert [(each.benchmark, each.metric.name) for each in found] == [
@@ -78,7 +80,7 @@ RIVALS: Losses = {
 def test_the_recorded_direction_ranks_whatever_the_name(
     name: str, direction: Direction, ranking: list[str], gained: dict[str, str]
 ) -> None:
-    found = compare(measured(RIVALS, name, "crows_pairs", direction))
+    found = compare_shared_tasks(measured(RIVALS, name, "crows_pairs", direction))
     assert [standing.recipe for standing in found[0].standings(200)] == ranking
     means = metric_chapter(found, (), ["low", "high"])
     assert {row[2].text: row[-1].text for row in means.tables[0].rows[1:]} == gained
@@ -116,17 +118,19 @@ def test_evaluations_must_agree(
         for task, found in (("a", direction), ("b", other_task))
         for row in measured({(200, "smart", seed): {task: 1.0}}, "f1", "mmlu", found)
     ]
-    [comparison] = compare(of_seeds)
+    [comparison] = compare_shared_tasks(of_seeds)
     assert (comparison.metric.direction, comparison.tasks) == (expected, ("a", "b"))
 
 
 def test_a_mean_that_is_not_finite_is_never_best() -> None:
-    [comparison] = compare(measured({(200, "broken", 0): {"a": float("nan")}, (200, "smart", 0): {"a": 9.0}}))
+    [comparison] = compare_shared_tasks(
+        measured({(200, "broken", 0): {"a": float("nan")}, (200, "smart", 0): {"a": 9.0}})
+    )
     assert [standing.recipe for standing in comparison.standings(200)] == ["smart", "broken"]
 
 
 def test_unseen_tasks_are_compared_apart() -> None:
-    found = compare(measured({(200, "smart", 0): {"a": 1.0, "b": 3.0}}), unseen_tasks={"b"})
+    found = compare_shared_tasks(measured({(200, "smart", 0): {"a": 1.0, "b": 3.0}}), unseen_tasks={"b"})
     assert [(each.title, each.tasks, each.standings(200)[0].mean) for each in found] == [
         ("Held-out rows of seen tasks: response loss", ("a",), 1.0),
         ("Held-out rows of unseen tasks: response loss", ("b",), 3.0),
@@ -180,8 +184,8 @@ def test_the_summary_gives_no_verdict_on_one_training() -> None:
 
 def test_a_long_summary_tells_the_largest_budget() -> None:
     names = tuple(f"recipe_{at}" for at in range(8))
-    found = evidence(("a", "b"), (0, 1), recipes=("proportional", *names))
-    content = replace(example_content(), evidence=found)
+    found = compared_recipes(("a", "b"), (0, 1), recipes=("proportional", *names))
+    content = replace(example_content(), recipe_comparisons=found)
     [told] = summary(content)[1]
     assert [sentence.split(" rows ")[0][-3:] for sentence in told.sentences[:6]] == ["400"] * 6
     assert "10 more comparisons in the chapter Differences." in told.sentences

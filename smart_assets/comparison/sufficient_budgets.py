@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from smart_assets.comparison.differences import Difference, Score
+from smart_assets.comparison.differences import Difference, RecipeScore
 from smart_assets.comparison.intervals import ONE_SIDED
 from smart_assets.core.metrics import Direction, Metric
 
@@ -31,7 +31,7 @@ class SmallerBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class SufficientBudget:
     """What is known of a recipe's smaller budgets, the largest of them first; at least one."""
 
     recipe: str
@@ -44,7 +44,9 @@ class Stop:
         return next(reversed(list(takewhile(lambda each: each.enough, self.smaller))), None)
 
 
-def stops(to_largest: Iterable[Difference], scores: Sequence[Score], metric: Metric, margin: float) -> tuple[Stop, ...]:
+def sufficient_budgets(
+    to_largest: Iterable[Difference], scores: Sequence[RecipeScore], metric: Metric, margin: float
+) -> tuple[SufficientBudget, ...]:
     """What is known of each recipe that was trained at several budgets with two seeds or more.
 
     Args:
@@ -63,7 +65,7 @@ def stops(to_largest: Iterable[Difference], scores: Sequence[Score], metric: Met
             found.setdefault(each.recipe, []).append(_beside_largest(each, metric, allowed))
     order = dict.fromkeys(each.recipe for each in to_largest)
     return tuple(
-        Stop(recipe, found[recipe][0].difference.other_budget or 0, tuple(found[recipe]))
+        SufficientBudget(recipe, found[recipe][0].difference.other_budget or 0, tuple(found[recipe]))
         for recipe in order
         if recipe in found
     )

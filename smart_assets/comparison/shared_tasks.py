@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.comparison.left_out import Asked, LeftOut, left_out, model_name
+from smart_assets.comparison.left_out import LeftOut, ModelCoverage, left_out, model_name
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.core.formatting import benchmark_title
 from smart_assets.core.metrics import HELD_OUT, RESPONSE_LOSS, Direction, Metric, agreed, recorded_metric
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class EvaluatedSeed:
     """One evaluated checkpoint."""
 
     budget: int
@@ -33,11 +33,11 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RecipeMeans:
     """A recipe at a budget: mean over its seeds, and the lowest and highest seed."""
 
     recipe: str
-    runs: tuple[Run, ...]
+    runs: tuple[EvaluatedSeed, ...]
 
     @property
     def seed_means(self) -> list[float]:
@@ -61,7 +61,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TaskComparison:
     """All runs, and the base model where it was measured, over the tasks they share."""
 
     benchmark: str
@@ -69,7 +69,7 @@ class Comparison:
     metric: Metric
     tasks: tuple[str, ...]  # n of them, sorted
     left_out: tuple[LeftOut, ...]  # tasks that not every run measured, and why
-    runs: tuple[Run, ...]
+    runs: tuple[EvaluatedSeed, ...]
     base: NDArray[np.float64] | None  # (n,)
 
     @property
@@ -92,27 +92,27 @@ class Comparison:
         """Budgets measured, ascending."""
         return tuple(sorted({run.budget for run in self.runs}))
 
-    def standings(self, budget: int) -> tuple[Standing, ...]:
+    def standings(self, budget: int) -> tuple[RecipeMeans, ...]:
         """The recipes at a budget, best mean first (NaN last), equals by name; all by name where none is better."""
         recipes = sorted({run.recipe for run in self.runs if run.budget == budget})
         found = [
-            Standing(name, tuple(r for r in self.runs if (r.budget, r.recipe) == (budget, name))) for name in recipes
+            RecipeMeans(name, tuple(r for r in self.runs if (r.budget, r.recipe) == (budget, name))) for name in recipes
         ]
         if not self.metric.direction.is_known:
             return tuple(found)
         losses = self.metric.as_loss(np.array([standing.mean for standing in found]))
         return tuple(found[at] for at in np.argsort(losses, kind="stable"))  # NaN sorts last
 
-    def standing(self, budget: int, recipe: str) -> Standing | None:
+    def standing(self, budget: int, recipe: str) -> RecipeMeans | None:
         """The recipe at the budget, or None where it was not measured."""
         return next((found for found in self.standings(budget) if found.recipe == recipe), None)
 
 
-def compare(
+def compare_shared_tasks(
     measurements: Sequence[Measurement],
     unseen_tasks: Collection[str] = (),
     evaluated: Mapping[tuple[int | None, str | None], str] | None = None,
-) -> tuple[Comparison, ...]:
+) -> tuple[TaskComparison, ...]:
     """A comparison for each benchmark and metric: held-out response loss first, then the rest of held-out.
 
     Where some held-out tasks are unseen, seen and unseen ones are compared apart. `evaluated` says when each budget and
@@ -146,21 +146,23 @@ def _comparison(
     metric: str,
     rows: Sequence[Measurement],
     evaluated: Mapping[tuple[int | None, str | None], str],
-) -> Comparison:
+) -> TaskComparison:
     runs: dict[tuple[int | None, str | None, int | None], dict[str, Measurement]] = {}
     for row in rows:
         runs.setdefault((row.budget, row.recipe, row.seed), {})[row.task] = row
     everywhere = set[str].intersection(*(set(by_task) for by_task in runs.values()))
     tasks = tuple(sorted(everywhere))
     base = [_values(by_task, tasks) for (budget, _, _), by_task in runs.items() if budget is None]
-    return Comparison(
+    return TaskComparison(
         benchmark=benchmark,
         unseen=unseen,
         metric=recorded_metric(metric, _direction(rows)),
         tasks=tasks,
         left_out=left_out(
             [
-                Asked(model_name(budget, recipe), {(task, "") for task in by_task}, evaluated.get((budget, recipe), ""))
+                ModelCoverage(
+                    model_name(budget, recipe), {(task, "") for task in by_task}, evaluated.get((budget, recipe), "")
+                )
                 for (budget, recipe, _), by_task in runs.items()
             ]
         ),
@@ -179,11 +181,11 @@ def _direction(rows: Sequence[Measurement]) -> Direction:
 
 def _runs(
     runs: Iterable[tuple[tuple[int | None, str | None, int | None], dict[str, Measurement]]], tasks: tuple[str, ...]
-) -> Iterable[Run]:
+) -> Iterable[EvaluatedSeed]:
     for (budget, recipe, seed), by_task in runs:
         if budget is not None and recipe is not None:
             trained = np.array([by_task[task].trained for task in tasks], dtype=np.bool_)
-            yield Run(budget, recipe, seed, _values(by_task, tasks), trained)
+            yield EvaluatedSeed(budget, recipe, seed, _values(by_task, tasks), trained)
 
 
 def _values(by_task: dict[str, Measurement], tasks: tuple[str, ...]) -> NDArray[np.float64]:

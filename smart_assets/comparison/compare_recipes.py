@@ -10,7 +10,7 @@ from math import isfinite
 
 from smart_assets.comparison.differences import (
     Difference,
-    Score,
+    RecipeScore,
     measured_models,
     score,
     to_base,
@@ -20,11 +20,11 @@ from smart_assets.comparison.differences import (
 )
 from smart_assets.comparison.intervals import holm_level
 from smart_assets.comparison.left_out import LeftOut
-from smart_assets.comparison.row_results import ROW_METRICS, RowResults, SharedRows, share_rows
+from smart_assets.comparison.row_results import COMPARED_METRICS, RowResults, SharedRows, share_rows
 from smart_assets.comparison.settings import MARGIN
-from smart_assets.comparison.stopping import Stop, stops
+from smart_assets.comparison.sufficient_budgets import SufficientBudget, sufficient_budgets
 from smart_assets.core.formatting import benchmark_title
-from smart_assets.core.metrics import HELD_OUT, Metric
+from smart_assets.core.metrics import HELD_OUT, RowMetric
 from smart_assets.mixture.sweeps import Sweep
 
 REFERENCES = ("random", "proportional")
@@ -45,24 +45,24 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ComparisonResult:
     """One metric over the rows of a benchmark that all models were asked."""
 
     benchmark: str
     unseen: bool | None  # of held-out tasks; None where no task is unseen, and for other benchmarks
-    metric: Metric
+    metric: RowMetric
     tasks: int
     rows: int
     left_out: tuple[LeftOut, ...]  # tasks with rows that not all models were asked, and why
     models_left_out: str  # that were asked none of the rows, and why; in words
     tasks_of_one_row: tuple[str, ...]
     references: Mapping[str, str]  # preset -> recipe, of those that are measured
-    scores: tuple[Score, ...]
+    scores: tuple[RecipeScore, ...]
     differences: tuple[Difference, ...]  # to other recipes, at one budget
     to_base: tuple[Difference, ...]
     to_largest: tuple[Difference, ...]  # of a recipe at each smaller budget to itself at the largest
     to_last: tuple[Difference, ...]  # of the recipes of a sweep to its last one, at one budget
-    stops: tuple[Stop, ...]  # of the recipes trained at several budgets with two seeds or more
+    sufficient_budgets: tuple[SufficientBudget, ...]  # of the recipes trained at several budgets with two seeds or more
     margin: float  # share of the score at the largest budget by which a smaller one may be worse and be enough
     family: Family = Family()  # of the page
 
@@ -92,19 +92,19 @@ class Evidence:
         found = (*self.differences, *self.to_base, *self.to_largest, *self.to_last)
         return tuple({each.names: each for each in found}.values())
 
-    def score(self, budget: int | None, recipe: str | None) -> Score | None:
+    def score(self, budget: int | None, recipe: str | None) -> RecipeScore | None:
         """The score of a recipe at a budget (None, None: of the base model), where it was measured."""
         return next((found for found in self.scores if (found.budget, found.recipe) == (budget, recipe)), None)
 
     def claims(self) -> list[float]:
         """The p of everything that is claimed; what was trained once claims nothing."""
         differ = [found.p for found in self.all_differences]
-        enough = [each.p for stop in self.stops for each in stop.smaller]
+        enough = [each.p for sufficient in self.sufficient_budgets for each in sufficient.smaller]
         return [p for p in (*differ, *enough) if isfinite(p)]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ComparisonSpec:
     """What the rows are asked."""
 
     references: Mapping[str, str]  # of `REFERENCES`, preset -> the recipe that is this preset
@@ -113,45 +113,45 @@ class Question:
     margin: float = MARGIN  # share of a figure at the largest budget by which a smaller one may be worse
 
 
-def weigh(results: Sequence[RowResults], question: Question) -> tuple[Evidence, ...]:
+def compare_recipes(results: Sequence[RowResults], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
     """The evidence of each benchmark and metric that rows have, from the results of each evaluated model."""
-    return weigh_shared(share_rows(results, question.unseen_tasks), question)
+    return compare_shared_rows(share_rows(results, spec.unseen_tasks), spec)
 
 
-def weigh_shared(parts: Iterable[SharedRows], question: Question) -> tuple[Evidence, ...]:
+def compare_shared_rows(parts: Iterable[SharedRows], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
     """The same, from the rows that all models of each benchmark were asked."""
     found = [
-        _evidence(measured, metric, question)
+        _result(measured, metric, spec)
         for shared in parts
-        for metric in ROW_METRICS
+        for metric in COMPARED_METRICS
         if (measured := shared.measured_by(metric)).tasks
     ]
-    p = [each for evidence in found for each in evidence.claims()]
+    p = [each for result in found for each in result.claims()]
     family = Family(len(p), holm_level(p))
     return tuple(replace(each, family=family) for each in found)
 
 
-def _evidence(shared: SharedRows, metric: Metric, question: Question) -> Evidence:
+def _result(shared: SharedRows, metric: RowMetric, spec: ComparisonSpec) -> ComparisonResult:
     models = measured_models(shared, metric)
     measured = {recipe for _, recipe in models}
-    found = {preset: recipe for preset, recipe in question.references.items() if recipe in measured}
+    found = {preset: recipe for preset, recipe in spec.references.items() if recipe in measured}
     scores = tuple(score(key, models, metric) for key in models)
     budgets = to_largest(models, metric)
-    return Evidence(
+    return ComparisonResult(
         benchmark=shared.benchmark,
-        unseen=shared.unseen if question.unseen_tasks and shared.benchmark == HELD_OUT else None,
+        unseen=shared.unseen if spec.unseen_tasks and shared.benchmark == HELD_OUT else None,
         metric=metric,
         tasks=len(shared.tasks),
         rows=shared.rows,
         left_out=shared.left_out,
         models_left_out=shared.models_left_out,
-        tasks_of_one_row=tuple(task.task for task in shared.tasks if len(task.losses) == 1),
+        tasks_of_one_row=tuple(task.task for task in shared.tasks if task.rows == 1),
         references=found,
         scores=scores,
         differences=to_references(models, metric, list(found.values())),
         to_base=to_base(models, metric),
         to_largest=budgets,
-        to_last=to_last(models, metric, question.sweeps),
-        stops=stops(budgets, scores, metric, question.margin),
-        margin=question.margin,
+        to_last=to_last(models, metric, spec.sweeps),
+        sufficient_budgets=sufficient_budgets(budgets, scores, metric, spec.margin),
+        margin=spec.margin,
     )
