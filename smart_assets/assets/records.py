@@ -247,8 +247,8 @@ class TrainingRecord(RecordModel):
     truncated: list[str]  # ids
     response_tokens: int
     steps: int
-    final_loss: float
-    mean_last_losses: float
+    final_loss: float | None  # nats a response token; None where it was not finite, which JSON cannot say
+    mean_last_losses: float | None
     tasks: dict[str, int] | None = None  # rows of each
     special_tokens_as_text: list[str] | None = None  # ids
     turns_not_written: list[str] | None = None  # ids

@@ -62,6 +62,10 @@ def _means(checkpoint: CheckpointRecord) -> list[tuple[str, str, str, float]]:
     ]
 
 
+def _loss(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.4f}"
+
+
 def _is_whole(checkpoint: CheckpointRecord) -> bool:
     return any("/model/" in file.path for file in checkpoint.weights)
 
@@ -93,7 +97,7 @@ content version `{manifest.content_version}`, seed {checkpoint.seed}.
 
 {markdown_table(["setting", "value"], settings)}
 
-{count(result.steps, "step")}; the loss was {result.final_loss:.4f} at the last step.
+{count(result.steps, "step")}; the loss was {_loss(result.final_loss)} at the last step.
 
 ## Results
 

@@ -248,7 +248,8 @@ def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
     figures = {"steps": steps, "not finite": bad}
     if bad or not steps:
         return CheckResult(False, f"{bad} of {steps} losses are not finite", figures)
-    risen = [str(seed) for seed, one in results.items() if one.mean_last_losses > losses[seed][0] + DIVERGED]
+    last = {seed: result.mean_last_losses for seed, result in results.items()}
+    risen = [str(seed) for seed, loss in last.items() if loss is None or loss > losses[seed][0] + DIVERGED]
     if risen:
         sentence = (
             f"training with seed {', '.join(risen)} diverged: the mean of the last losses is more than {DIVERGED:g} "
