@@ -14,10 +14,10 @@ ROOMS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tasks/tombstones.py", "tasks/forgotten.py"),
         ("tasks/test_tombstones.py", "forgetting/test_exports.py"),
     ),
-    "forgetting": (("forgetting",), ("forgetting/test_exports.py", "forgetting")),
+    "forgetting": (("forgetting",), ("forgetting/test_exports.py", "forgetting/test_one_artifact.py", "forgetting")),
     "redaction": (
         ("forgetting/redact.py", "store/redaction.py", "forgetting/removal.py"),
-        ("store/test_redacted.py", "forgetting/test_redactions.py", "forgetting/test_removal.py"),
+        ("forgetting/test_one_artifact.py", "forgetting/test_redactions.py", "forgetting/test_removal.py"),
     ),
     "store": (
         ("store",),
