@@ -34,7 +34,7 @@ from smart_assets.selection.greedy import (
     SUBMODLIB_VERSION,
     GreedyOrdering,
     Limits,
-    Tell,
+    OnProgress,
     greedy_ordering,
 )
 from smart_assets.selection.many import order_many
@@ -221,16 +221,18 @@ def _order(jobs: list[_Job], selection: Selection, index: Path | None, run: RunC
     """Order the groups over the cores, the biggest first."""
     progress = Progress("ordering", run.log)
 
-    def order(position: int, limits: Limits, tell: Tell) -> GreedyOrdering:
+    def order(position: int, limits: Limits, on_progress: OnProgress) -> GreedyOrdering:
         job = jobs[position]
         vectors = job.group.vectors
         approximation = selection.approximation_of(job.objective, len(vectors))
         if approximation is None:
-            return greedy_ordering(vectors, job.objective, None, selection.engine, limits, tell)
+            return greedy_ordering(vectors, job.objective, None, selection.engine, limits, on_progress)
         neighbours = None
         if isinstance(approximation, NearestNeighbours):
             neighbours = _neighbours(job.group, vectors, index, approximation.neighbours)
-        return approximate_ordering(vectors, job.objective, approximation, neighbours=neighbours, tell=tell)
+        return approximate_ordering(
+            vectors, job.objective, approximation, neighbours=neighbours, on_progress=on_progress
+        )
 
     sizes = [len(job.group) for job in jobs]
     with _on_device(run.device, selection):

@@ -62,7 +62,7 @@ def _reason(log: Sequence[promotion_log.Record], current: promotion_log.Promoted
 
 
 def _rows(project: Project, partition: str, current: promotion_log.Promoted | None) -> list[list[object]]:
-    """The newest checkpoint of a partition, and production where it is an older one of it."""
+    """Return the newest checkpoint of a partition, and production where it is an older one of it."""
     budget, recipe = split_grid_key(partition)
     newest = project.store.current(promotion_log.CHECKPOINT, partition)
     promoted = current.content_version if current is not None and current.partition == partition else None

@@ -54,7 +54,7 @@ def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
 
 
 def _total_in_words(steps: list[ForecastStep]) -> str:
-    """What all steps cost at most; waiting ones may turn out to have nothing to do."""
+    """Return what all steps cost at most; waiting ones may turn out to have nothing to do."""
     cost, to_do = total(steps), [one for one in steps if one.cost is not None]
     untold = sum(one.cost is not None and one.cost.seconds is None for one in to_do)
     words = _work_in_words(cost)
@@ -116,7 +116,7 @@ def show_tasks(config: Path | None) -> None:
 
 
 def _show_proposals(inputs: Inputs) -> None:
-    """A line for each objective: how uneven its weights are, and what M' it proposes."""
+    """Print a line for each objective: how uneven its weights are, and what M' it proposes."""
     scores = inputs.find("task_scores")
     summary = scores.summary if scores is not None else {"objectives": {}}
     for objective, figures in summary["objectives"].items():
@@ -127,7 +127,7 @@ def _show_proposals(inputs: Inputs) -> None:
 
 
 def everything_made(project: Project) -> Inputs:
-    """The current manifests of all partitions that were ever made."""
+    """Return the current manifests of all partitions that were ever made."""
     current = read_current_state(project).current
     found = {item.key: current(item.key) for item in desired_states(project)}
     return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})

@@ -21,13 +21,13 @@ OPENING = "A browser opens no file from this page: copy the path into its addres
 
 
 def asset_link(asset: str, partition: str | None) -> dg.UrlMetadataValue:
-    """A link inside the UI to the materializations of one partition, from the UI's root."""
+    """Return a link inside the UI to the materializations of one partition, from the UI's root."""
     query = {"view": "events", **({} if partition is None else {"partition": partition})}
     return dg.MetadataValue.url(f"/assets/{asset}?{urlencode(query)}")
 
 
 def audit_metadata(project: Project, manifest: Manifest) -> dict[str, Any]:
-    """The audit of a checkpoint's first seed in tables and figures, from manifests alone, and every seed's page."""
+    """Return the audit of a checkpoint's first seed in tables, from manifests alone, and every seed's page."""
     seeds = [int(seed) for seed in manifest.summary["seeds"]]
     shown: dict[str, Any] = {"subset": asset_link("selected_subset", manifest.partition)}
     try:

@@ -23,8 +23,11 @@ from smart_assets.core.safe_text import escaped
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
 from smart_assets.defs.tables import table
 from smart_assets.planning.materialize import MaterializeResult
-from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import LossCurve, MixtureBudgets
+from smart_assets.report.gain_chapter import gain_curve, temperature_effect
+from smart_assets.report.metric_chapters import loss_curve, metric_against_budget
+from smart_assets.report.source_chapters import similarity_histogram
+from smart_assets.report.task_chapters import row_counts, task_budget_bars
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -78,7 +81,7 @@ def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
     rejected = pq.read_table(origins / "rejected.parquet", columns=["file", "line", "task", "reason"])
     reasons = pc.value_counts(rejected["reason"]).to_pylist()
     return {
-        "tasks and rows": picture(pictures.row_counts(tasks)),
+        "tasks and rows": picture(row_counts(tasks)),
         "rejected": table(rejected),
         "rejection reasons": dg.MetadataValue.json({reason["values"]: reason["counts"] for reason in reasons}),
     }
@@ -93,7 +96,7 @@ def _similarity_index(inputs: Inputs, manifest: Manifest) -> Metadata:
     nearest = np.load(folder / "nearest.npy", allow_pickle=False)
     pairs = pq.read_table(folder / "near_duplicates.parquet")
     return {
-        "nearest neighbours": picture(pictures.similarity_histogram(nearest, manifest.summary["threshold"])),
+        "nearest neighbours": picture(similarity_histogram(nearest, manifest.summary["threshold"])),
         "near duplicates": table(pairs),
     }
 
@@ -120,8 +123,8 @@ def _task_scores(inputs: Inputs, manifest: Manifest) -> Metadata:
     scores = pq.read_table(folder / "scores.parquet")
     shown: Metadata = {"scores": table(scores), "temperatures": table(pq.read_table(folder / "temperatures.parquet"))}
     for gains in objective_gains(scores):
-        shown[f"gains by {gains.objective}"] = picture(gain_pictures.gain_curve(gains))
-        shown[f"temperatures by {gains.objective}"] = picture(gain_pictures.temperature_effect(gains))
+        shown[f"gains by {gains.objective}"] = picture(gain_curve(gains))
+        shown[f"temperatures by {gains.objective}"] = picture(temperature_effect(gains))
     return shown
 
 
@@ -132,7 +135,7 @@ def _selected_subset(inputs: Inputs, manifest: Manifest) -> Metadata:
     refused = manifest.made.get(REFUSED)
     return {
         **({REFUSED: dg.MetadataValue.json(refused)} if refused else {}),
-        "rows of each task": picture(pictures.task_budget_bars([mixture], [recipe])),
+        "rows of each task": picture(task_budget_bars([mixture], [recipe])),
         "task budgets": table(pq.read_table(folder / "task_budgets.parquet")),
     }
 
@@ -155,7 +158,7 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
         for seed, result in manifest.summary["seeds"].items()
     ]
     shown: Metadata = {
-        "loss": picture(pictures.loss_curve(loss_curves(folder))),
+        "loss": picture(loss_curve(loss_curves(folder))),
         "fine-tunes": table(pa.Table.from_pylist(seeds)),
     }
     reasons = Counter(row["reason"] for result in manifest.summary["seeds"].values() for row in result["dropped"])
@@ -213,7 +216,7 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
         COMPARISONS: table(pa.Table.from_pylist(differences)),
         "findings": dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences)),
         **{
-            f"score against budget, {title}": picture(pictures.metric_against_budget(curve, recipes))
+            f"score against budget, {title}": picture(metric_against_budget(curve, recipes))
             for title, curve in curves.items()
         },
     }

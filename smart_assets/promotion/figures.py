@@ -128,7 +128,7 @@ def _of_rows(project: Project, rule: Promotion) -> bool:
 
 
 def _declared(rule: Promotion, figures: Sequence[Mapping[str, _Figure]], tasks: Sequence[str]) -> Metric:
-    """The metric of an lm-eval benchmark, which every task that counts was declared for in one evaluation at least.
+    """Return the metric of an lm-eval benchmark; each task that counts declares it in one evaluation at least.
 
     Raises:
         NotComparable: nobody declared it, or the evaluations or the tasks contradict each other.
@@ -141,7 +141,7 @@ def _declared(rule: Promotion, figures: Sequence[Mapping[str, _Figure]], tasks: 
 
 
 def _measured_instead(rule: Promotion, one: Evaluated) -> str:
-    """The setting to change where a benchmark has other metrics than the rule's."""
+    """Return the setting to change where a benchmark has other metrics than the rule's."""
     table = one.recorded.metrics
     there = sorted(set(table.filter(pc.field("benchmark") == rule.benchmark)["metric"].to_pylist()))
     if rule.metric in there or not there:

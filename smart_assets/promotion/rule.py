@@ -96,7 +96,7 @@ def consider(project: Project) -> Decision:
 
 
 def judge(project: Project) -> Judgement:
-    """What the rule says of the newest checkpoint of its budget and recipe; nothing is changed.
+    """Return what the rule says of the newest checkpoint of its budget and recipe; nothing is changed.
 
     Raises:
         StoreError: the log or an artifact cannot be read.
@@ -144,7 +144,7 @@ def _decided_by_a_person(project: Project, candidate: Promoted, log: Sequence[Re
 
 
 def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequence[Record]) -> list[ModelComparison]:
-    """A candidate against all that it must not be worse than.
+    """Return a candidate against all that it must not be worse than.
 
     Raises:
         NotComparable: it, or one of those, was not evaluated, or not in a way that can be compared.
@@ -188,7 +188,7 @@ def _evaluated(project: Project, model: Promoted, name: str) -> Evaluated:
 
 
 def _base_model(project: Project, candidate: Promoted) -> Evaluated:
-    """The evaluation of the model that the candidate was trained from."""
+    """Return the evaluation of the model that the candidate was trained from."""
     manifest = project.store.current("base_model_results", None)
     again = "`smart run --select base_model_results` measures it, `smart promote` promotes without"
     if manifest is None or not project.store.is_whole(manifest):
@@ -223,7 +223,7 @@ def _verdict(found: MeanDifference, margin: float) -> str:
 
 
 def main_figure(project: Project, evaluation: Manifest, seed: int) -> float | None:
-    """The rule's metric (held-out response loss without a rule) of one seed, mean over tasks; None if not measured."""
+    """Return the rule's metric of one seed, mean over tasks (held-out loss without a rule); None if not measured."""
     try:
         values = figures_of(project, project.settings.promotion, evaluation, f"seed-{seed}").values()
     except NotComparable:
@@ -232,6 +232,6 @@ def main_figure(project: Project, evaluation: Manifest, seed: int) -> float | No
 
 
 def measured_by(project: Project) -> str:
-    """What `main_figure` is, in words."""
+    """Return what `main_figure` is, in words."""
     rule = project.settings.promotion
     return f"{rule.benchmark} {rule.metric}" if rule else f"{HELD_OUT} {RESPONSE_LOSS.name}"
