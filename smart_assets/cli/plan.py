@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_assets.assets.reading.report_content import gather_tasks
+from smart_assets.assets.records import TaskScoresSummary
 from smart_assets.assets.step import Inputs
 from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened
 from smart_assets.core.errors import UpstreamMissingError
@@ -118,12 +119,15 @@ def show_tasks(config: Path | None) -> None:
 def _show_proposals(inputs: Inputs) -> None:
     """Print a line for each objective: how uneven its weights are, and what M' it proposes."""
     scores = inputs.find("task_scores")
-    summary = scores.summary if scores is not None else {"objectives": {}}
-    for objective, figures in summary["objectives"].items():
-        if "proposed max tasks" in figures:  # scores of an older version lack it until they are made again
-            worth, proposed = figures["effective tasks"], figures["proposed max tasks"]
-            line = f"at temperature 1 the weights are worth {worth:g} equal tasks of {summary['tasks']:,}"
-            console.print(literal(f"{objective}: {line}; `max_tasks: auto` takes {proposed:,}"))
+    if scores is None:
+        return
+    summary = TaskScoresSummary.read(scores)
+    for objective, figures in summary.objectives.items():
+        if figures.proposed_max_tasks is not None:  # scores of an older version lack it until they are made again
+            line = (
+                f"at temperature 1 the weights are worth {figures.effective_tasks:g} equal tasks of {summary.tasks:,}"
+            )
+            console.print(literal(f"{objective}: {line}; `max_tasks: auto` takes {figures.proposed_max_tasks:,}"))
 
 
 def everything_made(project: Project) -> Inputs:

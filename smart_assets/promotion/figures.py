@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smart_assets.assets import base_model_results, eval_results
+from smart_assets.assets.records import EvaluationParameters
 from smart_assets.core.errors import SmartError
 from smart_assets.core.metrics import (
     HELD_OUT,
@@ -166,9 +167,9 @@ def _require_equal_conditions(rule: Promotion, of_rows: bool, mine: Evaluated, t
 
 def _conditions(rule: Promotion, of_rows: bool, one: Evaluated) -> dict[str, Any]:
     """All that decides the figures of a benchmark, the model and the rows apart; what is not set is left out."""
-    parameters: dict[str, Any] = dict(one.manifest.parameters)
-    evaluate, collections = parameters.pop("evaluate"), parameters.pop("collections", {})
-    parameters.pop("base_model", None)
+    recorded = EvaluationParameters.read(one.manifest)
+    evaluate, collections = recorded.evaluate, recorded.collections or {}
+    parameters = recorded.others()
     for name in _WHICH_ROWS | (_OF_LM_EVAL if of_rows else _OF_ROWS.keys()):
         evaluate = {key: value for key, value in evaluate.items() if key != name}
     if of_rows:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from smart_assets.assets.step import AssetPartition, grid_key
+from smart_assets.assets.records import seeds_of
+from smart_assets.assets.step import AssetPartition, grid_key, seed_folder
 from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.core.files import move
@@ -231,7 +232,7 @@ def newest(project: Project, budget: int, recipe: str, seed: int | None = None) 
             f"{key} was never made: `smart models` lists the checkpoints there are, `smart run --select '{key}'` "
             "trains one"
         )
-    seeds = [int(found) for found in manifest.summary["seeds"]]
+    seeds = seeds_of(manifest)
     if seed is not None and seed not in seeds:
         raise SmartError(f"{key} has no seed {seed}; its seeds are {', '.join(map(str, seeds))}")
     chosen = seeds[0] if seed is None else seed
@@ -249,7 +250,7 @@ def weights(project: Project, model: Promoted) -> Path:
     if manifest is None:
         raise StoreError(f"no manifest of {key} names {model}: restore it, or promote another model")
     try:
-        return store.artifact(manifest) / f"seed-{model.seed}"
+        return store.artifact(manifest) / seed_folder(model.seed)
     except StoreError as error:
         newest_one = store.current(key.asset, key.partition)
         again = newest_one is not None and newest_one.content_version == model.content_version
@@ -280,7 +281,7 @@ def link(project: Project) -> Path | None:
     if model is None:
         return None
     path = root / LINK
-    place = project.store.artifact_folder(CHECKPOINT, model.content_version) / f"seed-{model.seed}"
+    place = project.store.artifact_folder(CHECKPOINT, model.content_version) / seed_folder(model.seed)
     try:
         if not place.is_dir():
             raise FileNotFoundError(place)
