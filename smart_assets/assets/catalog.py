@@ -22,7 +22,9 @@ from smart_assets.assets.work import (
     Work,
     models_evaluated,
     models_to_evaluate,
-    recorded,
+    prompts_embedded,
+    rows_ordered,
+    rows_read,
     rows_to_embed,
     rows_to_order,
     rows_to_read,
@@ -106,7 +108,7 @@ CATALOG: tuple[Asset, ...] = checked(
                 OtherFiles("files.json", raw_tasks.ORIGINS_FOLDER),
             ),
             from_texts=None,
-            work=Work("rows to read", rows_to_read, recorded("rows read")),
+            work=Work("rows to read", rows_to_read, rows_read),
             explains=True,
         ),
         Asset(
@@ -126,7 +128,7 @@ CATALOG: tuple[Asset, ...] = checked(
                 Array("task_means.npy"),
             ),
             from_texts=FromTexts("listed", listed_in="rows.parquet"),
-            work=Work("rows to embed", rows_to_embed, recorded("prompts embedded")),
+            work=Work("rows to embed", rows_to_embed, prompts_embedded),
             on_gpu=lambda _: True,
         ),
         Asset(
@@ -170,7 +172,7 @@ CATALOG: tuple[Asset, ...] = checked(
                 Table("groups.parquet", instance_orderings.GROUPS, texts=_NO_TEXTS),
             ),
             from_texts=None,
-            work=Work("rows to order", rows_to_order, recorded("rows ordered")),
+            work=Work("rows to order", rows_to_order, rows_ordered),
             on_gpu=lambda settings: settings.selection.engine == "cuda",
         ),
         Asset(

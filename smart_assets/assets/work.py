@@ -3,12 +3,22 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from smart_assets.assets import prompt_embeddings
+from smart_assets.assets.records import (
+    CheckpointSummary,
+    EmbeddingCost,
+    OrderingCost,
+    OrderingParameters,
+    RawTasksCost,
+    RawTasksSummary,
+    evaluation_costs,
+    training_costs,
+)
 from smart_assets.assets.step import AssetPartition, DesiredState, split_grid_key
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -59,18 +69,24 @@ class PlannedRows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What an earlier run came to."""
+
+    amount: int | None  # in the units of the work; None where that is not recorded
+    peaks: tuple[int, ...] = ()  # bytes: the peak memory of the programs that it started
+
+
+AMOUNT_OF_ONE = Done(1)
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What an asset's cost is reckoned by."""
 
     unit: str  # such as "rows to embed"
     planned: Callable[[PlannedRows, AssetPartition], Mapping[str, int]]  # `unit` among others; without it: not known
-    done: Callable[[Manifest], float | None]  # how many units an earlier run was; None where it does not say
+    done: Callable[[Manifest], Done]
     alike: tuple[str, ...] = ()  # other assets whose runs cost the same
-
-
-def recorded(figure: str) -> Callable[[Manifest], float | None]:
-    """Return how to read the units of an earlier run from a figure that its manifest keeps."""
-    return lambda manifest: manifest.made.get(figure)
 
 
 def rows_to_read(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
@@ -78,11 +94,17 @@ def rows_to_read(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
     manifest, now = plan.current(key), plan.desired(key).outside
     if manifest is None:
         return {}
-    rows = manifest.summary["rows"] + manifest.summary["rejected rows"]
+    summary = RawTasksSummary.read(manifest)
+    rows = summary.rows + summary.rejected_rows
     if plan.preview(key.partition) is None:
         return {"rows to read": rows}
     changed = sum(manifest.outside.get(name) != version for name, version in now.items())
     return {"rows to read": round(rows * changed / max(1, len(now)))}
+
+
+def rows_read(manifest: Manifest) -> Done:
+    """Return how many rows a source's files gave that were read."""
+    return Done(RawTasksCost.read(manifest).rows_read)
 
 
 def rows_to_embed(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
@@ -100,12 +122,17 @@ def rows_to_embed(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
     return {"rows to embed": len(unseen)}
 
 
+def prompts_embedded(manifest: Manifest) -> Done:
+    """Return how many prompts had no vector."""
+    return Done(EmbeddingCost.read(manifest).prompts_embedded)
+
+
 def rows_to_order(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
     """Count the groups that lost or won rows, for each objective; all groups of an objective that is new."""
     rows = plan.rows_now(key.partition)
     if rows is None:
         return {}
-    objectives: list[str] = plan.desired(key).parameters["objectives"]
+    objectives = OrderingParameters.model_validate(plan.desired(key).parameters).objectives
     sizes = rows.group_by(_WIDE).aggregate([([], "count_all")])
     before = _rows_ordered(plan, key)
     if before is None:
@@ -114,7 +141,8 @@ def rows_to_order(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
             "rows to order": len(objectives) * rows.num_rows,
         }
     manifest, earlier = before
-    kept = sum(objective in manifest.parameters["objectives"] for objective in objectives)
+    ordered = OrderingParameters.read(manifest).objectives
+    kept = sum(objective in ordered for objective in objectives)
     new = len(objectives) - kept
     changes = changes_between(earlier, rows)
     touched = pa.concat_tables([changes.added, changes.removed]).group_by(_WIDE).aggregate([])
@@ -131,7 +159,8 @@ def _rows_ordered(plan: PlannedRows, key: AssetPartition) -> tuple[Manifest, pa.
     embedding = AssetPartition(prompt_embeddings.NAME, key.partition)
     if manifest is None or manifest.code_version != desired.code_version:
         return None
-    if any(manifest.parameters.get(name) != desired.parameters.get(name) for name in ("engine", "approximate")):
+    then, now = OrderingParameters.read(manifest), OrderingParameters.model_validate(desired.parameters)
+    if (then.engine, then.approximate) != (now.engine, now.approximate):
         return None
     version = manifest.inputs[str(embedding)]
     vectors = plan.find(embedding, version)
@@ -139,6 +168,11 @@ def _rows_ordered(plan: PlannedRows, key: AssetPartition) -> tuple[Manifest, pa.
         return None
     rows = plan.rows_of(embedding, version)
     return None if rows is None else (manifest, rows)
+
+
+def rows_ordered(manifest: Manifest) -> Done:
+    """Return how many rows the groups had that were ordered anew."""
+    return Done(OrderingCost.read(manifest).rows_ordered)
 
 
 def tokens_to_train(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
@@ -152,19 +186,20 @@ def tokens_to_train(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
     return {"rows to train": rows} | tokens
 
 
-def tokens_trained(manifest: Manifest) -> float | None:
+def tokens_trained(manifest: Manifest) -> Done:
     """Add up the tokens of a checkpoint's seeds; None where all of them were taken over."""
-    parts = parts_of(manifest)
-    return sum(part["tokens_trained"] for part in parts if "tokens_trained" in part and "reused" not in part) or None
+    costs = training_costs(manifest).values()
+    trained = sum(cost.tokens_trained or 0 for cost in costs if not cost.reused)
+    return Done(trained or None, tuple(cost.peak_memory_bytes for cost in costs))
 
 
 def _trained(manifest: Manifest) -> list[tuple[float, float]]:
     """Return tokens and rows (epochs counted) of each seed's fine-tune."""
-    results: Mapping[str, Any] = manifest.summary.get("seeds", {})
+    costs = training_costs(manifest)
     return [
-        (manifest.made[f"seed {seed}"]["tokens"], result["rows"] * result["hyperparameters"]["epochs"])
-        for seed, result in results.items()
-        if "tokens" in manifest.made.get(f"seed {seed}", {})
+        (costs[seed].tokens, result.rows * result.hyperparameters["epochs"])
+        for seed, result in CheckpointSummary.read(manifest).seeds.items()
+        if seed in costs
     ]
 
 
@@ -173,11 +208,7 @@ def models_to_evaluate(plan: PlannedRows, key: AssetPartition) -> dict[str, int]
     return {"models to evaluate": 1 if key.partition is None else len(plan.project.settings.finetune.seeds)}
 
 
-def models_evaluated(manifest: Manifest) -> float:
+def models_evaluated(manifest: Manifest) -> Done:
     """Count the models that an evaluation was of."""
-    return float(len(parts_of(manifest)))
-
-
-def parts_of(manifest: Manifest) -> list[Mapping[str, Any]]:
-    """Return what a manifest keeps of the making of each of its models."""
-    return [part for name, part in manifest.made.items() if name == "base" or name.startswith(("seed ", "seed-"))]
+    costs = evaluation_costs(manifest).values()
+    return Done(len(costs), tuple(cost.peak_memory_bytes for cost in costs))

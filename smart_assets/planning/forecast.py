@@ -14,12 +14,13 @@ import pyarrow as pa
 from smart_assets.assets import catalog, raw_tasks
 from smart_assets.assets.declaration import Asset
 from smart_assets.assets.step import AssetPartition, DesiredState
-from smart_assets.assets.work import parts_of
+from smart_assets.assets.work import AMOUNT_OF_ONE
 from smart_assets.core.errors import StoreError
 from smart_assets.planning.changed_rows import ChangedRows
 from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.records import Circumstances
 
 _RUNS = 5  # earlier runs looked at, of each partition
 
@@ -137,12 +138,11 @@ def _samples(plan: _Plan, asset: Asset) -> list[_Sample]:
 
 def _sample(manifest: Manifest) -> _Sample | None:
     """Return an earlier run as a sample; None where it says too little of itself."""
-    made, work = manifest.made, catalog.asset(manifest.asset).work
-    peak = max([made.get("peak_memory_bytes", 0), *(part.get("peak_memory_bytes", 0) for part in parts_of(manifest))])
-    amount = 1 if work is None else work.done(manifest)
-    if "seconds" not in made or amount is None:
+    made, work = Circumstances.read(manifest), catalog.asset(manifest.asset).work
+    done = AMOUNT_OF_ONE if work is None else work.done(manifest)
+    if made.seconds is None or made.peak_memory_bytes is None or done.amount is None:
         return None
-    return _Sample(float(amount), float(made["seconds"]), int(peak))
+    return _Sample(float(done.amount), made.seconds, max(made.peak_memory_bytes, *done.peaks, 0))
 
 
 def _seconds(samples: Sequence[_Sample], amount: float) -> float:
