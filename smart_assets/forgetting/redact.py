@@ -99,5 +99,4 @@ def _without_rows(path: Path, chosen: NDArray[np.bool_]) -> None:
     """Set the rows of an array to 0."""
     values = np.load(path, allow_pickle=False)
     values[chosen] = 0
-    path.unlink()  # what is copied from the store cannot be written into
     np.save(path, values, allow_pickle=False)
