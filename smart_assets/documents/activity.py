@@ -12,12 +12,12 @@ NOT_RECORDED = "not recorded"
 
 
 def moment(manifest: Manifest) -> str:
-    """When it was made, in ISO 8601 with its zone, to the millisecond."""
+    """Return when it was made, in ISO 8601 with its zone, to the millisecond."""
     return datetime.fromisoformat(made_at(manifest)).isoformat(timespec="milliseconds")
 
 
 def started(manifest: Manifest) -> str:
-    """When the making began, likewise."""
+    """Return when the making began, likewise."""
     seconds = Circumstances.read(manifest).seconds
     if seconds is None:
         return NOT_RECORDED
@@ -25,17 +25,17 @@ def started(manifest: Manifest) -> str:
 
 
 def packages(manifest: Manifest) -> dict[str, str]:
-    """The packages that took part, with their versions, sorted by name."""
+    """Return the packages that took part, with their versions, sorted by name."""
     return dict(sorted(Circumstances.read(manifest).packages.items()))
 
 
 def software_version(manifest: Manifest) -> str:
-    """The version of SMART Assets that made it."""
+    """Return the version of SMART Assets that made it."""
     return packages(manifest).get("smart-assets", NOT_RECORDED)
 
 
 def flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested parameters as names with dots and values as JSON, in the order of their names."""
+    """Return nested parameters as names with dots and values as JSON, in the order of their names."""
     for name, value in sorted(parameters.items()):
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name}.")

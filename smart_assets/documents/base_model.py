@@ -20,7 +20,7 @@ class BaseModelRecord:
 
 
 def base_model(checkpoint: CheckpointRecord) -> BaseModelRecord:
-    """The base model that a fine-tune recorded of itself."""
+    """Return the base model that a fine-tune recorded of itself."""
     recorded = checkpoint.result.base_model
     reference, revision = recorded.reference, recorded.revision
     on_hub = revision is not None and not reference.startswith((*_LOCAL, _PACKAGE))

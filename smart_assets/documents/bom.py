@@ -25,7 +25,10 @@ PARTITION = "smart:partition"
 
 
 def bom(checkpoint: CheckpointRecord, subset: SubsetRecord, croissant_sha256: str) -> dict[str, Any]:
-    """The document, ready for JSON. Its serial number is a hash of its content, so equal contents have the same."""
+    """Return the document, ready for JSON.
+
+    Its serial number is a hash of its content, so equal contents have the same.
+    """
     base = base_model(checkpoint)
     libraries = [_library(name, version) for name, version in packages(checkpoint.manifest).items()]
     sources = [_source(source) for source in subset.sources]
@@ -119,7 +122,7 @@ def _version(base: BaseModelRecord) -> dict[str, str]:
 
 
 def _subset(subset: SubsetRecord, croissant_sha256: str) -> dict[str, Any]:
-    """The rows by their Croissant file, which names the hash of each file of theirs."""
+    """Return the rows by their Croissant file, which names the hash of each file of theirs."""
     return {
         "type": "data",
         "bom-ref": _SUBSET,
@@ -138,7 +141,7 @@ def _subset(subset: SubsetRecord, croissant_sha256: str) -> dict[str, Any]:
 
 
 def _source(source: SourceRecord) -> dict[str, Any]:
-    """A source without its files, which Croissant lists."""
+    """Return a source without its files, which Croissant lists."""
     component: dict[str, Any] = {
         "type": "data",
         "bom-ref": f"source:{source.name}",

@@ -87,7 +87,7 @@ class RowsFile:
 
 
 def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
-    """The document, ready for JSON; names of tasks and files are values in it, never keys."""
+    """Return the document, ready for JSON; names of tasks and files are values in it, never keys."""
     tasks = len(subset.tasks)
     document: dict[str, Any] = {
         "@context": _CONTEXT,

@@ -13,7 +13,7 @@ _MOST_TASKS = 200  # shown; the rest is counted
 
 
 def dataset_card(subset: SubsetRecord) -> str:
-    """Markdown after the YAML that `datasets.load_dataset` and the hub read; holds no prompt and no response."""
+    """Return markdown after the YAML that `datasets.load_dataset` and the hub read; holds no prompt and no response."""
     from huggingface_hub import DatasetCardData
 
     metadata = DatasetCardData(
@@ -27,7 +27,7 @@ def dataset_card(subset: SubsetRecord) -> str:
 
 
 def sources_table(subset: SubsetRecord) -> str:
-    """The sources of the rows: what each gave, its licence and its version."""
+    """Return the sources of the rows: what each gave, its licence and its version."""
     return markdown_table(
         ["source", "rows", "tasks", "licence", "version", "files"],
         (

@@ -7,7 +7,7 @@ _HUB_IDS = {"ODC-By-1.0": "odc-by", "ODbL-1.0": "odbl", "PDDL-1.0": "pddl"}
 
 
 def spdx_expression(licence: str | None) -> str | None:
-    """The SPDX expression that a licence is, in SPDX's own spelling; None where it is none.
+    """Return the SPDX expression that a licence is, in SPDX's own spelling; None where it is none.
 
     Words of the user's own (`LicenseRef-...` too, since no document here says what it refers to) are none.
     """
@@ -20,19 +20,22 @@ def spdx_expression(licence: str | None) -> str | None:
 
 
 def spdx_id(licence: str | None) -> str | None:
-    """The id of a single licence on SPDX's list; None for an expression of several, and where it is none."""
+    """Return the id of a single licence on SPDX's list; None for an expression of several, and where it is none."""
     found = spdx_expression(licence)
     return found if found and " " not in found else None
 
 
 def licence_reference(licence: str) -> str:
-    """A licence for Croissant: its page on SPDX's list, else the user's words."""
+    """Return a licence for Croissant: its page on SPDX's list, else the user's words."""
     found = spdx_id(licence)
     return f"https://spdx.org/licenses/{found}" if found else licence
 
 
 def hub_licence(licence: str | None) -> str:
-    """A licence in the ids of the Hugging Face hub: `unknown` where none was given, `other` for what has no id."""
+    """Return a licence in the ids of the Hugging Face hub.
+
+    `unknown` where none was given, `other` for what has no id.
+    """
     if licence is None:
         return "unknown"
     found = spdx_id(licence)

@@ -12,7 +12,9 @@ from smart_assets.documents.subsets import SubsetRecord
 
 
 def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
-    """Markdown after the YAML that the hub reads, with a result for each mean over tasks; holds no prompt, no response.
+    """Return markdown after the YAML that the hub reads, with a result for each mean over tasks.
+
+    Holds no prompt, no response.
 
     The licence of the weights is left to whoever publishes them: neither the base model's nor that of the rows decides
     it alone.
@@ -44,7 +46,7 @@ def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 
 def results_table(checkpoint: CheckpointRecord) -> str:
-    """The means over tasks; says so where nothing was measured."""
+    """Return the means over tasks; says so where nothing was measured."""
     rows = list(_means(checkpoint))
     if not rows:
         return "No evaluation of this version of the weights is in the store."

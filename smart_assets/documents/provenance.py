@@ -16,7 +16,7 @@ from smart_assets.store.records import Circumstances
 
 
 def derived_from(source: SourceRecord) -> dict[str, Any]:
-    """A source as a collection of its files, or as a dataset of the hub at a commit."""
+    """Return a source as a collection of its files, or as a dataset of the hub at a commit."""
     entity: dict[str, Any] = {
         "@type": "prov:Collection",
         "@id": _identifier(f"raw_tasks[{source.name}]", source.version),
@@ -44,7 +44,7 @@ def derived_from(source: SourceRecord) -> dict[str, Any]:
 
 
 def generated_by(subset: SubsetRecord) -> dict[str, Any]:
-    """The selection as an activity: when it ran, on which artifacts, with which parameters."""
+    """Return the selection as an activity: when it ran, on which artifacts, with which parameters."""
     manifest = subset.manifest
     return {
         "@type": "prov:Activity",
@@ -65,7 +65,7 @@ def generated_by(subset: SubsetRecord) -> dict[str, Any]:
 
 
 def _identifier(made: str, version: str) -> str:
-    """A version of what a manifest calls `asset` or `asset[partition]`, as an identifier within the document."""
+    """Return a version of what a manifest calls `asset` or `asset[partition]`, as an identifier within the document."""
     asset, _, partition = made.removesuffix("]").partition("[")
     return "/".join(filter(None, [asset, quote(partition, safe=""), version]))
 

@@ -60,7 +60,7 @@ def _general(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 
 def _tokens(checkpoint: CheckpointRecord) -> str:
-    """The size in tokens: the template's smallest range is below one billion."""
+    """Return the size in tokens: the template's smallest range is below one billion."""
     counted = f"{checkpoint.result.response_tokens:,} tokens of responses by the model's tokenizer, prompts not counted"
     return f"{counted} (range in tokens: {BLANK})"
 

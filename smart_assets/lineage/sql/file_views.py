@@ -44,7 +44,7 @@ class View:
     texts: frozenset[str] = frozenset()  # columns that quote rows or what a model wrote
 
     def paths(self, store: Store, manifest: Manifest) -> Iterator[Path]:
-        """The files of one materialization.
+        """Return the files of one materialization.
 
         Raises:
             StoreError: they are not whole.
@@ -53,7 +53,7 @@ class View:
         yield from sorted(store.folder(artifact).glob(self.file))
 
     def select(self, manifest: Manifest, path: Path) -> str:
-        """The query that reads one file, with the columns that its place stands for."""
+        """Return the query that reads one file, with the columns that its place stands for."""
         added = [f"{quoted(manifest.content_version)} AS content_version"]
         if manifest.partition is not None and "|" in manifest.partition:
             budget, recipe = split_grid_key(manifest.partition)
@@ -67,7 +67,7 @@ class View:
         return f"SELECT {', '.join(added)}, * FROM read_parquet({file_name(path)})"  # noqa: S608  (quoted)
 
     def nothing(self) -> str:
-        """The query that gives no row, with all columns in order."""
+        """Return the query that gives no row, with all columns in order."""
         return f"SELECT {nothing(self.columns)} WHERE false"
 
 
@@ -121,5 +121,5 @@ VIEWS: dict[str, View] = {
 
 
 def nothing(columns: dict[str, pa.DataType]) -> str:
-    """Columns of a query without rows."""
+    """Return columns of a query without rows."""
     return ", ".join(f'NULL::{_KINDS[str(kind)]} AS "{name}"' for name, kind in columns.items())
