@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from smart_assets.documents.activity import NOT_RECORDED, moment, packages, software_version, started
-from smart_assets.documents.base_model import BaseModelRecord, base_model
 from smart_assets.documents.bom_model_card import bom_model_card, properties
 from smart_assets.documents.checkpoints import CheckpointRecord
-from smart_assets.documents.licences import spdx_expression
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import (
+    NOT_RECORDED,
+    BaseModelRecord,
+    base_model,
+    moment,
+    packages,
+    software_version,
+    spdx_expression,
+    started,
+)
 from smart_assets.store.records import Circumstances
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from smart_assets.documents.activity import flat
 from smart_assets.documents.checkpoints import CheckpointRecord
+from smart_assets.documents.terms import flat
 
 _TRAINED = {"seed", "precision", "processes", "rows", "steps", "response_tokens", "final_loss", "mean_last_losses"}
 _TAIL = 0.025  # beyond each bound

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_assets.core.formatting import count
-from smart_assets.documents.activity import moment
-from smart_assets.documents.licences import licence_reference
 from smart_assets.documents.provenance import derived_from, generated_by
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import licence_reference, moment
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 RECORDS = "instances"

@@ -4,9 +4,8 @@ from typing import Any
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table
-from smart_assets.documents.activity import moment, software_version
-from smart_assets.documents.licences import hub_licence
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import hub_licence, moment, software_version
 
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 _MOST_TASKS = 200  # shown; the rest is counted

@@ -4,11 +4,10 @@ from typing import Any
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table, plain
-from smart_assets.documents.activity import flat, moment, software_version
-from smart_assets.documents.base_model import BaseModelRecord, base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
 from smart_assets.documents.dataset_card import sources_table
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import BaseModelRecord, base_model, flat, moment, software_version
 
 
 def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:

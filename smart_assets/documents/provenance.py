@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from smart_assets.documents.activity import flat, moment, software_version, started
-from smart_assets.documents.licences import licence_reference
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import flat, licence_reference, moment, software_version, started
 from smart_assets.store.records import Circumstances
 
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table
-from smart_assets.documents.activity import moment
-from smart_assets.documents.base_model import base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import base_model, moment
 
 BLANK = "**TO BE FILLED IN**"
 
