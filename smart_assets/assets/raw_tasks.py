@@ -86,9 +86,9 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
 def preview(project: Project, partition: str | None, manifest: Manifest) -> RowChanges | None:
     """Return what reading the source now would change in the rows of an earlier materialization; writes no artifact.
 
-    Only files that changed are read. None where it cannot be told cheaply: the source is not read file by file or
-    its settings changed, the code's version changed, the earlier artifact cannot be read, or the files that changed hold
-    more than PREVIEW_BYTES.
+    Only files that changed are read. None where it cannot be told cheaply: the source is not read file by file, its
+    settings or the code's version changed, the earlier artifact cannot be read, or the files that changed hold more
+    than PREVIEW_BYTES.
 
     Raises:
         SourceError: The source cannot be read; making it fails with the same words.

@@ -1,7 +1,7 @@
 """What an evaluation measures: the `evaluate` section of `smart.yaml`."""
 
 from functools import lru_cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import (
     Field,
@@ -34,7 +34,10 @@ class SourceCollection(SourceKind):
 @lru_cache
 def _collection_of(kind: type[SourceKind]) -> type[SourceCollection]:
     """Return the settings of a kind of source with those of a collection beside them."""
-    return create_model(f"{kind.__name__}Collection", __base__=(kind, SourceCollection), __doc__=kind.__doc__)
+    model = create_model(
+        f"{kind.__name__.removesuffix('Source')}Collection", __base__=(kind, SourceCollection), __doc__=kind.__doc__
+    )
+    return cast("type[SourceCollection]", model)
 
 
 TaskCollection = Annotated[SourceCollection, OfAnyKind(_collection_of, DEFAULT_KIND)]

@@ -57,6 +57,25 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The place that a row was read from: a line of a file, or an index of a dataset."""
+
+    file: str | None = None  # relative to its source's folder
+    line: int | None = None  # from 1
+    dataset: str | None = None
+    revision: str | None = None
+    index: int | None = None  # from 0
+
+    @property
+    def in_words(self) -> str:
+        """The place as people read it."""
+        if self.dataset is not None:
+            revision = f" at {self.revision}" if self.revision else ""
+            return f"dataset {self.dataset}{revision}, index {self.index}"
+        return f"file {self.file}, line {self.line}" if self.file is not None else "its place was not recorded"
+
+
+@dataclass(frozen=True, slots=True)
 class PublicDataset:
     """A dataset that others can fetch."""
 
@@ -167,11 +186,17 @@ class SourceKind(Section, ABC):
         """Return the `file` in the origins of a source that is read as a whole."""
         return f"{self.label}@{revision}" if revision else self.label
 
-    def place_of(self, file: str, line: int, revision: str | None) -> str:
-        """Return in words where a row came from, by what its origin says."""
+    def place_of(self, file: str | None, line: int | None, revision: str | None) -> Origin:
+        """Return where a row came from.
+
+        Args:
+            file: As its origin gives it; None where no origin is recorded.
+            line: Likewise.
+            revision: That was read, where the source is known by one.
+        """
         if self.by_file:
-            return f"file {file}, line {line}"
-        return f"dataset {self.label}{f' at {revision}' if revision else ''}, index {line}"
+            return Origin(file=file, line=line)
+        return Origin(dataset=self.label, revision=revision, index=line)
 
     def why_unknown(
         self, file: str, hashes: Mapping[str, str], revision: str | None, outside: Mapping[str, str]

@@ -1,11 +1,13 @@
 """The registry of source kinds, and the settings of the validation split; light to import, as the settings are."""
 
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import Discriminator, Field, GetJsonSchemaHandler, Tag, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from smart_assets.core.errors import SourceError
@@ -31,6 +33,15 @@ class OfAnyKind:
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._validated)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(_adapter(tuple(KINDS.items()), self).core_schema)
+
+    def kind_of(self, value: Any) -> Any:
+        """Return the kind that settings not read yet name, or that those read are of."""
+        if isinstance(value, dict):
+            return value.get("kind", self.default)  # pyright: ignore[reportUnknownMemberType]
+        return getattr(value, "kind", None)
 
     def _validated(self, value: Any) -> SourceKind:
         return _adapter(tuple(KINDS.items()), self).validate_python(value)
@@ -60,18 +71,15 @@ def _adapter(kinds: tuple[tuple[str, type[SourceKind]], ...], form: OfAnyKind) -
     if form.default is None:
         members, discriminator = tuple(classes.values()), Field(discriminator="kind")
     else:
-        members = tuple(Annotated[kind, Tag(name)] for name, kind in classes.items())
+        members: tuple[Any, ...] = tuple(Annotated[kind, Tag(name)] for name, kind in classes.items())
         names = [f"`{form.default}` (when absent)", *(f"`{name}`" for name, _ in kinds if name != form.default)]
         discriminator = Discriminator(
-            functools.partial(_kind_of, default=form.default),
+            form.kind_of,
             custom_error_type="source_kind",
             custom_error_message=f"`kind` is {', '.join(names[:-1])} or {names[-1]}",
         )
-    return TypeAdapter(Annotated[Union[members], discriminator])  # noqa: UP007  (made from a tuple)
-
-
-def _kind_of(value: Any, default: str) -> Any:
-    return value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind", None)  # pyright: ignore[reportUnknownMemberType]
+    union: Any = functools.reduce(operator.or_, members)
+    return TypeAdapter(Annotated[union, discriminator])  # pyright: ignore[reportArgumentType, reportInvalidTypeForm]
 
 
 class Validation(Section):
