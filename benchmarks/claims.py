@@ -19,8 +19,8 @@ from benchmarks.promotion_rates import promotion_table, rates_as_markdown
 from smart_assets.comparison.compare_recipes import ComparisonSpec, compare_shared_rows
 from smart_assets.comparison.differences import Difference, measured_models, score, to_references
 from smart_assets.comparison.intervals import Interval
-from smart_assets.comparison.row_results import CHOICES, SharedRows, SharedTask
-from smart_assets.core.metrics import EXACT_MATCH, HELD_OUT, RESPONSE_LOSS
+from smart_assets.comparison.row_results import SharedRows, SharedTask
+from smart_assets.core.metrics import HELD_OUT, OWN_METRICS, RESPONSE_LOSS
 
 SEEDS = (1, 2, 3, 5)
 TASKS = (2, 10, 50)
@@ -34,7 +34,8 @@ TRAINING_NOISE = (0.014, 0.025, 0.035)
 
 _OF_RECIPE, _OF_TRAINING = 0.3, 0.1  # nats: what a recipe, and a training, does to single rows
 _RIGHT = 0.3  # share of rows that are answered right
-_QUESTION = ComparisonSpec({"random": "random"})
+EXACT_MATCH = OWN_METRICS["exact_match"]
+_SPEC = ComparisonSpec({"random": "random"})
 _Model = tuple[int | None, str | None, int | None]
 
 
@@ -126,7 +127,7 @@ def _pages(seeds: int, trials: int, rng: np.random.Generator) -> Pages:
     models += [(budget, name, seed) for budget in (200, 400) for name in names for seed in range(seeds)]
     claims, made, held = [], [], []
     for _ in range(trials):
-        found = compare_shared_rows([_page(models, np.full(len(models), 2.0), 10, 10, rng)[0]], _QUESTION)
+        found = compare_shared_rows([_page(models, np.full(len(models), 2.0), 10, 10, rng)[0]], _SPEC)
         differ = [each for comparison in found for each in comparison.all_differences]
         claims.append(found[0].family.claims)
         made.append(np.mean([each.better is not None for each in differ]))
@@ -140,7 +141,7 @@ def _stops(truth: str, doubling: float, seeds: int, trials: int, rng: np.random.
     levels = np.array([2.0 + worse[budget or 0] for budget, _, _ in models])
     false = right = 0
     for _ in range(trials):
-        comparison = compare_shared_rows([_page(models, levels, 10, 30, rng)[0]], _QUESTION)[0]
+        comparison = compare_shared_rows([_page(models, levels, 10, 30, rng)[0]], _SPEC)[0]
         for sufficient in comparison.sufficient_budgets:
             if sufficient.reached is not None:
                 too_early = worse[sufficient.reached.difference.budget] >= 0.02 * 2.0
@@ -162,16 +163,20 @@ def _page(
     losses = trained + own + of_recipe + _OF_TRAINING * rng.normal(size=(tasks, rows, len(models)))
     hard = rng.beta(_RIGHT, 1 - _RIGHT, (tasks, rows, 1))
     right = (rng.random(losses.shape) < hard).astype(float)
-    unranked = {metric.name: np.full((rows, len(models)), np.nan) for metric in CHOICES}
     return SharedRows(
         HELD_OUT,
         False,
         tuple(models),
         tuple(
             SharedTask(
-                f"task {at}", losses[at] * tokens[at], np.repeat(tokens[at], len(models), axis=1), right[at], unranked
+                f"task {task}",
+                {
+                    RESPONSE_LOSS.numerator: losses[task] * tokens[task],
+                    "tokens": np.repeat(tokens[task], len(models), axis=1),
+                    EXACT_MATCH.numerator: right[task],
+                },
             )
-            for at in range(tasks)
+            for task in range(tasks)
         ),
         (),
         "",
@@ -182,9 +187,9 @@ def _better(shared: SharedRows, seeds: int, by: float) -> SharedRows:
     """The same page with the first recipe better by so much."""
     tasks: list[SharedTask] = []
     for task in shared.tasks:
-        losses = task.losses.copy()
-        losses[:, :seeds] -= by * task.tokens[:, :seeds]
-        tasks.append(SharedTask(task.task, losses, task.tokens, task.matches, task.choices))
+        losses = task.columns[RESPONSE_LOSS.numerator].copy()
+        losses[:, :seeds] -= by * task.columns["tokens"][:, :seeds]
+        tasks.append(SharedTask(task.task, {**task.columns, RESPONSE_LOSS.numerator: losses}))
     return SharedRows(shared.benchmark, shared.unseen, shared.models, tuple(tasks), (), "")
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
-from smart_assets.core.printable import in_line
+from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened
+from smart_assets.core.safe_text import in_line
 from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
 from smart_assets.lineage.audit.row_history import RowHistory
 from smart_assets.lineage.audit.row_uses import Consumer, RowUse, UnknownConsumer
@@ -118,7 +118,7 @@ def _threshold(project: Project, similar: float | None) -> float:
 
 
 def _say(line: str) -> None:
-    console.print(plain(in_line(line)))
+    console.print(literal(in_line(line)))
 
 
 def _show_facts(row: RowTrace) -> None:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, first, plain, print_json, print_table
+from smart_assets.cli.terminal import console, first, literal, print_json, print_table
 from smart_assets.core.files import write_beside
-from smart_assets.core.printable import in_line
+from smart_assets.core.safe_text import in_line
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.settings import load_project
 
@@ -17,7 +17,7 @@ _FORGOTTEN = 10
 def show_model(config: Path | None, names: Sequence[str], seed: int | None, as_json: bool, out: Path | None) -> int:
     """Print or write the audit of a model; gives 1 where something is not as it was recorded."""
     audit = audit_model(
-        load_project(config), names, seed, lambda line: None if as_json else console.print(plain(line, "dim"))
+        load_project(config), names, seed, lambda line: None if as_json else console.print(literal(line, "dim"))
     )
     if out is not None:
         _write_page(audit, out)
@@ -39,7 +39,7 @@ def _write_page(audit: ModelAudit, out: Path) -> None:
 
 def _tell(audit: ModelAudit, out: Path | None) -> None:
     past = "" if audit.current else ", of the past"
-    console.print(plain(f"{audit.budget} {audit.recipe}, seed {audit.seed}: {audit.content_version}{past}", "bold"))
+    console.print(literal(f"{audit.budget} {audit.recipe}, seed {audit.seed}: {audit.content_version}{past}", "bold"))
     base = audit.base_model
     revision = f" at {base['revision']}" if base.get("revision") else ""
     facts = [
@@ -53,7 +53,7 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
         ("rejected", ", ".join(f"{one.source}: {one.rows:,} {one.reason}" for one in audit.rejected) or "no row"),
     ]
     for name, value in facts:
-        console.print(plain(f"{name:12}", "dim") + plain(value))
+        console.print(literal(f"{name:12}", "dim") + literal(value))
     print_table(
         ["asset", "partition", "content version", "made (UTC)", "files", "hashes"],
         [[one.asset, one.partition, one.content_version, one.made_at, one.files, one.verdict] for one in audit.chain],
@@ -64,16 +64,16 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
     tasks = [[one.task, one.source, one.rows, one.size, one.weight, one.gain] for one in audit.tasks]
     print_table(["task", "source", "rows", "of", "weight", "gain"], first(tasks, _TASKS))
     if len(tasks) > len(first(tasks, _TASKS)):
-        console.print(plain(f"and {len(tasks) - _TASKS} more tasks", "dim"))
+        console.print(literal(f"and {len(tasks) - _TASKS} more tasks", "dim"))
     where = f"; {out} lists them" if out else "; --out report.html or --json lists them"
-    console.print(plain(f"{audit.rows.num_rows:,} rows, each with id, origin, rank and gain{where}"))
+    console.print(literal(f"{audit.rows.num_rows:,} rows, each with id, origin, rank and gain{where}"))
     _tell_forgotten(audit)
     for problem in audit.problems:
-        console.print(plain(problem, "red"))
+        console.print(literal(problem, "red"))
     if not audit.problems:
         redacted = sum(link.redacted > 0 for link in audit.chain)
         less = f", or redacted since ({redacted} of {len(audit.chain)} links)" if redacted else ""
-        console.print(plain(f"every file between the raw rows and these weights is what was recorded{less}", "green"))
+        console.print(literal(f"every file between the raw rows and these weights is what was recorded{less}", "green"))
 
 
 def _tell_forgotten(audit: ModelAudit) -> None:
@@ -81,10 +81,10 @@ def _tell_forgotten(audit: ModelAudit) -> None:
     shown = first(audit.forgotten, _FORGOTTEN)
     for one in shown:
         why, task = in_line(one.reason), in_line(one.task)
-        console.print(plain(f"a row was here, forgotten on {one.at} because {why}: {one.id}, task {task}", "yellow"))
+        console.print(literal(f"a row was here, forgotten on {one.at} because {why}: {one.id}, task {task}", "yellow"))
     if len(audit.forgotten) > len(shown):
-        console.print(plain(f"and {len(audit.forgotten) - len(shown):,} more forgotten rows", "yellow"))
+        console.print(literal(f"and {len(audit.forgotten) - len(shown):,} more forgotten rows", "yellow"))
     if audit.forgotten:
         console.print(
-            plain("these weights stay trained on what is forgotten until the model is trained again", "yellow")
+            literal("these weights stay trained on what is forgotten until the model is trained again", "yellow")
         )

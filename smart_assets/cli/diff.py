@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
+from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened
 from smart_assets.lineage.diff.checkpoints import CheckpointDiff, ScoreDiff, diff_checkpoints
 from smart_assets.lineage.diff.made import MakingDiff, Side, ValueDifference
 from smart_assets.lineage.diff.references import KINDS, SUBSET, find_pair
@@ -48,7 +48,7 @@ def _show_sides(a: Side, b: Side) -> None:
     for name, side in (("A", a), ("B", b)):
         gone = "; its files are not in the store any more (collected), its manifest is" if side.collected else ""
         made = f"{side.partition} {shortened(side.version)}, made {side.made_at}{gone}"
-        console.print(plain(f"{name}: {KINDS[side.asset]} {made}"))
+        console.print(literal(f"{name}: {KINDS[side.asset]} {made}"))
 
 
 def _show_made(made: MakingDiff) -> None:
@@ -75,12 +75,12 @@ def _show_subsets(found: SubsetDiff, with_rows: bool) -> None:
     _show_made(found.made)
     if found.row_sets is None:
         same = "the content is the same" if found.a.version == found.b.version else "the rows cannot be compared"
-        console.print(plain(f"{same}: files were collected, so only what the manifests say is compared"))
+        console.print(literal(f"{same}: files were collected, so only what the manifests say is compared"))
         return
     for one in found.row_sets:
         _show_rows(one, with_rows)
     if found.empty:
-        console.print(plain("nothing differs"))
+        console.print(literal("nothing differs"))
 
 
 def _show_rows(rows: RowSetDiff, with_rows: bool) -> None:
@@ -89,7 +89,7 @@ def _show_rows(rows: RowSetDiff, with_rows: bool) -> None:
         f"{rows.common / count:.1%} of {name}" for name, count in (("A", rows.rows_a), ("B", rows.rows_b)) if count
     )
     console.print(
-        plain(
+        literal(
             f"{seed}{rows.rows_a:,} rows in A, {rows.rows_b:,} in B; {rows.common:,} in common ({shares or 'none'}), "
             f"{rows.reranked:,} of them in another place; {len(rows.rows_out):,} out, {len(rows.rows_in):,} in"
         )
@@ -116,16 +116,16 @@ def _show_checkpoints(found: CheckpointDiff, with_rows: bool) -> None:
     _show_made(found.made)
     for seed in found.seeds:
         same = {True: "the same weights", False: "other weights", None: "in one of them only"}[seed.same_weights]
-        console.print(plain(f"seed {seed.seed}: {same}"))
+        console.print(literal(f"seed {seed.seed}: {same}"))
         _show_changes("", seed.figures)
     if found.scores:
         print_table(["benchmark", "tasks", "metric", "A", "B", "B - A", "better is"], map(_score_row, found.scores))
     for note in found.notes:
-        console.print(plain(note))
+        console.print(literal(note))
     if found.empty:
-        console.print(plain("nothing differs"))
+        console.print(literal("nothing differs"))
     elif found.subset is not None:
-        console.print(plain("the subsets that they were trained on:"))
+        console.print(literal("the subsets that they were trained on:"))
         _show_subsets(found.subset, with_rows)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from smart_assets.assets.step import grid_key
 from smart_assets.cli.modes import refuse
-from smart_assets.cli.terminal import console, plain
+from smart_assets.cli.terminal import console, literal
 from smart_assets.core.files import write_beside
 from smart_assets.documents.documents import DATASET, DocumentSet, document_set, write_documents
 from smart_assets.documents.signing import sign
@@ -35,8 +35,8 @@ def document_mixture(
     write_beside(out, write)
     remember_export(project.store, out / DATASET, found.subset.manifest.content_version)
     for line in _said(project, found):
-        console.print(plain(line))
-    console.print(plain(f"the documents are in {out}"))
+        console.print(literal(line))
+    console.print(literal(f"the documents are in {out}"))
 
 
 def _said(project: Project, found: DocumentSet) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from smart_assets.assets.step import grid_key
 from smart_assets.cli.modes import refuse
 from smart_assets.cli.run import make_current
-from smart_assets.cli.terminal import console, plain
+from smart_assets.cli.terminal import console, literal
 from smart_assets.documents.export import write_subset
 from smart_assets.documents.subsets import current_subset
 from smart_assets.forgetting.exports import remember_export
@@ -24,4 +24,4 @@ def export_subset(config: Path | None, mixture: tuple[int, str], out: Path, seed
     subset = current_subset(project, key, seed)
     write_subset(subset, out)
     remember_export(project.store, out, subset.manifest.content_version)
-    console.print(plain(f"{subset.rows.num_rows} rows are in {out}"))
+    console.print(literal(f"{subset.rows.num_rows} rows are in {out}"))

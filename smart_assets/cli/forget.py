@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_assets.cli.audit import holder_cells, place_of
-from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened, spinner
+from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened, spinner
 from smart_assets.cli.upkeep import size
 from smart_assets.core.errors import SmartError
-from smart_assets.core.printable import in_line
+from smart_assets.core.safe_text import in_line
 from smart_assets.forgetting.affected import AffectedArtifact
 from smart_assets.forgetting.exports import Exported
 from smart_assets.forgetting.find import ForgetRequest, by_ids, by_task, by_text
@@ -73,7 +73,7 @@ def list_forgotten(config: Path | None, as_json: bool) -> None:
         print_json([{"key": one.key, "state": state, **one.model_dump(mode="json")} for one, state in rows])
         return
     if not given:
-        console.print(plain("nothing was ever forgotten"))
+        console.print(literal("nothing was ever forgotten"))
         return
     print_table(
         ["key", "what", "on", "who", "because", "state"],
@@ -93,7 +93,7 @@ def remove_forgotten(config: Path | None, dry_run: bool) -> None:
     _tell_removal(removal, dry_run)
     if removal.current:
         console.print(
-            plain(
+            literal(
                 "the state of these is what it is: `smart run` makes them without the forgotten rows. Where it finds "
                 "nothing to do, the rows stand in `evaluate.collections`, too, or a run was at work when they were "
                 "forgotten: take them out there, or forget them again"
@@ -102,7 +102,7 @@ def remove_forgotten(config: Path | None, dry_run: bool) -> None:
         print_table(["asset", "version", "rows"], _affected_rows(removal.current))
     if final:
         console.print(
-            plain("no artifact holds the forgotten rows any more; models keep what they learnt until retrained")
+            literal("no artifact holds the forgotten rows any more; models keep what they learnt until retrained")
         )
 
 
@@ -119,36 +119,36 @@ def _tell_undoing(done: Undoing, dry_run: bool) -> None:
     head = "could be kept again" if dry_run else "may be kept again"
     because = f", because {done.record.reason}" if done.record.reason else ""
     why = f"forgotten on {tombstone.at:%Y-%m-%d} by {tombstone.who} because {tombstone.reason}"
-    console.print(plain(in_line(f"{tombstone.what}: {head}{because} ({tombstone.key}: {why})"), "bold"))
+    console.print(literal(in_line(f"{tombstone.what}: {head}{because} ({tombstone.key}: {why})"), "bold"))
     _tell_rows(done.rows, len(done.returning))
     if done.kept_out:
-        console.print(plain(f"{done.kept_out:,} of its rows stay out: other tombstones name them, too"))
+        console.print(literal(f"{done.kept_out:,} of its rows stay out: other tombstones name them, too"))
     sources = ", ".join(done.record.sources) or "no source that is known to have them"
     if tombstone.task is not None:
-        console.print(plain(in_line(f"rows of the task {tombstone.task!r} that come later could come in, too")))
+        console.print(literal(in_line(f"rows of the task {tombstone.task!r} that come later could come in, too")))
     would = "nothing was undone; without --dry-run `smart run` would read" if dry_run else "`smart run` reads"
     rest = "what they still have of it is selected and trained on as any other row"
-    console.print(plain(in_line(f"{would} again: {sources}; {rest}"), "yellow"))
+    console.print(literal(in_line(f"{would} again: {sources}; {rest}"), "yellow"))
 
 
 def _tell(done: Forgetting, dry_run: bool) -> None:
     record = done.record
     head = "would be forgotten" if dry_run else f"forgotten ({record.key})"
-    console.print(plain(f"{record.what}: {head}, because {in_line(record.reason)}", "bold"))
+    console.print(literal(f"{record.what}: {head}, because {in_line(record.reason)}", "bold"))
     _tell_rows(done.rows, len(record.ids))
-    console.print(plain("held by" if done.held_by else "no subset or checkpoint holds any of it"))
+    console.print(literal("held by" if done.held_by else "no subset or checkpoint holds any of it"))
     if done.held_by:
         cells = [[share.rows, share.of, *holder_cells(share.holder)] for share in done.held_by]
         print_table(["rows", "of", "holder", "seed", "made (UTC)", "run", "state"], cells)
     if done.same_prompt:
         console.print(
-            plain(f"{done.same_prompt:,} other rows have the same prompt and stay: `smart audit row` shows them")
+            literal(f"{done.same_prompt:,} other rows have the same prompt and stay: `smart audit row` shows them")
         )
     trained = sum(share.holder.asset == "finetuned_checkpoint" for share in done.held_by)
     if trained:
-        console.print(plain("weights stay trained on what is forgotten until they are trained again", "yellow"))
+        console.print(literal("weights stay trained on what is forgotten until they are trained again", "yellow"))
     console.print(
-        plain(
+        literal(
             "your own files are not touched: what stands there is left out when it is read\n"
             "`smart run` makes everything without it; `smart gc --forgotten` then takes it out of the past for good",
             "dim",
@@ -167,15 +167,15 @@ def _tell_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
         print_table(["row", "source", "task", "stands", "at"], rows)
     if total > len(rows):
         more = "more, refused rows among them" if rows else "rows, refused ones or of no past that is left"
-        console.print(plain(f"{'and ' if rows else ''}{total - len(rows):,} {more}", "dim"))
+        console.print(literal(f"{'and ' if rows else ''}{total - len(rows):,} {more}", "dim"))
 
 
 def _tell_removal(removal: Removal, dry_run: bool) -> None:
     if removal.past:
-        console.print(plain("would be redacted" if dry_run else "redacted", "bold"))
+        console.print(literal("would be redacted" if dry_run else "redacted", "bold"))
         print_table(["asset", "version", "rows", "what stays"], _affected_rows(removal.past, kept=True))
     if removal.beside:
-        console.print(plain("would be removed" if dry_run else "removed", "bold"))
+        console.print(literal("would be removed" if dry_run else "removed", "bold"))
         sizes: Counter[tuple[str, str]] = Counter()
         for item in removal.beside:
             sizes[item.what, item.why] += item.size
@@ -189,7 +189,7 @@ def _tell_removal(removal: Removal, dry_run: bool) -> None:
             ],
         )
     if not (removal.past or removal.beside or removal.exports):
-        console.print(plain("nothing of the past holds forgotten rows"))
+        console.print(literal("nothing of the past holds forgotten rows"))
 
 
 def _export_state(exported: Exported, dry_run: bool) -> str:

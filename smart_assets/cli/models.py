@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smart_assets.assets.step import split_grid_key
-from smart_assets.cli.terminal import console, plain, print_table, shortened
+from smart_assets.cli.terminal import console, literal, print_table, shortened
 from smart_assets.core.errors import StoreError
 from smart_assets.planning.graph import partitions
 from smart_assets.promotion import log as promotion_log
@@ -16,7 +16,7 @@ def promote_model(config: Path | None, mixture: tuple[int, str], seed: int | Non
     """Make the newest checkpoint of a budget and recipe production, and say where its weights are."""
     project = load_project(config)
     change = promotion_log.promote(project, *mixture, seed, because)
-    console.print(plain(change.sentence))
+    console.print(literal(change.sentence))
     _show_weights(project, change.production)
 
 
@@ -24,7 +24,7 @@ def roll_back(config: Path | None, because: str) -> None:
     """Make production what it was before, and say where its weights are."""
     project = load_project(config)
     change = promotion_log.rollback(project, because)
-    console.print(plain(change.sentence))
+    console.print(literal(change.sentence))
     _show_weights(project, change.production)
 
 
@@ -42,17 +42,17 @@ def show_models(config: Path | None) -> None:
         columns = ["budget", "recipe", "version", "trained (UTC)", "seed", measured_by(project), "production"]
         print_table(columns, rows)
     else:
-        console.print(plain("no checkpoint was trained yet: `smart run` makes them"))
+        console.print(literal("no checkpoint was trained yet: `smart run` makes them"))
     if current is not None:
         _show_weights(project, current)
-        console.print(plain(f"promoted because: {_reason(log, current)}"))
+        console.print(literal(f"promoted because: {_reason(log, current)}"))
     best = promotion_log.best_so_far(log, rule) if rule is not None else None
     if best is not None and best != current:
-        console.print(plain(f"the best production so far, which new models are compared with too: {best}"))
+        console.print(literal(f"the best production so far, which new models are compared with too: {best}"))
     if rule is not None and (found := judge(project)).candidate is not None:
-        console.print(plain(f"by the rule, at its next look: {found.sentence}"))
+        console.print(literal(f"by the rule, at its next look: {found.sentence}"))
     if len(stack) > 1:
-        console.print(plain(f"`smart rollback` goes back to {stack[-2]}"))
+        console.print(literal(f"`smart rollback` goes back to {stack[-2]}"))
 
 
 def _reason(log: Sequence[promotion_log.Record], current: promotion_log.Promoted) -> str:
@@ -87,9 +87,9 @@ def _show_weights(project: Project, model: promotion_log.Promoted) -> None:
     try:
         folder = promotion_log.weights(project, model)
     except StoreError as error:
-        console.print(plain(f"production: {error}"))
+        console.print(literal(f"production: {error}"))
         return
-    console.print(plain(f"production: {folder}"))
+    console.print(literal(f"production: {folder}"))
     link = promotion_log.link(project)
     if link is not None:
-        console.print(plain(f"      link: {link}"))
+        console.print(literal(f"      link: {link}"))

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, ParamSpec
 import typer
 from typer.core import TyperCommand
 
-from smart_assets.core.printable import printable
+from smart_assets.core.safe_text import printable
 
 Arguments = ParamSpec("Arguments")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from smart_assets.assets.reading.report_content import gather_tasks
 from smart_assets.assets.step import Inputs
-from smart_assets.cli.terminal import console, plain, print_json, print_table, shortened
+from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.core.progress import duration
 from smart_assets.planning.forecast import Cost, ForecastStep, forecast, total
@@ -35,9 +35,9 @@ def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
         shown = [index for index, _ in enumerate(columns) if any(row[index] for row in rows)]
         print_table([columns[index] for index in shown], [[row[index] for index in shown] for row in rows])
     up_to_date = sum(step.status == "current" for step in plan)
-    console.print(plain(f"{up_to_date} of {len(plan)} partitions are up to date"))
+    console.print(literal(f"{up_to_date} of {len(plan)} partitions are up to date"))
     if any(one.cost is not None for one in steps):
-        console.print(plain(_total_in_words(steps)))
+        console.print(literal(_total_in_words(steps)))
 
 
 def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
@@ -123,7 +123,7 @@ def _show_proposals(inputs: Inputs) -> None:
         if "proposed max tasks" in figures:  # scores of an older version lack it until they are made again
             worth, proposed = figures["effective tasks"], figures["proposed max tasks"]
             line = f"at temperature 1 the weights are worth {worth:g} equal tasks of {summary['tasks']:,}"
-            console.print(plain(f"{objective}: {line}; `max_tasks: auto` takes {proposed:,}"))
+            console.print(literal(f"{objective}: {line}; `max_tasks: auto` takes {proposed:,}"))
 
 
 def everything_made(project: Project) -> Inputs:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from smart_assets.assets.step import RunContext
-from smart_assets.cli.terminal import console, first, plain, print_json, print_table, spinner, to_stderr
+from smart_assets.cli.terminal import console, first, literal, print_json, print_table, spinner, to_stderr
 from smart_assets.core.errors import SmartError
 from smart_assets.core.progress import Log
 from smart_assets.forgetting.exports import remember_export
@@ -51,7 +51,7 @@ def reproduce_subset(
     else:
         _show(found)
         if keep is not None:
-            console.print(plain(f"the store of the reproduction is {keep}; its rows and vectors are links"))
+            console.print(literal(f"the store of the reproduction is {keep}; its rows and vectors are links"))
     if not found.holds:
         raise typer.Exit(1)
 
@@ -91,7 +91,7 @@ def _as_json(found: Reproduction, keep: Path | None) -> dict[str, Any]:
 
 def _show(found: Reproduction) -> None:
     for line in (*found.notes, *_agreement_lines(found)):
-        console.print(plain(line))
+        console.print(literal(line))
     _show_subset(found)
     for step in found.steps:
         _show_step(step)
@@ -119,21 +119,21 @@ def _agreement_lines(found: Reproduction) -> Iterator[str]:
 def _show_subset(found: Reproduction) -> None:
     subset, partition = found.subset, found.partition
     for file in subset.damaged:
-        console.print(plain(f"the stored {file} is not what its manifest says: `smart verify`", "yellow"))
+        console.print(literal(f"the stored {file} is not what its manifest says: `smart verify`", "yellow"))
     if subset.identical:
-        console.print(plain(f"identical: {partition} {subset.stored[:12]}"))
+        console.print(literal(f"identical: {partition} {subset.stored[:12]}"))
         return
     if found.subset_holds:
         apart = f"gains and weights differ by {subset.figures_apart:.2g} at most"
-        console.print(plain(f"the same rows in the same places: {partition} {subset.stored[:12]}; {apart}"))
+        console.print(literal(f"the same rows in the same places: {partition} {subset.stored[:12]}; {apart}"))
         return
-    console.print(plain(f"different: {partition} is {subset.stored[:12]}, reproduced it is {subset.reproduced[:12]}"))
+    console.print(literal(f"different: {partition} is {subset.stored[:12]}, reproduced it is {subset.reproduced[:12]}"))
     if subset.rows is None:
-        console.print(plain("the stored files are not in the store any more, so where it differs cannot be told"))
+        console.print(literal("the stored files are not in the store any more, so where it differs cannot be told"))
         return
     stored, reproduced = subset.rows
     console.print(
-        plain(
+        literal(
             f"{stored:,} rows stored, {reproduced:,} reproduced; {subset.only_stored:,} only stored, "
             f"{subset.only_reproduced:,} only reproduced"
         )
@@ -146,7 +146,7 @@ def _show_subset(found: Reproduction) -> None:
 def _show_first(first: TableDifference) -> None:
     """The two rows at the first place that differs, one under the other."""
     what = f"other {', '.join(first.columns)}" if first.columns else "one of them ends before it"
-    console.print(plain(f"the first difference is at position {first.position:,} ({what}):"))
+    console.print(literal(f"the first difference is at position {first.position:,} ({what}):"))
     names = [*(first.stored or first.reproduced or {})]
     sides = (("stored", first.stored or {}), ("reproduced", first.reproduced or {}))
     print_table(["", *names], [[side, *map(row.get, names)] for side, row in sides])
@@ -154,15 +154,15 @@ def _show_first(first: TableDifference) -> None:
 
 def _show_step(step: StepComparison) -> None:
     if step.first is None:
-        console.print(plain(f"{step.key} under {step.objective}: the same"))
+        console.print(literal(f"{step.key} under {step.objective}: the same"))
     else:
-        console.print(plain(f"{step.key} under {step.objective}: different"))
+        console.print(literal(f"{step.key} under {step.objective}: different"))
         _show_first(step.first)
 
 
 def _show_budgets(subset: SubsetComparison) -> None:
     if not subset.budgets:
-        console.print(plain("the task budgets are the same"))
+        console.print(literal("the task budgets are the same"))
         return
     rows = [
         [
@@ -175,16 +175,16 @@ def _show_budgets(subset: SubsetComparison) -> None:
     ]
     print_table(["task", "seed", "budget stored", "reproduced", "differs in"], rows)
     if len(subset.budgets) > len(rows):
-        console.print(plain(f"and {len(subset.budgets) - _MOST_TASKS:,} more lines (all of them with --json)"))
+        console.print(literal(f"and {len(subset.budgets) - _MOST_TASKS:,} more lines (all of them with --json)"))
 
 
 def _show_weights(one: WeightComparison) -> None:
     if one.identical:
-        console.print(plain(f"seed {one.seed}: weights identical ({one.tensors:,} tensors)"))
+        console.print(literal(f"seed {one.seed}: weights identical ({one.tensors:,} tensors)"))
         return
     largest = "not comparable" if one.largest is None else f"{one.largest:.3g}"
     console.print(
-        plain(
+        literal(
             f"seed {one.seed}: weights differ in {len(one.differing):,} of {one.tensors:,} tensors; "
             f"the largest absolute difference is {largest}"
         )

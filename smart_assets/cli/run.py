@@ -9,7 +9,7 @@ import typer
 from smart_assets.assets.mixture_report import PAGE
 from smart_assets.assets.step import AssetPartition
 from smart_assets.cli.start import require_instance
-from smart_assets.cli.terminal import TerminalDisplay, console, errors, plain
+from smart_assets.cli.terminal import TerminalDisplay, console, errors, literal
 from smart_assets.planning.graph import STEPS, closure, find_partitions
 from smart_assets.promotion.rule import consider
 from smart_assets.settings import Project, load_project
@@ -20,11 +20,11 @@ def run_selected(config: Path | None, names: list[str]) -> None:
     project = load_project(config)
     make_current(project, find_partitions(project, names or list(STEPS)))
     if project.settings.promotion is not None:
-        console.print(plain(consider(project).sentence))
+        console.print(literal(consider(project).sentence))
     report = project.store.current("mixture_report", None)
     if report is not None:
-        console.print(plain(f"report: {project.store.artifact(report) / PAGE}"))
-    console.print(plain(f"UI:     smart dev --config {project.config}"))
+        console.print(literal(f"report: {project.store.artifact(report) / PAGE}"))
+    console.print(literal(f"UI:     smart dev --config {project.config}"))
 
 
 def make_current(
@@ -41,15 +41,15 @@ def make_current(
     try:
         summary = run_plan(project, closure(project, targets), TerminalDisplay())
     except KeyboardInterrupt:
-        console.print(plain("interrupted: what was made stays, and the next run goes on", "yellow"))
+        console.print(literal("interrupted: what was made stays, and the next run goes on", "yellow"))
         raise typer.Exit(130) from None
     for key, reason in summary.held_up.items():
-        errors.print(plain(f"- {key} was not made: {reason}", "yellow"))
+        errors.print(literal(f"- {key} was not made: {reason}", "yellow"))
     seconds = time.monotonic() - started
     if not summary.made and not summary.failed and not summary.held_up:
-        console.print(plain(f"nothing to do: everything is up to date ({seconds:.1f} s)"))
+        console.print(literal(f"nothing to do: everything is up to date ({seconds:.1f} s)"))
     elif summary.made:
-        console.print(plain(f"{len(summary.made)} partitions made in {seconds:.0f} s"))
+        console.print(literal(f"{len(summary.made)} partitions made in {seconds:.0f} s"))
     stopped = summary.failed.keys() | summary.held_up.keys()
     if stopped if counted is None else stopped & counted:
         raise typer.Exit(1)

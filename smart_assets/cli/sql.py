@@ -10,7 +10,7 @@ import typer
 
 from smart_assets.cli.modes import refuse, tell_error
 from smart_assets.cli.sql_answers import MOST_SHOWN, show_table, write_csv, write_json
-from smart_assets.cli.terminal import IN_TERMINAL, console, plain, to_stderr
+from smart_assets.cli.terminal import IN_TERMINAL, console, literal, to_stderr
 from smart_assets.core.errors import SmartError
 from smart_assets.forgetting.exports import remember_export
 from smart_assets.lineage.sql.connect import connect
@@ -66,7 +66,7 @@ def export_sql(config: Path | None, out: Path, texts: bool, force: bool) -> None
     if texts:
         remember_export(project.store, out, None)
     without = "" if texts else ", without the texts of rows (`--texts` includes them)"
-    console.print(plain(f"{len(names)} tables are in {out}{without}"))
+    console.print(literal(f"{len(names)} tables are in {out}{without}"))
 
 
 class _Answers:

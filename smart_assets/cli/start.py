@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from smart_assets.cli.terminal import console, plain
+from smart_assets.cli.terminal import console, literal
 from smart_assets.core.errors import SettingsError
 from smart_assets.settings import Project
 
@@ -37,12 +37,12 @@ def init_project(folder: Path, sample: bool) -> None:
         config.write_text(_with_licence(template("smart.yaml"), _asked_licence()), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{folder} cannot be written: {error.strerror}") from error
-    console.print(plain(f"{config} is written."))
+    console.print(literal(f"{config} is written."))
     if sample:
         write_sample_tasks(folder / SAMPLE_FOLDER, seed=23)
-        console.print(plain(f"Next: cd {folder} && smart run --select selected_subset"))
+        console.print(literal(f"Next: cd {folder} && smart run --select selected_subset"))
     else:
-        console.print(plain(f"Put task files into {folder / SAMPLE_FOLDER}, or name your own under `sources:`."))
+        console.print(literal(f"Put task files into {folder / SAMPLE_FOLDER}, or name your own under `sources:`."))
 
 
 def _asked_licence() -> str:
@@ -76,4 +76,4 @@ def write_sample_tasks(folder: Path, seed: int) -> None:
     from smart_assets.sample import write_sample
 
     summary = write_sample(folder, seed)
-    console.print(plain(f"{summary.total} rows of {len(summary.rows)} tasks are in {folder}."))
+    console.print(literal(f"{summary.total} rows of {len(summary.rows)} tasks are in {folder}."))

@@ -13,8 +13,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from smart_assets.core.printable import printable
 from smart_assets.core.progress import Log
+from smart_assets.core.safe_text import printable
 from smart_assets.planning.plan import PlanStep
 
 Row = TypeVar("Row")
@@ -42,7 +42,7 @@ def shortened(digits: str | None, count: int = 12) -> str:
     return (digits or "")[: count if IN_TERMINAL else None]
 
 
-def plain(value: object, style: str = "") -> Text:
+def literal(value: object, style: str = "") -> Text:
     """Any value as text that rich takes literally: no markup, no control characters."""
     return Text(printable(str(value)), style=style)
 
@@ -54,9 +54,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     for index, name in enumerate(columns):
         numbers = bool(content) and all(isinstance(row[index], int | float | None) for row in content)
         on_right = numbers if right is None else right[index]
-        table.add_column(plain(name), justify="right" if on_right else "left", overflow="fold")
+        table.add_column(literal(name), justify="right" if on_right else "left", overflow="fold")
     for row in content:
-        table.add_row(*(plain(_shown(value)) for value in row))
+        table.add_row(*(literal(_shown(value)) for value in row))
     console.print(table)
 
 
@@ -74,10 +74,10 @@ def _shown(value: object) -> object:
 def spinner(doing: str) -> Generator[Log]:
     """Where long work tells its progress: the last line beside a spinner in a terminal, plain lines elsewhere."""
     if not console.is_terminal:
-        yield lambda line: console.print(plain(line))
+        yield lambda line: console.print(literal(line))
         return
-    with console.status(plain(doing)) as status:
-        yield lambda line: status.update(plain(line, "dim"))
+    with console.status(literal(doing)) as status:
+        yield lambda line: status.update(literal(line, "dim"))
 
 
 def print_json(value: object) -> None:
@@ -116,18 +116,18 @@ class TerminalDisplay:
     def begin(self, step: PlanStep) -> None:
         """Say that a step begins, and why."""
         why = f" ({'; '.join(step.reasons)})" if step.reasons and step.status != "missing" else ""
-        console.print(plain(f"· {step.key}{why}", "dim"))
+        console.print(literal(f"· {step.key}{why}", "dim"))
         self._started = time.monotonic()
 
     def log(self, line: str) -> None:
         """Show a line of a step's log."""
         if not console.is_terminal:
-            console.print(plain(f"    {line}"))
+            console.print(literal(f"    {line}"))
             return
         if self._spinner is None:
             self._spinner = console.status("")
             self._spinner.start()
-        self._spinner.update(plain(line.splitlines()[0] if line else "", "dim"))
+        self._spinner.update(literal(line.splitlines()[0] if line else "", "dim"))
 
     def end(self, step: PlanStep, error: str | None) -> None:
         """Say how a step ended."""
@@ -135,6 +135,6 @@ class TerminalDisplay:
             self._spinner.stop()
             self._spinner = None
         if error is None:
-            console.print(Text("✓ ", "green") + plain(step.key))
+            console.print(Text("✓ ", "green") + literal(step.key))
         else:
-            errors.print(Text("✗ ", "red") + plain(f"{step.key}: {error}"))
+            errors.print(Text("✗ ", "red") + literal(f"{step.key}: {error}"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from smart_assets.cli.terminal import console, plain, print_table, spinner
+from smart_assets.cli.terminal import console, literal, print_table, spinner
 from smart_assets.documents.signing import verify_signatures
 from smart_assets.promotion.log import pinned
 from smart_assets.settings import load_project
@@ -23,9 +23,9 @@ def collect_garbage(config: Path | None, dry_run: bool) -> None:
     _show_garbage(gone)
     freed = f"{'would free' if dry_run else 'freed'} {size(sum(item.size for item in gone))}"
     kept = f"the newest {retention.newest} of each partition, and what was replaced within {retention.days} days"
-    console.print(plain(f"{freed}; kept: {kept}"))
+    console.print(literal(f"{freed}; kept: {kept}"))
     if len(gone) < len(found):
-        console.print(plain(f"{len(found) - len(gone)} were taken into use meanwhile and stay"))
+        console.print(literal(f"{len(found) - len(gone)} were taken into use meanwhile and stay"))
 
 
 def _show_garbage(garbage: Sequence[Garbage]) -> None:
@@ -52,17 +52,17 @@ def verify_store(config: Path | None, repair: bool) -> None:
             ],
         )
     for line in result.repairs:
-        console.print(plain(line))
+        console.print(literal(line))
     collected = f"; {result.collected:,} of the past were collected" if result.collected else ""
     redacted = f"; {result.redacted:,} redacted, since rows in them are forgotten" if result.redacted else ""
     console.print(
-        plain(
+        literal(
             f"{len(result.damages) or 'nothing'} damaged: {result.manifests:,} manifests and {result.files:,} files of "
             f"{result.artifacts:,} artifacts read, {size(result.size)}{collected}{redacted}"
         )
     )
     if result.damages and not repair:
-        console.print(plain("`smart verify --repair` moves damaged files away, and `smart run` makes them again"))
+        console.print(literal("`smart verify --repair` moves damaged files away, and `smart run` makes them again"))
         raise typer.Exit(1)
 
 
@@ -70,10 +70,10 @@ def verify_documents(config: Path | None, folder: Path, public_key: Path) -> Non
     """Verify the signatures of a folder of documents and of the weights they are about; exit with 1 on a difference."""
     problems = verify_signatures(load_project(config), folder, public_key)
     for problem in problems:
-        console.print(plain(problem))
+        console.print(literal(problem))
     if problems:
         raise typer.Exit(1)
-    console.print(plain(f"{folder} and the weights it is about are as they were signed"))
+    console.print(literal(f"{folder} and the weights it is about are as they were signed"))
 
 
 def size(count: float) -> str:

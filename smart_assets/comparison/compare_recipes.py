@@ -20,11 +20,11 @@ from smart_assets.comparison.differences import (
 )
 from smart_assets.comparison.intervals import holm_level
 from smart_assets.comparison.left_out import LeftOut
-from smart_assets.comparison.row_results import ROW_METRICS, RowResults, SharedRows, share_rows
+from smart_assets.comparison.row_results import COMPARED_METRICS, RowResults, SharedRows, share_rows
 from smart_assets.comparison.settings import MARGIN
 from smart_assets.comparison.sufficient_budgets import SufficientBudget, sufficient_budgets
 from smart_assets.core.formatting import benchmark_title
-from smart_assets.core.metrics import HELD_OUT, Metric
+from smart_assets.core.metrics import HELD_OUT, RowMetric
 from smart_assets.mixture.sweeps import Sweep
 
 REFERENCES = ("random", "proportional")
@@ -50,7 +50,7 @@ class ComparisonResult:
 
     benchmark: str
     unseen: bool | None  # of held-out tasks; None where no task is unseen, and for other benchmarks
-    metric: Metric
+    metric: RowMetric
     tasks: int
     rows: int
     left_out: tuple[LeftOut, ...]  # tasks with rows that not all models were asked, and why
@@ -121,9 +121,9 @@ def compare_recipes(results: Sequence[RowResults], spec: ComparisonSpec) -> tupl
 def compare_shared_rows(parts: Iterable[SharedRows], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
     """The same, from the rows that all models of each benchmark were asked."""
     found = [
-        _evidence(measured, metric, spec)
+        _result(measured, metric, spec)
         for shared in parts
-        for metric in ROW_METRICS
+        for metric in COMPARED_METRICS
         if (measured := shared.measured_by(metric)).tasks
     ]
     p = [each for result in found for each in result.claims()]
@@ -131,7 +131,7 @@ def compare_shared_rows(parts: Iterable[SharedRows], spec: ComparisonSpec) -> tu
     return tuple(replace(each, family=family) for each in found)
 
 
-def _evidence(shared: SharedRows, metric: Metric, spec: ComparisonSpec) -> ComparisonResult:
+def _result(shared: SharedRows, metric: RowMetric, spec: ComparisonSpec) -> ComparisonResult:
     models = measured_models(shared, metric)
     measured = {recipe for _, recipe in models}
     found = {preset: recipe for preset, recipe in spec.references.items() if recipe in measured}
@@ -145,7 +145,7 @@ def _evidence(shared: SharedRows, metric: Metric, spec: ComparisonSpec) -> Compa
         rows=shared.rows,
         left_out=shared.left_out,
         models_left_out=shared.models_left_out,
-        tasks_of_one_row=tuple(task.task for task in shared.tasks if len(task.losses) == 1),
+        tasks_of_one_row=tuple(task.task for task in shared.tasks if task.rows == 1),
         references=found,
         scores=scores,
         differences=to_references(models, metric, list(found.values())),

@@ -16,8 +16,8 @@ from smart_assets.comparison.findings import (
     omissions,
     verdict,
 )
-from smart_assets.core.formatting import shorten
 from smart_assets.core.metrics import OWN_METRICS, Direction, recorded_metric
+from smart_assets.core.safe_text import shorten
 
 _NAMED = 50  # tasks that are left out, of each benchmark; the sentences count them all
 

@@ -9,8 +9,8 @@ from math import isfinite, nan
 
 from smart_assets.comparison.intervals import Interval, difference, mean_over_seeds
 from smart_assets.comparison.jackknife import Figures, measure
-from smart_assets.comparison.row_results import SHARES, SharedRows
-from smart_assets.core.metrics import Metric
+from smart_assets.comparison.row_results import SharedRows
+from smart_assets.core.metrics import RowMetric
 from smart_assets.mixture.sweeps import Sweep
 
 BASE_MODEL = "the base model"
@@ -70,9 +70,9 @@ Models = Mapping[tuple[int | None, str | None], tuple[tuple[int | None, ...], Fi
 """(Budget, recipe) -> its seeds, ascending, and their figures; (None, None) for the base model."""
 
 
-def measured_models(shared: SharedRows, metric: Metric) -> Models:
+def measured_models(shared: SharedRows, metric: RowMetric) -> Models:
     """The figures of each recipe at each budget, smaller budgets first."""
-    figures = measure([task.stratum(metric) for task in shared.tasks], metric in SHARES)
+    figures = measure([task.stratum(metric) for task in shared.tasks], metric.right_or_wrong)
     columns: dict[tuple[int | None, str | None], list[tuple[int | None, int]]] = {}
     for column, (budget, recipe, seed) in enumerate(shared.models):
         columns.setdefault((budget, recipe), []).append((seed, column))
@@ -83,14 +83,14 @@ def measured_models(shared: SharedRows, metric: Metric) -> Models:
     return models
 
 
-def score(key: tuple[int | None, str | None], models: Models, metric: Metric) -> RecipeScore:
+def score(key: tuple[int | None, str | None], models: Models, metric: RowMetric) -> RecipeScore:
     """The score of one of the models."""
     seeds, figures = models[key]
     interval = mean_over_seeds(figures)
-    return RecipeScore(*key, len(seeds), interval.within(0, 1) if metric in SHARES else interval)
+    return RecipeScore(*key, len(seeds), interval.within(0, 1) if metric.is_fraction else interval)
 
 
-def to_references(models: Models, metric: Metric, references: Sequence[str]) -> tuple[Difference, ...]:
+def to_references(models: Models, metric: RowMetric, references: Sequence[str]) -> tuple[Difference, ...]:
     """Each recipe against each reference of its budget; two references against each other once."""
     return tuple(
         _difference(models, metric, (budget, recipe), (budget, other))
@@ -100,13 +100,13 @@ def to_references(models: Models, metric: Metric, references: Sequence[str]) -> 
     )
 
 
-def to_base(models: Models, metric: Metric) -> tuple[Difference, ...]:
+def to_base(models: Models, metric: RowMetric) -> tuple[Difference, ...]:
     """Each recipe against the base model, where that was measured."""
     base = (None, None)
     return tuple(_difference(models, metric, model, base) for model in _trained(models) if base in models)
 
 
-def to_largest(models: Models, metric: Metric) -> tuple[Difference, ...]:
+def to_largest(models: Models, metric: RowMetric) -> tuple[Difference, ...]:
     """Each recipe at each smaller budget against itself at its largest."""
     largest: dict[str, int] = {}
     for budget, recipe in _trained(models):
@@ -118,7 +118,7 @@ def to_largest(models: Models, metric: Metric) -> tuple[Difference, ...]:
     )
 
 
-def to_last(models: Models, metric: Metric, sweeps: Sequence[Sweep]) -> tuple[Difference, ...]:
+def to_last(models: Models, metric: RowMetric, sweeps: Sequence[Sweep]) -> tuple[Difference, ...]:
     """Each recipe of a sweep against the sweep's last one, at one budget."""
     pairs = dict.fromkeys((point.recipe, sweep.points[-1].recipe) for sweep in sweeps for point in sweep.points[:-1])
     return tuple(
@@ -135,14 +135,14 @@ def _trained(models: Models) -> list[tuple[int, str]]:
 
 
 def _difference(
-    models: Models, metric: Metric, one: tuple[int, str], other: tuple[int | None, str | None]
+    models: Models, metric: RowMetric, one: tuple[int, str], other: tuple[int | None, str | None]
 ) -> Difference:
     seeds, mine = models[one]
     other_seeds, theirs = models[other]
     base = other[1] is None
     paired = base or seeds == other_seeds
     interval = difference(mine, theirs, paired)
-    interval = interval.within(-1, 1) if metric in SHARES else interval
+    interval = interval.within(-1, 1) if metric.is_fraction else interval
     known = interval.excludes_zero and len(seeds) > 1 and (base or len(other_seeds) > 1)
     return Difference(
         budget=one[0],

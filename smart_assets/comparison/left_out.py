@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.formatting import count, listing
+from smart_assets.core.safe_text import shorten
 
 _MODELS, _TASKS, _CAUSES = 3, 5, 3  # named; the rest is counted
 

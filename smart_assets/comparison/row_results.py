@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smart_assets.comparison.jackknife import Stratum
 from smart_assets.comparison.left_out import LeftOut, ModelCoverage, left_out, model_name, models_left_out
-from smart_assets.core.metrics import ACC, ACC_NORM, ACCURACY, EXACT_MATCH, HELD_OUT, RESPONSE_LOSS, Metric
+from smart_assets.core.metrics import HELD_OUT, OWN_METRICS, RowMetric
 
 RowKey = tuple[str, str, str]
 """Benchmark, task and id."""
@@ -28,11 +28,8 @@ class RowResults:
     recipe: str | None
     seed: int | None
     keys: Sequence[RowKey]  # n of them, distinct
-    loss_sums: NDArray[np.float64]  # (n,) nats over the response
-    tokens: NDArray[np.float64]  # (n,) that the loss was summed over
-    exact_matches: NDArray[np.float64]  # (n,) 1 or 0
-    # By `accuracy`, `acc` and `acc_norm`, as far as rows have them: (n,) 1, 0, or NaN where none were ranked.
-    right_choices: Mapping[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
+    # By the columns of `rows.parquet` that metrics are made of, (n,): NaN in rows that do not have the metric.
+    columns: Mapping[str, NDArray[np.float64]]
     evaluated: str = ""  # when, ISO 8601 in UTC; empty where that is not known
     refused: Mapping[RowKey, str] = field(default_factory=dict[RowKey, str])  # by its chat template, in its words
     unlike: str = ""  # in what its evaluation is unlike the newest one, so that its figures compare with nothing
@@ -48,22 +45,34 @@ class SharedTask:
     """A task's rows that all of m models were asked; a column a model."""
 
     task: str
-    losses: NDArray[np.float64]  # (n, m)
-    tokens: NDArray[np.float64]  # (n, m)
-    matches: NDArray[np.float64]  # (n, m)
-    choices: Mapping[str, NDArray[np.float64]]  # of each of `CHOICES` (n, m), NaN where none were ranked
+    columns: Mapping[str, NDArray[np.float64]]  # of those that all models have (n, m), NaN as in `RowResults`
 
-    def has(self, metric: Metric) -> bool:
-        """Whether all rows have it of all models."""
-        return metric not in CHOICES or not bool(np.isnan(self.choices[metric.name]).any())
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.columns.values()), ()))
 
-    def stratum(self, metric: Metric) -> Stratum:
-        """The rows for one of `ROW_METRICS`, which they have."""
-        if metric in SHARES:
-            right = self.choices[metric.name] if metric in CHOICES else self.matches
-            return Stratum(right, np.ones((len(right), 1)))
-        alike = (self.tokens == self.tokens[:, :1]).all()
-        return Stratum(self.losses, self.tokens[:, :1] if alike else self.tokens)
+    def measured_by(self, metric: RowMetric) -> "SharedTask":
+        """Return the rows that have the metric in all models; none where a model was not measured by it.
+
+        A figure that is no number is a figure where every row has one, and tells of none where only some rows have it.
+        """
+        columns = [metric.numerator, *([metric.denominator] if metric.denominator else [])]
+        if not all(column in self.columns for column in columns):
+            return replace(self, columns={})
+        if metric.measured_on == "rows":
+            return self
+        have = ~np.isnan(self.columns[metric.numerator]).any(axis=1)
+        return replace(self, columns={name: values[have] for name, values in self.columns.items()})
+
+    def stratum(self, metric: RowMetric) -> Stratum:
+        """Return the rows for a metric that all of them have."""
+        numerators = self.columns[metric.numerator]
+        if metric.denominator is None:
+            return Stratum(numerators, np.ones((self.rows, 1)))
+        denominators = self.columns[metric.denominator]
+        alike = (denominators == denominators[:, :1]).all()
+        return Stratum(numerators, denominators[:, :1] if alike else denominators)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +89,37 @@ class SharedRows:
     @property
     def rows(self) -> int:
         """Rows of all tasks."""
-        return sum(len(task.losses) for task in self.tasks)
+        return sum(task.rows for task in self.tasks)
 
-    def measured_by(self, metric: Metric) -> "SharedRows":
-        """The tasks that have the metric; the others are not left out, they were not to have it."""
-        return replace(self, tasks=tuple(task for task in self.tasks if task.has(metric)))
+    def measured_by(self, metric: RowMetric) -> "SharedRows":
+        """Return the rows that have the metric; the others are not left out, they were not to have it."""
+        measured = [task.measured_by(metric) for task in self.tasks]
+        return replace(self, tasks=tuple(task for task in measured if task.rows))
 
 
-CHOICES = (ACCURACY, ACC, ACC_NORM)
-"""What rows of tasks whose responses were ranked have."""
-
-SHARES = (EXACT_MATCH, *CHOICES)
-"""Of the metrics below, those that are shares of rows."""
-
-ROW_METRICS = (RESPONSE_LOSS, *SHARES)
-"""What recipes are compared by, row by row. The loss per byte would say what the loss says; few rows have ROUGE-L."""
+COMPARED_METRICS = tuple(metric for metric in OWN_METRICS.values() if metric.compared)
+"""What recipes are compared by, row by row."""
 
 
 def share_rows(results: Sequence[RowResults], unseen_tasks: Container[str] = ()) -> Iterator[SharedRows]:
-    """The benchmarks' rows: held-out rows of seen tasks first, then those of unseen tasks, then other benchmarks."""
+    """Yield the benchmarks' rows: held-out rows of seen tasks, then those of unseen tasks, then other benchmarks."""
     parts: dict[tuple[str, bool], list[tuple[RowResults, dict[RowKey, int]]]] = {}
-    for result in (one for one in results if not one.unlike):
+    for result in results:
+        if result.unlike:
+            continue
         places: dict[tuple[str, bool], dict[RowKey, int]] = {}
-        for at, key in enumerate(result.keys):
-            places.setdefault((key[0], key[0] == HELD_OUT and key[1] in unseen_tasks), {})[key] = at
-        for part, found in places.items():
-            parts.setdefault(part, []).append((result, found))
+        for place, key in enumerate(result.keys):
+            places.setdefault((key[0], key[0] == HELD_OUT and key[1] in unseen_tasks), {})[key] = place
+        for part, part_places in places.items():
+            parts.setdefault(part, []).append((result, part_places))
     for part in sorted(parts, key=lambda part: (part[0] != HELD_OUT, part)):
-        there = {result.model for result, _ in parts[part]}
-        others = [_asked(result, part, ()) for result in results if result.model not in there]
+        asked = {result.model for result, _ in parts[part]}
+        others = [_coverage(result, part, ()) for result in results if result.model not in asked]
         yield _shared(part, parts[part], others)
 
 
-def _asked(result: RowResults, part: tuple[str, bool], keys: Iterable[RowKey]) -> ModelCoverage:
-    """What one model was asked of a benchmark, for `left_out`."""
+def _coverage(result: RowResults, part: tuple[str, bool], keys: Iterable[RowKey]) -> ModelCoverage:
+    """Return what one model was asked of a benchmark, for `left_out`."""
     refused = {key[1:]: why for key, why in result.refused.items() if key[0] == part[0]}
     name = model_name(result.budget, result.recipe)
     return ModelCoverage(name, {key[1:] for key in keys}, result.evaluated, refused, result.unlike)
@@ -122,31 +128,20 @@ def _asked(result: RowResults, part: tuple[str, bool], keys: Iterable[RowKey]) -
 def _shared(
     part: tuple[str, bool], asked: Sequence[tuple[RowResults, dict[RowKey, int]]], others: Sequence[ModelCoverage]
 ) -> SharedRows:
-    everywhere = sorted(set.intersection(*(set(found) for _, found in asked)))
-    told = [_asked(result, part, found) for result, found in asked]
-    columns = [(result, np.array([found[key] for key in everywhere], dtype=np.int64)) for result, found in asked]
-    losses = np.stack([result.loss_sums[places] for result, places in columns], axis=1)
-    tokens = np.stack([result.tokens[places] for result, places in columns], axis=1)
-    matches = np.stack([result.exact_matches[places] for result, places in columns], axis=1)
-    choices = {
-        metric.name: np.stack([_choices(result, metric)[places] for result, places in columns], axis=1)
-        for metric in CHOICES
-    }
+    everywhere = sorted(set.intersection(*(set(places) for _, places in asked)))
+    coverage = [_coverage(result, part, places) for result, places in asked]
+    rows = [(result, np.array([places[key] for key in everywhere], dtype=np.int64)) for result, places in asked]
+    common = [name for name in asked[0][0].columns if all(name in result.columns for result, _ in asked)]
+    columns = {name: np.stack([result.columns[name][places] for result, places in rows], axis=1) for name in common}
     tasks: list[SharedTask] = []
-    for task, rows in groupby(range(len(everywhere)), key=lambda at: everywhere[at][1]):
-        chosen = list(rows)
-        ranked = {name: right[chosen] for name, right in choices.items()}
-        tasks.append(SharedTask(task, losses[chosen], tokens[chosen], matches[chosen], ranked))
+    for task, group in groupby(range(len(everywhere)), key=lambda place: everywhere[place][1]):
+        chosen = list(group)
+        tasks.append(SharedTask(task, {name: values[chosen] for name, values in columns.items()}))
     return SharedRows(
         benchmark=part[0],
         unseen=part[1],
         models=tuple(result.model for result, _ in asked),
         tasks=tuple(tasks),
-        left_out=left_out(told),
-        models_left_out=models_left_out(told, others),
+        left_out=left_out(coverage),
+        models_left_out=models_left_out(coverage, others),
     )
-
-
-def _choices(result: RowResults, metric: Metric) -> NDArray[np.float64]:
-    right = result.right_choices.get(metric.name)
-    return np.full(len(result.keys), np.nan) if right is None else right

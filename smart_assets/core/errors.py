@@ -1,6 +1,6 @@
 """The project's own error tree: every message names the place, the rule, the value, and what to do next."""
 
-from smart_assets.core.printable import printable
+from smart_assets.core.safe_text import printable
 
 
 class SmartError(Exception):

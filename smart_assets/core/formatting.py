@@ -1,33 +1,9 @@
-"""How names and numbers are written on the page and in pictures.
-
-Task names, prompts and file names are hostile: escape sequences, control and direction-changing characters are dropped
-here, on one line. HTML is escaped by the template, and matplotlib's formulas by `canvas.label`.
-"""
+"""How numbers, counts and lists of names are written on the page, in pictures and in documents."""
 
 import math
-import re
-import unicodedata
 
 from smart_assets.core.metrics import HELD_OUT
-
-_ANSI_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-_DROPPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})
-
-
-def plain(text: str) -> str:
-    """Text on one line without ANSI sequences, control characters and invisible formatting."""
-    spaced = "".join(" " if char.isspace() else char for char in _ANSI_SEQUENCE.sub("", text))
-    kept = "".join(char for char in spaced if unicodedata.category(char) not in _DROPPED_CATEGORIES)
-    return " ".join(kept.split())
-
-
-def shorten(text: str, width: int) -> str:
-    """Plain text of at most width characters; the middle goes first, since names differ at their ends."""
-    line = plain(text)
-    if len(line) <= width:
-        return line or "(no name)"
-    tail = (width - 1) // 3
-    return f"{line[: width - 1 - tail]}…{line[len(line) - tail :]}"
+from smart_assets.core.safe_text import shorten
 
 
 def number(value: float) -> str:

@@ -1,5 +1,9 @@
 """What metrics are called, their units, and which way is better: ours in one registry, lm-eval's as it declares them.
 
+A metric of ours is known here alone. Tables, the report's comparisons, the rule of promotion and the documentation of
+settings derive from its entry. What an entry cannot say is how a row's value is computed: that is `evaluation/scoring`
+(or `evaluation/generation` for answers in the model's own words), which gives the row the entry's columns.
+
 A direction is recorded where a metric is measured, and never guessed from a name. What nobody declared is shown, but
 nothing is ranked, marked or promoted by it.
 """
@@ -58,8 +62,6 @@ class Metric:
     name: str
     unit: str  # "" for none or a share of 1
     direction: Direction
-    # Ours: all rows, those whose choices were ranked, those that an answer was written to. lm-eval's: tasks.
-    measured_on: Literal["rows", "choices", "answers", "tasks"] = "tasks"
 
     @property
     def title(self) -> str:
@@ -89,35 +91,93 @@ class Metric:
         return (change > 0) == (self.direction is Direction.HIGHER)
 
 
-RESPONSE_LOSS = Metric("response_loss", "nats per token", Direction.LOWER, "rows")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowMetric(Metric):
+    """A metric of ours: the sum of a column of `rows.parquet` over the sum of another, or over the number of rows."""
+
+    numerator: str  # a column of `rows.parquet`; null in rows that do not have the metric
+    denominator: str | None = None  # a column of counts; None: each row counts one
+    # All rows, those of tasks whose few responses were ranked, or those that the model wrote an answer to.
+    measured_on: Literal["rows", "choices", "answers"] = "rows"
+    right_or_wrong: bool = False  # a row is true or false: figures of n rows move in steps of 1 / n
+    compared: bool = True  # whether the report compares recipes by it
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether its figures lie in [0, 1]."""
+        return not self.unit
+
+
+RESPONSE_LOSS = RowMetric(
+    name="response_loss",
+    unit="nats per token",
+    direction=Direction.LOWER,
+    numerator="loss_sum",
+    denominator="tokens",
+)
 """Mean negative log-likelihood of the response and its end token: the metric of the summary."""
 
-RESPONSE_LOSS_PER_BYTE = Metric("response_loss_per_byte", "nats per byte", Direction.LOWER, "rows")
-"""The same a UTF-8 byte of the response, which compares models of different tokenizers."""
+_REGISTRY = (
+    RESPONSE_LOSS,
+    # A UTF-8 byte of the response counts the same under every tokenizer. Row by row it says what the loss says: as one
+    # more comparison it would only make every claim of the page harder to hold.
+    RowMetric(
+        name="response_loss_per_byte",
+        unit="nats per byte",
+        direction=Direction.LOWER,
+        numerator="loss_sum",
+        denominator="bytes",
+        compared=False,
+    ),
+    # Whether the response is the most likely one, token by token.
+    RowMetric(name="exact_match", unit="", direction=Direction.HIGHER, numerator="exact_match", right_or_wrong=True),
+    # Whether the response, with its end token, ranked first among the responses of its task.
+    RowMetric(
+        name="accuracy",
+        unit="",
+        direction=Direction.HIGHER,
+        numerator="choice_correct",
+        measured_on="choices",
+        right_or_wrong=True,
+    ),
+    # As lm-eval's `multiple_choice` ranks: by the log-likelihood of the text, without an end token.
+    RowMetric(
+        name="acc",
+        unit="",
+        direction=Direction.HIGHER,
+        numerator="acc",
+        measured_on="choices",
+        right_or_wrong=True,
+    ),
+    # The same, by the log-likelihood divided by the text's length in characters.
+    RowMetric(
+        name="acc_norm",
+        unit="",
+        direction=Direction.HIGHER,
+        numerator="acc_norm",
+        measured_on="choices",
+        right_or_wrong=True,
+    ),
+    # ROUGE-L F of what the model writes.
+    RowMetric(name="rouge_l", unit="", direction=Direction.HIGHER, numerator="rouge_l", measured_on="answers"),
+)
 
-EXACT_MATCH = Metric("exact_match", "", Direction.HIGHER, "rows")
-"""The share of rows whose response is the most likely one, token by token."""
-
-ACCURACY = Metric("accuracy", "", Direction.HIGHER, "choices")
-"""The share of rows whose response, with its end token, ranked first among the responses of its task."""
-
-ACC = Metric("acc", "", Direction.HIGHER, "choices")
-"""As lm-eval's `multiple_choice` has it: the response ranked first by the log-likelihood of its text, no end token."""
-
-ACC_NORM = Metric("acc_norm", "", Direction.HIGHER, "choices")
-"""As lm-eval has it: the same by the log-likelihood divided by the text's length in characters."""
-
-ROUGE_L = Metric("rouge_l", "", Direction.HIGHER, "answers")
-"""Mean ROUGE-L F of what the model writes."""
-
-OWN_METRICS = {
-    metric.name: metric
-    for metric in (RESPONSE_LOSS, RESPONSE_LOSS_PER_BYTE, EXACT_MATCH, ACCURACY, ACC, ACC_NORM, ROUGE_L)
-}
+OWN_METRICS = {metric.name: metric for metric in _REGISTRY}
 """All that is measured on rows, held-out ones and those of collections, by name."""
 
 HELD_OUT_METRICS = tuple(name for name, metric in OWN_METRICS.items() if metric.measured_on != "choices")
 """Names of those that held-out rows have: choices are ranked on collections alone."""
+
+
+def row_columns(measured_on: Literal["rows", "choices", "answers"]) -> dict[str, type[float] | type[int] | type[bool]]:
+    """Return the columns of `rows.parquet` that metrics of these rows are made of, and their types."""
+    columns: dict[str, type[float] | type[int] | type[bool]] = {}
+    for metric in OWN_METRICS.values():
+        if metric.measured_on == measured_on:
+            columns.setdefault(metric.numerator, bool if metric.right_or_wrong else float)
+            if metric.denominator is not None:
+                columns.setdefault(metric.denominator, int)
+    return columns
 
 
 def recorded_metric(name: str, direction: Direction) -> Metric:

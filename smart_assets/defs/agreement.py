@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import dagster as dg
-from dagster._core.definitions.data_version import (
+
+from smart_assets.assets.step import AssetPartition
+from smart_assets.defs.catalog import cards
+from smart_assets.defs.dagster_private import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
@@ -17,9 +20,6 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
-
-from smart_assets.assets.step import AssetPartition
-from smart_assets.defs.catalog import cards
 from smart_assets.defs.metadata import figures_of
 from smart_assets.defs.partitions import upstream_partitions
 from smart_assets.defs.requests import under_way

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
-from dagster._utils.schedules import is_valid_cron_schedule
 
 from smart_assets.assets.step import AssetPartition, DesiredState
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.agreement import record_current
+from smart_assets.defs.dagster_private import (
+    InstigatorStatus,
+    InstigatorType,
+    UnresolvedAssetJobDefinition,
+    is_valid_cron_schedule,
+)
 from smart_assets.defs.orphans import end_orphans
 from smart_assets.defs.out_of_date import UP_TO_DATE, SensorAnswers, left_out_of_date, names, nothing_to_ask, reasons
 from smart_assets.defs.requests import JOBS, SkipRun, request_run, under_way

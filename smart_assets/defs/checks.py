@@ -11,8 +11,7 @@ from smart_assets.assets.checks.artifact_checks import CheckResult
 from smart_assets.assets.checks.traced_rows import rows_are_traced
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
-from smart_assets.core.markdown import escaped
-from smart_assets.core.printable import in_line
+from smart_assets.core.safe_text import escaped, in_line
 from smart_assets.defs.partitions import partition_key, partitions_of
 from smart_assets.defs.tables import table
 from smart_assets.settings import Project

@@ -19,7 +19,7 @@ from smart_assets.assets.reading.chat_turns import REFUSED
 from smart_assets.assets.reading.report_content import objective_gains, source_tasks, task_rows
 from smart_assets.assets.step import AssetPartition, Inputs, split_grid_key
 from smart_assets.comparison.comparison_record import recorded_curve
-from smart_assets.core.markdown import escaped
+from smart_assets.core.safe_text import escaped
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
 from smart_assets.defs.tables import table
 from smart_assets.planning.materialize import MaterializeResult

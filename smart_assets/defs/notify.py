@@ -1,24 +1,20 @@
 """Sensors that tell people of failed runs and finished retrainings.
 
 What leaves the project names runs, partitions and assets, and says what went wrong in the words of our own errors; the
-message of any other exception may quote a row, so only its kind is told.
+message of any other exception may quote a row, so only its kind is sent.
 """
 
 import html
 import json
+import ssl
 import time
-import urllib.request
 from collections.abc import Mapping
-from email.message import Message
-from http.client import HTTPException
-from typing import IO, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from smart_assets.core.errors import SettingsError
+from smart_assets.defs.dagster_private import PARTITION_NAME_TAG
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Email, Slack, secret
 
@@ -53,7 +49,7 @@ def _webhook_of_failures(project: Project, webhook: str) -> dg.SensorDefinition:
         name="notify_failed", description="Tells the webhook of every failed run.", default_status=_RUNNING
     )
     def notify_failed(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
-        return _deliver(context, webhook, _told(project, context, "failed") | {"error": error_sentence(context)})
+        return _deliver(context, webhook, _message(project, context, "failed") | {"error": error_sentence(context)})
 
     return notify_failed
 
@@ -68,7 +64,7 @@ def _webhook_of_retrainings(project: Project, webhook: str) -> dg.SensorDefiniti
     def notify_finished(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
         if not _finished_a_retraining(context):
             return None
-        return _deliver(context, webhook, _told(project, context, "finished") | {"error": None})
+        return _deliver(context, webhook, _message(project, context, "finished") | {"error": None})
 
     return notify_finished
 
@@ -126,7 +122,7 @@ def _unable(name: str, message: str) -> dg.SensorDefinition:
     return unable
 
 
-def _told(project: Project, context: dg.RunStatusSensorContext, event: str) -> dict[str, Any]:
+def _message(project: Project, context: dg.RunStatusSensorContext, event: str) -> dict[str, Any]:
     """What the webhook is sent, but for the error."""
     run = context.dagster_run
     planned = context.instance.get_records_for_run(
@@ -147,14 +143,14 @@ def _told(project: Project, context: dg.RunStatusSensorContext, event: str) -> d
 
 def _lines(project: Project, context: dg.RunFailureSensorContext) -> list[str]:
     """The same for people."""
-    told = _told(project, context, "failed")
-    where = f" [{told['partition']}]" if told["partition"] else ""
+    message = _message(project, context, "failed")
+    where = f" [{message['partition']}]" if message["partition"] else ""
     return [
-        f"{told['project']}: {told['job']}{where} failed",
+        f"{message['project']}: {message['job']}{where} failed",
         error_sentence(context),
-        *([f"assets: {', '.join(told['assets'])}"] if told["assets"] else []),
-        *([f"asked for because: {told['reason']}"] if told["reason"] else []),
-        told["link"],
+        *([f"assets: {', '.join(message['assets'])}"] if message["assets"] else []),
+        *([f"asked for because: {message['reason']}"] if message["reason"] else []),
+        message["link"],
     ]
 
 
@@ -190,67 +186,71 @@ def _finished_a_retraining(context: dg.RunStatusSensorContext) -> bool:
 
 def _deliver(context: dg.RunStatusSensorContext, webhook: str, body: Mapping[str, Any]) -> dg.SkipReason | None:
     """Send to the webhook; what goes wrong is logged. A slow delivery ends the tick."""
+    from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_chain, wait_fixed
+
     try:
         url = secret(webhook, "notify.webhook")
     except SettingsError as error:
         context.log.error(str(error))
         return None
+
+    def warn(state: RetryCallState) -> None:
+        problem = state.outcome.result() if state.outcome else None
+        context.log.warning(f"{problem}, try {state.attempt_number} of {tries}")
+
+    tries = 1 + len(PAUSES_SECONDS)
     started = time.monotonic()
-    for number, pause in enumerate((0.0, *PAUSES_SECONDS), start=1):
-        time.sleep(pause)
-        problem = post(url, body)
-        if problem is None:
-            slow = time.monotonic() - started > _SLOW_SECONDS
-            return dg.SkipReason("the webhook was slow: other runs wait for the next tick") if slow else None
-        context.log.warning(f"{problem}, try {number} of {1 + len(PAUSES_SECONDS)}")
-    context.log.error(f"the webhook was not told of run {body['run_id']}, which {body['event']}")
-    return dg.SkipReason(f"the webhook was not told of run {body['run_id']}")
+    problem = Retrying(
+        retry=retry_if_result(lambda problem: problem is not None),
+        wait=wait_chain(*map(wait_fixed, PAUSES_SECONDS)),
+        stop=stop_after_attempt(tries),
+        after=warn,
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )(post, url, body)
+    if problem is not None:
+        context.log.error(f"the webhook was not told of run {body['run_id']}, which {body['event']}")
+        return dg.SkipReason(f"the webhook was not told of run {body['run_id']}")
+    slow = time.monotonic() - started > _SLOW_SECONDS
+    return dg.SkipReason("the webhook was slow: other runs wait for the next tick") if slow else None
 
 
 def post(url: str, body: Mapping[str, Any]) -> str | None:
-    """Send a JSON body; None where it was taken, else what went wrong.
+    """Send a JSON body; return None where it was taken, else what went wrong.
 
-    The message names the host alone: path and query may be a secret, and the errors of urllib quote them.
+    The message names the host alone: path and query may be a secret, and the errors of httpx quote them. A redirect is
+    not followed: the POST would arrive elsewhere, as a GET without its body, and count as delivered. The answer's body
+    is not read, which may have no end.
     """
-    problem = "the address is no http(s) URL"
+    import httpx
+
     host = "the webhook"
     try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            return f"{host}: {problem}"
-        host = f"the webhook at {parts.hostname}"
-        request = urllib.request.Request(  # noqa: S310  (the scheme is checked above)
-            url,
-            data=json.dumps(body).encode(),
+        address = httpx.URL(url)
+        if address.scheme not in ("http", "https") or not address.host:
+            return f"{host}: the address is no http(s) URL"
+        host = f"the webhook at {address.host}"
+        with httpx.stream(
+            "POST",
+            address,
+            content=json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "User-Agent": "smart-assets"},
-            method="POST",
-        )
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECONDS):
-            return None
-    except HTTPError as error:
-        problem = f"HTTP status {error.code}"
-        error.close()
-    except URLError as error:
-        problem = _kind(error.reason)
-    except TimeoutError:
-        problem = f"no answer in {TIMEOUT_SECONDS} seconds"
-    except (OSError, HTTPException) as error:
-        problem = type(error).__name__
-    except ValueError:  # a part of the address that cannot be read
-        pass
-    return f"{host}: {problem}"
+            timeout=TIMEOUT_SECONDS,
+            verify=ssl.create_default_context(),  # the machine's own certificates, not a package's
+        ) as response:
+            return None if response.is_success else f"{host}: HTTP status {response.status_code}"
+    except httpx.TimeoutException:
+        return f"{host}: no answer in {TIMEOUT_SECONDS} seconds"
+    except httpx.HTTPError as error:
+        return f"{host}: {_reason(error)}"
+    except ImportError as error:  # the environment names a proxy that needs a package
+        return f"{host}: {error}"
+    except (httpx.InvalidURL, ValueError):  # a part of the address that cannot be read
+        return f"{host}: the address is no http(s) URL"
 
 
-def _kind(reason: object) -> str:
-    if isinstance(reason, TimeoutError):
-        return f"no answer in {TIMEOUT_SECONDS} seconds"
-    return (reason.strerror or type(reason).__name__) if isinstance(reason, OSError) else "it cannot be reached"
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive elsewhere, as a GET without its body, and count as delivered."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> None:
-        """Follow nothing: the status is the answer."""
+def _reason(error: Exception) -> str:
+    """What the system said, such as "Connection refused"; the kind of error where it said nothing."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    return (cause and cause.strerror) or type(cause or error).__name__

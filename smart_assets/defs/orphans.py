@@ -10,7 +10,8 @@ import platform
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+
+from smart_assets.defs.dagster_private import IN_PROGRESS_RUN_STATUSES
 
 WORKER_TAG = "smart/worker"
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from smart_assets.assets.step import AssetPartition
-from smart_assets.core.printable import in_line
+from smart_assets.core.safe_text import in_line
+from smart_assets.defs.dagster_private import NOT_FINISHED_STATUSES, PARTITION_NAME_TAG
 from smart_assets.planning.graph import BY_SOURCE
 from smart_assets.planning.plan import PlanStep
 from smart_assets.store.hashing import json_version

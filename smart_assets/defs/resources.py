@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterPipesExecutionError
 
 from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import ProgramError
-from smart_assets.core.printable import printable
+from smart_assets.core.safe_text import printable
+from smart_assets.defs.dagster_private import DagsterPipesExecutionError
 from smart_assets.defs.orphans import claim_run
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from smart_assets.core.formatting import count
-from smart_assets.core.markdown import escaped, table
+from smart_assets.core.safe_text import escaped, markdown_table
 from smart_assets.documents.activity import moment, software_version
 from smart_assets.documents.licences import hub_licence
 from smart_assets.documents.subsets import SubsetRecord
@@ -28,7 +28,7 @@ def dataset_card(subset: SubsetRecord) -> str:
 
 def sources_table(subset: SubsetRecord) -> str:
     """The sources of the rows: what each gave, its licence and its version."""
-    return table(
+    return markdown_table(
         ["source", "rows", "tasks", "licence", "version", "files"],
         (
             [
@@ -73,7 +73,7 @@ The licence of a source is what the project's settings say of it. The rows stand
 
 ## Tasks
 
-{table(["task", "rows"], tasks[:_MOST_TASKS])}{more}
+{markdown_table(["task", "rows"], tasks[:_MOST_TASKS])}{more}
 
 ## Columns
 

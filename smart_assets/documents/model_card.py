@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from smart_assets.core.formatting import count, plain
-from smart_assets.core.markdown import escaped, table
+from smart_assets.core.formatting import count
+from smart_assets.core.safe_text import escaped, markdown_table, plain
 from smart_assets.documents.activity import flat, moment, software_version
 from smart_assets.documents.base_model import BaseModelRecord, base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
@@ -48,7 +48,7 @@ def results_table(checkpoint: CheckpointRecord) -> str:
     rows = list(_means(checkpoint))
     if not rows:
         return "No evaluation of this version of the weights is in the store."
-    return table(
+    return markdown_table(
         ["benchmark", "mean over", "metric", "value"], ([bench, f"{part} tasks", *rest] for bench, part, *rest in rows)
     )
 
@@ -79,7 +79,7 @@ content version `{manifest.content_version}`, seed {checkpoint.seed}.
 
 ## Base model
 
-{table(["name", "revision", "sha256 over its weights"], [[base.label, base.revision, base.weights_sha256]])}
+{markdown_table(["name", "revision", "sha256 over its weights"], [[base.label, base.revision, base.weights_sha256]])}
 
 ## Rows
 
@@ -91,7 +91,7 @@ content version `{manifest.content_version}`, seed {checkpoint.seed}.
 
 ## Training
 
-{table(["setting", "value"], settings)}
+{markdown_table(["setting", "value"], settings)}
 
 {count(result["steps"], "step")}; the loss was {result["final_loss"]:.4f} at the last step.
 

@@ -6,7 +6,7 @@ Its sections are those of the Commission's template of 24 July 2025. What the st
 from collections.abc import Sequence
 
 from smart_assets.core.formatting import count
-from smart_assets.core.markdown import escaped, table
+from smart_assets.core.safe_text import escaped, markdown_table
 from smart_assets.documents.activity import moment
 from smart_assets.documents.base_model import base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
@@ -125,7 +125,7 @@ def _public_table(host: str, datasets: list[tuple[SourceRecord, PublicDataset]])
         [source.label, dataset.subset or "default", dataset.split, source.revision, source.licence, source.rows]
         for source, dataset in datasets
     ]
-    return table(columns, rows)
+    return markdown_table(columns, rows)
 
 
 def _other_table(sources: list[SourceRecord]) -> str:
@@ -136,7 +136,7 @@ def _other_table(sources: list[SourceRecord]) -> str:
     heading = "Local files, each with its hash in `croissant.json`"
     if any(not one.files for one in sources):
         heading += "; and sources without files, each with its version there"
-    return f"{heading}:\n\n{table(columns, rows)}\n\nWhich of the sections 2.1 to 2.5 each belongs to: {BLANK}"
+    return f"{heading}:\n\n{markdown_table(columns, rows)}\n\nWhich of the sections 2.1 to 2.5 each belongs to: {BLANK}"
 
 
 def _processing(checkpoint: CheckpointRecord) -> str:

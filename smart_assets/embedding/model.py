@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from smart_assets.core.environment import quiet_bitsandbytes
 from smart_assets.core.errors import EmbeddingError
-from smart_assets.core.quiet import quiet_bitsandbytes
 from smart_assets.embedding.identity import cpu_has_matrix_unit, local_model, resolve_precision
 from smart_assets.embedding.settings import Embedding
 

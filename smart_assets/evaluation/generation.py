@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from statistics import median
+from typing import Any
 
 from smart_assets.evaluation.encoded_text import scored_pair
 from smart_assets.evaluation.language_model import LanguageModel
@@ -46,13 +47,20 @@ def write_answers(
         context, _ = scored_pair(model.encoder.cut(row.own, row.instance, max(1, room)))
         return [("generate_until", (context, arguments))]
 
-    found = ask_rows(model.lm, chosen, RowRequests(requests, lambda _, answers: {"prediction": answers[0].strip()}))
+    answers = ask_rows(model.lm, chosen, RowRequests(requests, lambda _, answers: {"prediction": answers[0].strip()}))
     scorer = RougeScorer(["rougeL"])
-    written = {
-        (row.instance.task, row.instance.id): {
-            "prediction": figures["prediction"],
-            "rouge_l": float(scorer.score(row.instance.response, figures["prediction"])["rougeL"].fmeasure),
-        }
-        for row, figures in zip(chosen, found, strict=True)
+    predictions = {
+        (row.instance.task, row.instance.id): (row.instance.response, figures["prediction"])
+        for row, figures in zip(chosen, answers, strict=True)
     }
-    return [replace(result, **written.get((result.task, result.id), {})) for result in results]
+    return [
+        _with_prediction(result, *predictions[result.task, result.id], scorer)
+        if (result.task, result.id) in predictions
+        else result
+        for result in results
+    ]
+
+
+def _with_prediction(result: RowResult, response: str, prediction: str, scorer: Any) -> RowResult:
+    measured = {"rouge_l": float(scorer.score(response, prediction)["rougeL"].fmeasure)}
+    return replace(result, prediction=prediction, measured={**result.measured, **measured})

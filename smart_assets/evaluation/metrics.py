@@ -12,31 +12,11 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.core.metrics import (
-    ACC,
-    ACC_NORM,
-    ACCURACY,
-    EXACT_MATCH,
-    HELD_OUT,
-    RESPONSE_LOSS,
-    RESPONSE_LOSS_PER_BYTE,
-    ROUGE_L,
-    Metric,
-)
+from smart_assets.core.metrics import HELD_OUT, OWN_METRICS, RowMetric
 from smart_assets.evaluation.rows import RowResult
 
 MacroMeans = dict[str, dict[str, dict[str, float]]]
 """Benchmark -> `all`, `seen` and `unseen` tasks -> metric -> mean; a group without tasks has no metric."""
-
-
-ROW_COLUMNS = {
-    EXACT_MATCH: "exact_match",
-    ACCURACY: "choice_correct",
-    ACC: "acc",
-    ACC_NORM: "acc_norm",
-    ROUGE_L: "rouge_l",
-}
-"""The metrics that are plain means over rows, and the field of `RowResult` each is of: None where not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +33,7 @@ class TaskMetric:
 
 
 def row_metrics(results: Sequence[RowResult]) -> list[TaskMetric]:
-    """Metrics for each task, by benchmark and task name.
-
-    `response_loss` (nats a token of the response and its end) and `response_loss_per_byte` (nats a UTF-8 byte of the
-    response; comparable between tokenizers), both in [0, inf); `exact_match`, the share of rows in [0, 1]; where the
-    task's responses were ranked `accuracy`, `acc` and `acc_norm`, likewise; where answers were written `rouge_l`, their
-    mean in [0, 1].
-    """
+    """Return the metrics of each task that its rows have, by benchmark and task name, in the registry's order."""
     ordered = sorted(results, key=lambda row: (row.benchmark, row.task))
     return [
         metric
@@ -79,20 +53,20 @@ def macro_means(
         groups: for an lm-eval benchmark its single tasks; figures of groups are means of others, and left out.
     """
     singles = groups or {}
-    found: MacroMeans = {}
+    means: MacroMeans = {}
     for benchmark in sorted({metric.benchmark for metric in metrics}):
-        of_tasks = [
+        tasks = [
             metric
             for metric in metrics
             if metric.benchmark == benchmark and metric.task in singles.get(benchmark, [metric.task])
         ]
-        is_unseen = [benchmark != HELD_OUT or metric.task in unseen for metric in of_tasks]
-        found[benchmark] = {
-            "all": _means(of_tasks),
-            "seen": _means([metric for metric, new in zip(of_tasks, is_unseen, strict=True) if not new]),
-            "unseen": _means([metric for metric, new in zip(of_tasks, is_unseen, strict=True) if new]),
+        is_unseen = [benchmark != HELD_OUT or metric.task in unseen for metric in tasks]
+        means[benchmark] = {
+            "all": _means(tasks),
+            "seen": _means([metric for metric, new in zip(tasks, is_unseen, strict=True) if not new]),
+            "unseen": _means([metric for metric, new in zip(tasks, is_unseen, strict=True) if new]),
         }
-    return found
+    return means
 
 
 def _means(metrics: Sequence[TaskMetric]) -> dict[str, float]:
@@ -101,25 +75,24 @@ def _means(metrics: Sequence[TaskMetric]) -> dict[str, float]:
 
 
 def _task_metrics(task: str, benchmark: str, rows: Sequence[RowResult]) -> list[TaskMetric]:
-    losses = np.array([row.loss_sum for row in rows])
-    metrics = [
-        _metric(task, benchmark, RESPONSE_LOSS, losses, np.array([row.tokens for row in rows])),
-        _metric(task, benchmark, RESPONSE_LOSS_PER_BYTE, losses, np.array([row.bytes for row in rows])),
-    ]
-    shares = {measure: [getattr(row, column) for row in rows] for measure, column in ROW_COLUMNS.items()}
-    for measure, found in shares.items():
-        values = np.array([float(value) for value in found if value is not None])
-        if len(values):
-            metrics.append(_metric(task, benchmark, measure, values, np.ones(len(values))))
+    metrics: list[TaskMetric] = []
+    for metric in OWN_METRICS.values():
+        measured = [row.measured for row in rows if metric.numerator in row.measured]
+        if measured:
+            numerators = np.array([float(values[metric.numerator]) for values in measured])
+            denominators = np.array(
+                [1 if metric.denominator is None else values[metric.denominator] for values in measured]
+            )
+            metrics.append(_task_metric(task, benchmark, metric, numerators, denominators))
     return metrics
 
 
-def _metric(
-    task: str, benchmark: str, measure: Metric, numerators: NDArray[np.float64], denominators: NDArray[np.float64]
+def _task_metric(
+    task: str, benchmark: str, metric: RowMetric, numerators: NDArray[np.float64], denominators: NDArray[np.float64]
 ) -> TaskMetric:
     value, stderr = ratio(numerators, denominators)
-    better = measure.direction.higher_is_better
-    return TaskMetric(task, benchmark, measure.name, value, stderr, len(numerators), better)
+    higher_is_better = metric.direction.higher_is_better
+    return TaskMetric(task, benchmark, metric.name, value, stderr, len(numerators), higher_is_better)
 
 
 def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> tuple[float, float | None]:

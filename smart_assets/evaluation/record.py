@@ -3,15 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smart_assets.core.metrics import row_columns
 from smart_assets.evaluation.benchmarks import BenchmarkResult
-from smart_assets.evaluation.directions import recorded_direction
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.language_model import LanguageModel
 from smart_assets.evaluation.metrics import MacroMeans, TaskMetric, macro_means, row_metrics
@@ -30,20 +30,25 @@ METRICS_SCHEMA = pa.schema(
         "higher_is_better": pa.bool_(),  # as lm-eval or `evaluate.metric_directions` declares it; null where none does
     }
 )
+_TYPES: dict[type, pa.DataType] = {float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+
+
+def _columns(measured_on: Literal["rows", "choices", "answers"]) -> dict[str, pa.DataType]:
+    return {name: _TYPES[kind] for name, kind in row_columns(measured_on).items()}
+
+
+METRIC_COLUMNS = (*_columns("rows"), *_columns("answers"), *_columns("choices"))
+"""Columns of `rows.parquet` that metrics are made of."""
+
 ROWS_SCHEMA = pa.schema(
     {
         "benchmark": pa.string(),  # `held_out`, or a collection
         "id": pa.string(),
         "task": pa.string(),
-        "loss_sum": pa.float64(),
-        "tokens": pa.int64(),
-        "bytes": pa.int64(),
-        "exact_match": pa.bool_(),
-        "rouge_l": pa.float64(),  # null where nothing was generated
+        **_columns("rows"),
+        **_columns("answers"),  # null where nothing was generated
         "prediction": pa.string(),  # likewise
-        "choice_correct": pa.bool_(),  # null where the task's responses were not ranked
-        "acc": pa.bool_(),  # likewise
-        "acc_norm": pa.bool_(),  # likewise
+        **_columns("choices"),  # null where the task's responses were not ranked
     }
 )
 SAMPLES_SCHEMA = pa.schema(
@@ -71,11 +76,15 @@ class EvaluationResult:
 
     def metrics(self) -> list[TaskMetric]:
         """All figures: of rows first, then of lm-eval's benchmarks in their order."""
-        return row_metrics(self.results) + [metric for one in self.benchmarks.values() for metric in one.metrics]
+        return row_metrics(self.results) + [
+            metric for benchmark in self.benchmarks.values() for metric in benchmark.metrics
+        ]
 
     def macro_means(self, unseen: Sequence[str]) -> MacroMeans:
         """The means over tasks of each benchmark."""
-        return macro_means(self.metrics(), unseen, {name: one.tasks for name, one in self.benchmarks.items()})
+        return macro_means(
+            self.metrics(), unseen, {name: benchmark.tasks for name, benchmark in self.benchmarks.items()}
+        )
 
 
 def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome: EvaluationResult) -> None:
@@ -97,42 +106,19 @@ def write_record(folder: Path, job: EvaluationJob, model: LanguageModel, outcome
     }
     samples = [doc for benchmark in outcome.benchmarks.values() for doc in benchmark.docs]
     _write_table(folder / "metrics.parquet", outcome.metrics(), METRICS_SCHEMA)
-    _write_table(folder / "rows.parquet", outcome.results, ROWS_SCHEMA)
+    pq.write_table(rows_table(outcome.results), folder / "rows.parquet")
     _write_table(folder / "samples.parquet", samples, SAMPLES_SCHEMA)
     _write_json(folder / "result.json", result)
     _write_json(folder / "timing.json", _timing_record(job, model, outcome))
 
 
-def read_metrics(folder: Path) -> pa.Table:
-    """`metrics.parquet` of one evaluated model; where the directions were not recorded yet, by its `result.json`."""
-    table = pq.read_table(folder / "metrics.parquet")
-    name = "higher_is_better"
-    if name in table.column_names:
-        return table
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    directions = [
-        recorded_direction(result, benchmark, metric).higher_is_better
-        for benchmark, metric in zip(table["benchmark"].to_pylist(), table["metric"].to_pylist(), strict=True)
+def rows_table(results: Iterable[RowResult]) -> pa.Table:
+    """Return what `rows.parquet` holds, a row a result."""
+    rows = [
+        {"benchmark": row.benchmark, "id": row.id, "task": row.task, "prediction": row.prediction, **row.measured}
+        for row in results
     ]
-    return table.append_column(METRICS_SCHEMA.field(name), pa.array(directions, pa.bool_()))
-
-
-def task_figures(evaluated: Path) -> list[dict[str, Any]]:
-    """The rows of one model's `metrics.parquet` without those of lm-eval's groups: they are means of their tasks, which
-    a mean over tasks would count twice."""
-    benchmarks = json.loads((evaluated / "result.json").read_text(encoding="utf-8")).get("benchmarks", {})
-    rows = read_metrics(evaluated).to_pylist()
-    return [row for row in rows if row["task"] in benchmarks.get(row["benchmark"], {row["task"]})]
-
-
-def read_results(folder: Path, benchmark: str) -> list[RowResult]:
-    """The rows of one benchmark in `rows.parquet`; what was recorded before there were others are held-out rows."""
-    table = pq.read_table(folder / "rows.parquet")
-    known = {field.name for field in fields(RowResult)}
-    results = [
-        RowResult(**row) for row in table.select([name for name in table.column_names if name in known]).to_pylist()
-    ]
-    return [result for result in results if result.benchmark == benchmark]
+    return pa.Table.from_pylist(rows, ROWS_SCHEMA)
 
 
 def _settings_record(job: EvaluationJob, model: LanguageModel) -> dict[str, Any]:

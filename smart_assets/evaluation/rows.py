@@ -1,6 +1,6 @@
 """The rows that a model is asked, held-out ones and those of collections, and what it did on each of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -88,16 +88,9 @@ class RowResult:
 
     id: str
     task: str
-    loss_sum: float  # nats, over all tokens of the continuation
-    tokens: int
-    bytes: int  # of the response in UTF-8
-    exact_match: bool
+    measured: Mapping[str, float]  # by the metrics' columns of `rows.parquet`, without those that it does not have
     benchmark: str = HELD_OUT
-    rouge_l: float | None = None  # F in [0, 1]; None where nothing was generated
     prediction: str | None = None  # what the model wrote; None where nothing was generated
-    choice_correct: bool | None = None  # whether the response ranked first; None where its task is not ranked
-    acc: bool | None = None  # likewise, by the log-likelihood without the end token, as lm-eval ranks
-    acc_norm: bool | None = None  # likewise, divided by the length in characters
 
 
 def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:

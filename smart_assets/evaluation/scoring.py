@@ -28,8 +28,8 @@ def score_rows(lm: Any, rows: Sequence[AskedRow], benchmark: str) -> list[RowRes
     Raises:
         EvaluationError: a loss is not finite.
     """
-    found = ask_rows(lm, rows, RowRequests(_requests, _read))
-    return [_row_result(row, benchmark, figures) for row, figures in zip(rows, found, strict=True)]
+    measured = ask_rows(lm, rows, RowRequests(_requests, _read))
+    return [_row_result(row, benchmark, figures) for row, figures in zip(rows, measured, strict=True)]
 
 
 def _requests(row: AskedRow) -> Sequence[Request]:
@@ -42,7 +42,7 @@ def _read(row: AskedRow, answers: Sequence[tuple[float, bool]]) -> Mapping[str, 
     own = row.choices.index(row.instance.response) if row.choices else 0
     log_likelihoods = [log_likelihood for log_likelihood, _ in answers]
     with_end, bare = np.split(np.array(log_likelihoods), [len(row.encoded)])
-    figures = {"loss_sum": -log_likelihoods[own], "exact_match": answers[own][1]}
+    figures = {"loss_sum": float(-log_likelihoods[own]), "exact_match": bool(answers[own][1])}
     if not row.choices:
         return figures
     characters = np.array([len(choice) for choice in row.choices])
@@ -52,19 +52,15 @@ def _read(row: AskedRow, answers: Sequence[tuple[float, bool]]) -> Mapping[str, 
 
 
 def _row_result(row: AskedRow, benchmark: str, figures: Mapping[str, Any]) -> RowResult:
-    loss_sum = float(figures["loss_sum"])
-    if not isfinite(loss_sum):
+    if not isfinite(figures["loss_sum"]):
         raise EvaluationError(
-            f"{benchmark}: row {row.instance.id!r} of task {row.instance.task!r}: the model's loss is {loss_sum}; "
+            f"{benchmark}: row {row.instance.id!r} of task {row.instance.task!r}: the model's loss is "
+            f"{figures['loss_sum']}; "
             'its weights are damaged, or evaluate in precision "float32"'
         )
     return RowResult(
         id=row.instance.id,
         task=row.instance.task,
-        loss_sum=loss_sum,
-        tokens=row.tokens,
-        bytes=row.response_bytes,
-        exact_match=bool(figures["exact_match"]),
+        measured={**figures, "tokens": row.tokens, "bytes": row.response_bytes},
         benchmark=benchmark,
-        **{name: figures.get(name) for name in ("choice_correct", "acc", "acc_norm")},
     )

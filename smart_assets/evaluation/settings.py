@@ -13,12 +13,13 @@ from pydantic import (
     model_validator,
 )
 
-from smart_assets.core.metrics import HELD_OUT
+from smart_assets.core.metrics import HELD_OUT, OWN_METRICS
 from smart_assets.core.section import Name, Section
 from smart_assets.tasks.source_kind import SourceKind
 from smart_assets.tasks.sources import DEFAULT_KIND, OfAnyKind
 
 _Text = Annotated[str, StringConstraints(min_length=1)]
+_CHOICES = [f"`{name}`" for name, metric in OWN_METRICS.items() if metric.measured_on == "choices"]
 
 
 class SourceCollection(SourceKind):
@@ -86,8 +87,8 @@ class Evaluate(Section):
     )
     choices: bool = Field(
         default=True,
-        description="Rank the few distinct responses of a collection's task for each row, which gives `accuracy`, "
-        "`acc` and `acc_norm`.",
+        description="Rank the few distinct responses of a collection's task for each row, which gives "
+        f"{', '.join(_CHOICES[:-1])} and {_CHOICES[-1]}.",
     )
     generate: Generate = Field(
         default=Generate(), description="Answers in the model's own words, for tasks of long responses."

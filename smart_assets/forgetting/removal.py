@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.core.progress import Log, Progress
-from smart_assets.core.user import user_name
 from smart_assets.forgetting.affected import AffectedArtifact, ForgottenScan
 from smart_assets.forgetting.exports import Exported, exports_with
 from smart_assets.forgetting.redact import redact

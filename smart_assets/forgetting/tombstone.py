@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError
-from smart_assets.core.user import user_name
 from smart_assets.forgetting.find import ForgetRequest, same_prompt, sources_of
 from smart_assets.lineage.audit.groups import Share, shares_of
 from smart_assets.lineage.audit.reader import AuditReader

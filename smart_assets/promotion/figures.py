@@ -4,11 +4,8 @@ Two models were maybe evaluated months apart. They are compared on the rows that
 that decides a figure was the same: every parameter of an evaluation counts that is not named here as one that does not.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +17,14 @@ from smart_assets.core.errors import SmartError
 from smart_assets.core.metrics import (
     HELD_OUT,
     OWN_METRICS,
-    RESPONSE_LOSS,
     Direction,
     Metric,
     agreed,
     recorded_metric,
     undeclared,
 )
-from smart_assets.evaluation.metrics import ROW_COLUMNS, row_metrics
-from smart_assets.evaluation.record import read_metrics, read_results, task_figures
+from smart_assets.evaluation.metrics import row_metrics
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest
@@ -37,6 +33,7 @@ from smart_assets.store import Manifest
 _WHICH_ROWS = {"held_out", "max_rows_per_task", "unseen_tasks", "tasks"}
 _OF_LM_EVAL = {"limit", "num_fewshot", "metric_directions"}
 _FILES_OF_LM_EVAL = {"include", "local_data"}
+_TOKENS = "tokens"  # the denominator that depends on the tokenizer
 _OF_ROWS = {"choices": "choices", "generate": "answers"}
 """What decides metrics of some rows alone: a setting, and what these are measured on."""
 
@@ -50,12 +47,7 @@ class Evaluated:
     """One model as it was evaluated."""
 
     manifest: Manifest
-    folder: Path  # in its artifact: of one seed, or of the base model
-
-    @cached_property
-    def result(self) -> Mapping[str, Any]:
-        """`result.json`."""
-        return json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+    recorded: RecordedEvaluation  # of one seed, or of the base model
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ def evaluated(project: Project, manifest: Manifest, name: str) -> Evaluated:
     folder = project.store.artifact(manifest) / name
     if not (folder / "result.json").exists():
         raise NotComparable(f"{manifest.asset} of {manifest.content_version[:12]} measured no {name}")
-    return Evaluated(manifest, folder)
+    return Evaluated(manifest, RecordedEvaluation(folder))
 
 
 def difference(project: Project, rule: Promotion, mine: Evaluated, theirs: Evaluated) -> TaskDifferences:
@@ -118,7 +110,7 @@ def difference(project: Project, rule: Promotion, mine: Evaluated, theirs: Evalu
     metric = OWN_METRICS[rule.metric] if of_rows else _declared(rule, figures, tasks)
     losses = metric.as_loss(values)
     counts = np.array([[side[task].rows for task in tasks] for side in figures])
-    shares = not metric.unit if of_rows else _whole_rows(values, counts)
+    shares = OWN_METRICS[rule.metric].is_fraction if of_rows else _whole_rows(values, counts)
     steps = 1 / counts.min(axis=0) if shares else np.zeros(len(tasks))
     return TaskDifferences(losses[0] - losses[1], steps, rows, left_out, metric)
 
@@ -150,7 +142,7 @@ def _declared(rule: Promotion, figures: Sequence[Mapping[str, _Figure]], tasks: 
 
 def _measured_instead(rule: Promotion, one: Evaluated) -> str:
     """The setting to change where a benchmark has other metrics than the rule's."""
-    table = read_metrics(one.folder)
+    table = one.recorded.metrics
     there = sorted(set(table.filter(pc.field("benchmark") == rule.benchmark)["metric"].to_pylist()))
     if rule.metric in there or not there:
         return ""
@@ -186,8 +178,8 @@ def _conditions(rule: Promotion, of_rows: bool, one: Evaluated) -> dict[str, Any
         if measured_on == "choices":  # the choices that are ranked are the responses of the whole collection
             parameters["collections"] = collections.get(rule.benchmark)
     else:
-        parameters["version of lm-eval"] = one.result.get("lm_eval")
-    resolved = {f"{name} of the model": one.result.get(name) for name in ("prompt_format", "precision")}
+        parameters["version of lm-eval"] = one.recorded.result.get("lm_eval")
+    resolved = {f"{name} of the model": one.recorded.result.get(name) for name in ("prompt_format", "precision")}
     found = parameters | evaluate | resolved | {"code version": _code_version(one.manifest)}
     return {name: value for name, value in found.items() if value not in (None, {}, [])}
 
@@ -199,7 +191,7 @@ def _code_version(manifest: Manifest) -> str:
 
 
 def _benchmark_tasks_differ(rule: Promotion, *both: Evaluated) -> bool:
-    mine, theirs = (one.result.get("benchmarks", {}).get(rule.benchmark, {}) for one in both)
+    mine, theirs = (one.recorded.result.get("benchmarks", {}).get(rule.benchmark, {}) for one in both)
     return any(
         mine[task].get(name) != theirs[task].get(name)
         for task in mine.keys() & theirs.keys()
@@ -209,16 +201,18 @@ def _benchmark_tasks_differ(rule: Promotion, *both: Evaluated) -> bool:
 
 def _on_shared_rows(rule: Promotion, *both: Evaluated) -> tuple[list[dict[str, _Figure]], int, int]:
     """Task -> figure of each model over the rows that both were asked, how many those are, and how many not."""
-    column = ROW_COLUMNS.get(OWN_METRICS[rule.metric], "loss_sum")
+    metric = OWN_METRICS[rule.metric]
     asked = [  # choices are ranked, and answers written, for some rows alone
-        {row.id: row for row in read_results(one.folder, rule.benchmark) if getattr(row, column) is not None}
+        {row.id: row for row in one.recorded.row_results(rule.benchmark) if metric.numerator in row.measured}
         for one in both
     ]
     shared = sorted(asked[0].keys() & asked[1].keys())
     chosen = [[rows[id_] for id_ in shared] for rows in asked]
-    if rule.metric == RESPONSE_LOSS.name and len({tuple(row.tokens for row in rows) for rows in chosen}) > 1:
+    if metric.denominator == _TOKENS and len({tuple(row.measured[_TOKENS] for row in rows) for rows in chosen}) > 1:
+        alike = [name for name, other in OWN_METRICS.items() if other.numerator == metric.numerator]
+        instead = " or ".join(name for name in alike if name != metric.name)
         raise NotComparable(
-            "it counts other tokens in the same rows: set `promotion.metric` to response_loss_per_byte, "
+            f"it counts other tokens in the same rows: set `promotion.metric` to {instead}, "
             "which compares models of different tokenizers"
         )
     figures = [
@@ -236,6 +230,6 @@ def _recorded_figures(rule: Promotion, one: Evaluated) -> dict[str, _Figure]:
     """Task -> figure as it was recorded, without those of lm-eval's groups: they are means of the others."""
     return {
         row["task"]: _Figure(row["value"], row["rows"], Direction.recorded(row["higher_is_better"]))
-        for row in task_figures(one.folder)
+        for row in one.recorded.task_metrics
         if (row["benchmark"], row["metric"]) == (rule.benchmark, rule.metric)
     }

@@ -15,10 +15,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from smart_assets.assets.step import AssetPartition, grid_key
+from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.core.files import move
 from smart_assets.core.section import Section
-from smart_assets.core.user import user_name
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest

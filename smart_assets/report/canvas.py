@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from smart_assets.core.formatting import shorten
+from smart_assets.core.safe_text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,8 @@ Each function turns one part of the content into a chapter, and a missing part i
 
 import numpy as np
 
-from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.formatting import count, listing
+from smart_assets.core.safe_text import shorten
 from smart_assets.mixture.task_scores import weights_by_temperature
 from smart_assets.report import gain_pictures, pictures
 from smart_assets.report.content import (

@@ -15,8 +15,9 @@ from smart_assets.comparison.findings import (
 )
 from smart_assets.comparison.intervals import Interval
 from smart_assets.comparison.sufficient_budgets import SmallerBudget
-from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.formatting import count, listing
 from smart_assets.core.metrics import RESPONSE_LOSS
+from smart_assets.core.safe_text import shorten
 from smart_assets.mixture.sweeps import Sweep
 from smart_assets.report import evidence_pictures as drawn
 from smart_assets.report.layout import (

@@ -8,7 +8,8 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smart_assets.core.formatting import mean_count, number, shorten, signed
+from smart_assets.core.formatting import mean_count, number, signed
+from smart_assets.core.safe_text import shorten
 
 TABLE_ROWS = 200
 """Rows of a table on the page; the caption says how many there are in all."""

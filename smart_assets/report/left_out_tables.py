@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from smart_assets.core.formatting import count, shorten
+from smart_assets.core.formatting import count
+from smart_assets.core.safe_text import shorten
 from smart_assets.report.content import NotShared
 from smart_assets.report.layout import Chapter, Table, rows_cell, table, words
 

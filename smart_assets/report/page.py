@@ -12,7 +12,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined, Template
 
 from smart_assets.comparison.shared_tasks import compare_shared_tasks
-from smart_assets.core.formatting import shorten
+from smart_assets.core.safe_text import shorten
 from smart_assets.report import chapters
 from smart_assets.report.content import ReportContent
 from smart_assets.report.evidence_chapters import difference_chapter, sufficient_budget_chapter, sweep_chapter

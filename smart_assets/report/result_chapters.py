@@ -9,8 +9,9 @@ from smart_assets.comparison.compare_recipes import ComparisonResult
 from smart_assets.comparison.curve import Curve, metric_curve
 from smart_assets.comparison.left_out import in_words
 from smart_assets.comparison.shared_tasks import RecipeMeans, TaskComparison
-from smart_assets.core.formatting import count, shorten
+from smart_assets.core.formatting import count
 from smart_assets.core.metrics import undeclared
+from smart_assets.core.safe_text import shorten
 from smart_assets.report import pictures
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
 

@@ -13,8 +13,9 @@ from smart_assets.comparison.findings import (
     omissions,
     references_sentence,
 )
-from smart_assets.core.formatting import count, listing, shorten
+from smart_assets.core.formatting import count, listing
 from smart_assets.core.metrics import RESPONSE_LOSS
+from smart_assets.core.safe_text import shorten
 from smart_assets.report.content import ReportContent
 from smart_assets.report.layout import Bullets
 

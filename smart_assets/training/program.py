@@ -15,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, TypeVar
 
+from smart_assets.core.environment import quiet_bitsandbytes
 from smart_assets.core.errors import SmartError
-from smart_assets.core.printable import printable
 from smart_assets.core.progress import Log
-from smart_assets.core.quiet import quiet_bitsandbytes
+from smart_assets.core.safe_text import printable
 from smart_assets.training.distributed import is_main
 
 _PR_SET_PDEATHSIG = 1

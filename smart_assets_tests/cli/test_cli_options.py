@@ -1,7 +1,8 @@
 """No command drops an option in silence: a combination is refused, or each option in it changes what comes out.
 
-Every combination is run on a copy of a small project, and again with one option less. What is printed and what lies in
-the project afterwards must differ. A new option is in no table here and fails until it has a value.
+Every combination of up to three options, and in the slow tests of all of them, is run on a copy of a small project, and
+again with one option less. What is printed and what lies in the project afterwards must differ. A new option is in no
+table here and fails until it has a value.
 """
 
 import re
@@ -107,8 +108,9 @@ def optional(name: str) -> list[str]:
     return [str(one.name) for one in COMMANDS[name].params if not one.required and one.name != "config"]
 
 
-def everything(names: list[str]) -> Iterator[frozenset[str]]:
-    for count in range(len(names) + 1):
+def combined(names: list[str], most: int) -> Iterator[frozenset[str]]:
+    """All combinations of at most so many options."""
+    for count in range(min(most, len(names)) + 1):
         yield from map(frozenset, combinations(names, count))
 
 
@@ -240,11 +242,12 @@ def test_every_option_of_every_command_has_a_value_here() -> None:
         assert hasattr(one, "modes"), f"{name} is registered past `command`, which refuses what does not go together"
 
 
+@pytest.mark.parametrize("most", [3, pytest.param(99, marks=pytest.mark.slow, id="all")])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_no_combination_drops_an_option(commands: Commands, name: str) -> None:
+def test_no_combination_drops_an_option(commands: Commands, name: str, most: int) -> None:
     worlds = [None, *ALSO_WITH.get(name, [])]
     outcomes: dict[frozenset[str], list[Outcome]] = {}
-    for given in everything(optional(name)):
+    for given in combined(optional(name), most):
         arguments = commands.arguments(name, given)
         first = commands.run(arguments)
         if first.status == 2:
@@ -296,7 +299,7 @@ def test_what_would_be_dropped_is_refused_with_a_sentence(commands: Commands, ty
 def test_a_dry_run_writes_nothing(commands: Commands, name: str) -> None:
     """Whatever stands beside `--dry-run`; without it the same does write."""
     wrote: set[str] = set()
-    for given in everything(optional(name)):
+    for given in combined(optional(name), 3):
         if "dry_run" in given:
             dry = commands.run(commands.arguments(name, given))
             assert not dry.changed, given

@@ -24,6 +24,7 @@ from smart_assets.mixture.recipes import Recipe
 from smart_assets.mixture.sweeps import expand_sweeps, find_sweeps
 from smart_assets.report import evidence_pictures, pictures
 from smart_assets.report.evidence_chapters import difference_chapter, sufficient_budget_chapter, sweep_chapter
+from smart_assets_tests.support.measurements import row_columns
 from smart_assets_tests.support.report_example import HOSTILE, size_of
 
 Model = tuple[int | None, str | None, int | None]
@@ -43,7 +44,11 @@ def results(
     found = []
     for (budget, recipe, number), mean in means.items():
         losses = mean + own + noise * rng.normal(size=len(keys))
-        found.append(RowResults(budget, recipe, number, keys, losses * tokens, tokens, (losses < mean).astype(float)))
+        found.append(
+            RowResults(
+                budget, recipe, number, keys, row_columns(losses * tokens, tokens, (losses < mean).astype(float))
+            )
+        )
     return found
 
 
@@ -56,7 +61,12 @@ def test_scores_are_those_of_a_plain_computation() -> None:
     losses, matches = compare_recipes(found, PRESETS)
     for model, mean in (((200, "smart"), found[:2]), ((200, "random"), found[2:3]), ((None, None), found[3:])):
         macro = [
-            np.mean([one.loss_sums[part].sum() / one.tokens[part].sum() for part in (slice(0, 20), slice(20, 40))])
+            np.mean(
+                [
+                    one.columns["loss_sum"][part].sum() / one.columns["tokens"][part].sum()
+                    for part in (slice(0, 20), slice(20, 40))
+                ]
+            )
             for one in mean
         ]
         score = losses.score(*model)
@@ -65,7 +75,7 @@ def test_scores_are_those_of_a_plain_computation() -> None:
         assert score.seeds == len(mean)
         exact = matches.score(*model)
         assert exact is not None
-        assert exact.interval.value == pytest.approx(np.mean([one.exact_matches.mean() for one in mean]))
+        assert exact.interval.value == pytest.approx(np.mean([one.columns["exact_match"].mean() for one in mean]))
     [difference] = losses.differences
     assert (difference.recipe, difference.other, difference.paired) == ("smart", "random", False)
 
@@ -140,7 +150,7 @@ def test_hundreds_of_large_differences_hold_corrected() -> None:
 def test_higher_is_better_for_exact_match() -> None:
     found = results({(200, name, seed): 1.0 for name in ("smart", "random") for seed in (0, 1)})
     for one in found:
-        one.exact_matches[:] = one.recipe == "smart"
+        one.columns["exact_match"][:] = one.recipe == "smart"
     _, matches = compare_recipes(found, PRESETS)
     [told] = comparison_sentences(matches)
     assert told.startswith("smart is better than random at 200 rows (difference +1.0000, 95% interval +0.7396 to +1.0")
@@ -231,18 +241,24 @@ def test_recipes_that_do_not_differ_are_rarely_told_apart() -> None:
 
 def test_only_rows_of_every_run_count_and_the_others_are_counted() -> None:
     one, other = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
-    some = [at for at, (_, task, row) in enumerate(other.keys) if task != "c" and row != "a3"]
+    some = [place for place, (_, task, row) in enumerate(other.keys) if task != "c" and row != "a3"]
     fewer = RowResults(
-        200, "random", 0, [other.keys[at] for at in some], other.loss_sums[some], other.tokens[some],
-        other.exact_matches[some],
-    )  # fmt: skip
+        200,
+        "random",
+        0,
+        [other.keys[place] for place in some],
+        {name: values[some] for name, values in other.columns.items()},
+    )
     comparison = loss_of([one, fewer])
     assert (comparison.tasks, comparison.rows, comparison.tasks_left_out, comparison.rows_left_out) == (2, 39, 1, 21)
     assert omissions(comparison) == (
         "Means over 2 tasks, each counting once, and 39 rows; left out: 1 task not measured in every run "
         "(c: not asked of random at 200 rows) and 21 rows not asked in every run (a: not asked of random at 200 rows)."
     )
-    disjoint = [one, RowResults(200, "random", 0, [("held_out", "z", "z0")], *(np.ones(1) for _ in range(3)))]
+    disjoint = [
+        one,
+        RowResults(200, "random", 0, [("held_out", "z", "z0")], row_columns(*(np.ones(1) for _ in range(3)))),
+    ]
     assert compare_recipes(disjoint, PRESETS) == ()
 
 
@@ -250,7 +266,7 @@ def test_accuracy_is_compared_over_the_tasks_whose_choices_every_model_ranked() 
     one, other = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
     ranked = np.array([task != "b" for _, task, _ in one.keys])
     asked = [
-        replace(model, right_choices={"accuracy": np.where(ranked, right, np.nan)})
+        replace(model, columns={**model.columns, "choice_correct": np.where(ranked, right, np.nan)})
         for model, right in ((one, 1.0), (other, 0.0))
     ]
     *_, accuracy = compare_recipes(asked, PRESETS)
@@ -272,7 +288,7 @@ def test_order_of_rows_and_models_changes_nothing() -> None:
     for at, one in enumerate(found):
         order = np.random.default_rng(at).permutation(len(one.keys))
         keys = [one.keys[place] for place in order]
-        shuffled.append(RowResults(*one.model, keys, one.loss_sums[order], one.tokens[order], one.exact_matches[order]))
+        shuffled.append(replace(one, keys=keys, columns={name: values[order] for name, values in one.columns.items()}))
     assert compare_recipes(shuffled, PRESETS) == compare_recipes(found, PRESETS)
     assert comparison_record(loss_of(found[::-1]))["differences"] == comparison_record(loss_of(found))["differences"]
 
@@ -292,9 +308,12 @@ def test_one_row_alone_has_no_other_tasks() -> None:
 def test_seen_unseen_and_other_benchmarks_stand_apart() -> None:
     held_out = results({(200, "smart", 0): 1.0, (200, "random", 0): 1.0}, tasks=("a", "b", "c"))
     found = [
-        RowResults(*one.model, [*one.keys, ("bbh", "c", "x")], *(np.append(part, 1.0) for part in parts))
+        replace(
+            one,
+            keys=[*one.keys, ("bbh", "c", "x")],
+            columns={name: np.append(values, 1.0) for name, values in one.columns.items()},
+        )
         for one in held_out
-        for parts in [(one.loss_sums, one.tokens, one.exact_matches)]
     ]
     comparison = compare_recipes(found, ComparisonSpec({"random": "random"}, frozenset({"c"})))
     assert [(each.title, each.tasks) for each in comparison] == [
@@ -321,7 +340,7 @@ def test_no_reference() -> None:
 @pytest.mark.parametrize("broken", ["smart", "random"])
 def test_a_figure_that_is_not_finite_is_no_claim(broken: str) -> None:
     found = results({(200, "smart", 0): 1.0, (200, "random", 0): 5.0})
-    next(one for one in found if one.recipe == broken).loss_sums[0] = np.nan
+    next(one for one in found if one.recipe == broken).columns["loss_sum"][0] = np.nan
     comparison = loss_of(found)
     assert comparison_sentences(comparison) == [
         "smart cannot be compared with random at 200 rows: a figure is not finite."

@@ -24,7 +24,7 @@ from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.page import render_page
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make
-from smart_assets_tests.support.measurements import measured
+from smart_assets_tests.support.measurements import measured, row_columns
 from smart_assets_tests.support.projects import in_tasks, rows, write_project
 from smart_assets_tests.support.report_example import HOSTILE
 
@@ -138,7 +138,7 @@ def results(budget: int | None, recipe: str | None, keys: str, evaluated: str) -
     found = [(HELD_OUT, key[0], key) for key in keys.split()]
     ones = np.ones(len(found))
     seed = None if recipe is None else 0
-    return RowResults(budget, recipe, seed, found, ones, ones, ones, evaluated=evaluated)
+    return RowResults(budget, recipe, seed, found, row_columns(ones, ones, ones), evaluated=evaluated)
 
 
 TRAINED = "a1 a2 b1 d1 d2"

@@ -1,6 +1,5 @@
-"""What gets a name has its bytes on the disk before, and the name after. One module of the product does it."""
+"""What gets a name has its bytes on the disk before, and the name after."""
 
-import ast
 import os
 import signal
 import subprocess
@@ -28,8 +27,6 @@ from smart_assets.store.log import append, records
 from smart_assets.training.saved_steps import SavedSteps
 from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 from smart_assets_tests.support.disk import Disk
-
-PRODUCT = Path(__file__).parents[2] / "smart_assets"
 
 
 def _file(tmp_path: Path) -> Path:
@@ -180,25 +177,6 @@ def test_a_file_system_that_syncs_no_folders_is_no_error(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "fsync", files_only)
     assert _file(tmp_path).read_text() == "x"
-
-
-def test_only_one_module_renames_and_only_one_locks() -> None:
-    """`os.replace`, `Path.rename`, `Path.replace`, `fsync`, `fcntl` and `filelock` stand there alone."""
-    found: list[str] = []
-    for path in sorted(PRODUCT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            match node:
-                case ast.Call(func=ast.Attribute(attr="rename" | "fsync")):
-                    found.append(f"{path.relative_to(PRODUCT)} renames or syncs")
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="os"), attr="replace" | "renames")):
-                    found.append(f"{path.relative_to(PRODUCT)} renames or syncs")
-                case ast.Call(func=ast.Attribute(attr="replace"), args=[_], keywords=[]):
-                    found.append(f"{path.relative_to(PRODUCT)} renames or syncs")
-                case ast.Import(names=names) if {name.name for name in names} & {"fcntl", "filelock"}:
-                    found.append(f"{path.relative_to(PRODUCT)} locks")
-                case ast.ImportFrom(module="fcntl" | "filelock"):
-                    found.append(f"{path.relative_to(PRODUCT)} locks")
-    assert set(found) == {"core/files.py renames or syncs", "core/locks.py locks"}
 
 
 def test_a_lock_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:

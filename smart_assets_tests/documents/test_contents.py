@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
-from smart_assets.core.markdown import escaped
+from smart_assets.core.safe_text import escaped
 from smart_assets.documents.base_model import base_model
 from smart_assets.documents.bom_model_card import performance_metric
 from smart_assets.documents.documents import document_set, write_documents

@@ -16,7 +16,14 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.record import SAMPLES_SCHEMA
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.training.formatting import ChatInstance
-from smart_assets_tests.support.evaluation_tasks import CHOICE, WRITTEN, write_task, write_yaml
+from smart_assets_tests.support.evaluation_tasks import (
+    CHOICE,
+    WRITTEN,
+    evaluation_job,
+    write_questions,
+    write_task,
+    write_yaml,
+)
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 
@@ -25,8 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, and a folder of tasks: two in groups, one whose rows are missing, one that asks for a missing field."""
     folder = tmp_path_factory.mktemp("benchmarks")
     make_tiny_model(folder / "model", chat=True)
-    rows = [{"question": f"Is {number} even?", "answer": ["yes", "no"][number % 2]} for number in range(8)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_questions(folder / "rows.jsonl", 8)
     (folder / "tasks").mkdir()
     group = {"group": "even", "task": ["even_choice", "even_written"]}
     mean = {"metric": "exact_match", "weight_by_size": True}
@@ -40,15 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_job(folder: Path, out: Path, **settings: Any) -> EvaluationJob:
-    return EvaluationJob.model_validate(
-        {
-            "model": folder / "model",
-            "model_cache": folder / "cache",
-            "out": out,
-            "precision": "float32",
-            "evaluate": {"held_out": False, "include_path": str(folder / "tasks"), **settings},
-        }
-    )
+    return evaluation_job(folder, out, {"held_out": False, "include_path": str(folder / "tasks"), **settings})
 
 
 def run(job: EvaluationJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -18,7 +18,15 @@ from smart_assets.evaluation import evaluate as program
 from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
-from smart_assets_tests.support.evaluation_tasks import CHOICE, WRITTEN, write_collection, write_rows, write_task
+from smart_assets_tests.support.evaluation_tasks import (
+    CHOICE,
+    WRITTEN,
+    evaluation_job,
+    write_collection,
+    write_questions,
+    write_rows,
+    write_task,
+)
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 FILES = ["metrics.parquet", "result.json", "rows.parquet", "samples.parquet"]
@@ -31,8 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_tiny_model(folder / "other", chat=True, seed=1)
     write_rows(folder / "rows.parquet", 6)
     write_collection(folder / "collection")
-    rows = [{"question": f"Is {number} even?", "answer": ["yes", "no"][number % 2]} for number in range(6)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_questions(folder / "rows.jsonl", 6)
     (folder / "tasks").mkdir()
     write_task(folder / "tasks", "choice", folder / "rows.jsonl", CHOICE)
     write_task(folder / "tasks", "written", folder / "rows.jsonl", WRITTEN)
@@ -48,8 +55,7 @@ def make_job(folder: Path, out: Path, /, **changes: Any) -> EvaluationJob:
         "generate": {"rows_per_task": 2, "max_tokens": 6},
         **changes.pop("evaluate", {}),
     }
-    fields = {"model": folder / "model", "model_cache": folder / "models", "rows": folder / "rows.parquet"}
-    return EvaluationJob.model_validate({**fields, "out": out, "precision": "float32", "evaluate": settings, **changes})
+    return evaluation_job(folder, out, settings, **{"rows": folder / "rows.parquet", **changes})
 
 
 def content(out: Path) -> list[bytes]:

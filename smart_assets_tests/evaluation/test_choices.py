@@ -15,7 +15,7 @@ from smart_assets.evaluation.progress import RequestProgress
 from smart_assets.evaluation.rows import Benchmark, RowResult, prepare_rows
 from smart_assets.evaluation.scoring import score_rows
 from smart_assets.training.formatting import ChatInstance
-from smart_assets_tests.support.evaluation_tasks import write_task
+from smart_assets_tests.support.evaluation_tasks import evaluation_job, write_task
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 # Sorted, as rows of ours are ranked; the last has more bytes than characters.
@@ -55,16 +55,8 @@ def _sharpen(model: Path) -> None:
 
 
 def load(folder: Path, prompt_format: str) -> tuple[EvaluationJob, LanguageModel]:
-    job = EvaluationJob.model_validate(
-        {
-            "model": folder / "model",
-            "model_cache": folder,
-            "out": folder / "out",
-            "precision": "float32",
-            "prompt_format": prompt_format,
-            "evaluate": {"held_out": False, "include_path": str(folder / "tasks"), "tasks": ["theirs"]},
-        }
-    )
+    evaluate = {"held_out": False, "include_path": str(folder / "tasks"), "tasks": ["theirs"]}
+    job = evaluation_job(folder, folder / "out", evaluate, prompt_format=prompt_format)
     return job, load_language_model(job, RequestProgress(print), print)
 
 
@@ -80,12 +72,12 @@ def test_acc_and_acc_norm_are_those_of_lm_eval(folder: Path, prompt_format: str)
     theirs = run_benchmark("theirs", find_benchmarks(job.evaluate), model, job)
     for name in ("acc", "acc_norm"):
         expected = [json.loads(doc.metrics)[name] for doc in theirs.docs]
-        assert [float(getattr(row, name)) for row in ours] == expected
+        assert [float(row.measured[name]) for row in ours] == expected
         assert 0 < sum(expected) < len(ROWS)
         [one] = [metric for metric in row_metrics(ours) if metric.metric == name]
         [other] = [metric for metric in theirs.metrics if metric.metric == name]
         assert one == replace(other, task="t", benchmark="ours", stderr=pytest.approx(other.stderr))
-    assert [row.acc for row in ours] != [row.acc_norm for row in ours]
+    assert [row.measured["acc"] for row in ours] != [row.measured["acc_norm"] for row in ours]
 
 
 def test_each_ranks_by_its_own_figure(folder: Path) -> None:
@@ -97,7 +89,8 @@ def test_each_ranks_by_its_own_figure(folder: Path) -> None:
         ended = [_log_likelihood(model, f"{question}\n", text + model.tokenizer.eos_token) for text in CHOICES]
         normed = [value / len(text) for value, text in zip(bare, CHOICES, strict=True)]
         chosen = [CHOICES[values.index(max(values))] for values in (ended, bare, normed)]
-        assert [result.choice_correct, result.acc, result.acc_norm] == [text == choice for text in chosen]
+        ranks_first = [result.measured[name] for name in ("choice_correct", "acc", "acc_norm")]
+        assert ranks_first == [text == choice for text in chosen]
         found.append(chosen)
     assert len({tuple(choices) for choices in zip(*found, strict=True)}) == 3, "the rows tell the three apart"
 

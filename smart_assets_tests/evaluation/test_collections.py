@@ -21,7 +21,7 @@ from smart_assets.evaluation.scoring import score_rows
 from smart_assets.evaluation.settings import Generate
 from smart_assets.settings import load_project
 from smart_assets.training.formatting import ChatInstance
-from smart_assets_tests.support.evaluation_tasks import LONG, write_collection
+from smart_assets_tests.support.evaluation_tasks import LONG, evaluation_job, write_collection
 from smart_assets_tests.support.projects import write_project
 from smart_assets_tests.support.row_encoders import pair_of
 from smart_assets_tests.support.tiny_model import make_tiny_model
@@ -37,9 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_job(folder: Path, out: Path, **settings: Any) -> EvaluationJob:
     evaluate = {"held_out": False, "collections": {"small": {"path": str(folder / "small")}}, **settings}
-    return EvaluationJob.model_validate(
-        {"model": folder / "model", "model_cache": folder, "out": out, "precision": "float32", "evaluate": evaluate}
-    )
+    return evaluation_job(folder, out, evaluate)
 
 
 def run(job: EvaluationJob) -> tuple[list[dict[str, Any]], dict[tuple[str, str], tuple[float, int]], dict[str, Any]]:
@@ -117,8 +115,10 @@ def test_the_choice_is_that_of_the_least_loss(folder: Path, tmp_path: Path) -> N
     assert {row.choices for row in rows} == {tuple(sorted(words))}
     for row, result in zip(rows, score_rows(model.lm, rows, "b"), strict=True):
         losses = {word: naive_loss(model, row.instance, word) for word in sorted(words)}
-        assert result.loss_sum == pytest.approx(losses[row.instance.response], rel=1e-5)
-        assert result.choice_correct == (min(losses, key=lambda word: losses[word]) == row.instance.response)
+        assert result.measured["loss_sum"] == pytest.approx(losses[row.instance.response], rel=1e-5)
+        assert result.measured["choice_correct"] == (
+            min(losses, key=lambda word: losses[word]) == row.instance.response
+        )
 
 
 def naive_loss(model: LanguageModel, instance: ChatInstance, response: str) -> float:

@@ -14,6 +14,7 @@ from smart_assets.evaluation.benchmarks import find_benchmarks
 from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.local_data import index_of_local
+from smart_assets_tests.support.evaluation_tasks import evaluation_job, write_questions, write_yaml
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 BIG_BENCH_HARD = Path(__file__).parents[3] / "shared" / "data" / "bbh"
@@ -48,31 +49,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_yaml(tasks / "everything.yaml", {"group": "everything", "task": ["pair", "three"]})
     write_yaml(tasks / "python.yaml", {"task": "python", "class": "!function rows.Task"})
     for name in ("alpha", "beta", "three"):
-        write_rows(folder / "rows" / f"{name}.jsonl", name, 8)
-    write_rows(folder / "rows" / "alpha.dev.jsonl", "example", 6)
+        write_questions(folder / "rows" / f"{name}.jsonl", 8, name)
+    write_questions(folder / "rows" / "alpha.dev.jsonl", 6, "example")
     return folder
-
-
-def write_yaml(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(yaml.safe_dump(content))
-
-
-def write_rows(path: Path, word: str, count: int) -> None:
-    rows = [{"question": f"Is {word} {at} even?", "answer": ["yes", "no"][at % 2]} for at in range(count)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def make_job(folder: Path, out: Path, local: dict[str, str], **settings: Any) -> EvaluationJob:
     fields = {"held_out": False, "include_path": str(folder / "tasks"), "tasks": list(local), "local_data": local}
-    return EvaluationJob.model_validate(
-        {
-            "model": folder / "model",
-            "model_cache": folder / "cache",
-            "out": out,
-            "precision": "float32",
-            "evaluate": {**fields, **settings},
-        }
-    )
+    return evaluation_job(folder, out, {**fields, **settings})
 
 
 def run(job: EvaluationJob) -> tuple[set[tuple[str, str, int]], dict[str, Any]]:

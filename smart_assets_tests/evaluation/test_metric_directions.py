@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from smart_assets.assets.reading.row_results import read_results
+from smart_assets.assets.step import AssetPartition, Inputs
+from smart_assets.comparison.compare_recipes import ComparisonSpec, compare_recipes
 from smart_assets.comparison.comparison_record import recorded_curve
 from smart_assets.core.errors import EvaluationError, SettingsError
 from smart_assets.core.metrics import HELD_OUT_METRICS, OWN_METRICS, Direction, Metric, agreed, recorded_metric
 from smart_assets.evaluation.directions import recorded_direction, require_measured, settle_directions
-from smart_assets.evaluation.metrics import ROW_COLUMNS, TaskMetric, row_metrics
-from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, read_metrics, task_figures
+from smart_assets.evaluation.metrics import TaskMetric, row_metrics
+from smart_assets.evaluation.record import METRICS_SCHEMA, rows_table
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.promotion.rule import consider
+from smart_assets.report.evidence_chapters import difference_chapter
 from smart_assets.settings import Project
 from smart_assets_tests.support.projects import write_project
 from smart_assets_tests.support.promotions import (
@@ -37,16 +42,16 @@ from smart_assets_tests.support.promotions import (
 
 LOWER, HIGHER, UNKNOWN = Direction
 RANKED = {"choice_correct": True, "acc": False, "acc_norm": True}
-EVERYTHING = RowResult("1", "t", 1.0, 1, 1, exact_match=True, benchmark="c", rouge_l=0.5, prediction="x", **RANKED)
+HELD_OUT_ROW = {"loss_sum": 1.0, "tokens": 1, "bytes": 1, "exact_match": True, "rouge_l": 0.5}
 
 
 def test_the_registry_is_what_is_measured_on_rows() -> None:
-    measured = row_metrics([EVERYTHING])
+    measured = row_metrics([RowResult("1", "t", HELD_OUT_ROW | RANKED, "c", "x")])
     assert {figure.metric for figure in measured} == set(OWN_METRICS)
     assert {figure.metric: Direction.recorded(figure.higher_is_better) for figure in measured} == {
         name: metric.direction for name, metric in OWN_METRICS.items()
     }
-    held_out = row_metrics([replace(EVERYTHING, **dict.fromkeys(RANKED))])
+    held_out = row_metrics([RowResult("1", "t", HELD_OUT_ROW, "c", "x")])
     assert {figure.metric for figure in held_out} == set(HELD_OUT_METRICS)
 
 
@@ -180,11 +185,11 @@ def test_evaluations_of_before_are_read_by_what_they_recorded(
     table = pa.Table.from_pylist([row], METRICS_SCHEMA)
     pq.write_table(table.drop_columns(["higher_is_better"]), tmp_path / "metrics.parquet")
     (tmp_path / "result.json").write_text(json.dumps(RESULT))
-    old = read_metrics(tmp_path)
+    old = RecordedEvaluation(tmp_path).metrics
     assert old.schema == METRICS_SCHEMA
     assert Direction.recorded(old["higher_is_better"][0].as_py()) is expected
     pq.write_table(table, tmp_path / "metrics.parquet")
-    assert read_metrics(tmp_path).equals(table)
+    assert RecordedEvaluation(tmp_path).metrics.equals(table)
 
 
 def test_curves_that_kept_manifests_hold_have_their_direction() -> None:
@@ -240,11 +245,11 @@ def test_a_benchmark_is_promoted_by_its_recorded_direction(
 
 def of_rows(metric: str, right: float) -> dict[str, Any]:
     """An evaluation of a collection in which a metric of 0 to 1 is `right` on all rows."""
-    found = {ROW_COLUMNS[OWN_METRICS[metric]]: right if metric == "rouge_l" else bool(right)}
-    results = [RowResult(id_, task, 4.0, 4, 8, False, "c", **found) for id_, task in ROWS.items()]
+    measured = {"loss_sum": 4.0, "tokens": 4, "bytes": 8, "exact_match": False}
+    measured[OWN_METRICS[metric].numerator] = bool(right) if OWN_METRICS[metric].right_or_wrong else right
+    results = [RowResult(id_, task, measured, "c") for id_, task in ROWS.items()]
     files = measurement(losses(), collection=losses())
-    table = pa.Table.from_pylist([asdict(result) for result in results], ROWS_SCHEMA)
-    return files | {"rows.parquet": table}
+    return files | {"rows.parquet": rows_table(results)}
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "acc", "acc_norm", "rouge_l"])
@@ -258,6 +263,29 @@ def test_all_metrics_of_rows_promote(tmp_path: Path, metric: str, candidate: flo
     decision = consider(project)
     assert decision.promoted is promoted
     assert OWN_METRICS[metric].title in decision.sentence
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "acc", "acc_norm", "rouge_l"])
+def test_the_report_compares_what_promotes(tmp_path: Path, metric: str) -> None:
+    collections = {"collections": {"c": {"path": "c"}}}
+    project = write_project(tmp_path, changes={"budgets": [10], "evaluate": collections})
+    manifests = {
+        AssetPartition("eval_results", f"10|{recipe}"): evaluate(
+            project,
+            train(project, recipe, f"10|{recipe}"),
+            [of_rows(metric, right)] * 2,
+            made={"at": "2026-01-01T00:00:00+00:00"},
+        )
+        for recipe, right in (("smart", 1.0), ("random", 0.0))
+    }
+    inputs = Inputs(project.store, manifests)
+    compared = compare_recipes(read_results(project, inputs), ComparisonSpec({"random": "random"}))
+    [comparison] = [each for each in compared if each.metric == OWN_METRICS[metric]]
+    assert (comparison.benchmark, comparison.tasks, comparison.rows) == ("c", len(TASKS), len(ROWS))
+    [difference] = comparison.differences
+    assert (difference.interval.value, difference.better) == (1.0, True)
+    captions = [table.caption for table in difference_chapter(compared, ["smart", "random"]).tables]
+    assert any(caption.startswith(f"{comparison.title}: the recipe minus the other") for caption in captions)
 
 
 @pytest.mark.parametrize(
@@ -297,4 +325,4 @@ def test_a_group_of_lm_eval_is_not_one_more_task_of_the_report(tmp_path: Path) -
     pq.write_table(files["metrics.parquet"], tmp_path / "metrics.parquet")
     singles = {"mmlu": {"mmlu_a": {}, "mmlu_b": {}}}
     (tmp_path / "result.json").write_text(json.dumps({"benchmarks": singles}))
-    assert [row["task"] for row in task_figures(tmp_path)] == ["mmlu_a", "mmlu_b", "own"]
+    assert [row["task"] for row in RecordedEvaluation(tmp_path).task_metrics] == ["mmlu_a", "mmlu_b", "own"]

@@ -11,9 +11,9 @@ from smart_assets.evaluation.metrics import TaskMetric, macro_means, ratio, row_
 from smart_assets.evaluation.rows import RowResult
 
 ROWS = [
-    RowResult("a1", "a", loss_sum=6.0, tokens=2, bytes=10, exact_match=True),
-    RowResult("b1", "b", loss_sum=4.0, tokens=4, bytes=8, exact_match=False),
-    RowResult("a2", "a", loss_sum=2.0, tokens=6, bytes=30, exact_match=False),
+    RowResult("a1", "a", {"loss_sum": 6.0, "tokens": 2, "bytes": 10, "exact_match": True}),
+    RowResult("b1", "b", {"loss_sum": 4.0, "tokens": 4, "bytes": 8, "exact_match": False}),
+    RowResult("a2", "a", {"loss_sum": 2.0, "tokens": 6, "bytes": 30, "exact_match": False}),
 ]
 
 
@@ -55,10 +55,11 @@ def test_tasks_of_other_benchmarks_are_unseen_and_their_groups_no_tasks() -> Non
 
 
 def test_what_was_not_ranked_or_written_has_no_figure() -> None:
+    every = {"loss_sum": 1.0, "tokens": 1, "bytes": 1, "exact_match": False}
     results = [
-        RowResult("1", "t", 1.0, 1, 1, False, "c", choice_correct=True),
-        RowResult("2", "t", 1.0, 1, 1, False, "c", rouge_l=0.25, prediction="x", choice_correct=False),
-        RowResult("3", "u", 1.0, 1, 1, False, "c"),
+        RowResult("1", "t", every | {"choice_correct": True}, "c"),
+        RowResult("2", "t", every | {"choice_correct": False, "rouge_l": 0.25}, "c", "x"),
+        RowResult("3", "u", every, "c"),
     ]
     figures = {(figure.task, figure.metric): (figure.value, figure.rows) for figure in row_metrics(results)}
     assert figures["t", "accuracy"] == (0.5, 2)

@@ -16,7 +16,7 @@ from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
 from smart_assets.evaluation.settings import Evaluate
-from smart_assets_tests.support.evaluation_tasks import TASKS, write_rows
+from smart_assets_tests.support.evaluation_tasks import TASKS, evaluation_job, write_rows
 from smart_assets_tests.support.tiny_model import make_tiny_model
 
 RECORDED = ["metrics.parquet", "result.json", "rows.parquet", "samples.parquet"]
@@ -37,8 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_job(folder: Path, out: Path, /, **changes: Any) -> EvaluationJob:
-    fields = {"model": folder / "model", "model_cache": folder / "cache", "rows": folder / "rows.parquet", "out": out}
-    return EvaluationJob.model_validate({**fields, "precision": "float32", **changes})
+    return evaluation_job(folder, out, **{"rows": folder / "rows.parquet", **changes})
 
 
 def read_json(path: Path) -> dict[str, Any]:

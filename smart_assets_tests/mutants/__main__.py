@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 def show(room: str, mutation: Mutation) -> str:
     """One line that names the place and the change."""
     place = f"{mutation.path.relative_to(PROJECT / 'smart_assets')}:{mutation.line}"
-    return f"{room:13} {place:34} {mutation.describe(mutation.path.read_text(encoding='utf-8'))}"
+    return f"{room:13} {place:34} {mutation.shown}"
 
 
 def try_all(scratch: Scratch, sample: Sequence[tuple[str, Mutation]]) -> int:

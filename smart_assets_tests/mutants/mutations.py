@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +29,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 _FUNCTIONS = {"any": "all", "all": "any", "min": "max", "max": "min"}
-_ARGUMENT_ALONE = {"sorted", "set", "reversed", "frozenset", "round", "abs"}
+_ARGUMENT_ALONE = {"sorted", "set", "reversed", "round", "abs"}
 _EMPTY = {"list": "[]", "tuple": "()", "set": "set()", "frozenset": "frozenset()", "dict": "{}", "Iterator": "iter(())"}
 # What tests cannot see, or must not: layout of classes, text for people who wait, guards against our own slips.
 _UNSEEN_ARGUMENTS = {"slots", "frozen", "strict", "encoding", "exist_ok", "description", "title"}
@@ -46,26 +46,27 @@ class Mutation:
     end: int
     new: str
     kind: str
+    shown: str = ""  # the old text and the new one, in a line
 
     def apply(self, text: str) -> str:
         """Return the file's text with the change made."""
         return text[: self.start] + self.new + text[self.end :]
-
-    def describe(self, text: str) -> str:
-        """Return the change as one line: the old text and the new one."""
-        old = text[self.start : self.end] or text.splitlines()[self.line - 1]
-        old, new = (" ".join(part.split()) for part in (old, self.new))
-        return f"{self.kind}: {_cut(old)}  ->  {_cut(new)}"
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= 70 else f"{text[:67]}..."
 
 
+def _show(mutation: Mutation, text: str) -> str:
+    old = text[mutation.start : mutation.end] or text.splitlines()[mutation.line - 1]
+    return f"{mutation.kind}: " + "  ->  ".join(_cut(" ".join(part.split())) for part in (old, mutation.new))
+
+
 def find_mutations(path: Path) -> list[Mutation]:
     """Return every change of a file that this module knows, in the order of its lines."""
     text = path.read_text(encoding="utf-8")
-    found = [mutation for mutation in _Finder(path, text).found() if mutation.apply(text) != text]
+    every = [mutation for mutation in _Finder(path, text).found() if mutation.apply(text) != text]
+    found = [replace(mutation, shown=_show(mutation, text)) for mutation in every]
     return sorted(found, key=lambda mutation: (mutation.start, mutation.end, mutation.new))
 
 
@@ -126,7 +127,9 @@ def _seen(node: ast.AST) -> Iterator[ast.AST]:
         if name not in ("annotation", "returns", "decorator_list", "bases"):
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST) and not _unseen(child):
-                    yield from _seen(child)
+                    # In which order a loop goes is seldom seen from outside.
+                    ordered = name == "iter" and _called(child) == "sorted"
+                    yield from [below for below in _seen(child) if below is not child] if ordered else _seen(child)
 
 
 def _unseen(node: ast.AST) -> bool:

@@ -16,7 +16,8 @@ from smart_assets.cli.models import show_models
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.promotion import build_promotion_sensor
 from smart_assets.evaluation.metrics import TaskMetric
-from smart_assets.evaluation.record import ROWS_SCHEMA, read_results
+from smart_assets.evaluation.record import ROWS_SCHEMA
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.promotion.figures import Evaluated, NotComparable, difference, evaluated
 from smart_assets.promotion.log import (
     Promoted,
@@ -356,12 +357,12 @@ def test_answers_and_choices_count_on_the_rows_that_both_have(tmp_path: Path, me
 def test_rows_recorded_before_there_were_benchmarks_are_held_out(tmp_path: Path) -> None:
     table = measurement(losses())["rows.parquet"]
     pq.write_table(table, tmp_path / "rows.parquet")
-    expected = read_results(tmp_path, "held_out")
+    expected = RecordedEvaluation(tmp_path).row_results("held_out")
     new = ["benchmark", "rouge_l", "prediction", "choice_correct", "acc", "acc_norm"]
     pq.write_table(table.drop_columns(new), tmp_path / "rows.parquet")
     assert len(expected) == len(ROWS)
-    assert read_results(tmp_path, "held_out") == expected
-    assert read_results(tmp_path, "c") == []
+    assert RecordedEvaluation(tmp_path).row_results("held_out") == expected
+    assert RecordedEvaluation(tmp_path).row_results("c") == []
 
 
 @pytest.mark.parametrize(("shift", "promoted"), [(None, False), (-0.5, False), (0.0, True), (0.5, True)])

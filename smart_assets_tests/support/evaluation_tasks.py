@@ -1,6 +1,7 @@
 """What there is to evaluate: tasks of lm-eval, a collection of rows, and held-out rows."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.training.formatting import INSTANCE_COLUMNS
 
 CHOICE = {"output_type": "multiple_choice", "doc_to_choice": ["no", "yes"], "doc_to_target": "answer"}
@@ -47,6 +49,20 @@ def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 TASKS = ["<script>|..", "plain words"]
+
+
+def write_questions(path: Path, count: int, word: str = "") -> None:
+    """Rows of a task whether a number is even, by turns yes and no."""
+    asked = f"{word} " if word else ""
+    write_lines(path, [{"question": f"Is {asked}{at} even?", "answer": ["yes", "no"][at % 2]} for at in range(count)])
+
+
+def evaluation_job(
+    folder: Path, out: Path, evaluate: Mapping[str, Any] | None = None, /, **fields: Any
+) -> EvaluationJob:
+    """A job for the model in `folder`; its settings `evaluate`, and other fields."""
+    own = {"model": folder / "model", "model_cache": folder / "cache", "out": out, "precision": "float32"}
+    return EvaluationJob.model_validate({**own, "evaluate": dict(evaluate or {}), **fields})
 
 
 def write_rows(path: Path, count: int) -> None:

@@ -1,5 +1,8 @@
 """Figures of evaluated models, written as a table."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.core.metrics import Direction
 
@@ -17,3 +20,10 @@ def measured(
         for (budget, recipe, seed), by_task in losses.items()
         for task, value in by_task.items()
     ]
+
+
+def row_columns(
+    loss_sums: NDArray[np.float64], tokens: NDArray[np.float64], exact_matches: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return rows (n,) as the columns that metrics are made of."""
+    return {"loss_sum": loss_sums, "tokens": tokens, "exact_match": exact_matches}

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
+from smart_assets.evaluation.record import METRICS_SCHEMA, rows_table
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.store.hashing import file_sha256
 
@@ -76,7 +75,7 @@ def _evaluate(job: dict[str, Any], out: Path) -> None:
     out.mkdir(parents=True)
     rows = pq.read_table(job["rows"], columns=["id", "task"])
     results = [
-        asdict(RowResult(row["id"], row["task"], loss_sum=2.0, tokens=2, bytes=4, exact_match=False))
+        RowResult(row["id"], row["task"], {"loss_sum": 2.0, "tokens": 2, "bytes": 4, "exact_match": False})
         for row in rows.to_pylist()
     ]
     metrics = [
@@ -91,7 +90,7 @@ def _evaluate(job: dict[str, Any], out: Path) -> None:
         }
         for task in sorted(set(rows["task"].to_pylist()))
     ]
-    pq.write_table(pa.Table.from_pylist(results, ROWS_SCHEMA), out / "rows.parquet")
+    pq.write_table(rows_table(results), out / "rows.parquet")
     pq.write_table(pa.Table.from_pylist(metrics, METRICS_SCHEMA), out / "metrics.parquet")
     _write(
         out / "result.json",

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets import base_model_results, eval_results
 from smart_assets.evaluation.metrics import TaskMetric, row_metrics
-from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA
+from smart_assets.evaluation.record import METRICS_SCHEMA, rows_table
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.promotion.log import Promoted, promote
 from smart_assets.settings import Project
@@ -75,14 +75,9 @@ def measurement(
         RowResult(
             id_,
             ROWS[id_],
-            loss * tokens,
-            tokens,
-            64,
-            loss < 1,
+            {"loss_sum": loss * tokens, "tokens": tokens, "bytes": 64, "exact_match": loss < 1}
+            | ({"rouge_l": 1 / (1 + loss), "choice_correct": loss < 1, "acc": loss < 1} if benchmark == "c" else {}),
             benchmark,
-            rouge_l=1 / (1 + loss) if benchmark == "c" else None,
-            choice_correct=loss < 1 if benchmark == "c" else None,
-            acc=loss < 1 if benchmark == "c" else None,
         )
         for benchmark, rows in (("held_out", losses), ("c", collection or {}))
         for id_, loss in rows.items()
@@ -90,7 +85,7 @@ def measurement(
     metrics = [asdict(metric) for metric in (*row_metrics(results), *more)]
     benchmarks = {metric.benchmark: {task: {} for task in TASKS} for metric in more}
     return {
-        "rows.parquet": pa.Table.from_pylist([asdict(result) for result in results], ROWS_SCHEMA),
+        "rows.parquet": rows_table(results),
         "metrics.parquet": pa.Table.from_pylist(metrics, METRICS_SCHEMA),
         "result.json": json.dumps({"benchmarks": benchmarks}).encode(),
     }

@@ -24,6 +24,7 @@ from smart_assets.report.content import (
     TaskSummary,
 )
 from smart_assets.report.task_geometry import task_plane
+from smart_assets_tests.support.measurements import row_columns
 
 _VERBS = ("add", "subtract", "reverse", "sort", "count", "translate", "compare", "name", "convert", "spell")
 _OBJECTS = ("numbers", "words")
@@ -77,13 +78,13 @@ def results(
     rng = np.random.default_rng(3)
     keys = [("held_out", task, f"{at}-{row}") for at, task in enumerate(tasks) for row in range(ROWS)]
     tokens, base = np.full(len(keys), 8.0), np.repeat(rng.uniform(4, 6, len(tasks)), ROWS)
-    found = [RowResults(None, None, None, keys, base * tokens, tokens, np.zeros(len(keys)))]
+    found = [RowResults(None, None, None, keys, row_columns(base * tokens, tokens, np.zeros(len(keys))))]
     for budget in BUDGETS:
         for recipe in recipes:
             for seed in seeds:
                 losses = base * 60 / (budget + 20 * (recipe == "smart")) + 0.1 * rng.normal(size=len(keys))
                 matches = (losses < 0.5).astype(float)
-                found.append(RowResults(budget, recipe, seed, keys, losses * tokens, tokens, matches))
+                found.append(RowResults(budget, recipe, seed, keys, row_columns(losses * tokens, tokens, matches)))
     return found
 
 
@@ -93,11 +94,11 @@ def measurements(tasks: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> tuple
     for result in results(tasks, seeds):
         for at, task in enumerate(tasks):
             part = slice(at * ROWS, (at + 1) * ROWS)
-            loss = float(result.loss_sums[part].sum() / result.tokens[part].sum())
+            loss = float(result.columns["loss_sum"][part].sum() / result.columns["tokens"][part].sum())
             trained = result.budget is not None and at % 5 > 0
             run = (*result.model, "held_out", task)
             rows.append(Measurement(*run, "response_loss", loss, trained, Direction.LOWER))
-            matched = float(result.exact_matches[part].mean())
+            matched = float(result.columns["exact_match"][part].mean())
             rows.append(Measurement(*run, "exact_match", matched, trained, Direction.HIGHER))
     return tuple(rows)
 

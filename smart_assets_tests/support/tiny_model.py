@@ -24,7 +24,7 @@ SENTENCES = [
 ]
 
 
-def make_tiny_model(folder: Path, *, chat: bool, seed: int = 0) -> Path:
+def make_tiny_model(folder: Path, *, chat: bool, seed: int = 0, width: int = 48) -> Path:
     """Save a tiny Llama-style model and its tokenizer into `folder` and return the folder.
 
     Args:
@@ -32,6 +32,7 @@ def make_tiny_model(folder: Path, *, chat: bool, seed: int = 0) -> Path:
         chat: give the tokenizer a chat template (ChatML with a default system turn); its end-of-text token is then
             `<|im_end|>`, else `<|endoftext|>`.
         seed: of the weights.
+        width: of the hidden states, four heads together.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -40,8 +41,8 @@ def make_tiny_model(folder: Path, *, chat: bool, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=96,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

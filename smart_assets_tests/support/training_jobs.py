@@ -16,39 +16,11 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "smart_assets.training"]
 
 
-def write_job(folder: Path, rows: int, **settings: object) -> Path:
-    table = pa.table(
-        {
-            "id": [f"r{index}" for index in range(rows)],
-            "task": ["t"] * rows,
-            "prompt": [f"What is {index} + 1?" for index in range(rows)],
-            "response": [f"The answer is {index + 1}." for index in range(rows)],
-            "messages": pa.array([None] * rows, pa.string()),
-        }
-    )
-    pq.write_table(table, folder / "rows.parquet")
-    job = TrainingJob(
-        rows=folder / "rows.parquet",
-        out=folder / "results" / "out",
-        model_cache=folder / "cache",
-        finetune=Finetune.model_validate({"base_model": str(folder / "model")} | settings),
-        seed=0,
-    )
-    job.write(folder / "job.json")
-    return folder / "job.json"
+def sums(count: int) -> list[tuple[str, str]]:
+    return [(f"What is {number} + 1?", f"The answer is {number + 1}.") for number in range(count)]
 
 
-def start(job: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*PROGRAM, str(job)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def await_first_step(program: subprocess.Popen[str]) -> None:
-    assert program.stderr is not None
-    assert any(line.startswith("step 1/") for line in iter(program.stderr.readline, ""))
-
-
-SUMS = [(f"What is {number} + 1?", f"The answer is {number + 1}.") for number in range(40)]
+SUMS = sums(40)
 
 
 def make_job(folder: Path, base: Path, pairs: list[tuple[str, str]] = SUMS, **settings: Any) -> TrainingJob:
@@ -72,3 +44,21 @@ def make_job(folder: Path, base: Path, pairs: list[tuple[str, str]] = SUMS, **se
         finetune=Finetune.model_validate({"base_model": str(base)} | defaults | settings),
         seed=0,
     )
+
+
+def write_job(folder: Path, rows: int, **settings: Any) -> Path:
+    """A job of the model in `folder` over so many sums, as a file; it leaves its results in `results/out`."""
+    job = make_job(folder, folder / "model", sums(rows))
+    finetune = Finetune.model_validate({"base_model": str(folder / "model")} | settings)
+    job.model_copy(update={"out": folder / "results" / "out", "finetune": finetune}).write(folder / "job.json")
+    return folder / "job.json"
+
+
+def start(job: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*PROGRAM, str(job)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def await_first_step(program: subprocess.Popen[str]) -> None:
+    assert program.stderr is not None
+    assert any(line.startswith("step 1/") for line in iter(program.stderr.readline, ""))

@@ -118,9 +118,11 @@ def test_merged_weights_answer_as_base_and_adapter_do(tmp_path: Path, base: Path
     torch.testing.assert_close(merged(tokens).logits, adapted(tokens).logits, rtol=1e-4, atol=1e-5)
 
 
-def test_qlora_trains_adapters_on_four_bits(tmp_path: Path, base: Path) -> None:
+def test_qlora_trains_adapters_on_four_bits(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
-    job = make_job(tmp_path, base, method="qlora", epochs=4)
+    # On some processors bitsandbytes packs weights by 32 rows.
+    wide = make_tiny_model(tmp_path / "wide", chat=True, width=64)
+    job = make_job(tmp_path, wide, method="qlora", epochs=4)
     run(job)
     curve = pq.read_table(job.out / "loss.parquet").to_pydict()["loss"]
     assert curve[-1] < curve[0]

@@ -11,7 +11,6 @@ import pytest
 
 from smart_assets.core.errors import EvaluationError, TrainingError
 from smart_assets.evaluation.evaluate import evaluate
-from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.training.base_model import base_model_version, resolve_base_model
 from smart_assets.training.finetune import finetune
 from smart_assets.training.formatting import INSTANCE_COLUMNS
@@ -19,6 +18,7 @@ from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm
 from smart_assets.training.settings import Finetune
 from smart_assets.training.turn_check import refused_chats
+from smart_assets_tests.support.evaluation_tasks import evaluation_job
 from smart_assets_tests.support.tiny_model import (
     CHAT_TEMPLATE,
     GEMMA,
@@ -69,8 +69,8 @@ def train(folder: Path, base: Path, chats: list[Any] = CHATS, **settings: Any) -
 
 def ask(folder: Path, model: Path, chats: list[Any] = CHATS, **settings: Any) -> tuple[dict[str, Any], list[str]]:
     folder.mkdir(exist_ok=True)
-    fields = {"model": model, "model_cache": folder, "rows": write_rows(folder / "rows.parquet", chats)}
-    job = EvaluationJob.model_validate({**fields, "out": folder / "out", "precision": "float32", **settings})
+    rows = write_rows(folder / "rows.parquet", chats)
+    job = evaluation_job(folder, folder / "out", **{"model": model, "rows": rows, **settings})
     lines: list[str] = []
     evaluate(job, lines.append)
     return json.loads((job.out / "result.json").read_text()), lines

@@ -17,7 +17,7 @@ from smart_assets.comparison.measurement import Measurement
 from smart_assets.comparison.row_results import SharedRows, share_rows
 from smart_assets.core.formatting import benchmark_title
 from smart_assets.core.metrics import HELD_OUT, Direction
-from smart_assets.evaluation.record import task_figures
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.mixture.recipes import PRESETS, Recipe
 from smart_assets.mixture.sweeps import find_sweeps
 from smart_assets.report.content import (
@@ -167,7 +167,7 @@ def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
 def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
     found: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
-        rows = task_figures(inputs.folder("base_model_results") / "base")
+        rows = RecordedEvaluation(inputs.folder("base_model_results") / "base").task_metrics
         found += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
@@ -176,7 +176,7 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
         for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
             seed = int(folder.name.removeprefix("seed-"))
             trained = trained_tasks(inputs, key, seed)
-            rows = task_figures(folder)
+            rows = RecordedEvaluation(folder).task_metrics
             found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
     return tuple(found)
 

@@ -1,17 +1,14 @@
 """Reading what each evaluated model did row by row."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from smart_assets.assets.step import Inputs, grid_key
-from smart_assets.comparison.row_results import CHOICES, RowResults
-from smart_assets.core.metrics import HELD_OUT
-from smart_assets.evaluation.metrics import ROW_COLUMNS
+from smart_assets.comparison.row_results import RowResults
+from smart_assets.evaluation.record import METRIC_COLUMNS
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -22,22 +19,23 @@ def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
     Other code or another form of prompts scores other tokens: such evaluations are marked as unlike the newest.
     """
     conditions: list[dict[str, object]] = []
-    found: list[RowResults] = []
+    results: list[RowResults] = []
     for (budget, recipe), manifest in _evaluations(project, inputs).items():
         for folder in sorted(inputs.store.artifact(manifest).glob("base" if budget is None else "seed-*")):
             seed = None if budget is None else int(folder.name.removeprefix("seed-"))
-            found.append(replace(_read(folder, budget, recipe, seed), evaluated=str(manifest.made["at"])))
-            conditions.append(_conditions(manifest, folder))
-    if not found:
+            evaluation = RecordedEvaluation(folder)
+            results.append(replace(row_results(evaluation, budget, recipe, seed), evaluated=str(manifest.made["at"])))
+            conditions.append(_conditions(manifest, evaluation))
+    if not results:
         return []
-    newest = conditions[max(range(len(found)), key=lambda at: found[at].evaluated)]
-    return [replace(one, unlike=unlike_in(its, newest)) for one, its in zip(found, conditions, strict=True)]
+    newest = conditions[max(range(len(results)), key=lambda place: results[place].evaluated)]
+    return [replace(result, unlike=unlike_in(own, newest)) for result, own in zip(results, conditions, strict=True)]
 
 
-def _conditions(manifest: Manifest, folder: Path) -> dict[str, object]:
+def _conditions(manifest: Manifest, evaluation: RecordedEvaluation) -> dict[str, object]:
     """What decides which tokens of a row are scored, by name."""
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    known = {name: result.get(name) for name in ("prompt_format", "system_turns", "template_date") if name in result}
+    result = evaluation.result
+    known = {name: result[name] for name in ("prompt_format", "system_turns", "template_date") if name in result}
     return {"code": manifest.code_version, **known}
 
 
@@ -59,25 +57,15 @@ def _evaluations(project: Project, inputs: Inputs) -> dict[tuple[int | None, str
     return {key: manifest for key, manifest in keys.items() if manifest is not None}
 
 
-def _read(folder: Path, budget: int | None, recipe: str | None, seed: int | None) -> RowResults:
-    rows = pq.read_table(folder / "rows.parquet")
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    refused: dict[str, list[dict[str, str]]] = result.get("refused", {})
-    benchmarks = rows["benchmark"].to_pylist() if "benchmark" in rows.column_names else [HELD_OUT] * rows.num_rows
+def row_results(evaluation: RecordedEvaluation, budget: int | None, recipe: str | None, seed: int | None) -> RowResults:
+    """Return what one recorded evaluation says of each row; budget, recipe and seed None for the base model."""
+    rows = evaluation.rows
+    measured = [name for name in METRIC_COLUMNS if name in rows.column_names]
     return RowResults(
         budget,
         recipe,
         seed,
-        keys=list(zip(benchmarks, rows["task"].to_pylist(), rows["id"].to_pylist(), strict=True)),
-        loss_sums=rows["loss_sum"].to_numpy().astype("float64"),
-        tokens=rows["tokens"].to_numpy().astype("float64"),
-        exact_matches=rows["exact_match"].to_numpy().astype("float64"),
-        right_choices={
-            metric.name: rows[ROW_COLUMNS[metric]].cast(pa.float64()).to_numpy()  # null becomes NaN
-            for metric in CHOICES
-            if ROW_COLUMNS[metric] in rows.column_names
-        },
-        refused={
-            (benchmark, row["task"], row["id"]): row["reason"] for benchmark, found in refused.items() for row in found
-        },
+        keys=list(zip(*(rows[name].to_pylist() for name in ("benchmark", "task", "id")), strict=True)),
+        columns={name: rows[name].cast(pa.float64()).to_numpy() for name in measured},  # null becomes NaN
+        refused=evaluation.refused,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from smart_assets.core.formatting import plain
+from smart_assets.core.safe_text import plain
 from smart_assets.lineage.model_audit.gather import ModelAudit
 from smart_assets.lineage.model_audit.rows import ROWS
 
