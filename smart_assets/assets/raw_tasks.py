@@ -5,7 +5,6 @@ their rows and signatures come from its artifact. The result is to the byte that
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets.parquet import ROW_GROUP, write_table
+from smart_assets.assets.records import RawTasksCost, RawTasksParameters, RawTasksSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SmartError
 from smart_assets.core.progress import Log
@@ -45,11 +45,19 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(),
+<<<<<<< HEAD
         parameters={
             "source": source.parameters(),
             "validation": project.settings.validation.model_dump(mode="json"),
             **_forgotten_parameter(read_tombstones(project.store), partition),
         },
+=======
+        parameters=RawTasksParameters(
+            source=_parameters(source),
+            validation=project.settings.validation.model_dump(mode="json"),
+            forgotten=_forgotten(read_tombstones(project.store), partition),
+        ).as_kept(),
+>>>>>>> main
         code_version=CODE_VERSION,
         outside=outside,
     )
@@ -71,13 +79,13 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     held_out = _write_instances(result, sides, out.content / "instances.parquet")
     _write_origins(result, source, out.attachment("origins"))
     return StepResult(
-        summary=_summary(result, sides),
+        summary=_summary(result, sides).as_kept(),
         facets={"validation": held_out_version(held_out)},
-        cost={
-            "files read": len(result.files) - result.files_reused,
-            "files reused": result.files_reused,
-            "rows read": result.rows_read,
-        },
+        cost=RawTasksCost(
+            files_read=len(result.files) - result.files_reused,
+            files_reused=result.files_reused,
+            rows_read=result.rows_read,
+        ).as_kept(),
         # A file may have changed since the plan was made.
         outside=result.outside,
     )
@@ -103,9 +111,14 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
         earlier = _read_earlier(project, manifest, forgotten)
     except SmartError:
         return None
+<<<<<<< HEAD
     forgotten_now = _forgotten_parameter(tombstones, partition).get("forgotten")
     outside = outside_of(snapshot.files, snapshot.revision)
     if manifest.outside == outside and manifest.parameters.get("forgotten") == forgotten_now:
+=======
+    same_forgotten = RawTasksParameters.read(manifest).forgotten == _forgotten(tombstones, partition)
+    if manifest.outside == hashes_of(files) and same_forgotten:
+>>>>>>> main
         return no_changes(earlier.rows)
     if sum(file.bytes for file in snapshot.files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
@@ -119,10 +132,20 @@ def held_out_version(held_out: pa.Table) -> str:
     return json_version(held_out.select(["id", "messages"]).to_pylist())
 
 
+<<<<<<< HEAD
 def _forgotten_parameter(tombstones: Tombstones, partition: str | None) -> dict[str, list[str]]:
     """What of the tombstones concerns the source; nothing at all where none does."""
     reasons = tombstones.parameter(partition)
     return {"forgotten": reasons} if reasons else {}
+=======
+def _parameters(source: Source) -> dict[str, Any]:
+    return source.model_dump(mode="json", exclude=_NOT_CONTENT)
+
+
+def _forgotten(tombstones: Tombstones, partition: str | None) -> list[str] | None:
+    """Return what of the tombstones concerns the source; None where nothing does."""
+    return tombstones.parameter(partition) or None
+>>>>>>> main
 
 
 def _hashes(project: Project, partition: str | None) -> Path:
@@ -133,7 +156,11 @@ def _hashes(project: Project, partition: str | None) -> Path:
 
 def _rows_stand(manifest: Manifest, source: SourceKind) -> bool:
     """Whether the rows of unchanged files are what they were: the validation's settings do not count."""
+<<<<<<< HEAD
     same = json_version(manifest.parameters.get("source")) == json_version(source.parameters())
+=======
+    same = json_version(RawTasksParameters.read(manifest).source) == json_version(_parameters(source))
+>>>>>>> main
     return same and manifest.code_version == CODE_VERSION
 
 
@@ -198,16 +225,16 @@ def _write_origins(result: ReadResult, source: SourceKind, folder: Path) -> None
     (folder / "files.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")
 
 
-def _summary(result: ReadResult, sides: pa.Table) -> Mapping[str, Any]:
+def _summary(result: ReadResult, sides: pa.Table) -> RawTasksSummary:
     rows, tasks = result.rows, result.tasks
     training = int(pc.sum(pc.equal(sides["split"], "train")).as_py() or 0)
     empty = tasks.filter(pc.equal(tasks["accepted"], 0))["task"].to_pylist()
-    return {
-        "rows": rows.num_rows,
-        "training rows": training,
-        "validation rows": rows.num_rows - training,
-        "tasks": tasks.num_rows - len(empty),
-        "templates": rows.group_by(["task", "template"]).aggregate([]).num_rows,
-        "rejected rows": result.rejected.num_rows,
-        "tasks without rows": empty,
-    }
+    return RawTasksSummary(
+        rows=rows.num_rows,
+        training_rows=training,
+        validation_rows=rows.num_rows - training,
+        tasks=tasks.num_rows - len(empty),
+        templates=rows.group_by(["task", "template"]).aggregate([]).num_rows,
+        rejected_rows=result.rejected.num_rows,
+        tasks_without_rows=empty,
+    )

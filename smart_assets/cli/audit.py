@@ -193,7 +193,7 @@ def _show_unknown(gone: Sequence[UnknownConsumer], unreadable: int) -> None:
 
 
 def holder_cells(holder: Consumer) -> list[object]:
-    """A subset or checkpoint in five cells: its name, seed, time, run and state."""
+    """Return a subset or checkpoint in five cells: its name, seed, time, run and state."""
     return [
         _name(holder),
         "" if holder.seed is None else str(holder.seed),

@@ -157,9 +157,9 @@ def _tell(done: Forgetting, dry_run: bool) -> None:
 
 
 def _tell_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
-    """The first rows of a tombstone with their newest place, and how many there are beside them."""
+    """Print the first rows of a tombstone with their newest place, and how many there are beside them."""
     rows = [
-        [id_, place.source, place.task, "now" if place.current else "in the past"(place.origin)]
+        [id_, place.source, place.task, "now" if place.current else "in the past", place.origin.in_words]
         for id_, found in places.items()
         for place in found[:1]
     ]

@@ -86,7 +86,7 @@ def _known(modes: Sequence[Mode]) -> set[str]:
 
 
 def what_is_wrong(modes: Sequence[Mode], given: Sequence[str], names: dict[str, str]) -> str | None:
-    """The first thing that is wrong with what was given to a command, as a sentence; None if nothing is.
+    """Return the first thing that is wrong with what was given to a command, as a sentence; None if nothing is.
 
     Args:
         modes: of the command.

@@ -18,7 +18,7 @@ _NO_LICENCE = "    # license: null"  # the line of the template
 
 
 def template(name: str) -> str:
-    """The text of a file that `smart init` writes."""
+    """Return the text of a file that `smart init` writes."""
     return files("smart_assets.cli").joinpath("templates", name).read_text(encoding="utf-8")
 
 
@@ -46,7 +46,7 @@ def init_project(folder: Path, sample: bool) -> None:
 
 
 def _asked_licence() -> str:
-    """The licence of the rows, asked for where somebody can answer; empty where it is not known."""
+    """Return the licence of the rows, asked for where somebody can answer; empty where it is not known."""
     if not sys.stdin.isatty():
         return ""
     question = "Licence of the tasks' rows, as SPDX has it (CC-BY-4.0) or in words; empty where it is not known"
@@ -54,7 +54,7 @@ def _asked_licence() -> str:
 
 
 def _with_licence(settings: str, licence: str) -> str:
-    """The template's settings with the licence of its source; JSON's quotes are YAML's too."""
+    """Return the template's settings with the licence of its source; JSON's quotes are YAML's too."""
     return settings.replace(_NO_LICENCE, f"    license: {json.dumps(licence)}") if licence else settings
 
 

@@ -50,7 +50,7 @@ class Direction(StrEnum):
 
 
 def agreed(directions: Iterable[Direction]) -> Direction:
-    """The direction that all of them are; unknown where they differ, one of them is unknown, or there are none."""
+    """Return the direction of all of them; unknown where they differ, one is unknown, or there are none."""
     distinct = set(directions)
     return distinct.pop() if len(distinct) == 1 else Direction.UNKNOWN
 
@@ -75,7 +75,7 @@ class Metric:
         return f"{self.unit}, {direction}" if self.unit else direction
 
     def as_loss(self, values: "NDArray[np.float64]") -> "NDArray[np.float64]":
-        """The values turned so that lower is better.
+        """Return the values turned so that lower is better.
 
         Raises:
             ValueError: the direction is unknown; who ranks asks for it first.
@@ -181,7 +181,7 @@ def row_columns(measured_on: Literal["rows", "choices", "answers"]) -> dict[str,
 
 
 def recorded_metric(name: str, direction: Direction) -> Metric:
-    """A metric as an evaluation recorded it; the unit of lm-eval's is in their names, if anywhere."""
+    """Return a metric as an evaluation recorded it; the unit of lm-eval's is in their names, if anywhere."""
     own = OWN_METRICS.get(name)
     return own if own is not None and own.direction is direction else Metric(name, "", direction)
 

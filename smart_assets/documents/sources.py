@@ -9,11 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets.records import RawTasksParameters
 from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+<<<<<<< HEAD
 from smart_assets.tasks.source_kind import PublicDataset
 from smart_assets.tasks.sources import recorded_source
+=======
+from smart_assets.store.records import made_at
+>>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,12 @@ def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceR
     folder = project.store.folder(attachment)
     recorded: dict[str, Any] = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     settings = project.settings.sources.get(name)
+<<<<<<< HEAD
     source = recorded_source(manifest.parameters["source"])
+=======
+    of_source = RawTasksParameters.read(manifest).source
+    on_hub = recorded["revision"] is not None
+>>>>>>> main
     origins = pq.read_table(folder / "origins.parquet")
     counts = Counter[str](origins.filter(pc.is_in(origins["id"], value_set=rows["id"]))["file"].to_pylist())
     return SourceRecord(
@@ -84,5 +94,5 @@ def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceR
         ),
         rows=rows.num_rows,
         tasks=len(set(rows["task"].to_pylist())),
-        read_at=manifest.made["at"],
+        read_at=made_at(manifest),
     )

@@ -13,13 +13,15 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from smart_assets.comparison.shared_tasks import compare_shared_tasks
 from smart_assets.core.safe_text import shorten
-from smart_assets.report import chapters
+from smart_assets.report.budget_chapters import sufficient_budget_chapter, sweep_chapter
 from smart_assets.report.content import ReportContent
-from smart_assets.report.evidence_chapters import difference_chapter, sufficient_budget_chapter, sweep_chapter
+from smart_assets.report.difference_chapter import difference_chapter, with_left_out
+from smart_assets.report.gain_chapter import gain_chapter
 from smart_assets.report.layout import Chapter
-from smart_assets.report.left_out_tables import with_left_out
-from smart_assets.report.result_chapters import metric_chapter, result_chapter
+from smart_assets.report.metric_chapters import metric_chapter, result_chapter
+from smart_assets.report.source_chapters import near_duplicate_chapter, provenance_chapter, rejection_chapter
 from smart_assets.report.summary import summary
+from smart_assets.report.task_chapters import budget_chapter, kernel_chapter, task_chapter
 
 _SORTING = """
 for (const head of document.querySelectorAll("thead th")) {
@@ -47,18 +49,18 @@ def render_page(content: ReportContent) -> str:
     """
     comparisons = compare_shared_tasks(content.measurements, content.unseen_tasks, content.evaluated)
     told: list[Chapter] = [
-        chapters.task_chapter(content),
-        chapters.budget_chapter(content),
-        chapters.gain_chapter(content),
-        chapters.kernel_chapter(content),
+        task_chapter(content),
+        budget_chapter(content),
+        gain_chapter(content),
+        kernel_chapter(content),
         metric_chapter(comparisons, content.recipe_comparisons, content.recipes),
         with_left_out(difference_chapter(content.recipe_comparisons, content.recipes), content.not_shared),
         sufficient_budget_chapter(content.recipe_comparisons),
         sweep_chapter(content.recipe_comparisons, content.sweeps),
         result_chapter(comparisons, content.recipes),
-        chapters.rejection_chapter(content),
-        chapters.near_duplicate_chapter(content),
-        chapters.provenance_chapter(content),
+        rejection_chapter(content),
+        near_duplicate_chapter(content),
+        provenance_chapter(content),
     ]
     paragraph, findings = summary(content)
     return _template().render(

@@ -22,8 +22,9 @@ from smart_assets.comparison.findings import (
 from smart_assets.comparison.row_results import RowResults, share_rows
 from smart_assets.mixture.recipes import Recipe
 from smart_assets.mixture.sweeps import expand_sweeps, find_sweeps
-from smart_assets.report import evidence_pictures, pictures
-from smart_assets.report.evidence_chapters import difference_chapter, sufficient_budget_chapter, sweep_chapter
+from smart_assets.report.budget_chapters import sufficient_budget_chapter, sweep_chapter, sweep_scores
+from smart_assets.report.difference_chapter import difference_chapter, difference_forest
+from smart_assets.report.metric_chapters import metric_against_budget
 from smart_assets_tests.support.measurements import row_columns
 from smart_assets_tests.support.report_example import HOSTILE, size_of
 
@@ -502,7 +503,7 @@ def test_the_record_draws_the_same_curve() -> None:
     assert set(comparison_sentences(comparison)) <= set(recorded["sentences"])
     verdicts = {(row["budget"], row["recipe"], row["other"]): row["verdict"] for row in recorded["differences"]}
     assert verdicts[200, "pruned_4", "random"] == "is worse than"
-    size_of(pictures.metric_against_budget(curve, ("random", "smart", "pruned_4", "pruned_8")))
+    size_of(metric_against_budget(curve, ("random", "smart", "pruned_4", "pruned_8")))
 
 
 def test_pictures_are_equal_for_equal_evidence_and_untroubled() -> None:
@@ -511,8 +512,8 @@ def test_pictures_are_equal_for_equal_evidence_and_untroubled() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for draw in (
-            lambda: evidence_pictures.difference_forest(comparison, names),
-            lambda: evidence_pictures.sweep_scores(comparison, spec.sweeps[0]),
+            lambda: difference_forest(comparison, names),
+            lambda: sweep_scores(comparison, spec.sweeps[0]),
         ):
             png = draw()
             assert size_of(png)[0] == 1600
@@ -525,7 +526,7 @@ def test_hostile_names_and_many_recipes_stay_one_picture() -> None:
     comparison = loss_of(results(means, tasks=HOSTILE, rows=2), ComparisonSpec({"random": HOSTILE[0]}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert size_of(evidence_pictures.difference_forest(comparison, names))[1] < 2800
+        assert size_of(difference_forest(comparison, names))[1] < 2800
     chapter = difference_chapter([comparison], names)
     assert "\x1b" not in str(chapter.bullets) + str(chapter.tables)
 

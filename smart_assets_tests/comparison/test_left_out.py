@@ -19,8 +19,8 @@ from smart_assets.comparison.shared_tasks import compare_shared_tasks
 from smart_assets.core.metrics import HELD_OUT
 from smart_assets.planning.graph import desired_state, find_partitions
 from smart_assets.report.content import NotShared, ReportContent
+from smart_assets.report.difference_chapter import with_left_out
 from smart_assets.report.layout import Chapter
-from smart_assets.report.left_out_tables import with_left_out
 from smart_assets.report.page import render_page
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make

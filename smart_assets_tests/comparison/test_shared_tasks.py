@@ -10,8 +10,7 @@ from smart_assets.comparison.curve import metric_curve
 from smart_assets.comparison.shared_tasks import compare_shared_tasks
 from smart_assets.core.metrics import Direction
 from smart_assets.report.content import ReportContent
-from smart_assets.report.pictures import metric_against_budget
-from smart_assets.report.result_chapters import metric_chapter, result_chapter
+from smart_assets.report.metric_chapters import metric_against_budget, metric_chapter, result_chapter
 from smart_assets.report.summary import summary
 from smart_assets_tests.support.measurements import Losses, measured
 from smart_assets_tests.support.report_example import compared_recipes, example_content

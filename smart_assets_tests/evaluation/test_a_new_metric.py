@@ -42,7 +42,7 @@ from smart_assets.comparison.compare_recipes import ComparisonSpec, compare_reci
 from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
 from smart_assets.evaluation.recorded import RecordedEvaluation
-from smart_assets.report.evidence_chapters import difference_chapter
+from smart_assets.report.difference_chapter import difference_chapter
 from smart_assets.settings.automation import Promotion
 from smart_assets.settings.smart_yaml import Settings
 

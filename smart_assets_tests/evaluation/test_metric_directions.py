@@ -25,7 +25,7 @@ from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.promotion.rule import consider
-from smart_assets.report.evidence_chapters import difference_chapter
+from smart_assets.report.difference_chapter import difference_chapter
 from smart_assets.settings import Project
 from smart_assets_tests.support.projects import write_project
 from smart_assets_tests.support.promotions import (

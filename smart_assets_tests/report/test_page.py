@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from smart_assets.mixture.task_scores import propose_max_tasks
-from smart_assets.report.chapters import training_losses
 from smart_assets.report.content import NearDuplicateSummary, ReportContent
 from smart_assets.report.page import render_page
+from smart_assets.report.source_chapters import training_losses
 from smart_assets.training.settings import LossMean
 from smart_assets_tests.support.report_example import HOSTILE, TASKS, example_content, size_of
 

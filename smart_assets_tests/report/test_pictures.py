@@ -9,8 +9,12 @@ import pytest
 
 from smart_assets.comparison.curve import metric_curve
 from smart_assets.comparison.shared_tasks import compare_shared_tasks
-from smart_assets.report import canvas, gain_pictures, pictures
+from smart_assets.report import canvas
 from smart_assets.report.content import LossCurve, ObjectiveGains, ReportContent, TaskKernel
+from smart_assets.report.gain_chapter import gain_curve, temperature_effect
+from smart_assets.report.metric_chapters import loss_curve, metric_against_budget
+from smart_assets.report.source_chapters import similarity_histogram
+from smart_assets.report.task_chapters import row_counts, task_budget_bars, task_kernel, task_map
 from smart_assets.report.task_geometry import TaskPlane, task_plane
 from smart_assets_tests.support.report_example import HOSTILE, RECIPES, example_content, size_of
 
@@ -38,18 +42,18 @@ def kernel(content: ReportContent) -> TaskKernel:
 
 
 DRAWN: dict[str, Callable[[ReportContent], bytes]] = {
-    "task map": lambda content: pictures.task_map(plane(content), content.tasks, "smart"),
-    "task map without weights": lambda content: pictures.task_map(plane(content), content.tasks),
-    "task kernel": lambda content: pictures.task_kernel(kernel(content)),
-    "gain curve": lambda content: gain_pictures.gain_curve(content.objectives[0]),
-    "temperature effect": lambda content: gain_pictures.temperature_effect(content.objectives[0]),
-    "task budget bars": lambda content: pictures.task_budget_bars(content.mixtures[:2], content.recipes),
-    "metric against budget": lambda content: pictures.metric_against_budget(
+    "task map": lambda content: task_map(plane(content), content.tasks, "smart"),
+    "task map without weights": lambda content: task_map(plane(content), content.tasks),
+    "task kernel": lambda content: task_kernel(kernel(content)),
+    "gain curve": lambda content: gain_curve(content.objectives[0]),
+    "temperature effect": lambda content: temperature_effect(content.objectives[0]),
+    "task budget bars": lambda content: task_budget_bars(content.mixtures[:2], content.recipes),
+    "metric against budget": lambda content: metric_against_budget(
         metric_curve(compare_shared_tasks(content.measurements)[0], content.recipe_comparisons[0]), RECIPES
     ),
-    "row counts": lambda content: pictures.row_counts(content.tasks),
-    "loss curve": lambda _: pictures.loss_curve(curves()),
-    "similarity histogram": lambda content: pictures.similarity_histogram(cosines(content), 0.95),
+    "row counts": lambda content: row_counts(content.tasks),
+    "loss curve": lambda _: loss_curve(curves()),
+    "similarity histogram": lambda content: similarity_histogram(cosines(content), 0.95),
 }
 
 
@@ -84,13 +88,13 @@ def test_many_tasks_stay_one_readable_picture(name: str, tasks: int) -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: pictures.task_map(task_plane((), np.empty((0, 4))), ()),
-        lambda: gain_pictures.gain_curve(NO_GAINS),
-        lambda: gain_pictures.temperature_effect(NO_GAINS),
-        lambda: pictures.task_budget_bars((), ()),
-        lambda: pictures.row_counts(()),
-        lambda: pictures.loss_curve(()),
-        lambda: pictures.similarity_histogram(np.full(2, np.nan, np.float32), 0.95),
+        lambda: task_map(task_plane((), np.empty((0, 4))), ()),
+        lambda: gain_curve(NO_GAINS),
+        lambda: temperature_effect(NO_GAINS),
+        lambda: task_budget_bars((), ()),
+        lambda: row_counts(()),
+        lambda: loss_curve(()),
+        lambda: similarity_histogram(np.full(2, np.nan, np.float32), 0.95),
     ],
     ids=["task map", "gain curve", "temperatures", "task budget bars", "row counts", "loss curve", "histogram"],
 )
@@ -105,7 +109,7 @@ def test_nothing_to_show_is_an_empty_picture(draw: Callable[[], bytes]) -> None:
     [[0.6], [1.1, 0.7], [3.0, 0.5, 0.1, -4.0], [-1.0, -2.0], [0.0, 0.0, 0.0]],
     ids=["one task", "two tasks", "a value that falls", "nothing gained", "gains of zero"],
 )
-@pytest.mark.parametrize("draw", [gain_pictures.gain_curve, gain_pictures.temperature_effect])
+@pytest.mark.parametrize("draw", [gain_curve, temperature_effect])
 def test_pictures_of_odd_gains(draw: Callable[[ObjectiveGains], bytes], gains: list[float]) -> None:
     names = tuple(f"task {at}" for at in range(len(gains)))
     with warnings.catch_warnings():
@@ -130,7 +134,7 @@ def test_metric_picture_of_few_measurements(kept: Callable[..., bool], values: C
     rows = [replace(row, value=values(row.value)) for row in example_content().measurements if kept(row)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        size_of(pictures.metric_against_budget(metric_curve(compare_shared_tasks(rows)[0]), RECIPES))
+        size_of(metric_against_budget(metric_curve(compare_shared_tasks(rows)[0]), RECIPES))
 
 
 @pytest.mark.parametrize(

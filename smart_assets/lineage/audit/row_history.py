@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from smart_assets.assets.records import RawTasksParameters
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.history import Materialization
 from smart_assets.store import Manifest
@@ -101,4 +102,11 @@ def _origins_version(manifest: Manifest) -> str:
 
 
 def _origin(manifest: Manifest, file: str | None, line: int | None) -> Origin:
+<<<<<<< HEAD
     return recorded_source(manifest.parameters["source"]).place_of(file, line, manifest.outside.get(REVISION))
+=======
+    source = RawTasksParameters.read(manifest).source
+    if source.get("kind") != "huggingface":
+        return Origin(file=file, line=line)
+    return Origin(dataset=source.get("path"), revision=manifest.outside.get("revision"), index=line)
+>>>>>>> main

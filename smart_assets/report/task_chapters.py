@@ -1,35 +1,153 @@
-"""The pictures of the report, as PNG bytes: one function a picture, each from the small values it shows.
+"""The chapters about the tasks and the mixtures: what there is, how alike it is, and what each mixture takes of it.
 
-They stand alone: the assets show the same pictures in Dagster. Names pass through `canvas.label`, so that a hostile
-name is only odd text; names beyond the first forty are summed, so that two thousand tasks stay one readable picture.
-An empty input gives an empty picture, not an error.
+A chapter of a missing part is a sentence that says so. The pictures stand alone: Dagster shows the same ones. Names
+pass through `canvas.label`, so that a hostile name is only odd text. Names beyond the first forty are summed, so that
+two thousand tasks stay one readable picture. An empty input gives an empty picture, not an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import floor, pi, sqrt
+from math import pi, sqrt
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.comparison.curve import Curve
-from smart_assets.core.formatting import count, mean_count, number
+from smart_assets.core.formatting import count, mean_count
 from smart_assets.report import canvas
-from smart_assets.report.content import LossCurve, MixtureBudgets, TaskKernel, TaskSummary
+from smart_assets.report.content import (
+    MixtureBudgets,
+    ReportContent,
+    TaskKernel,
+    TaskSummary,
+)
+from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, share_cell, table, value_cell, words
 from smart_assets.report.task_geometry import TaskPlane, kernel_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_PICTURED_BUDGETS = 4
+_CLOSEST_PAIRS = 20
 _Item = TypeVar("_Item")
 _DISC_AREA = 900  # square points, of the largest share
 _ROOMY_MAP = 60  # tasks; with more of them all discs shrink
 _KERNEL_CELLS = 250
-_BASE_REACH = 1
-"""Spans of what is drawn of the recipes that the base model may lie away and still share the axis with them."""
+
+
+def task_chapter(content: ReportContent) -> Chapter:
+    """The map of the tasks, their rows, and their weight in each recipe's mixture."""
+    if not content.tasks:
+        return Chapter("tasks", "Tasks", ("No task has been read yet.",))
+    weighed = [recipe for recipe in content.recipes if any(recipe in task.mixture_weights for task in content.tasks)]
+    drawn: list[Picture] = []
+    if content.plane is not None:
+        alt = f"Scatter plot of {count(len(content.tasks), 'task')} in two principal components of their prompt means."
+        drawn.append(Picture(task_map(content.plane, content.tasks, next(iter(weighed), None)), alt))
+    alt = "Bars with the accepted and rejected rows of each task; the numbers are in the table below."
+    drawn.append(Picture(row_counts(content.tasks), alt))
+    columns = ["Task", "Source", "Training rows", "Validation rows", "Rejected rows", *(f"{r} weight" for r in weighed)]
+    largest_first = sorted(content.tasks, key=lambda task: -task.train_rows)
+    rows = [
+        [words(task.task), words(task.source)]
+        + [rows_cell(rows) for rows in (task.train_rows, task.validation_rows, task.rejected_rows)]
+        + [share_cell(task.mixture_weights.get(recipe, 0.0)) for recipe in weighed]
+        for task in largest_first
+    ]
+    sentences = ["Tasks that lie close together on the map have prompts that are alike on average."]
+    if content.plane is None:
+        sentences = ["The tasks' prompts have not been embedded yet, so there is no map."]
+    listed = table("Tasks, the largest first.", columns, rows)
+    return Chapter("tasks", "Tasks", tuple(sentences), tuple(drawn), (listed,))
+
+
+def budget_chapter(content: ReportContent) -> Chapter:
+    """How many rows each task gives to each mixture."""
+    heading = ("budgets", "Task budgets")
+    if not content.mixtures:
+        return Chapter(*heading, ("No mixture has been selected yet.",))
+    budgets = sorted({mixture.budget for mixture in content.mixtures})
+    drawn = [_budget_picture(content, budget) for budget in budgets[:_PICTURED_BUDGETS]]
+    omitted = len(budgets) - len(drawn)
+    sentences = ["Each mixture takes this many training rows from each task."]
+    if omitted:
+        sentences.append(f"The {omitted} largest budgets are in the tables only.")
+    return Chapter(*heading, tuple(sentences), tuple(drawn), (_mixture_table(content), _budget_table(content)))
+
+
+def kernel_chapter(content: ReportContent) -> Chapter:
+    """The cosine of every two tasks, and the closest pairs by name."""
+    heading = ("kernel", "How alike the tasks are")
+    if content.kernel is None:
+        return Chapter(*heading, ("The tasks' prompts have not been embedded yet.",))
+    sentence = "Cosine of the tasks' mean vectors; tasks are ordered so that similar ones stand side by side."
+    alt = f"Matrix of cosines of {count(len(content.kernel.tasks), 'task')}; the closest pairs are in the table below."
+    picture = Picture(task_kernel(content.kernel), alt)
+    return Chapter(*heading, (sentence,), (picture,), (_closest_pairs(content.kernel),))
+
+
+def _budget_picture(content: ReportContent, budget: int) -> Picture:
+    mixtures = [mixture for mixture in content.mixtures if mixture.budget == budget]
+    alt = f"Bars with each task's rows in the mixtures of {budget:,} rows; the numbers are in the table below."
+    return Picture(task_budget_bars(mixtures, content.recipes), alt)
+
+
+def _mixture_table(content: ReportContent) -> Table:
+    columns = ("Budget", "Recipe", "Rows", "Tasks", "Effective tasks", "Largest task", "Its share")
+    rows = [_mixture_row(mixture) for mixture in _by_budget(content)]
+    caption = "Mixtures. Effective tasks is 1 / Σ share²: the number of equal tasks that would be as concentrated."
+    if any(rows != round(rows) for mixture in content.mixtures for rows in mixture.rows.values()):
+        caption += " Rows of a task are means over the seeds where each draws its own; a task counts where any has it."
+    return table(caption, columns, rows)
+
+
+def _budget_table(content: ReportContent) -> Table:
+    mixtures = _by_budget(content)
+    available = {task.task: task.train_rows for task in content.tasks}
+    tasks = dict.fromkeys([*available, *(task for mixture in mixtures for task in mixture.rows)])
+    largest_first = sorted(tasks, key=lambda task: -max(mixture.rows.get(task, 0) for mixture in mixtures))
+    columns = ["Task", "Training rows", *(f"{mixture.recipe}, {mixture.budget:,}" for mixture in mixtures)]
+    rows = [
+        [
+            words(task),
+            rows_cell(available.get(task, 0)),
+            *(rows_cell(mixture.rows.get(task, 0)) for mixture in mixtures),
+        ]
+        for task in largest_first
+    ]
+    return table("Task budgets (rows) by recipe and budget, the largest first.", columns, rows)
+
+
+def _by_budget(content: ReportContent) -> list[MixtureBudgets]:
+    return sorted(content.mixtures, key=lambda mixture: (mixture.budget, content.recipes.index(mixture.recipe)))
+
+
+def _mixture_row(mixture: MixtureBudgets) -> list[Cell]:
+    total = sum(mixture.rows.values())
+    largest = max(mixture.rows, key=lambda task: mixture.rows[task], default="–")
+    return [
+        rows_cell(mixture.budget),
+        words(mixture.recipe),
+        rows_cell(round(total)),
+        rows_cell(sum(rows > 0 for rows in mixture.rows.values())),
+        Cell(f"{mixture.effective_tasks:,.1f}", mixture.effective_tasks),
+        words(largest),
+        share_cell(mixture.rows.get(largest, 0) / max(1, total)),
+    ]
+
+
+def _closest_pairs(kernel: TaskKernel) -> Table:
+    first, second = np.triu_indices(len(kernel.tasks), k=1)
+    cosines = kernel.similarities[first, second]
+    closest = np.argsort(-cosines, kind="stable")[:_CLOSEST_PAIRS]
+    rows = [
+        [value_cell(float(cosines[at])), words(kernel.tasks[first[at]]), words(kernel.tasks[second[at]])]
+        for at in closest
+    ]
+    caption = f"The {len(rows)} closest of {count(len(cosines), 'pair')} of tasks."
+    return table(caption, ("Cosine", "First task", "Second task"), rows)
 
 
 def task_map(plane: TaskPlane, tasks: Sequence[TaskSummary], recipe: str | None = None) -> bytes:
@@ -162,81 +280,6 @@ def row_counts(tasks: Sequence[TaskSummary]) -> bytes:
     return canvas.png(figure)
 
 
-def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
-    """A line a recipe over the budgets with its intervals, a point a seed, and the base model as the line to beat.
-
-    Budgets are evenly spaced, so that few and many are told apart. A base model far from all runs would flatten them:
-    then it is written at the edge instead.
-
-    Args:
-        curve: one metric over shared tasks.
-        recipes: all recipes of the report, so that a recipe has one colour in every picture.
-    """
-    figure, [axes] = canvas.draw(5.5)
-    budgets = curve.budgets
-    for index, recipe in enumerate(recipes):
-        line = [point for point in curve.points if point.recipe == recipe]
-        if not line:
-            continue
-        shift = (index - (len(recipes) - 1) / 2) * min(0.06, 0.3 / len(recipes))
-        places = [budgets.index(point.budget) + shift for point in line]
-        shade, mark = canvas.colour(index), canvas.marker(index)
-        axes.plot(
-            places, [point.mean for point in line],
-            color=shade, marker=mark, markersize=8, linewidth=1.6, label=canvas.label(recipe),
-        )  # fmt: skip
-        canvas.intervals(axes, [(place, point.interval) for place, point in zip(places, line, strict=True)], shade)
-        for place, point in zip(places, line, strict=True):
-            if len(point.seeds) > 1:
-                axes.plot([place] * len(point.seeds), point.seeds, mark, color=shade, markersize=4, mfc="white")
-    _base_line(axes, curve)
-    axes.set_xticks(range(len(budgets)), [f"{budget:,}" for budget in budgets])
-    axes.set_xlim(-0.5, max(len(budgets), 1) - 0.5)
-    axes.set_xlabel("budget (training rows; evenly spaced)")
-    axes.set_ylabel(f"{canvas.label(curve.metric.title)} ({curve.metric.unit_and_direction})")
-    canvas.title(axes, f"{canvas.label(curve.title, 60)}, mean over {count(curve.tasks, 'task')}")
-    if axes.get_legend_handles_labels()[0]:
-        bars = "; bars: 95% interval" if any(point.interval for point in curve.points) else ""
-        bars += ", of one training over the rows alone" if bars and any(p.one_training for p in curve.points) else ""
-        canvas.legend(figure, f"filled: mean over seeds; open: each of several seeds{bars}")
-    return canvas.png(figure)
-
-
-def loss_curve(curves: Sequence[LossCurve]) -> bytes:
-    """The training loss of one mixture over the optimizer's steps, a line a seed."""
-    figure, [axes] = canvas.draw(5)
-    for index, curve in enumerate(curves):
-        mark = canvas.marker(index) if len(curve.steps) <= canvas.SHOWN_TASKS else None
-        axes.plot(curve.steps, curve.losses, color=canvas.colour(index), marker=mark, label=f"seed {curve.seed}")
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel("training loss (nats per response token)")
-    canvas.title(axes, "Training loss")
-    if curves:
-        canvas.legend(figure)
-    return canvas.png(figure)
-
-
-def similarity_histogram(neighbour_cosines: NDArray[np.floating], threshold: float) -> bytes:
-    """How close each prompt's nearest other prompt is, with the threshold of near duplicates.
-
-    Args:
-        neighbour_cosines: (n,) cosine of each row's nearest other row, in [-1, 1]; not finite where there is none.
-        threshold: cosine from which two prompts are near duplicates.
-    """
-    figure, [axes] = canvas.draw(4.5)
-    cosines = neighbour_cosines[np.isfinite(neighbour_cosines)]
-    lowest = floor(10 * float(cosines.min(initial=0.9))) / 10
-    axes.hist(np.clip(cosines, lowest, 1), bins=60, range=(lowest, 1), color=canvas.PALETTE[0])
-    near = int((cosines >= threshold).sum())
-    label = f"near duplicate from {threshold:g}: {count(near, 'row')} ({near / max(1, len(cosines)):.1%})"
-    axes.axvline(threshold, color=canvas.PALETTE[4], linestyle="--", label=label)
-    axes.set_xlabel("cosine similarity to the nearest other prompt of the source")
-    axes.set_ylabel("rows")
-    axes.legend(fontsize=9, frameon=False, loc="upper left")
-    canvas.title(axes, f"How close {count(len(cosines), 'prompt')} lie to their nearest neighbour")
-    return canvas.png(figure)
-
-
 def _blocks(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means of square blocks, few enough cells that a kernel of thousands of tasks stays a small picture."""
     size = len(matrix)
@@ -262,19 +305,3 @@ def _task_axes(names: Sequence[str], others: int, inches_a_row: float) -> tuple[
     axes.set_ylim(max(len(labels), 1) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     return figure, axes
-
-
-def _base_line(axes: Axes, curve: Curve) -> None:
-    base = curve.base
-    if base is None or not np.isfinite(base):
-        return
-    low, high = curve.reach or (base, base)
-    reach = _BASE_REACH * (high - low)
-    if not reach or low - reach <= base <= high + reach:
-        axes.axhline(base, color=canvas.QUIET, linestyle="--", linewidth=2, label=f"base model ({number(base)})")
-        return
-    above = base > high
-    edge, side = (1.0, "top") if above else (0.0, "bottom")
-    axes.plot([0, 1], [edge, edge], "--", color=canvas.QUIET, linewidth=2, transform=axes.transAxes, clip_on=False)
-    words = f"base model {number(base)}, far {'above' if above else 'below'} this picture"
-    axes.text(0.99, 0.97 if above else 0.03, words, transform=axes.transAxes, ha="right", va=side, fontsize=10)

@@ -1,4 +1,4 @@
-"""The pictures of stage 1, by which a person chooses M' and the temperature, as PNG bytes: see `pictures`."""
+"""The chapter about stage 1, with the pictures by which a person chooses M' and the temperature."""
 
 from __future__ import annotations
 
@@ -8,16 +8,77 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smart_assets.core.formatting import count
+from smart_assets.core.safe_text import shorten
 from smart_assets.mixture.task_budgets import taylor_softmax
 from smart_assets.mixture.task_scores import TEMPERATURES, effective_tasks, value_peak, weights_by_temperature
 from smart_assets.report import canvas
-from smart_assets.report.content import ObjectiveGains
+from smart_assets.report.content import (
+    ObjectiveGains,
+    ReportContent,
+)
+from smart_assets.report.layout import Chapter, Picture, Table, rows_cell, share_cell, table, value_cell, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_NEARLY_EVEN = 0.9  # effective tasks of all tasks, from which a temperature counts as evening the weights
 _SHOWN_TEMPERATURES = (1.0, 10.0, 100.0, 1_000.0)
 _MARKS = 20  # on the weights of one temperature, so that they do not hide each other
+
+
+def gain_chapter(content: ReportContent) -> Chapter:
+    """The greedy order of the tasks with gains and weights, for each objective in use."""
+    heading = ("gains", "Gains and weights")
+    if not content.objectives:
+        return Chapter(*heading, ("No recipe in use weighs its tasks by an objective, or none has been computed yet.",))
+    sentences = ["A task's weight is the Taylor softmax 1 + g + g²/2 of its gain g, divided by the sum over the tasks."]
+    sentences += [_evenness(gains) for gains in content.objectives if gains.tasks]
+    sentences += [_negative_gains(gains) for gains in content.objectives if (gains.gains < 0).any()]
+    drawn = [picture for gains in content.objectives for picture in _gain_pictures(gains)]
+    return Chapter(*heading, tuple(sentences), tuple(drawn), tuple(_gain_table(gains) for gains in content.objectives))
+
+
+def _gain_table(gains: ObjectiveGains) -> Table:
+    picks = zip(gains.tasks, gains.gains, gains.weights, strict=True)
+    rows = [
+        [rows_cell(place), words(task), value_cell(float(gain)), share_cell(float(weight))]
+        for place, (task, gain, weight) in enumerate(picks, start=1)
+    ]
+    caption = f"Greedy order under {shorten(gains.objective, 80)}."
+    return table(caption, ("Pick", "Task", "Marginal gain", "Weight"), rows, folded=True)
+
+
+def _gain_pictures(gains: ObjectiveGains) -> list[Picture]:
+    name = shorten(gains.objective, 60)
+    curve = f"Value, gains and weights of tasks in greedy order under {name}, with the bend of the value."
+    effect = f"Effective tasks against the temperature, and weights at some temperatures, under {name}."
+    return [
+        Picture(gain_curve(gains), curve),
+        Picture(temperature_effect(gains), effect),
+    ]
+
+
+def _evenness(gains: ObjectiveGains) -> str:
+    """How uneven the weights are, the first temperature that nearly evens them, and where the value bends."""
+    tempered = [weights for weights in weights_by_temperature(gains.gains) if weights.temperature >= 1]
+    proposed, tasks = gains.proposed_max_tasks, len(gains.tasks)
+    nearly_even = [weights for weights in tempered if weights.effective_tasks >= _NEARLY_EVEN * tasks]
+    plain, even = tempered[0], [*nearly_even, tempered[-1]][0]
+    sentences = [
+        f"Under {shorten(gains.objective, 60)}, at temperature {plain.temperature:g} the weights are worth "
+        f"{plain.effective_tasks:,.1f} equal tasks of {tasks:,}; the largest task takes {plain.largest_weight:.1%} of "
+        f"the mixture, {plain.largest_over_equal:,.1f} times an equal share.",
+        f"Temperature {even.temperature:,g} gives {even.effective_tasks:,.1f}." if even is not plain else "",
+        f"The value bends after {count(proposed, 'task')}." if proposed < tasks else "The value does not bend.",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _negative_gains(gains: ObjectiveGains) -> str:
+    return (
+        f"Gains below 0 under {shorten(gains.objective, 60)}: {int((gains.gains < 0).sum()):,}. "
+        "1 + g + g²/2 rises again once g falls below −1, so that a later pick can weigh more than an earlier one."
+    )
 
 
 def gain_curve(gains: ObjectiveGains) -> bytes:

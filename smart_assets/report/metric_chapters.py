@@ -1,6 +1,9 @@
 """The chapters about evaluation: each metric against the budget, and each task's result beside the base model."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +12,26 @@ from smart_assets.comparison.compare_recipes import ComparisonResult
 from smart_assets.comparison.curve import Curve, metric_curve
 from smart_assets.comparison.left_out import in_words
 from smart_assets.comparison.shared_tasks import RecipeMeans, TaskComparison
-from smart_assets.core.formatting import count
+from smart_assets.core.formatting import count, number
 from smart_assets.core.metrics import undeclared
 from smart_assets.core.safe_text import shorten
-from smart_assets.report import pictures
+from smart_assets.report import canvas
+from smart_assets.report.content import LossCurve
 from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PICTURED_COMPARISONS = 6
 _TABLED_COMPARISONS = 12
+_NO_CLAIM = "Figures as measured, with the noise of rows and seeds; the chapter Differences says what is known."
+_MEAN_CAPTION = "Means over tasks and seeds; beside them means of the tasks with and without rows in the mixture."
+_MEAN_COLUMNS = (
+    "Metric", "Budget", "Recipe", "Mean", "Seeds", "Lowest seed", "Highest seed",
+    "Mean of tasks with rows", "Mean of tasks without", "Tasks that gained over base",
+)  # fmt: skip
+_BASE_REACH = 1
+"""Spans of what is drawn of the recipes that the base model may lie away and still share the axis with them."""
 
 
 def metric_chapter(
@@ -27,7 +42,7 @@ def metric_chapter(
     if not comparisons:
         return Chapter(*heading, ("No checkpoint has been evaluated yet.",))
     drawn = [
-        Picture(pictures.metric_against_budget(_curve(comparison, results), recipes), _alt(comparison))
+        Picture(metric_against_budget(_curve(comparison, results), recipes), _alt(comparison))
         for comparison in comparisons[:_PICTURED_COMPARISONS]
         if comparison.runs
     ]
@@ -57,14 +72,6 @@ def result_chapter(comparisons: Sequence[TaskComparison], recipes: Sequence[str]
     if len(several) > len(tabled):
         sentences.append(f"Tables show the first {len(tabled)} of {len(several)} metrics.")
     return Chapter(*heading, tuple(sentences), (), tables)
-
-
-_NO_CLAIM = "Figures as measured, with the noise of rows and seeds; the chapter Differences says what is known."
-_MEAN_CAPTION = "Means over tasks and seeds; beside them means of the tasks with and without rows in the mixture."
-_MEAN_COLUMNS = (
-    "Metric", "Budget", "Recipe", "Mean", "Seeds", "Lowest seed", "Highest seed",
-    "Mean of tasks with rows", "Mean of tasks without", "Tasks that gained over base",
-)  # fmt: skip
 
 
 def _curve(comparison: TaskComparison, results: Sequence[ComparisonResult]) -> Curve:
@@ -149,3 +156,73 @@ def _tasks_won(comparison: TaskComparison, standing: RecipeMeans) -> Cell:
         return value_cell(None)
     won = int((_gained(comparison, standing.task_values[:, None], comparison.base) > 0).sum())
     return Cell(f"{won:,} of {len(comparison.tasks):,}", won)
+
+
+def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
+    """A line a recipe over the budgets with its intervals, a point a seed, and the base model as the line to beat.
+
+    Budgets are evenly spaced, so that few and many are told apart. A base model far from all runs would flatten them:
+    then it is written at the edge instead.
+
+    Args:
+        curve: one metric over shared tasks.
+        recipes: all recipes of the report, so that a recipe has one colour in every picture.
+    """
+    figure, [axes] = canvas.draw(5.5)
+    budgets = curve.budgets
+    for index, recipe in enumerate(recipes):
+        line = [point for point in curve.points if point.recipe == recipe]
+        if not line:
+            continue
+        shift = (index - (len(recipes) - 1) / 2) * min(0.06, 0.3 / len(recipes))
+        places = [budgets.index(point.budget) + shift for point in line]
+        shade, mark = canvas.colour(index), canvas.marker(index)
+        axes.plot(
+            places, [point.mean for point in line],
+            color=shade, marker=mark, markersize=8, linewidth=1.6, label=canvas.label(recipe),
+        )  # fmt: skip
+        canvas.intervals(axes, [(place, point.interval) for place, point in zip(places, line, strict=True)], shade)
+        for place, point in zip(places, line, strict=True):
+            if len(point.seeds) > 1:
+                axes.plot([place] * len(point.seeds), point.seeds, mark, color=shade, markersize=4, mfc="white")
+    _base_line(axes, curve)
+    axes.set_xticks(range(len(budgets)), [f"{budget:,}" for budget in budgets])
+    axes.set_xlim(-0.5, max(len(budgets), 1) - 0.5)
+    axes.set_xlabel("budget (training rows; evenly spaced)")
+    axes.set_ylabel(f"{canvas.label(curve.metric.title)} ({curve.metric.unit_and_direction})")
+    canvas.title(axes, f"{canvas.label(curve.title, 60)}, mean over {count(curve.tasks, 'task')}")
+    if axes.get_legend_handles_labels()[0]:
+        bars = "; bars: 95% interval" if any(point.interval for point in curve.points) else ""
+        bars += ", of one training over the rows alone" if bars and any(p.one_training for p in curve.points) else ""
+        canvas.legend(figure, f"filled: mean over seeds; open: each of several seeds{bars}")
+    return canvas.png(figure)
+
+
+def loss_curve(curves: Sequence[LossCurve]) -> bytes:
+    """The training loss of one mixture over the optimizer's steps, a line a seed."""
+    figure, [axes] = canvas.draw(5)
+    for index, curve in enumerate(curves):
+        mark = canvas.marker(index) if len(curve.steps) <= canvas.SHOWN_TASKS else None
+        axes.plot(curve.steps, curve.losses, color=canvas.colour(index), marker=mark, label=f"seed {curve.seed}")
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("training loss (nats per response token)")
+    canvas.title(axes, "Training loss")
+    if curves:
+        canvas.legend(figure)
+    return canvas.png(figure)
+
+
+def _base_line(axes: Axes, curve: Curve) -> None:
+    base = curve.base
+    if base is None or not np.isfinite(base):
+        return
+    low, high = curve.reach or (base, base)
+    reach = _BASE_REACH * (high - low)
+    if not reach or low - reach <= base <= high + reach:
+        axes.axhline(base, color=canvas.QUIET, linestyle="--", linewidth=2, label=f"base model ({number(base)})")
+        return
+    above = base > high
+    edge, side = (1.0, "top") if above else (0.0, "bottom")
+    axes.plot([0, 1], [edge, edge], "--", color=canvas.QUIET, linewidth=2, transform=axes.transAxes, clip_on=False)
+    words = f"base model {number(base)}, far {'above' if above else 'below'} this picture"
+    axes.text(0.99, 0.97 if above else 0.03, words, transform=axes.transAxes, ha="right", va=side, fontsize=10)
