@@ -6,7 +6,6 @@ their rows and signatures come from its artifact. The result is to the byte that
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,19 +44,11 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(),
-<<<<<<< HEAD
-        parameters={
-            "source": source.parameters(),
-            "validation": project.settings.validation.model_dump(mode="json"),
-            **_forgotten_parameter(read_tombstones(project.store), partition),
-        },
-=======
         parameters=RawTasksParameters(
-            source=_parameters(source),
+            source=source.parameters(),
             validation=project.settings.validation.model_dump(mode="json"),
             forgotten=_forgotten(read_tombstones(project.store), partition),
         ).as_kept(),
->>>>>>> main
         code_version=CODE_VERSION,
         outside=outside,
     )
@@ -111,14 +102,8 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
         earlier = _read_earlier(project, manifest, forgotten)
     except SmartError:
         return None
-<<<<<<< HEAD
-    forgotten_now = _forgotten_parameter(tombstones, partition).get("forgotten")
-    outside = outside_of(snapshot.files, snapshot.revision)
-    if manifest.outside == outside and manifest.parameters.get("forgotten") == forgotten_now:
-=======
     same_forgotten = RawTasksParameters.read(manifest).forgotten == _forgotten(tombstones, partition)
-    if manifest.outside == hashes_of(files) and same_forgotten:
->>>>>>> main
+    if manifest.outside == outside_of(snapshot.files, snapshot.revision) and same_forgotten:
         return no_changes(earlier.rows)
     if sum(file.bytes for file in snapshot.files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
@@ -132,20 +117,9 @@ def held_out_version(held_out: pa.Table) -> str:
     return json_version(held_out.select(["id", "messages"]).to_pylist())
 
 
-<<<<<<< HEAD
-def _forgotten_parameter(tombstones: Tombstones, partition: str | None) -> dict[str, list[str]]:
-    """What of the tombstones concerns the source; nothing at all where none does."""
-    reasons = tombstones.parameter(partition)
-    return {"forgotten": reasons} if reasons else {}
-=======
-def _parameters(source: Source) -> dict[str, Any]:
-    return source.model_dump(mode="json", exclude=_NOT_CONTENT)
-
-
 def _forgotten(tombstones: Tombstones, partition: str | None) -> list[str] | None:
     """Return what of the tombstones concerns the source; None where nothing does."""
     return tombstones.parameter(partition) or None
->>>>>>> main
 
 
 def _hashes(project: Project, partition: str | None) -> Path:
@@ -156,11 +130,7 @@ def _hashes(project: Project, partition: str | None) -> Path:
 
 def _rows_stand(manifest: Manifest, source: SourceKind) -> bool:
     """Whether the rows of unchanged files are what they were: the validation's settings do not count."""
-<<<<<<< HEAD
-    same = json_version(manifest.parameters.get("source")) == json_version(source.parameters())
-=======
-    same = json_version(RawTasksParameters.read(manifest).source) == json_version(_parameters(source))
->>>>>>> main
+    same = json_version(RawTasksParameters.read(manifest).source) == json_version(source.parameters())
     return same and manifest.code_version == CODE_VERSION
 
 

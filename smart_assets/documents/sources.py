@@ -13,12 +13,9 @@ from smart_assets.assets.records import RawTasksParameters
 from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
-<<<<<<< HEAD
+from smart_assets.store.records import made_at
 from smart_assets.tasks.source_kind import PublicDataset
 from smart_assets.tasks.sources import recorded_source
-=======
-from smart_assets.store.records import made_at
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,7 @@ def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceR
     folder = project.store.folder(attachment)
     recorded: dict[str, Any] = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     settings = project.settings.sources.get(name)
-<<<<<<< HEAD
-    source = recorded_source(manifest.parameters["source"])
-=======
-    of_source = RawTasksParameters.read(manifest).source
-    on_hub = recorded["revision"] is not None
->>>>>>> main
+    source = recorded_source(RawTasksParameters.read(manifest).source)
     origins = pq.read_table(folder / "origins.parquet")
     counts = Counter[str](origins.filter(pc.is_in(origins["id"], value_set=rows["id"]))["file"].to_pylist())
     return SourceRecord(

@@ -102,11 +102,5 @@ def _origins_version(manifest: Manifest) -> str:
 
 
 def _origin(manifest: Manifest, file: str | None, line: int | None) -> Origin:
-<<<<<<< HEAD
-    return recorded_source(manifest.parameters["source"]).place_of(file, line, manifest.outside.get(REVISION))
-=======
-    source = RawTasksParameters.read(manifest).source
-    if source.get("kind") != "huggingface":
-        return Origin(file=file, line=line)
-    return Origin(dataset=source.get("path"), revision=manifest.outside.get("revision"), index=line)
->>>>>>> main
+    source = recorded_source(RawTasksParameters.read(manifest).source)
+    return source.place_of(file, line, manifest.outside.get(REVISION))
