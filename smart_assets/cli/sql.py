@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from smart_assets.cli.modes import refuse, tell_error
+from smart_assets.cli.options import refuse, tell_error
 from smart_assets.cli.sql_answers import MOST_SHOWN, show_table, write_csv, write_json
 from smart_assets.cli.terminal import IN_TERMINAL, console, literal, to_stderr
 from smart_assets.core.errors import SmartError
