@@ -16,7 +16,7 @@ _FACTOR = 2.0  # what estimates promise
 
 
 def markdown_table(results: Results) -> str:
-    """One row a case and size, ours beside submodlib's, under a line that names machine and vectors."""
+    """Return one row a case and size, ours beside submodlib's, under a line that names machine and vectors."""
     lines = [
         f"{results.machine}; {results.vectors}. Loading libraries and compiled code, once a process: "
         f"{_loading(results):.1f} s, not included.",
@@ -32,7 +32,7 @@ def markdown_table(results: Results) -> str:
 
 
 def estimates_table(results: Results, vectors: Vectors) -> str:
-    """Estimated by measured seconds and bytes for every row, rates measured now on a sample of the row's vectors."""
+    """Divide estimates by measured seconds and bytes for every row, rates measured now on some of its vectors."""
     sampled: dict[tuple[bool, int], Rates] = {}
     lines = ["| objective | vectors | seconds: estimated / measured | memory: estimated / measured | |"]
     lines.append("|---|---|---|---|---|")
@@ -48,7 +48,7 @@ def estimates_table(results: Results, vectors: Vectors) -> str:
 
 
 def _rates_for(vectors: Vectors, size: int, nonnegative: bool) -> Rates:
-    """Those of a sample, as a user would take it; a small size is sampled from all that there is."""
+    """Return those of a sample, as a user would take it; a small size is sampled from all that there is."""
     positions = np.linspace(0, max(size, min(ROWS, len(vectors))) - 1, ROWS).astype(np.int64)
     return measure_rates(variant(vectors, size, nonnegative, np.unique(positions)))
 
@@ -64,7 +64,7 @@ def _compared(found: Estimate, outcome: Measured) -> tuple[str, str, str]:
 
 
 def draw(results: Results) -> bytes:
-    """Seconds and memory against the number of vectors, both axes logarithmic, as a PNG."""
+    """Draw seconds and memory against the number of vectors, both axes logarithmic, as a PNG."""
     from smart_assets.report.canvas import colour, legend, marker, png, title
     from smart_assets.report.canvas import draw as panels
 

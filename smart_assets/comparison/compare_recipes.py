@@ -33,14 +33,17 @@ REFERENCES = ("random", "proportional")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """All that one page claims: comparisons with recipes and the base model, along sweeps and between budgets, of all
-    benchmarks and metrics. A claim can be wrong by chance; so can one of many sooner."""
+    """All that one page claims, of all benchmarks and metrics.
+
+    It compares with recipes and the base model, along sweeps and between budgets. A claim can be wrong by chance, and
+    one of many sooner.
+    """
 
     claims: int = 0
     level: float = -1.0  # the largest p that holds corrected for all of them (Holm); below 0: none
 
     def holds(self, p: float) -> bool:
-        """Whether a claim holds when corrected for all."""
+        """Return whether a claim holds when corrected for all."""
         return p <= self.level
 
 
@@ -93,11 +96,11 @@ class ComparisonResult:
         return tuple({each.names: each for each in found}.values())
 
     def score(self, budget: int | None, recipe: str | None) -> RecipeScore | None:
-        """The score of a recipe at a budget (None, None: of the base model), where it was measured."""
+        """Return the score of a recipe at a budget (None, None: of the base model), where it was measured."""
         return next((found for found in self.scores if (found.budget, found.recipe) == (budget, recipe)), None)
 
     def claims(self) -> list[float]:
-        """The p of everything that is claimed; what was trained once claims nothing."""
+        """Return the p of everything that is claimed; what was trained once claims nothing."""
         differ = [found.p for found in self.all_differences]
         enough = [each.p for sufficient in self.sufficient_budgets for each in sufficient.smaller]
         return [p for p in (*differ, *enough) if isfinite(p)]
@@ -114,12 +117,12 @@ class ComparisonSpec:
 
 
 def compare_recipes(results: Sequence[RowResults], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
-    """The evidence of each benchmark and metric that rows have, from the results of each evaluated model."""
+    """Return the evidence of each benchmark and metric that rows have, from the results of each evaluated model."""
     return compare_shared_rows(share_rows(results, spec.unseen_tasks), spec)
 
 
 def compare_shared_rows(parts: Iterable[SharedRows], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
-    """The same, from the rows that all models of each benchmark were asked."""
+    """Return the same, from the rows that all models of each benchmark were asked."""
     found = [
         _result(measured, metric, spec)
         for shared in parts

@@ -23,7 +23,7 @@ _NAMED = 50  # tasks that are left out, of each benchmark; the sentences count t
 
 
 def comparison_record(result: ComparisonResult) -> dict[str, Any]:
-    """Scores, differences and sentences as plain values; a figure that is not finite is None."""
+    """Return scores, differences and sentences as plain values; a figure that is not finite is None."""
     return {
         "title": shorten(result.title, 80),
         "metric": result.metric.name,
@@ -52,7 +52,7 @@ def comparison_record(result: ComparisonResult) -> dict[str, Any]:
 
 
 def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
-    """The score against the budget of what `record` gave."""
+    """Return the score against the budget of what `record` gave."""
     trained = [score for score in recorded["scores"] if score["recipe"] is not None and score["value"] is not None]
     base = [score["value"] for score in recorded["scores"] if score["recipe"] is None]
     points = [

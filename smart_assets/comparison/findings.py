@@ -18,7 +18,7 @@ NOT_CORRECTED = "does not hold corrected for all claims of this page"
 
 
 def comparison_sentences(result: ComparisonResult, budget: int | None = None) -> list[str]:
-    """One sentence for each budget (or the one given), reference and recipe; and what could not be compared."""
+    """Return one sentence for each budget (or the one given), reference and recipe; and what could not be compared."""
     references = list(result.references.values())
     chosen = [found for found in result.differences if budget in (None, found.budget)]
     chosen.sort(key=lambda found: (found.budget, references.index(found.other)))
@@ -26,7 +26,7 @@ def comparison_sentences(result: ComparisonResult, budget: int | None = None) ->
 
 
 def difference_sentence(found: Difference, result: ComparisonResult) -> str:
-    """Such as "smart is better than random at 400 rows (difference …, 95% interval …)"."""
+    """Say such as "smart is better than random at 400 rows (difference …, 95% interval …)"."""
     recipe, other = listing([found.recipe]), listing([found.other])
     if not found.comparable:
         return f"{recipe} cannot be compared with {other} at {found.budget:,} rows: {_no_interval(found)}."
@@ -37,7 +37,7 @@ def difference_sentence(found: Difference, result: ComparisonResult) -> str:
 
 
 def verdict(found: Difference) -> str:
-    """What may be claimed; of one training, what it scored."""
+    """Return what may be claimed; of one training, what it scored."""
     if not found.comparable:
         return "cannot be compared with"
     if found.one_training:
@@ -46,13 +46,13 @@ def verdict(found: Difference) -> str:
 
 
 def direction(found: Difference) -> str:
-    """Which way a figure lies from the other, whatever it is worth."""
+    """Return which way a figure lies from the other, whatever it is worth."""
     value = found.interval.value
     return "higher than" if value > 0 else "lower than" if value < 0 else "the same as"
 
 
 def in_figures(found: Difference, metric: Metric) -> str:
-    """Difference and interval with their unit."""
+    """Return difference and interval with their unit."""
     interval = found.interval
     unit = f" {metric.unit}" if metric.unit else ""
     bounds = f"95% interval {signed(interval.low)} to {signed(interval.high)}{unit}"
@@ -60,12 +60,12 @@ def in_figures(found: Difference, metric: Metric) -> str:
 
 
 def correction(found: Difference, result: ComparisonResult) -> str:
-    """That a difference is one of those which chance makes where many are looked at; empty where it is not."""
+    """Return that a difference is one of those which chance makes where many are looked at; empty where it is not."""
     return "" if found.better is None or result.family.holds(found.p) else NOT_CORRECTED
 
 
 def correction_sentence(result: ComparisonResult) -> str:
-    """How many claims there are to be misled by; empty where there is one at most."""
+    """Return how many claims there are to be misled by; empty where there is one at most."""
     family = result.family
     if family.claims < 2:
         return ""
@@ -82,7 +82,7 @@ def correction_sentence(result: ComparisonResult) -> str:
 
 
 def base_sentences(result: ComparisonResult) -> list[str]:
-    """How the recipes stand to the base model, budgets of which the same is to be said together."""
+    """Return how the recipes stand to the base model, budgets of which the same is to be said together."""
     told: dict[str, list[str]] = {}
     for budget in result.budgets:
         found = [each for each in result.to_base if each.budget == budget and each.comparable]
@@ -96,7 +96,7 @@ def base_sentences(result: ComparisonResult) -> list[str]:
 
 
 def budget_sentence(sufficient: SufficientBudget, result: ComparisonResult) -> str:
-    """Such as "smart: you can stop at 400 rows: …"."""
+    """Say such as "smart: you can stop at 400 rows: …"."""
     recipe, nearest = listing([sufficient.recipe]), sufficient.smaller[0]
     if not nearest.difference.comparable:
         return f"{recipe}: its budgets cannot be compared: {_no_interval(nearest.difference)}."
@@ -116,7 +116,7 @@ def budget_sentence(sufficient: SufficientBudget, result: ComparisonResult) -> s
 
 
 def omissions(result: ComparisonResult) -> str:
-    """What the figures are means of, and what they leave out."""
+    """Return what the figures are means of, and what they leave out."""
     means = f"Means over {count(result.tasks, 'task')}, each counting once, and {count(result.rows, 'row')}"
     lost = (
         (result.tasks_left_out, "task", "measured", [one for one in result.left_out if one.whole]),
@@ -138,7 +138,7 @@ def omissions(result: ComparisonResult) -> str:
 
 
 def references_sentence(results: Sequence[ComparisonResult]) -> str:
-    """What recipes are compared with where presets are missing; empty where none is."""
+    """Return what recipes are compared with where presets are missing; empty where none is."""
     if not results:
         return ""
     known = {preset for each in results for preset in each.references}
@@ -170,7 +170,7 @@ def _all_of(recipes: list[str], everyone: int) -> str:
 
 
 def _scored_sentence(found: Difference, metric: Metric) -> str:
-    """What one training scored beside another model, or several trainings beside one."""
+    """Return what one training scored beside another model, or several trainings beside one."""
     mine = "this one training" if found.seeds == 1 else f"its {found.seeds} trainings"
     theirs = listing([found.other])
     if found.other_seeds is not None:
@@ -182,7 +182,7 @@ def _scored_sentence(found: Difference, metric: Metric) -> str:
 
 
 def _over(found: Difference) -> str:
-    """What the interval of a single training covers; nothing where it covers all that is left to chance."""
+    """Return what the interval of a single training covers; nothing where it covers all that is left to chance."""
     if not found.one_training:
         return ""
     several = [
@@ -219,7 +219,7 @@ def _no_interval(found: Difference) -> str:
 
 
 def _not_compared(result: ComparisonResult) -> list[str]:
-    """Budgets at which a reference was not evaluated."""
+    """Return budgets at which a reference was not evaluated."""
     told: list[str] = []
     for recipe in result.references.values():
         missing = [f"{budget:,}" for budget in result.budgets if result.score(budget, recipe) is None]

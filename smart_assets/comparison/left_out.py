@@ -38,12 +38,12 @@ class LeftOut:
 
 
 def model_name(budget: int | None, recipe: str | None) -> str:
-    """A model in words; None and None stand for the base model."""
+    """Return a model in words; None and None stand for the base model."""
     return "the base model" if recipe is None else f"{listing([recipe])} at {budget or 0:,} rows"
 
 
 def left_out(asked: Sequence[ModelCoverage]) -> tuple[LeftOut, ...]:
-    """The tasks that lose rows because not all of some models were asked them, by name; whole tasks first."""
+    """Return the tasks that lose rows because not all of some models were asked them, by name; whole tasks first."""
     if not asked:
         return ()
     everywhere = set.intersection(*(set(one.keys) for one in asked))
@@ -63,7 +63,7 @@ def left_out(asked: Sequence[ModelCoverage]) -> tuple[LeftOut, ...]:
 
 
 def models_left_out(asked: Iterable[ModelCoverage], others: Sequence[ModelCoverage]) -> str:
-    """Models that were asked nothing at all of what others were, in words; empty where there is none."""
+    """Return models that were asked nothing at all of what others were, in words; empty where there is none."""
     there = list(asked)
     told: list[str] = []
     for unlike in sorted({one.unlike for one in others}):
@@ -74,7 +74,7 @@ def models_left_out(asked: Iterable[ModelCoverage], others: Sequence[ModelCovera
 
 
 def in_words(found: Sequence[LeftOut]) -> str:
-    """Tasks by cause, such as "delta: the base model was evaluated before it was there"; the first few."""
+    """Return tasks by cause, such as "delta: the base model was evaluated before it was there"; the first few."""
     by_cause: dict[str, list[str]] = {}
     for one in found:
         by_cause.setdefault(one.cause, []).append(one.task)
@@ -100,7 +100,7 @@ def _causes(
 
 
 def _cause(asked: Sequence[ModelCoverage], lacking: tuple[int, ...], key: tuple[str, str] | None) -> str:
-    """Why some models lack what the others were asked."""
+    """Return why some models lack what the others were asked."""
     without, having = [asked[at] for at in lacking], [one for at, one in enumerate(asked) if at not in lacking]
     if key is not None and all(key in one.refused for one in without):
         return f"refused by the chat template of {_models(without, asked)} ({shorten(without[0].refused[key], 80)})"
@@ -117,7 +117,7 @@ def _cause(asked: Sequence[ModelCoverage], lacking: tuple[int, ...], key: tuple[
 
 
 def _models(some: Sequence[ModelCoverage], everyone: Sequence[ModelCoverage]) -> str:
-    """Models in words; of one with several seeds how many, where it is not all."""
+    """Return models in words; of one with several seeds how many, where it is not all."""
     seeds, of = (Counter(one.model for one in models) for models in (some, everyone))
     told = [name if seeds[name] == of[name] else f"{seeds[name]} of {of[name]} seeds of {name}" for name in seeds]
     return listing(told, _MODELS)

@@ -47,7 +47,7 @@ class SufficientBudget:
 def sufficient_budgets(
     to_largest: Iterable[Difference], scores: Sequence[RecipeScore], metric: Metric, margin: float
 ) -> tuple[SufficientBudget, ...]:
-    """What is known of each recipe that was trained at several budgets with two seeds or more.
+    """Return what is known of each recipe that was trained at several budgets with two seeds or more.
 
     Args:
         to_largest: of each recipe at each smaller budget to itself at the largest.

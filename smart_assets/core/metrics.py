@@ -33,7 +33,7 @@ class Direction(StrEnum):
 
     @classmethod
     def recorded(cls, higher_is_better: bool | None) -> "Direction":
-        """Of `higher_is_better` as lm-eval and `metrics.parquet` have it; None where nobody declared it."""
+        """Return that of `higher_is_better` as lm-eval and `metrics.parquet` have it; None where nobody declared it."""
         if higher_is_better is None:
             return cls.UNKNOWN
         return cls.HIGHER if higher_is_better else cls.LOWER
@@ -50,7 +50,7 @@ class Direction(StrEnum):
 
 
 def agreed(directions: Iterable[Direction]) -> Direction:
-    """The direction that all of them are; unknown where they differ, one of them is unknown, or there are none."""
+    """Return the direction that all of them are; unknown where they differ, one is unknown, or there are none."""
     distinct = set(directions)
     return distinct.pop() if len(distinct) == 1 else Direction.UNKNOWN
 
@@ -75,7 +75,7 @@ class Metric:
         return f"{self.unit}, {direction}" if self.unit else direction
 
     def as_loss(self, values: "NDArray[np.float64]") -> "NDArray[np.float64]":
-        """The values turned so that lower is better.
+        """Return the values turned so that lower is better.
 
         Raises:
             ValueError: the direction is unknown; who ranks asks for it first.
@@ -85,7 +85,7 @@ class Metric:
         return -values if self.direction is Direction.HIGHER else values
 
     def improves(self, change: float) -> bool | None:
-        """Whether a change is for the better; None for no change, and where the direction is unknown."""
+        """Return whether a change is for the better; None for no change, and where the direction is unknown."""
         if self.direction is Direction.UNKNOWN or not change:
             return None
         return (change > 0) == (self.direction is Direction.HIGHER)
@@ -181,13 +181,13 @@ def row_columns(measured_on: Literal["rows", "choices", "answers"]) -> dict[str,
 
 
 def recorded_metric(name: str, direction: Direction) -> Metric:
-    """A metric as an evaluation recorded it; the unit of lm-eval's is in their names, if anywhere."""
+    """Return a metric as an evaluation recorded it; the unit of lm-eval's is in their names, if anywhere."""
     own = OWN_METRICS.get(name)
     return own if own is not None and own.direction is direction else Metric(name, "", direction)
 
 
 def undeclared(metric: str, benchmark: str) -> str:
-    """One sentence for a metric without a direction: what is not known, and what would tell."""
+    """Return one sentence for a metric without a direction: what is not known, and what would tell."""
     return (
         f"it is not known whether a lower or a higher {metric} of {benchmark} is better: declare it in smart.yaml, "
         f"such as `{DIRECTIONS_SETTING}: {{{benchmark}: {{{metric.partition(',')[0]}: lower}}}}`, and evaluate again"

@@ -28,7 +28,7 @@ class Batcher:
         self._parts = 1  # that a batch is computed in; twice as many each time the memory did not suffice
 
     def run(self, asked: Any, groups: Sequence[Any], compute: Callable[[Sequence[Any]], list[Any]]) -> list[Any]:
-        """The answers to one batch.
+        """Return the answers to one batch.
 
         Args:
             asked: all that the answers depend on, as JSON; None for answers that differ from time to time.
@@ -64,7 +64,7 @@ class Batcher:
 
 
 def reporting_lm(batcher: Batcher) -> Any:
-    """The class; its instances answer through the batcher."""
+    """Return the class; its instances answer through the batcher."""
     from lm_eval.models.huggingface import HFLM
 
     base: Any = HFLM  # its decorator hides its type
@@ -135,7 +135,7 @@ def reporting_lm(batcher: Batcher) -> Any:
 
 
 def _generations(requests: Any, lm: Any, limits: BatchLimits) -> list[list[int]]:
-    """Batches of places; in each the arguments of generation are the same."""
+    """Return batches of places; in each the arguments of generation are the same."""
     alike: dict[str, list[int]] = {}
     for place, request in enumerate(requests):
         alike.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)

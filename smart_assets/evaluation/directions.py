@@ -10,7 +10,7 @@ from smart_assets.core.metrics import DIRECTIONS_SETTING, OWN_METRICS, Direction
 def settle_directions(
     benchmark: str, by_lm_eval: Mapping[str, Any], by_settings: Mapping[str, str]
 ) -> dict[str, bool | None]:
-    """`higher_is_better` of each metric (by its name without a filter); None where neither declares it.
+    """Return `higher_is_better` of each metric (by its name without a filter); None where neither declares it.
 
     Raises:
         EvaluationError: the settings contradict lm-eval.
@@ -43,7 +43,7 @@ def require_measured(benchmark: str, by_settings: Collection[str], measured: Col
 
 
 def recorded_direction(result: Mapping[str, Any], benchmark: str, metric: str) -> Direction:
-    """By `result.json` alone, which manifests hold as their summary, those of before directions were in the tables too.
+    """Return what `result.json` says, which manifests hold as their summary, also those of before directions.
 
     Of lm-eval's tasks it holds what they declare, and one direction must be common to all that measure the metric; what
     is no benchmark of lm-eval holds metrics of ours.

@@ -82,7 +82,7 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
 
 
 def _indices(job: EvaluationJob, scratch: Path) -> Mapping[str, "TaskManager"]:
-    """Where each named benchmark is found, in their order."""
+    """Return where each named benchmark is found, in their order."""
     settings = job.evaluate
     index = find_benchmarks(settings)
     found = dict.fromkeys(settings.tasks, index)

@@ -51,7 +51,7 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts below a JSON value that hold more than white space, in their order."""
+    """Yield all texts below a JSON value that hold more than white space, in their order."""
     if isinstance(value, str):
         if value.strip():
             yield value.encode("utf-8", "replace").decode()  # JSON may name half a character

@@ -23,13 +23,13 @@ class Benchmark:
     ranked: bool = False  # the few distinct responses of a task are ranked for each of its rows
 
     def by_task(self) -> Iterator[list[ChatInstance]]:
-        """The instances of each task, by id; tasks by name."""
+        """Yield the instances of each task, by id; tasks by name."""
         ordered = sorted(self.instances, key=lambda instance: (instance.task, instance.id))
         for _, group in groupby(ordered, key=lambda instance: instance.task):
             yield list(group)
 
     def asked(self) -> list[ChatInstance]:
-        """The first `max_rows_per_task` instances of each task."""
+        """Return the first `max_rows_per_task` instances of each task."""
         return [instance for task in self.by_task() for instance in task[: self.max_rows_per_task]]
 
 
@@ -143,7 +143,7 @@ def _fits(row: AskedRow, window: int) -> bool:
 
 
 def _choices(task: Sequence[ChatInstance], window: int) -> tuple[str, ...]:
-    """The distinct responses of all rows of a task, sorted; none where they are no choices to rank.
+    """Return the distinct responses of all rows of a task, sorted; none where they are no choices to rank.
 
     There are 2 to 8 of them, each given by two rows on average, and each short: so many bytes are as many tokens.
     """

@@ -49,7 +49,7 @@ class SharedContext:
 
 
 def shares_contexts(model: Any) -> bool:
-    """Whether a model goes by the positions and the attention it is given, of every token alike.
+    """Return whether a model goes by the positions and the attention it is given, of every token alike.
 
     So do transformers' own decoders with full attention in each layer. Recurrent layers, windows of attention,
     distances or positions that the model counts itself and kernels that take no mask do not.
@@ -92,7 +92,7 @@ def share_contexts(requests: Sequence[TokenRequest], window: int) -> list[Shared
 
 
 def _shared(contexts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
-    """For each of some distinct contexts in order the one whose sequence it shares: itself, or one that begins it."""
+    """Return for each of some distinct contexts in order the one whose sequence it shares: itself, or its beginning."""
     found: dict[tuple[int, ...], tuple[int, ...]] = {}
     base: tuple[int, ...] | None = None
     for context in contexts:  # what begins a context comes before it
@@ -116,7 +116,7 @@ def _parts(places: Sequence[int], lengths: Sequence[int], room: int) -> list[lis
 
 
 def score_continuations(model: Any, device: Any, groups: Sequence[SharedContext]) -> list[Answer]:
-    """The answers to all continuations of some groups, one after another, by one pass of the model."""
+    """Return the answers to all continuations of some groups, one after another, by one pass of the model."""
     import torch
 
     layout = _lay_out(groups)
@@ -179,7 +179,7 @@ def _lay_out(groups: Sequence[SharedContext]) -> _Layout:
 
 
 def _attention(branches: Any) -> Any:
-    """Which positions each one sees: itself and those before it, of the context and of its own continuation."""
+    """Return which positions each one sees: itself and those before it, of the context and of its own continuation."""
     import torch
 
     places = torch.arange(branches.shape[1], device=branches.device)

@@ -38,7 +38,7 @@ def read_collections(evaluate: Evaluate, log: Log) -> list[ReadCollection]:
 
 
 def collections_state(evaluate: Evaluate, hashes: Path) -> dict[str, Any]:
-    """All that decides the rows of the collections: their settings, and file hashes or the commit.
+    """Return all that decides the rows of the collections: their settings, and file hashes or the commit.
 
     Args:
         evaluate: with absolute paths of folders.
@@ -59,7 +59,7 @@ def collections_state(evaluate: Evaluate, hashes: Path) -> dict[str, Any]:
 
 
 def settings_record(evaluate: Evaluate) -> dict[str, Any]:
-    """The settings of an evaluation without the places of folders, which are no content."""
+    """Return the settings of an evaluation without the places of folders, which are no content."""
     settings = evaluate.model_dump(mode="json", exclude={"include_path"})
     return settings | {
         "collections": {name: _settings(settings) for name, settings in evaluate.collections.items()},

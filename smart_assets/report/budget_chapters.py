@@ -55,7 +55,7 @@ _SHIFT = 0.09  # of a budget's points beside each other
 
 
 def sufficient_budget_chapter(results: Sequence[ComparisonResult]) -> Chapter:
-    """For each recipe, whether its largest budget is better than smaller ones."""
+    """Show for each recipe whether its largest budget is better than smaller ones."""
     heading = ("stopping", "How many rows are enough")
     several = [each for each in results if each.to_largest]
     if not several:
@@ -74,7 +74,7 @@ def sufficient_budget_chapter(results: Sequence[ComparisonResult]) -> Chapter:
 
 
 def sweep_chapter(results: Sequence[ComparisonResult], sweeps: Sequence[Sweep]) -> Chapter:
-    """The score along each sweep, such as against M'."""
+    """Show the score along each sweep, such as against M'."""
     heading = ("sweeps", "Score against M' and other parameters")
     measured = [
         (each, sweep)
@@ -100,7 +100,7 @@ def sweep_chapter(results: Sequence[ComparisonResult], sweeps: Sequence[Sweep]) 
 
 
 def _trained_once(several: Sequence[ComparisonResult]) -> list[str]:
-    """Whose budgets say nothing, because there is no second training to tell by how much trainings differ."""
+    """Name the recipes whose budgets say nothing, because no second training tells how much trainings differ."""
     told = {sufficient.recipe for each in several for sufficient in each.sufficient_budgets}
     single = [found for each in several for found in each.to_largest if found.one_training]
     once = dict.fromkeys(
@@ -157,7 +157,7 @@ def _to_last(result: ComparisonResult, score: RecipeScore, last: str) -> list[Ce
 
 
 def sweep_scores(result: ComparisonResult, sweep: Sweep) -> bytes:
-    """The score along a sweep's values, evenly spaced, with intervals: a line a budget."""
+    """Draw the score along a sweep's values, evenly spaced, with intervals: a line a budget."""
     figure, [axes] = canvas.draw(5.2)
     for index, budget in enumerate(result.budgets):
         line = sweep_line(result, sweep, budget)
@@ -185,16 +185,16 @@ def sweep_scores(result: ComparisonResult, sweep: Sweep) -> bytes:
 
 
 def sweep_line(result: ComparisonResult, sweep: Sweep, budget: int) -> list[tuple[int, RecipeScore]]:
-    """The scores at a budget with their places in the sweep."""
+    """Return the scores at a budget with their places in the sweep."""
     found = [(place, result.score(budget, point.recipe)) for place, point in enumerate(sweep.points)]
     return [(place, score) for place, score in found if score is not None]
 
 
 def value_label(value: float | None) -> str:
-    """A sweep's value as text."""
+    """Return a sweep's value as text."""
     return "all" if value is None else f"{value:,g}"
 
 
 def parameter_title(parameter: str) -> str:
-    """A sweep's parameter in words."""
+    """Return a sweep's parameter in words."""
     return {"max_tasks": "M' (max_tasks)"}.get(parameter, parameter.replace("_", " "))

@@ -63,7 +63,7 @@ _NOT_ASKED = (
 
 
 def difference_chapter(results: Sequence[ComparisonResult], recipes: Sequence[str]) -> Chapter:
-    """Each recipe against random and proportional rows and the base model, on seen and unseen tasks and benchmarks."""
+    """Show each recipe against random and proportional rows and the base model, for each benchmark and metric."""
     heading = ("differences", "Differences")
     if not results:
         return Chapter(*heading, (_NONE,))
@@ -80,7 +80,7 @@ def difference_chapter(results: Sequence[ComparisonResult], recipes: Sequence[st
 
 
 def with_left_out(chapter: Chapter, parts: Sequence[NotShared]) -> Chapter:
-    """A chapter that compares models, with what each benchmark's comparisons leave out."""
+    """Show a chapter that compares models, with what each benchmark's comparisons leave out."""
     if not parts:
         return chapter
     told = [sentence for part in parts for sentence in _left_out_sentences(part)]
@@ -150,12 +150,12 @@ def verdict_cell(found: Difference) -> Cell:
 
 
 def corrected_cell(p: float, result: ComparisonResult) -> Cell:
-    """Whether a claim holds when corrected for all claims of the page; a dash where nothing is claimed."""
+    """Return whether a claim holds when corrected for all claims of the page; a dash where nothing is claimed."""
     return words("–" if isnan(p) else "holds" if result.family.holds(p) else "does not hold")
 
 
 def seed_cells(found: Difference) -> list[Cell]:
-    """The seeds of both, and whether their noise is in the interval."""
+    """Return the seeds of both, and whether their noise is in the interval."""
     sides = [found.seeds] if found.other_seeds is None else [found.seeds, found.other_seeds]
     seeds = " and ".join(map(str, sides)) if len(set(sides)) > 1 else f"{sides[0]}"
     single = sum(side == 1 for side in sides)
@@ -192,7 +192,7 @@ def _left_out_table(part: NotShared, folded: bool) -> Table:
 
 
 def difference_forest(result: ComparisonResult, recipes: Sequence[str]) -> bytes:
-    """The difference of each recipe to the references at each budget, with its interval: a panel a reference.
+    """Draw the difference of each recipe to the references at each budget, with its interval: a panel a reference.
 
     A filled mark says that the interval excludes zero; what was trained once has a cross, a dashed interval over
     the rows alone, and no verdict. With more than forty rows the smallest budgets are left out.
@@ -246,7 +246,7 @@ def _legend(shown: Sequence[Difference]) -> str:
 
 
 def _label_rows(axes: Axes, rows: Sequence[tuple[int, str]], named: bool) -> None:
-    """A line a recipe from the top, budgets set apart."""
+    """Name a line a recipe from the top, budgets set apart."""
     axes.set_ylim(len(rows) - 0.4, -0.6)
     names = [f"{recipe}, {budget:,} rows" for budget, recipe in rows] if named else []
     axes.set_yticks(range(len(rows)), names if named else [""] * len(rows), fontsize=9)

@@ -37,7 +37,7 @@ _BASE_REACH = 1
 def metric_chapter(
     comparisons: Sequence[TaskComparison], results: Sequence[ComparisonResult], recipes: Sequence[str]
 ) -> Chapter:
-    """Each benchmark's metric against the budget, with intervals where rows were kept, and the base model to beat."""
+    """Show each benchmark's metric against the budget, with intervals where rows were kept, and the base model."""
     heading = ("metrics", "Metrics against the budget")
     if not comparisons:
         return Chapter(*heading, ("No checkpoint has been evaluated yet.",))
@@ -61,7 +61,7 @@ def metric_chapter(
 
 
 def result_chapter(comparisons: Sequence[TaskComparison], recipes: Sequence[str]) -> Chapter:
-    """Each task's results, for benchmarks of more than one task."""
+    """Show each task's results, for benchmarks of more than one task."""
     heading = ("results", "Results of each task")
     several = [comparison for comparison in comparisons if len(comparison.tasks) > 1]
     if not several:
@@ -135,7 +135,7 @@ def _task_table(comparison: TaskComparison, recipes: Sequence[str], folded: bool
 
 
 def _standings(comparison: TaskComparison, recipes: Sequence[str]) -> list[tuple[int, RecipeMeans]]:
-    """What was measured as (budget, standing), recipes in the report's order."""
+    """Return what was measured as (budget, standing), recipes in the report's order."""
     found = [(budget, comparison.standing(budget, recipe)) for budget in comparison.budgets for recipe in recipes]
     return [(budget, standing) for budget, standing in found if standing is not None]
 
@@ -159,7 +159,7 @@ def _tasks_won(comparison: TaskComparison, standing: RecipeMeans) -> Cell:
 
 
 def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
-    """A line a recipe over the budgets with its intervals, a point a seed, and the base model as the line to beat.
+    """Draw a line a recipe over the budgets with its intervals, a point a seed, and the base model as the line to beat.
 
     Budgets are evenly spaced, so that few and many are told apart. A base model far from all runs would flatten them:
     then it is written at the edge instead.
@@ -199,7 +199,7 @@ def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
 
 
 def loss_curve(curves: Sequence[LossCurve]) -> bytes:
-    """The training loss of one mixture over the optimizer's steps, a line a seed."""
+    """Draw the training loss of one mixture over the optimizer's steps, a line a seed."""
     figure, [axes] = canvas.draw(5)
     for index, curve in enumerate(curves):
         mark = canvas.marker(index) if len(curve.steps) <= canvas.SHOWN_TASKS else None

@@ -43,7 +43,7 @@ for (const head of document.querySelectorAll("thead th")) {
 
 
 def render_page(content: ReportContent) -> str:
-    """The whole page; equal content gives an equal page.
+    """Return the whole page; equal content gives an equal page.
 
     Parts that are missing are said to be missing. Tables stop at `layout.TABLE_ROWS` rows and say so.
     """

@@ -27,7 +27,7 @@ _EXAMPLES = 50
 
 
 def rejection_chapter(content: ReportContent) -> Chapter:
-    """What was not accepted, and why."""
+    """Show what was not accepted, and why."""
     rejections = content.rejections
     total = sum(reason.rows for reason in rejections.counts)
     sentences = [f"{count(total, 'row')} rejected." if total else "No row was rejected."]
@@ -50,7 +50,7 @@ def rejection_chapter(content: ReportContent) -> Chapter:
 
 
 def near_duplicate_chapter(content: ReportContent) -> Chapter:
-    """Prompts that nearly repeat each other."""
+    """Show prompts that nearly repeat each other."""
     heading = ("near-duplicates", "Near duplicates")
     found = content.near_duplicates
     if found is None:
@@ -67,7 +67,7 @@ def near_duplicate_chapter(content: ReportContent) -> Chapter:
 
 
 def provenance_chapter(content: ReportContent) -> Chapter:
-    """From which versions of what the page was made."""
+    """Show from which versions of what the page was made."""
     heading = ("provenance", "Provenance")
     made_from = content.provenance
     if made_from is None:
@@ -86,7 +86,7 @@ def provenance_chapter(content: ReportContent) -> Chapter:
 
 
 def training_losses(made_from: Provenance) -> tuple[str, ...]:
-    """What the evaluated models learnt to lower; a warning where not all of them learnt the same."""
+    """Return what the evaluated models learnt to lower; a warning where not all of them learnt the same."""
     losses = made_from.training_losses
     if not losses:
         return ()
@@ -109,7 +109,7 @@ def _near_duplicate_row(pair: NearDuplicatePair) -> list[Cell]:
 
 
 def similarity_histogram(neighbour_cosines: NDArray[np.floating], threshold: float) -> bytes:
-    """How close each prompt's nearest other prompt is, with the threshold of near duplicates.
+    """Draw how close each prompt's nearest other prompt is, with the threshold of near duplicates.
 
     Args:
         neighbour_cosines: (n,) cosine of each row's nearest other row, in [-1, 1]; not finite where there is none.

@@ -26,7 +26,7 @@ _STOPS = 3
 
 
 def summary(content: ReportContent) -> tuple[str, tuple[Bullets, ...]]:
-    """The first paragraph, as plain text: what there is. And what each benchmark's rows say, sentence by sentence."""
+    """Return the first paragraph as plain text (what there is), and what each benchmark's rows say, in sentences."""
     losses = [result for result in content.recipe_comparisons if result.metric == RESPONSE_LOSS]
     nothing = () if losses else ("No response loss has been measured row by row yet: nothing tells the recipes apart.",)
     first = filter(None, [_collection(content), *_mixtures(content), references_sentence(losses), *nothing])
@@ -34,7 +34,7 @@ def summary(content: ReportContent) -> tuple[str, tuple[Bullets, ...]]:
 
 
 def findings(result: ComparisonResult) -> list[str]:
-    """A sentence for each budget, recipe and reference; the base model; how many rows are enough."""
+    """Return a sentence for each budget, recipe and reference; the base model; how many rows are enough."""
     compared = comparison_sentences(result)
     sentences, budgets = compared, result.sufficient_budgets
     if len(compared) > _TOLD:

@@ -20,7 +20,7 @@ _SLACK_FLOAT32, _SLACK_BFLOAT16 = 1e-4, 5e-2  # of the largest logit
 def load_tokenizer(
     folder: Path | str, trust_remote_code: bool, revision: str | None = None
 ) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a model folder, or of a hub name at a revision.
+    """Return the tokenizer of a model folder, or of a hub name at a revision.
 
     Raises:
         TrainingError: the folder holds none that can be loaded.
@@ -36,7 +36,7 @@ def load_tokenizer(
 def load_causal_lm(
     folder: Path, weights: ComputePrecision, trust_remote_code: bool, **placement: Any
 ) -> "PreTrainedModel":
-    """The causal language model of a folder, from safetensors alone, its weights in the given precision, on the CPU.
+    """Return the causal language model of a folder, from safetensors alone, in the given precision, on the CPU.
 
     `placement` is transformers' `quantization_config` and `device_map`, for weights that are quantized when read.
 
@@ -77,7 +77,7 @@ def _require_causal(model: Any, folder: Path) -> None:
 
 
 def quiet_transformers() -> None:
-    """No progress bars and no chatter: programs report in lines of their own."""
+    """Switch off progress bars and chatter: programs report in lines of their own."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()

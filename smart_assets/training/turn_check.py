@@ -20,7 +20,7 @@ Roles = tuple[str, ...]
 
 
 def refused_chats(roles: Mapping[Roles, int], settings: Finetune, cache: Path) -> dict[str, int]:
-    """How many rows the chat template will refuse, by its reason.
+    """Return how many rows the chat template will refuse, by its reason.
 
     Args:
         roles: how many rows have each sequence of roles.

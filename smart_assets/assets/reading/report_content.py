@@ -45,7 +45,7 @@ PAIRS = 20  # near-duplicate pairs shown
 
 
 def gather(project: Project, inputs: Inputs) -> ReportContent:
-    """Everything on the page, from the artifacts that are there."""
+    """Return everything on the page, from the artifacts that are there."""
     scores = inputs.folder("task_scores")
     names = tuple(pq.read_table(scores / "tasks.parquet")["task"].to_pylist())
     mixtures = tuple(
@@ -83,7 +83,7 @@ def _not_shared(shared: SharedRows, unseen: frozenset[str]) -> NotShared:
 
 
 def preset_recipes(recipes: Mapping[str, Recipe]) -> dict[str, str]:
-    """Of the presets that recipes are compared with, those that are among the recipes: by content, not by name."""
+    """Return the recipes that are presets which others are compared with: by content, not by name."""
     found = {preset: [name for name, recipe in recipes.items() if recipe == PRESETS[preset]] for preset in REFERENCES}
     return {preset: names[0] for preset, names in found.items() if names}
 
@@ -93,7 +93,7 @@ def _grid(project: Project) -> list[tuple[int, str]]:
 
 
 def task_rows(inputs: Inputs, partition: str) -> dict[str, float]:
-    """Task -> rows of a subset; the mean over row sets where rows are drawn anew for each seed."""
+    """Return task -> rows of a subset; the mean over row sets where rows are drawn anew for each seed."""
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
     sets = max(1, pc.count_distinct(subset["seed"]).as_py())
     counts = pc.value_counts(subset["task"]).to_pylist()
@@ -101,7 +101,7 @@ def task_rows(inputs: Inputs, partition: str) -> dict[str, float]:
 
 
 def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
-    """The tasks' greedy order by each objective of `scores.parquet`."""
+    """Return the tasks' greedy order by each objective of `scores.parquet`."""
     found: list[ObjectiveGains] = []
     for label in pc.unique(scores["objective"]).to_pylist():
         rows = scores.filter(pc.equal(scores["objective"], label)).sort_by("rank")
@@ -112,7 +112,7 @@ def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
 
 
 def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
-    """The tasks of all sources that were read, with the weights of the recipes that were applied."""
+    """Return the tasks of all sources that were read, with the weights of the recipes that were applied."""
     weights = _weights(project, inputs)
     return tuple(
         TaskSummary(
@@ -130,7 +130,7 @@ def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
 
 
 def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
-    """The tasks of a source with their rows, by name; no mixture weights."""
+    """Return the tasks of a source with their rows, by name; no mixture weights."""
     manifest = inputs.manifest("raw_tasks", source)
     rows = pq.read_table(inputs.folder("raw_tasks", source) / "instances.parquet", columns=["task", "split"])
     sides = Counter(zip(rows["task"].to_pylist(), rows["split"].to_pylist(), strict=True))
@@ -145,7 +145,7 @@ def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
 
 
 def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
-    """Recipe -> task -> weight before rounding and caps, from the first budget that is there."""
+    """Return recipe -> task -> weight before rounding and caps, from the first budget that is there."""
     found: dict[str, dict[str, float]] = {}
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
@@ -157,7 +157,7 @@ def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
 
 
 def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
-    """The tasks that a seed has rows of; none where the subset is not there."""
+    """Return the tasks that a seed has rows of; none where the subset is not there."""
     if inputs.find("selected_subset", partition) is None:
         return set()
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
@@ -255,7 +255,7 @@ def _provenance(project: Project, inputs: Inputs) -> Provenance:
 
 
 def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
-    """How many of the evaluated models learnt which loss, by the manifests of the checkpoints that were evaluated."""
+    """Return how many of the evaluated models learnt which loss, by the manifests of their checkpoints."""
     found: Counter[LossMean] = Counter()
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
