@@ -77,12 +77,12 @@ class ComparisonResult:
     @property
     def tasks_left_out(self) -> int:
         """Tasks of which not one row went to all models."""
-        return sum(one.whole for one in self.left_out)
+        return sum(task.whole for task in self.left_out)
 
     @property
     def rows_left_out(self) -> int:
         """Rows that did not go to all models, of all tasks."""
-        return sum(one.rows for one in self.left_out)
+        return sum(task.rows for task in self.left_out)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -92,16 +92,16 @@ class ComparisonResult:
     @property
     def all_differences(self) -> tuple[Difference, ...]:
         """Every comparison, each once."""
-        found = (*self.differences, *self.to_base, *self.to_largest, *self.to_last)
-        return tuple({each.names: each for each in found}.values())
+        differences = (*self.differences, *self.to_base, *self.to_largest, *self.to_last)
+        return tuple({each.names: each for each in differences}.values())
 
     def score(self, budget: int | None, recipe: str | None) -> RecipeScore | None:
         """Return the score of a recipe at a budget (None, None: of the base model), where it was measured."""
-        return next((found for found in self.scores if (found.budget, found.recipe) == (budget, recipe)), None)
+        return next((score for score in self.scores if (score.budget, score.recipe) == (budget, recipe)), None)
 
     def claims(self) -> list[float]:
         """Return the p of everything that is claimed; what was trained once claims nothing."""
-        differ = [found.p for found in self.all_differences]
+        differ = [difference.p for difference in self.all_differences]
         enough = [each.p for sufficient in self.sufficient_budgets for each in sufficient.smaller]
         return [p for p in (*differ, *enough) if isfinite(p)]
 
@@ -123,21 +123,21 @@ def compare_recipes(results: Sequence[RowResults], spec: ComparisonSpec) -> tupl
 
 def compare_shared_rows(parts: Iterable[SharedRows], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
     """Return the same, from the rows that all models of each benchmark were asked."""
-    found = [
+    results = [
         _result(measured, metric, spec)
         for shared in parts
         for metric in COMPARED_METRICS
         if (measured := shared.measured_by(metric)).tasks
     ]
-    p = [each for result in found for each in result.claims()]
+    p = [each for result in results for each in result.claims()]
     family = Family(len(p), holm_level(p))
-    return tuple(replace(each, family=family) for each in found)
+    return tuple(replace(each, family=family) for each in results)
 
 
 def _result(shared: SharedRows, metric: RowMetric, spec: ComparisonSpec) -> ComparisonResult:
     models = measured_models(shared, metric)
     measured = {recipe for _, recipe in models}
-    found = {preset: recipe for preset, recipe in spec.references.items() if recipe in measured}
+    references = {preset: recipe for preset, recipe in spec.references.items() if recipe in measured}
     scores = tuple(score(key, models, metric) for key in models)
     budgets = to_largest(models, metric)
     return ComparisonResult(
@@ -149,9 +149,9 @@ def _result(shared: SharedRows, metric: RowMetric, spec: ComparisonSpec) -> Comp
         left_out=shared.left_out,
         models_left_out=shared.models_left_out,
         tasks_of_one_row=tuple(task.task for task in shared.tasks if task.rows == 1),
-        references=found,
+        references=references,
         scores=scores,
-        differences=to_references(models, metric, list(found.values())),
+        differences=to_references(models, metric, list(references.values())),
         to_base=to_base(models, metric),
         to_largest=budgets,
         to_last=to_last(models, metric, spec.sweeps),

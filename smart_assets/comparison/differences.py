@@ -124,8 +124,8 @@ def to_last(models: Models, metric: RowMetric, sweeps: Sequence[Sweep]) -> tuple
     return tuple(
         _difference(models, metric, (budget, recipe), (budget, last))
         for recipe, last in pairs
-        for budget, found in _trained(models)
-        if found == recipe and (budget, last) in models
+        for budget, trained in _trained(models)
+        if trained == recipe and (budget, last) in models
     )
 
 
@@ -135,9 +135,9 @@ def _trained(models: Models) -> list[tuple[int, str]]:
 
 
 def _difference(
-    models: Models, metric: RowMetric, one: tuple[int, str], other: tuple[int | None, str | None]
+    models: Models, metric: RowMetric, model: tuple[int, str], other: tuple[int | None, str | None]
 ) -> Difference:
-    seeds, mine = models[one]
+    seeds, mine = models[model]
     other_seeds, theirs = models[other]
     base = other[1] is None
     paired = base or seeds == other_seeds
@@ -145,8 +145,8 @@ def _difference(
     interval = interval.within(-1, 1) if metric.is_fraction else interval
     known = interval.excludes_zero and len(seeds) > 1 and (base or len(other_seeds) > 1)
     return Difference(
-        budget=one[0],
-        recipe=one[1],
+        budget=model[0],
+        recipe=model[1],
         other=BASE_MODEL if other[1] is None else other[1],
         other_budget=other[0],
         seeds=len(seeds),

@@ -82,7 +82,7 @@ def mean_over_seeds(seeds: Figures) -> Interval:
     return _interval(float(seeds.values.mean()), _spread(seeds.deviations.mean(axis=1), (seeds,)))
 
 
-def difference(one: Figures, other: Figures, paired: bool) -> Interval:
+def difference(figures: Figures, other: Figures, paired: bool) -> Interval:
     """Return one's mean over seeds minus the other's, on the same rows.
 
     Args:
@@ -92,9 +92,9 @@ def difference(one: Figures, other: Figures, paired: bool) -> Interval:
             no seed went into. Otherwise the seeds of both vary on their own.
     """
     if paired:
-        return mean_over_seeds(one.minus(other))
-    value = float(one.values.mean() - other.values.mean())
-    return _interval(value, _spread(one.deviations.mean(axis=1) - other.deviations.mean(axis=1), (one, other)))
+        return mean_over_seeds(figures.minus(other))
+    value = float(figures.values.mean() - other.values.mean())
+    return _interval(value, _spread(figures.deviations.mean(axis=1) - other.deviations.mean(axis=1), (figures, other)))
 
 
 def holm_level(p: list[float], level: float = ONE_SIDED) -> float:
@@ -103,8 +103,8 @@ def holm_level(p: list[float], level: float = ONE_SIDED) -> float:
     All p up to it hold. Below 0 where none does.
     """
     holding = -inf
-    for at, each in enumerate(sorted(p)):
-        if each > level / (len(p) - at):
+    for rank, each in enumerate(sorted(p)):
+        if each > level / (len(p) - rank):
             break
         holding = each
     return holding

@@ -59,9 +59,11 @@ def measure(strata: Iterable[Stratum], shares: bool = False) -> Figures:
         raise ValueError("there is nothing to measure")
     ratios = np.stack([task.numerators.sum(axis=0) / task.denominators.sum(axis=0) for task in tasks])
     moved = [_without_each(task, ratio) for task, ratio in zip(tasks, ratios, strict=True)]
-    for at, task in enumerate(tasks):
+    for place, task in enumerate(tasks):
         if len(task.numerators) == 1:
-            moved[at] = ratios[[at]] - np.delete(ratios, at, axis=0).mean(axis=0) if len(tasks) > 1 else ratios * np.nan
+            moved[place] = (
+                ratios[[place]] - np.delete(ratios, place, axis=0).mean(axis=0) if len(tasks) > 1 else ratios * np.nan
+            )
     rows = np.array([len(task.numerators) for task in tasks])
     starts, degrees = np.cumsum(rows) - rows, np.array([max(1.0, _effective_rows(task) - 1) for task in tasks])
     if (rows == 1).all():  # each is told by the others alone: t such tasks are one sample

@@ -95,17 +95,17 @@ class TaskComparison:
     def standings(self, budget: int) -> tuple[RecipeMeans, ...]:
         """Return the recipes at a budget, best mean first (NaN last), equals by name; by name where none is better."""
         recipes = sorted({run.recipe for run in self.runs if run.budget == budget})
-        found = [
+        by_name = [
             RecipeMeans(name, tuple(r for r in self.runs if (r.budget, r.recipe) == (budget, name))) for name in recipes
         ]
         if not self.metric.direction.is_known:
-            return tuple(found)
-        losses = self.metric.as_loss(np.array([standing.mean for standing in found]))
-        return tuple(found[at] for at in np.argsort(losses, kind="stable"))  # NaN sorts last
+            return tuple(by_name)
+        losses = self.metric.as_loss(np.array([standing.mean for standing in by_name]))
+        return tuple(by_name[place] for place in np.argsort(losses, kind="stable"))  # NaN sorts last
 
     def standing(self, budget: int, recipe: str) -> RecipeMeans | None:
         """Return the recipe at the budget, or None where it was not measured."""
-        return next((found for found in self.standings(budget) if found.recipe == recipe), None)
+        return next((means for means in self.standings(budget) if means.recipe == recipe), None)
 
 
 def compare_shared_tasks(
@@ -176,7 +176,7 @@ def _direction(rows: Sequence[Measurement]) -> Direction:
     by_task: dict[str, set[Direction]] = {}
     for row in rows:
         by_task.setdefault(row.task, set()).update({row.direction} - {Direction.UNKNOWN})
-    return agreed(agreed(found) for found in by_task.values())
+    return agreed(agreed(directions) for directions in by_task.values())
 
 
 def _runs(

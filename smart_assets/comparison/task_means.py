@@ -59,4 +59,4 @@ def not_inferior(against: Iterable[MeanDifference], margin: float) -> NDArray[np
     No correction for the number of the others is due: a model that is worse than one of them by more than the margin
     passes no more often than it would pass that one alone.
     """
-    return np.logical_and.reduce([found.high <= margin for found in against])
+    return np.logical_and.reduce([difference.high <= margin for difference in against])

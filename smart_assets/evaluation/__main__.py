@@ -22,7 +22,8 @@ def _needs_no_hub(job: EvaluationJob) -> bool:
     base = job.base_model
     model = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
     collections = all(
-        one.kind == "folder" or Path(one.path).expanduser().is_dir() for one in job.evaluate.collections.values()
+        collection.kind == "folder" or Path(collection.path).expanduser().is_dir()
+        for collection in job.evaluate.collections.values()
     )
     return model and collections and set(job.evaluate.tasks) <= job.evaluate.local_data.keys()
 

@@ -35,7 +35,7 @@ def _read_file(name: str, path: Path, shown: str) -> Iterator[ChatInstance]:
                 if line.strip():
                     texts = list(_texts(_object(line)))
                     if texts:
-                        prompt = texts.pop(max(range(len(texts)), key=lambda at: len(texts[at])))
+                        prompt = texts.pop(max(range(len(texts)), key=lambda place: len(texts[place])))
                         yield ChatInstance(f"{shown}:{number}", Path(shown).stem, prompt, " ".join(texts), None)
     except (OSError, ValueError, RecursionError) as error:  # json's and the decoder's errors are ValueErrors
         raise EvaluationError(

@@ -120,13 +120,13 @@ def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:
 
 
 def _none(name: str, not_scored: Sequence[AskedRow], refused: Sequence[RefusedRow], window: int) -> str:
-    told = f"none of the {len(not_scored) + len(refused)} rows of {name} can be scored: "
+    message = f"none of the {len(not_scored) + len(refused)} rows of {name} can be scored: "
     if refused:
-        told += f"{len(refused)} are refused (first, {refused[0].instance.id!r}: {refused[0].reason}); "
+        message += f"{len(refused)} are refused (first, {refused[0].instance.id!r}: {refused[0].reason}); "
     if not_scored:
         shortest = min(row.tokens for row in not_scored)
-        told += f"the model reads {window} tokens at most, the shortest response has {shortest}; "
-    return told + "shorten the responses, set finetune.system_turns or prompt_format, or take another model"
+        message += f"the model reads {window} tokens at most, the shortest response has {shortest}; "
+    return message + "shorten the responses, set finetune.system_turns or prompt_format, or take another model"
 
 
 def _asked(encoder: RowEncoder, instance: ChatInstance, choices: tuple[str, ...], window: int) -> AskedRow:
@@ -139,7 +139,7 @@ def _asked(encoder: RowEncoder, instance: ChatInstance, choices: tuple[str, ...]
 
 
 def _fits(row: AskedRow, window: int) -> bool:
-    return all(len(one.tokens) <= window and len(one.tokens) > one.scored_from for one in row.encoded)
+    return all(len(encoded.tokens) <= window and len(encoded.tokens) > encoded.scored_from for encoded in row.encoded)
 
 
 def _choices(task: Sequence[ChatInstance], window: int) -> tuple[str, ...]:

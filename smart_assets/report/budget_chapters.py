@@ -61,7 +61,7 @@ def sufficient_budget_chapter(results: Sequence[ComparisonResult]) -> Chapter:
     if not several:
         return Chapter(*heading, ("No recipe has been evaluated row by row at several budgets yet.",))
     several_seeds = [each for each in several if each.sufficient_budgets]
-    told = tuple(
+    bullets = tuple(
         Bullets(
             shorten(each.title, 80),
             tuple(budget_sentence(sufficient, each) for sufficient in each.sufficient_budgets),
@@ -70,7 +70,7 @@ def sufficient_budget_chapter(results: Sequence[ComparisonResult]) -> Chapter:
         for place, each in enumerate(several_seeds)
     )
     tables = tuple(_stop_table(each, place > 0) for place, each in enumerate(several_seeds))
-    return Chapter(*heading, (_ENOUGH, *_trained_once(several)), (), tables, told)
+    return Chapter(*heading, (_ENOUGH, *_trained_once(several)), (), tables, bullets)
 
 
 def sweep_chapter(results: Sequence[ComparisonResult], sweeps: Sequence[Sweep]) -> Chapter:
@@ -101,11 +101,13 @@ def sweep_chapter(results: Sequence[ComparisonResult], sweeps: Sequence[Sweep]) 
 
 def _trained_once(several: Sequence[ComparisonResult]) -> list[str]:
     """Name the recipes whose budgets say nothing, because no second training tells how much trainings differ."""
-    told = {sufficient.recipe for each in several for sufficient in each.sufficient_budgets}
-    single = [found for each in several for found in each.to_largest if found.one_training]
+    known = {sufficient.recipe for each in several for sufficient in each.sufficient_budgets}
+    single = [difference for each in several for difference in each.to_largest if difference.one_training]
     once = dict.fromkeys(
-        f"{shorten(found.recipe, 40)} at {found.budget:,} rows" if found.recipe in told else found.recipe
-        for found in single
+        f"{shorten(difference.recipe, 40)} at {difference.budget:,} rows"
+        if difference.recipe in known
+        else difference.recipe
+        for difference in single
     )
     if not once:
         return []
@@ -123,17 +125,17 @@ def _stop_table(result: ComparisonResult, folded: bool) -> Table:
 
 
 def _stop_cells(largest: int, smaller: SmallerBudget, result: ComparisonResult) -> list[Cell]:
-    found = smaller.difference
+    difference = smaller.difference
     return [
-        words(found.recipe),
-        *map(rows_cell, (found.budget, largest)),
-        *bounds_cells(found.interval),
+        words(difference.recipe),
+        *map(rows_cell, (difference.budget, largest)),
+        *bounds_cells(difference.interval),
         signed_cell(smaller.worse_at_most),
         value_cell(smaller.margin),
         words("yes" if smaller.enough else "not known"),
         value_cell(smaller.p),
         corrected_cell(smaller.p if smaller.enough else nan, result),
-        seed_cells(found)[0],
+        seed_cells(difference)[0],
     ]
 
 
@@ -152,8 +154,12 @@ def _sweep_table(result: ComparisonResult, sweep: Sweep, folded: bool) -> Table:
 
 def _to_last(result: ComparisonResult, score: RecipeScore, last: str) -> list[Cell]:
     key = (score.budget, score.recipe, last)
-    found = next((each for each in result.to_last if (each.budget, each.recipe, each.other) == key), None)
-    return [*bounds_cells(found.interval), verdict_cell(found)] if found else [*[value_cell(None)] * 3, words("–")]
+    difference = next((each for each in result.to_last if (each.budget, each.recipe, each.other) == key), None)
+    return (
+        [*bounds_cells(difference.interval), verdict_cell(difference)]
+        if difference
+        else [*[value_cell(None)] * 3, words("–")]
+    )
 
 
 def sweep_scores(result: ComparisonResult, sweep: Sweep) -> bytes:
@@ -186,8 +192,8 @@ def sweep_scores(result: ComparisonResult, sweep: Sweep) -> bytes:
 
 def sweep_line(result: ComparisonResult, sweep: Sweep, budget: int) -> list[tuple[int, RecipeScore]]:
     """Return the scores at a budget with their places in the sweep."""
-    found = [(place, result.score(budget, point.recipe)) for place, point in enumerate(sweep.points)]
-    return [(place, score) for place, score in found if score is not None]
+    scores = [(place, result.score(budget, point.recipe)) for place, point in enumerate(sweep.points)]
+    return [(place, score) for place, score in scores if score is not None]
 
 
 def value_label(value: float | None) -> str:

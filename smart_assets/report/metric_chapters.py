@@ -127,17 +127,17 @@ def _task_table(comparison: TaskComparison, recipes: Sequence[str], folded: bool
     base = [] if comparison.base is None else [comparison.base]
     columns = ["Task", *["Base model" for _ in base], *(f"{standing.recipe}, {budget:,}" for budget, standing in shown)]
     rows = [
-        [words(comparison.tasks[at]), *(value_cell(float(column[at])) for column in base)]
-        + [value_cell(float(value)) for value in values[at]]
-        for at in _least_gained_first(comparison, values)
+        [words(comparison.tasks[place]), *(value_cell(float(column[place])) for column in base)]
+        + [value_cell(float(value)) for value in values[place]]
+        for place in _least_gained_first(comparison, values)
     ]
     return table(f"{shorten(comparison.title, 80)} ({comparison.metric.unit_and_direction}).", columns, rows, folded)
 
 
 def _standings(comparison: TaskComparison, recipes: Sequence[str]) -> list[tuple[int, RecipeMeans]]:
     """Return what was measured as (budget, standing), recipes in the report's order."""
-    found = [(budget, comparison.standing(budget, recipe)) for budget in comparison.budgets for recipe in recipes]
-    return [(budget, standing) for budget, standing in found if standing is not None]
+    measured = [(budget, comparison.standing(budget, recipe)) for budget in comparison.budgets for recipe in recipes]
+    return [(budget, standing) for budget, standing in measured if standing is not None]
 
 
 def _gained(comparison: TaskComparison, values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,7 +148,7 @@ def _least_gained_first(comparison: TaskComparison, values: NDArray[np.float64])
     if comparison.base is None or not values.size or not comparison.metric.direction.is_known:
         return list(range(len(comparison.tasks)))
     least = _gained(comparison, values, comparison.base).min(axis=1)
-    return [int(at) for at in np.argsort(least, kind="stable")]
+    return [int(place) for place in np.argsort(least, kind="stable")]
 
 
 def _tasks_won(comparison: TaskComparison, standing: RecipeMeans) -> Cell:

@@ -52,17 +52,19 @@ def rejection_chapter(content: ReportContent) -> Chapter:
 def near_duplicate_chapter(content: ReportContent) -> Chapter:
     """Show prompts that nearly repeat each other."""
     heading = ("near-duplicates", "Near duplicates")
-    found = content.near_duplicates
-    if found is None:
+    near_duplicates = content.near_duplicates
+    if near_duplicates is None:
         return Chapter(*heading, ("No similarity index has been built yet.",))
-    sentence = f"{count(found.pairs, 'pair')} of prompts have a cosine of {found.threshold:g} or more."
-    if not found.pairs:
-        sentence = f"No two prompts have a cosine of {found.threshold:g} or more."
+    sentence = (
+        f"{count(near_duplicates.pairs, 'pair')} of prompts have a cosine of {near_duplicates.threshold:g} or more."
+    )
+    if not near_duplicates.pairs:
+        sentence = f"No two prompts have a cosine of {near_duplicates.threshold:g} or more."
     alt = "Histogram of the cosine of each prompt to its nearest other prompt, with the threshold of near duplicates."
-    drawn = (Picture(similarity_histogram(found.neighbour_cosines, found.threshold), alt),)
+    drawn = (Picture(similarity_histogram(near_duplicates.neighbour_cosines, near_duplicates.threshold), alt),)
     columns = ("Cosine", "First task", "First prompt", "Second task", "Second prompt")
-    rows = [_near_duplicate_row(pair) for pair in found.examples[:_EXAMPLES]]
-    caption = f"The closest pairs, {len(rows)} of {count(found.pairs)}."
+    rows = [_near_duplicate_row(pair) for pair in near_duplicates.examples[:_EXAMPLES]]
+    caption = f"The closest pairs, {len(rows)} of {count(near_duplicates.pairs)}."
     return Chapter(*heading, (sentence,), drawn, (table(caption, columns, rows),) if rows else ())
 
 

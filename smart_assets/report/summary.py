@@ -41,11 +41,11 @@ def findings(result: ComparisonResult) -> list[str]:
         sentences = comparison_sentences(result, result.budgets[-1])[:_TOLD]
         more = len(compared) - len(sentences)
         sentences = [*sentences, f"{count(more, 'more comparison')} in the chapter Differences."]
-    told = [*sentences, correction_sentence(result), *base_sentences(result)]
-    told += [budget_sentence(sufficient, result) for sufficient in budgets[:_STOPS]]
+    lines = [*sentences, correction_sentence(result), *base_sentences(result)]
+    lines += [budget_sentence(sufficient, result) for sufficient in budgets[:_STOPS]]
     if len(budgets) > _STOPS:
-        told.append(f"{count(len(budgets) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
-    return list(filter(None, [*told, omissions(result)]))
+        lines.append(f"{count(len(budgets) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
+    return list(filter(None, [*lines, omissions(result)]))
 
 
 def _collection(content: ReportContent) -> str:

@@ -143,8 +143,8 @@ def _closest_pairs(kernel: TaskKernel) -> Table:
     cosines = kernel.similarities[first, second]
     closest = np.argsort(-cosines, kind="stable")[:_CLOSEST_PAIRS]
     rows = [
-        [value_cell(float(cosines[at])), words(kernel.tasks[first[at]]), words(kernel.tasks[second[at]])]
-        for at in closest
+        [value_cell(float(cosines[place])), words(kernel.tasks[first[place]]), words(kernel.tasks[second[place]])]
+        for place in closest
     ]
     caption = f"The {len(rows)} closest of {count(len(cosines), 'pair')} of tasks."
     return table(caption, ("Cosine", "First task", "Second task"), rows)

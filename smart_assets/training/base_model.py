@@ -162,9 +162,9 @@ def _hub_snapshot(reference: str, revision: str | None, trust_remote_code: bool)
             f"base_model {reference!r}: its owner wants its licence accepted; do so on the hub, then `hf auth login`"
         ) from error
     except (OSError, ValueError, errors.EntryNotFoundError) as error:
-        at = f" at revision {revision!r}" if revision else ""
+        pinned = f" at revision {revision!r}" if revision else ""
         raise TrainingError(
-            f"base_model {reference!r}{at}: neither a folder here nor reachable on the Hugging Face hub "
+            f"base_model {reference!r}{pinned}: neither a folder here nor reachable on the Hugging Face hub "
             f"({_first_line(error)}); check the name, the revision and the network, or name a local folder"
         ) from error
 

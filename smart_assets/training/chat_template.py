@@ -155,7 +155,7 @@ def chat_template(tokenizer: "PreTrainedTokenizerBase", settings: PromptSettings
 
 def fold_system_turns(turns: Turns) -> Turns:
     """Return the turns with the leading system turns' text before the first user turn's, a blank line between them."""
-    leading = next((at for at, turn in enumerate(turns) if turn.get("role") not in _SYSTEM_ROLES), len(turns))
+    leading = next((place for place, turn in enumerate(turns) if turn.get("role") not in _SYSTEM_ROLES), len(turns))
     if not leading or leading == len(turns) or turns[leading].get("role") != "user":
         return turns
     texts = [str(turn.get("content") or "") for turn in turns[: leading + 1]]
@@ -168,7 +168,7 @@ def pin_clock(source: str, day: date) -> str:
         return source
     moment = datetime.combine(day, time())
     # The value of a directive holds no `%`, so that one replacement does not feed the next.
-    values = "".join(f"|replace({found!r}, {moment.strftime(found)!r})" for found in _DIRECTIVES)
+    values = "".join(f"|replace({directive!r}, {moment.strftime(directive)!r})" for directive in _DIRECTIVES)
     kept = "\n" if source.startswith("\n") else ""  # Jinja drops the line break after a block
     return f"{{% macro strftime_now(format) %}}{{{{ format{values} }}}}{{% endmacro %}}{kept}{source}"
 

@@ -66,10 +66,10 @@ def _require_causal(model: Any, folder: Path) -> None:
     tokens = torch.arange(2 * _PROBE, device=model.device).reshape(2, _PROBE) % known
     tokens[:, 0] = 0
     with torch.inference_mode():
-        one, other = (model(row[None]).logits[0, 0].float() for row in tokens)
+        first, other = (model(row[None]).logits[0, 0].float() for row in tokens)
     # Experts sum up in another order where another token goes to them, so that last digits may differ.
     slack = _SLACK_FLOAT32 if model.dtype == torch.float32 else _SLACK_BFLOAT16
-    if (one - other).abs().max() > slack * one.abs().max():
+    if (first - other).abs().max() > slack * first.abs().max():
         raise TrainingError(
             f"{folder}: {type(model).__name__} reads the tokens that it is to write: it is no causal language model, "
             "which writes text from left to right; name one of those (such as LlamaForCausalLM)"

@@ -43,9 +43,9 @@ def left_out(mixture: TrainingRows) -> list[str]:
     rows: dict[str, list[str]] = {}
     for row in mixture.dropped:
         rows.setdefault(row.reason, []).append(row.id)
-    most_first = sorted(rows.items(), key=lambda found: -len(found[1]))
-    told = [f"{len(ids)} left out (first, {ids[0]!r}): {reason}" for reason, ids in most_first[:_REASONS]]
-    return told + ([f"{len(most_first) - _REASONS} more reasons"] if len(most_first) > _REASONS else [])
+    most_first = sorted(rows.items(), key=lambda ids_of_reason: -len(ids_of_reason[1]))
+    reasons = [f"{len(ids)} left out (first, {ids[0]!r}): {reason}" for reason, ids in most_first[:_REASONS]]
+    return reasons + ([f"{len(most_first) - _REASONS} more reasons"] if len(most_first) > _REASONS else [])
 
 
 def not_written(mixture: TrainingRows) -> list[str]:

@@ -84,8 +84,10 @@ def _not_shared(shared: SharedRows, unseen: frozenset[str]) -> NotShared:
 
 def preset_recipes(recipes: Mapping[str, Recipe]) -> dict[str, str]:
     """Return the recipes that are presets which others are compared with: by content, not by name."""
-    found = {preset: [name for name, recipe in recipes.items() if recipe == PRESETS[preset]] for preset in REFERENCES}
-    return {preset: names[0] for preset, names in found.items() if names}
+    names_of_presets = {
+        preset: [name for name, recipe in recipes.items() if recipe == PRESETS[preset]] for preset in REFERENCES
+    }
+    return {preset: names[0] for preset, names in names_of_presets.items() if names}
 
 
 def _grid(project: Project) -> list[tuple[int, str]]:
@@ -102,13 +104,13 @@ def task_rows(inputs: Inputs, partition: str) -> dict[str, float]:
 
 def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
     """Return the tasks' greedy order by each objective of `scores.parquet`."""
-    found: list[ObjectiveGains] = []
+    gains: list[ObjectiveGains] = []
     for label in pc.unique(scores["objective"]).to_pylist():
         rows = scores.filter(pc.equal(scores["objective"], label)).sort_by("rank")
-        found.append(
+        gains.append(
             ObjectiveGains(label, tuple(rows["task"].to_pylist()), rows["gain"].to_numpy(), rows["weight"].to_numpy())
         )
-    return tuple(found)
+    return tuple(gains)
 
 
 def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
@@ -121,7 +123,7 @@ def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
             task.train_rows,
             task.validation_rows,
             task.rejected_rows,
-            {recipe: found[task.task] for recipe, found in weights.items() if task.task in found},
+            {recipe: by_task[task.task] for recipe, by_task in weights.items() if task.task in by_task},
         )
         for source in project.settings.sources
         if inputs.find("raw_tasks", source) is not None
@@ -146,14 +148,14 @@ def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
 
 def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
     """Return recipe -> task -> weight before rounding and caps, from the first budget that is there."""
-    found: dict[str, dict[str, float]] = {}
+    weights: dict[str, dict[str, float]] = {}
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
-        if recipe in found or inputs.find("selected_subset", key) is None:
+        if recipe in weights or inputs.find("selected_subset", key) is None:
             continue
         table = pq.read_table(inputs.folder("selected_subset", key) / "task_budgets.parquet")
-        found[recipe] = dict(zip(table["task"].to_pylist(), table["weight"].to_pylist(), strict=True))
-    return found
+        weights[recipe] = dict(zip(table["task"].to_pylist(), table["weight"].to_pylist(), strict=True))
+    return weights
 
 
 def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
@@ -165,10 +167,10 @@ def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
 
 
 def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
         rows = RecordedEvaluation(inputs.folder("base_model_results") / "base").task_metrics
-        found += [_measurement(row, None, None, None, False) for row in rows]
+        measurements += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
         if inputs.find("eval_results", key) is None:
@@ -177,8 +179,8 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
             seed = int(folder.name.removeprefix("seed-"))
             trained = trained_tasks(inputs, key, seed)
             rows = RecordedEvaluation(folder).task_metrics
-            found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
-    return tuple(found)
+            measurements += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
+    return tuple(measurements)
 
 
 def _measurement(
@@ -209,13 +211,13 @@ def _rejections(project: Project, inputs: Inputs) -> Rejections:
 
 
 def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicateSummary | None:
-    found = [source for source in project.settings.sources if inputs.find("similarity_index", source) is not None]
-    if not found:
+    sources = [source for source in project.settings.sources if inputs.find("similarity_index", source) is not None]
+    if not sources:
         return None
     pairs: list[NearDuplicatePair] = []
-    nearest = [np.load(inputs.folder("similarity_index", name) / "nearest.npy", allow_pickle=False) for name in found]
+    nearest = [np.load(inputs.folder("similarity_index", name) / "nearest.npy", allow_pickle=False) for name in sources]
     total = 0
-    for source in found:
+    for source in sources:
         table = pq.read_table(inputs.folder("similarity_index", source) / "near_duplicates.parquet")
         total += table.num_rows
         top = table.slice(0, PAIRS)
@@ -256,7 +258,7 @@ def _provenance(project: Project, inputs: Inputs) -> Provenance:
 
 def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
     """Return how many of the evaluated models learnt which loss, by the manifests of their checkpoints."""
-    found: Counter[LossMean] = Counter()
+    losses: Counter[LossMean] = Counter()
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
         evaluated = inputs.find("eval_results", key)
@@ -266,5 +268,5 @@ def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
         trained = project.store.find(CHECKPOINT, key, version)
         if trained is not None:
             seeds = trained.summary["seeds"].values()
-            found.update(seed["hyperparameters"].get("loss", UNRECORDED_LOSS) for seed in seeds)
-    return dict(found)
+            losses.update(seed["hyperparameters"].get("loss", UNRECORDED_LOSS) for seed in seeds)
+    return dict(losses)

@@ -39,9 +39,9 @@ def _conditions(manifest: Manifest, evaluation: RecordedEvaluation) -> dict[str,
     return {"code": manifest.code_version, **known}
 
 
-def unlike_in(one: Mapping[str, object], newest: Mapping[str, object]) -> str:
+def unlike_in(conditions: Mapping[str, object], newest: Mapping[str, object]) -> str:
     """Return the conditions in which an evaluation is not like the newest, in words."""
-    return " and ".join(f"other {name}" for name, value in one.items() if newest.get(name, value) != value)
+    return " and ".join(f"other {name}" for name, value in conditions.items() if newest.get(name, value) != value)
 
 
 def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], str]:
