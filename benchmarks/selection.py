@@ -38,11 +38,10 @@ def main(  # noqa: PLR0913, PLR0917  (one for each option)
     ),
     plot: Annotated[Path | None, typer.Option(help="Only draw the results, as this PNG.")] = None,
     table: Annotated[bool, typer.Option(help="Only print the results, as a Markdown table.")] = False,
-    check_estimates: Annotated[bool, typer.Option(help="Only print estimates beside the results.")] = False,
 ) -> None:
     """Order the same vectors by every objective at every size, each time in a fresh process, ours and submodlib's."""
-    if plot or table or check_estimates:
-        show(_read(out), plot, table, check_estimates)
+    if plot or table:
+        show(_read(out), plot, table)
         return
     results = Results(machine(), str(vectors.resolve()) if vectors else SYNTHETIC, [])
     if out.exists():
@@ -89,14 +88,12 @@ def run_child(case: str, who: str, path: Path, time_limit: float) -> Outcome:
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def show(results: Results, plot: Path | None, table: bool, check_estimates: bool) -> None:
+def show(results: Results, plot: Path | None, table: bool) -> None:
     """Print and draw what was measured before."""
-    from benchmarks.views import draw, estimates_table, markdown_table
+    from benchmarks.views import draw, markdown_table
 
     if table:
         print(markdown_table(results))
-    if check_estimates:
-        print(estimates_table(results, read_or_make(None if results.vectors == SYNTHETIC else Path(results.vectors))))
     if plot:
         plot.write_bytes(draw(results))
 

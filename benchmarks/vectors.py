@@ -9,19 +9,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_assets.selection.rates import clustered_vectors
-
 SEED = 23
 JITTER = 0.02
 """Standard deviation of the noise that each coordinate of a copied unit vector gets."""
 SYNTHETIC_SIZE, SYNTHETIC_WIDTH = 40_000, 384
 _BLOCK_ROWS = 16_384
+_TASKS, _TEMPLATES = 28, 8
+_SHARED, _TASK, _TEMPLATE, _OWN = 0.3, 0.5, 0.5, 0.8  # lengths of a vector's parts
 Vectors = NDArray[np.float32]
 
 
 def read_or_make(path: Path | None) -> Vectors:
     """Return the rows (n, d) of an .npy file as unit vectors; without a file, clustered synthetic ones."""
     return _unit(clustered_vectors(SYNTHETIC_SIZE, SYNTHETIC_WIDTH) if path is None else np.load(path))
+
+
+def clustered_vectors(size: int, width: int, seed: int = SEED) -> Vectors:
+    """Vectors (n, d), not of length 1, whose similarities lie much as those of prompts by task and template do."""
+    generator = np.random.default_rng(seed)
+
+    def directions(count: int) -> NDArray[np.float64]:
+        return generator.standard_normal((count, width)) / np.sqrt(width)
+
+    templates = np.repeat(_TASK * directions(_TASKS), _TEMPLATES, axis=0) + _TEMPLATE * directions(_TASKS * _TEMPLATES)
+    members = generator.integers(len(templates), size=size)
+    return (_SHARED * directions(1) + templates[members] + _OWN * directions(size)).astype(np.float32)
 
 
 def variant(vectors: Vectors, size: int, nonnegative: bool, positions: NDArray[np.int64]) -> Vectors:

@@ -1,18 +1,14 @@
-"""What was measured as a Markdown table, as a picture, and beside what was estimated."""
+"""What was measured as a Markdown table and as a picture."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from benchmarks.cases import CASES, Failed, Measured, Outcome, Results, Row
-from benchmarks.vectors import Vectors, variant
-from smart_assets.selection.estimate import Estimate, estimate
-from smart_assets.selection.rates import ROWS, Rates, measure_rates
 
 HEIGHT = 9.0
 """Inches of the picture."""
 _WHO = {"ours": "-", "submodlib": "--"}
-_FACTOR = 2.0  # what estimates promise
 
 
 def markdown_table(results: Results) -> str:
@@ -29,38 +25,6 @@ def markdown_table(results: Results) -> str:
         cells = (CASES[row.case].title, f"{row.size:,}", *ours, *submodlib, _times(row.time_ratio))
         lines.append(f"| {' | '.join(cells)} | {_times(row.memory_ratio)} |")
     return "\n".join(lines)
-
-
-def estimates_table(results: Results, vectors: Vectors) -> str:
-    """Divide estimates by measured seconds and bytes for every row, rates measured now on some of its vectors."""
-    sampled: dict[tuple[bool, int], Rates] = {}
-    lines = ["| objective | vectors | seconds: estimated / measured | memory: estimated / measured | |"]
-    lines.append("|---|---|---|---|---|")
-    for row in _ordered(results):
-        case = CASES[row.case]
-        key = (case.nonnegative, row.size)
-        if key not in sampled:
-            sampled[key] = _rates_for(vectors, row.size, case.nonnegative)
-        if isinstance(row.ours, Measured):
-            found = estimate((row.size, row.width), case.objective, rates=sampled[key])
-            lines.append(f"| {' | '.join((case.title, f'{row.size:,}', *_compared(found, row.ours)))} |")
-    return "\n".join(lines)
-
-
-def _rates_for(vectors: Vectors, size: int, nonnegative: bool) -> Rates:
-    """Return those of a sample, as a user would take it; a small size is sampled from all that there is."""
-    positions = np.linspace(0, max(size, min(ROWS, len(vectors))) - 1, ROWS).astype(np.int64)
-    return measure_rates(variant(vectors, size, nonnegative, np.unique(positions)))
-
-
-def _compared(found: Estimate, outcome: Measured) -> tuple[str, str, str]:
-    seconds, taken = found.seconds / outcome.seconds, found.bytes / max(outcome.took_bytes, 1)
-    wide = not (1 / _FACTOR <= seconds <= _FACTOR and 1 / _FACTOR <= taken <= _FACTOR)
-    return (
-        f"{found.seconds:.3g} / {outcome.seconds:.3g} = {seconds:.2f}",
-        f"{found.bytes / 1e6:,.1f} / {outcome.took_bytes / 1e6:,.1f} MB = {taken:.2f}",
-        "wide" if wide else "",
-    )
 
 
 def draw(results: Results) -> bytes:

@@ -16,8 +16,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=raw_task_inputs(project, "validation"),
-        parameters=evaluation_parameters(project)
-        | {"base_model": base_model_version(finetune.base_model, finetune.revision)},
+        parameters=evaluation_parameters(project, base_model_version(finetune.base_model, finetune.revision)),
         code_version=CODE_VERSION,
     )
 

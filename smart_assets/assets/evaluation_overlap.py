@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +27,7 @@ from smart_assets.assets.reading.evaluation_rows import (
 from smart_assets.assets.reading.evaluation_vectors import embed_outside
 from smart_assets.assets.reading.prompt_windows import CutPrompts, cut_prompts
 from smart_assets.assets.reading.rows import raw_task_inputs
+from smart_assets.assets.records import LongPrompts, OverlapCost, OverlapParameters, OverlapSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.contamination.exact import ExactTexts
 from smart_assets.contamination.matches import Matches
@@ -57,22 +57,24 @@ OVERLAPS = pa.schema(
     ]
 )
 UNSEARCHED = pa.schema([(name, pa.string()) for name in ("benchmark", "evaluation_id", "evaluation_task", "why")])
-BLIND = "evaluation rows that n-grams cannot tell"
-LONG = "prompts longer than the encoder reads"
 SHORT, TEMPLATE = "fewer words than an n-gram", "all its n-grams are common to its own task or template"
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the rows, their vectors where these are compared, and the evaluation sets outside the store."""
     contamination = project.settings.contamination
-    parameters, outside = outside_state(project)
+    evaluation_sets, outside = outside_state(project)
     inputs = [*raw_task_inputs(project)]
     if contamination.similarity is not None:
         inputs += [Input(AssetPartition("prompt_embeddings", source)) for source in project.settings.sources]
-        parameters["encoder"] = encoder_version(project.settings.embedding)  # also says which prompts it cuts
-    parameters["contamination"] = contamination.parameters()
-    parameters["near_duplicate"] = project.settings.validation.similarity
-    return DesiredState(AssetPartition(NAME), tuple(inputs), parameters, CODE_VERSION, outside)
+    parameters = OverlapParameters(
+        contamination=contamination.parameters(),
+        near_duplicate=project.settings.validation.similarity,
+        # It also says which prompts it cuts.
+        encoder=None if contamination.similarity is None else encoder_version(project.settings.embedding),
+    )
+    kept = {**evaluation_sets, **parameters.as_kept()}
+    return DesiredState(AssetPartition(NAME), tuple(inputs), kept, CODE_VERSION, outside)
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
@@ -87,7 +89,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     scratch.mkdir()
     texts = _read_texts(sources, evaluation, settings.contamination, scratch, run.log)
     alike = {"near_duplicate": _of_signatures(sources, evaluation, settings.validation.similarity)}
-    told: dict[str, object] = {}
+    long: LongPrompts | None = None
     embedded, recorded, similarity = 0, _nothing, settings.contamination.similarity
     if similarity is not None:
         outside = embed_outside(project, NAME, evaluation.outside, out, run)
@@ -99,7 +101,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             for source in sources
         }
         cut = cut_prompts(project, sources, evaluation)
-        told[LONG] = cut.counted(sources, evaluation)
+        long = cut.counted(sources, evaluation)
         alike["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, cut, similarity)
     found, undecided, unsearched = texts.judged(alike, settings.contamination)
     overlaps = _table(found, sources, evaluation)
@@ -110,11 +112,20 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     write_table(unsearched, out.content / "unsearched.parquet")
     compared = sum(int(source.train.sum()) for source in sources)
     return StepResult(
-        _summary(overlaps, evaluation, compared) | not_seen(left, unsearched) | told,
+        summary=OverlapSummary(
+            training_rows=compared,
+            evaluation_rows={name: stop - start for name, start, stop in evaluation.benchmarks},
+            rows_with_evaluation_text=pc.count_distinct(overlaps["id"]).as_py(),
+            rows_by_kind=by_kind(overlaps),
+            rows_by_benchmark=_by_benchmark(overlaps, evaluation),
+            rows_undecided=_undecided_by_task(left),
+            untold_by_ngrams=_untold_by_cause(unsearched),
+            long_prompts=long,
+        ).as_kept(),
         facets={
             FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))
         },
-        cost={"prompts embedded": embedded},
+        cost=OverlapCost(prompts_embedded=embedded).as_kept(),
         recorded=recorded,
     )
 
@@ -128,42 +139,36 @@ def by_kind(overlaps: pa.Table) -> dict[str, int]:
     return {kind: pc.count_distinct(overlaps.filter(pc.equal(overlaps["kind"], kind))["id"]).as_py() for kind in KINDS}
 
 
-def _summary(overlaps: pa.Table, evaluation: EvaluationRows, compared: int) -> dict[str, object]:
-    found = {
+def _by_benchmark(overlaps: pa.Table, evaluation: EvaluationRows) -> dict[str, int]:
+    return {
         name: pc.count_distinct(overlaps.filter(pc.equal(overlaps["benchmark"], name))["id"]).as_py()
         for name, _, _ in evaluation.benchmarks
     }
-    return {
-        "training rows": compared,
-        "evaluation rows": {name: stop - start for name, start, stop in evaluation.benchmarks},
-        "rows with evaluation text": pc.count_distinct(overlaps["id"]).as_py(),
-        "rows by kind": by_kind(overlaps),
-        "rows by benchmark": found,
-    }
 
 
-def not_seen(undecided: pa.Table, unsearched: pa.Table) -> dict[str, object]:
-    """What n-grams could not tell: training rows by task, and evaluation rows by benchmark and cause."""
-    tasks = pc.value_counts(undecided.group_by(["id", "task"]).aggregate([])["task"]).to_pylist()
+def _undecided_by_task(undecided: pa.Table) -> dict[str, int]:
+    return _counts(undecided.group_by(["id", "task"]).aggregate([])["task"])
+
+
+def _untold_by_cause(unsearched: pa.Table) -> dict[str, dict[str, int]]:
+    """Return how many evaluation rows n-grams cannot tell, by cause and benchmark."""
     causes = {why: unsearched.filter(pc.equal(unsearched["why"], why)) for why in (SHORT, TEMPLATE)}
-    return {
-        "rows undecided, by task": {task["values"]: task["counts"] for task in tasks},
-        BLIND: {
-            why: {found["values"]: found["counts"] for found in pc.value_counts(rows["benchmark"]).to_pylist()}
-            for why, rows in causes.items()
-        },
-    }
+    return {why: _counts(rows["benchmark"]) for why, rows in causes.items()}
 
 
-def not_looked_at(project: Project, looked: Mapping[str, Any], undecided: int) -> list[str]:
-    """In sentences, what a subset that holds no text that was found may hold nevertheless.
+def _counts(values: pa.ChunkedArray) -> dict[str, int]:
+    return {found["values"]: found["counts"] for found in pc.value_counts(values).to_pylist()}
+
+
+def not_looked_at(project: Project, looked: OverlapSummary, undecided: int) -> list[str]:
+    """Return in sentences what a subset that holds no text that was found may hold nevertheless.
 
     Args:
-        project: whose benchmarks are evaluated on.
-        looked: the summary of the artifact.
-        undecided: rows of the subset that n-grams could not judge.
+        project: Whose benchmarks are evaluated on.
+        looked: The summary of the artifact.
+        undecided: Rows of the subset that n-grams could not judge.
     """
-    blind = looked.get(BLIND)
+    blind = looked.untold_by_ngrams
     found = ["what n-grams cannot tell was not counted by this version's rules"] if blind is None else []
     for why, rows in (blind or {}).items():
         count = sum(rows.values())
@@ -172,13 +177,13 @@ def not_looked_at(project: Project, looked: Mapping[str, Any], undecided: int) -
         found += [
             f"{undecided:,} rows share half an evaluation row, or a template alone, with much of a task: undecided"
         ]
-    long = looked.get(LONG)
+    long = looked.long_prompts
     if long is None:
         found += ["vectors of prompts were not compared"] * (project.settings.contamination.similarity is None)
-    elif long["training rows"] or any(long["evaluation rows"].values()):
-        count = sum(long["evaluation rows"].values())
+    elif long.training_rows or any(long.evaluation_rows.values()):
+        count = sum(long.evaluation_rows.values())
         found += [
-            f"vectors say nothing of {long['training rows']:,} training and {count:,} evaluation prompts that are "
+            f"vectors say nothing of {long.training_rows:,} training and {count:,} evaluation prompts that are "
             "longer than the encoder reads"
         ]
     fetched = [name for name in project.settings.evaluate.tasks if name not in project.settings.evaluate.local_data]

@@ -4,14 +4,11 @@ Each seed's fine-tune is a job keyed by all that decides its weights. Its steps 
 that was killed goes on where it was; and a seed that the current checkpoint has already is taken from it.
 """
 
-import json
 import os
 import shutil
-from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +18,24 @@ from smart_assets.assets.parquet import write_table
 from smart_assets.assets.programs.job_folder import Workplace, workplace
 from smart_assets.assets.programs.program import run_program
 from smart_assets.assets.reading.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
-from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
+from smart_assets.assets.records import (
+    CheckpointParameters,
+    CheckpointSummary,
+    TrainingCost,
+    TrainingRecord,
+    by_seed,
+    training_costs,
+)
+from smart_assets.assets.step import (
+    AssetPartition,
+    DesiredState,
+    Draft,
+    Input,
+    Inputs,
+    RunContext,
+    StepResult,
+    seed_folder,
+)
 from smart_assets.core.errors import SelectionError, StoreError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -43,7 +57,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition("selected_subset", partition)), *raw_task_inputs(project, counts=False)),
-        parameters=_parameters(project),
+        parameters=_parameters(project).as_kept(),
         code_version=CODE_VERSION,
     )
 
@@ -58,7 +72,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     texts = read_training_rows(project, inputs, subset["id"])
     earlier = project.store.current(NAME, partition)
     seeds = project.settings.finetune.seeds
-    cost: dict[str, Any] = {}
+    costs: dict[int, TrainingCost] = {}
     used: list[Workplace] = []
     with ExitStack() as on_error:
         for seed in seeds:
@@ -74,17 +88,18 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
                 figures = _fine_tune(_job(project, rows_path, seed, run.device, used[-1]), out, run)
             else:
                 run.log(f"{NAME}[{partition}]: seed {seed} is what it was: taken over")
-            cost[f"seed {seed}"] = {**figures, "job": key}
+            costs[seed] = figures.model_copy(update={"job": key})
         on_error.pop_all()
-    results = {
-        str(seed): json.loads((out.content / f"seed-{seed}" / "result.json").read_text(encoding="utf-8"))
-        for seed in seeds
-    }
+    results = {seed: _result(out.content / seed_folder(seed)) for seed in seeds}
     return StepResult(
-        summary={"rows": subset.num_rows, "seeds": results},
-        cost=cost,
+        summary=CheckpointSummary(rows=subset.num_rows, seeds=results).as_kept(),
+        cost=by_seed(costs),
         recorded=partial(_clear, used),
     )
+
+
+def _result(folder: Path) -> TrainingRecord:
+    return TrainingRecord.model_validate_json((folder / "result.json").read_bytes())
 
 
 def _require_none_forgotten(project: Project, partition: str | None, subset: pa.Table) -> None:
@@ -102,14 +117,14 @@ def rows_of_seed(subset: pa.Table, seed: int) -> pa.Table:
     return subset.filter(pc.fill_null(pc.equal(subset["seed"], seed), True))
 
 
-def _parameters(project: Project) -> dict[str, Any]:
+def _parameters(project: Project) -> CheckpointParameters:
     """Everything of `smart.yaml` that decides the weights."""
     finetune = project.settings.finetune
     unused = {"lora", "merge"} if finetune.method == "full" else set[str]()
-    return {
-        "finetune": finetune.model_dump(mode="json", exclude={*NOT_CONTENT, *_BY_CONTENT, *unused}),
-        "base_model": base_model_version(finetune.base_model, finetune.revision),
-    }
+    return CheckpointParameters(
+        finetune=finetune.model_dump(mode="json", exclude={*NOT_CONTENT, *_BY_CONTENT, *unused}),
+        base_model=base_model_version(finetune.base_model, finetune.revision),
+    )
 
 
 def _processes(project: Project, device: str) -> int:
@@ -119,7 +134,7 @@ def _processes(project: Project, device: str) -> int:
 
 def _key(project: Project, rows: Path, seed: int, device: str) -> str:
     """The version of one seed's job."""
-    parameters = _parameters(project)
+    parameters = _parameters(project).as_kept()
     del parameters["finetune"]["seeds"]
     computed_on = [device.partition(":")[0], _processes(project, device)]
     return json_version([parameters, file_sha256(rows), seed, computed_on, CODE_VERSION])
@@ -137,14 +152,14 @@ def _job(project: Project, rows: Path, seed: int, device: str, place: Workplace)
     )
 
 
-def _fine_tune(job: TrainingJob, out: Draft, run: RunContext) -> dict[str, Any]:
-    """Run the program, unless a killed run left its work done, and link what it made; gives what it cost."""
+def _fine_tune(job: TrainingJob, out: Draft, run: RunContext) -> TrainingCost:
+    """Run the program, unless a killed run left its work done, and link what it made; return what it cost."""
     if not (job.out / "result.json").exists():
         run_program(run, "smart_assets.training", partial(TrainingJob.write, job), job.out)
-    shutil.copytree(job.out, out.content / f"seed-{job.seed}", ignore=_not_content, copy_function=os.link)
+    shutil.copytree(job.out, out.content / seed_folder(job.seed), ignore=_not_content, copy_function=os.link)
     if (job.out / BOARD).exists():
-        shutil.copytree(job.out / BOARD, _board(out) / f"seed-{job.seed}")
-    return json.loads((job.out / "timing.json").read_text(encoding="utf-8"))
+        shutil.copytree(job.out / BOARD, _board(out) / seed_folder(job.seed))
+    return TrainingCost.model_validate_json((job.out / "timing.json").read_bytes())
 
 
 def _clear(used: list[Workplace]) -> None:
@@ -161,14 +176,12 @@ def _not_content(_: str, names: list[str]) -> list[str]:
     return [name for name in names if name in ("timing.json", BOARD)]
 
 
-def _taken_over(
-    project: Project, earlier: Manifest | None, seed: int, key: str, out: Draft
-) -> Mapping[str, Any] | None:
-    """Copy a seed of the current checkpoint where it is the same job's and still what was written; gives its cost."""
-    figures = None if earlier is None else earlier.made.get(f"seed {seed}")
-    if earlier is None or figures is None or figures.get("job") != key:
+def _taken_over(project: Project, earlier: Manifest | None, seed: int, key: str, out: Draft) -> TrainingCost | None:
+    """Copy a seed of the current checkpoint where it is the same job's and still what was written; return its cost."""
+    figures = None if earlier is None else training_costs(earlier).get(seed)
+    if earlier is None or figures is None or figures.job != key:
         return None
-    name = f"seed-{seed}"
+    name = seed_folder(seed)
     try:
         made = project.store.artifact(earlier)
     except StoreError:
@@ -180,4 +193,4 @@ def _taken_over(
     board = earlier.attachments.get(BOARD)
     if board is not None and (shown := project.store.folder(board) / name).exists():
         shutil.copytree(shown, _board(out) / name)
-    return {**figures, "reused": True}
+    return figures.model_copy(update={"reused": True})

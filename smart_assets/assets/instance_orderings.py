@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.assets.parquet import write_table
+from smart_assets.assets.records import OrderingCost, OrderingParameters, OrderingSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import StoreError
 from smart_assets.core.progress import Progress
@@ -34,7 +35,7 @@ from smart_assets.selection.greedy import (
     SUBMODLIB_VERSION,
     GreedyOrdering,
     Limits,
-    Tell,
+    OnProgress,
     greedy_ordering,
 )
 from smart_assets.selection.many import order_many
@@ -87,13 +88,13 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     inputs = [Input(AssetPartition("prompt_embeddings", partition))]
     if selection.searches_index:
         inputs.append(Input(AssetPartition("similarity_index", partition)))
-    parameters: dict[str, Any] = {
-        "objectives": [objective.label for objective in objectives_in_use(project.settings)],
-        "engine": ENGINE_VERSION if selection.engine != "submodlib" else SUBMODLIB_VERSION,
-    }
-    if selection.approximate_above is not None:
-        parameters["approximate"] = [selection.approximate_above, selection.approximation.label, APPROXIMATION_VERSION]
-    return DesiredState(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
+    approximate = [selection.approximate_above, selection.approximation.label, APPROXIMATION_VERSION]
+    parameters = OrderingParameters(
+        objectives=[objective.label for objective in objectives_in_use(project.settings)],
+        engine=ENGINE_VERSION if selection.engine != "submodlib" else SUBMODLIB_VERSION,
+        approximate=None if selection.approximate_above is None else approximate,
+    )
+    return DesiredState(AssetPartition(NAME, partition), tuple(inputs), parameters.as_kept(), CODE_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +203,18 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     write_table(_orderings_table(found), out.content / "orderings.parquet")
     write_table(pa.Table.from_pylist([one.group for one in found], GROUPS), out.content / "groups.parquet")
     return StepResult(
-        summary={
-            "groups": len(groups),
-            "objectives": [objective.label for objective in objectives],
-            "rows": sum(map(len, groups)),
-            "largest group": max(map(len, groups), default=0),
-            "approximate orderings": sum(not one.group["exact"] for one in found),
-        },
-        cost={
-            "groups ordered": len(todo),
-            "groups reused": len(jobs) - len(todo),
-            "rows ordered": sum(len(job.group) for job in todo),
-        },
+        summary=OrderingSummary(
+            groups=len(groups),
+            objectives=[objective.label for objective in objectives],
+            rows=sum(map(len, groups)),
+            largest_group=max(map(len, groups), default=0),
+            approximate_orderings=sum(not one.group["exact"] for one in found),
+        ).as_kept(),
+        cost=OrderingCost(
+            groups_ordered=len(todo),
+            groups_reused=len(jobs) - len(todo),
+            rows_ordered=sum(len(job.group) for job in todo),
+        ).as_kept(),
     )
 
 
@@ -221,16 +222,18 @@ def _order(jobs: list[_Job], selection: Selection, index: Path | None, run: RunC
     """Order the groups over the cores, the biggest first."""
     progress = Progress("ordering", run.log)
 
-    def order(position: int, limits: Limits, tell: Tell) -> GreedyOrdering:
+    def order(position: int, limits: Limits, on_progress: OnProgress) -> GreedyOrdering:
         job = jobs[position]
         vectors = job.group.vectors
         approximation = selection.approximation_of(job.objective, len(vectors))
         if approximation is None:
-            return greedy_ordering(vectors, job.objective, None, selection.engine, limits, tell)
+            return greedy_ordering(vectors, job.objective, None, selection.engine, limits, on_progress)
         neighbours = None
         if isinstance(approximation, NearestNeighbours):
             neighbours = _neighbours(job.group, vectors, index, approximation.neighbours)
-        return approximate_ordering(vectors, job.objective, approximation, neighbours=neighbours, tell=tell)
+        return approximate_ordering(
+            vectors, job.objective, approximation, neighbours=neighbours, on_progress=on_progress
+        )
 
     sizes = [len(job.group) for job in jobs]
     with _on_device(run.device, selection):

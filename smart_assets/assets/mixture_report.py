@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from smart_assets.assets.reading.report_content import gather, preset_recipes
 from smart_assets.assets.reading.unseen_tasks import unseen_parameter
+from smart_assets.assets.records import ReportSummary
 from smart_assets.assets.step import (
     AssetPartition,
     DesiredState,
@@ -23,8 +24,6 @@ from smart_assets.settings import Project
 NAME = "mixture_report"
 CODE_VERSION = "4"
 PAGE = "report.html"
-COMPARISONS = "comparisons"
-"""Of the summary: for each benchmark with rows, what `report.record` records of its response loss."""
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
@@ -62,13 +61,13 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     page = render_page(content)
     (out.content / PAGE).write_text(page, encoding="utf-8")
     return StepResult(
-        summary={
-            "tasks": len(content.tasks),
-            "mixtures": len(content.mixtures),
-            "evaluated models": len({(row.budget, row.recipe, row.seed) for row in content.measurements}),
-            "bytes": len(page.encode()),
-            COMPARISONS: [
+        summary=ReportSummary(
+            tasks=len(content.tasks),
+            mixtures=len(content.mixtures),
+            evaluated_models=len({(row.budget, row.recipe, row.seed) for row in content.measurements}),
+            bytes=len(page.encode()),
+            comparisons=[
                 comparison_record(result) for result in content.recipe_comparisons if result.metric == RESPONSE_LOSS
             ],
-        }
+        ).as_kept()
     )

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.assets.parquet import write_table
+from smart_assets.assets.records import EmbeddingCost, EmbeddingParameters, EmbeddingSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import EmbeddingError, StoreError
 from smart_assets.embedding.cache import VectorCache
@@ -32,7 +33,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition("raw_tasks", partition)),),
-        parameters={"encoder": encoder_version(project.settings.embedding)},
+        parameters=EmbeddingParameters(encoder=encoder_version(project.settings.embedding)).as_kept(),
         code_version=CODE_VERSION,
     )
 
@@ -64,20 +65,20 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     write_table(tasks, out.content / "tasks.parquet")
     np.save(out.content / "task_means.npy", means, allow_pickle=False)
     return StepResult(
-        summary={
-            "rows": rows.num_rows,
-            "distinct prompts": distinct,
-            "dimensions": known.width,
-            "tasks": tasks.num_rows,
-            "encoder": project.settings.embedding.model,
-            "precision": resolve_precision(project.settings.embedding),
-        },
+        summary=EmbeddingSummary(
+            rows=rows.num_rows,
+            distinct_prompts=distinct,
+            dimensions=known.width,
+            tasks=tasks.num_rows,
+            encoder=project.settings.embedding.model,
+            precision=resolve_precision(project.settings.embedding),
+        ).as_kept(),
         facets={"tasks": json_version([tasks.to_pylist(), hashlib.sha256(means.tobytes()).hexdigest()])},
-        cost={
-            "prompts embedded": len(missing),
-            "prompts reused": distinct - len(missing),
-            "embedding seconds": round(seconds, 3),
-        },
+        cost=EmbeddingCost(
+            prompts_embedded=len(missing),
+            prompts_reused=distinct - len(missing),
+            embedding_seconds=round(seconds, 3),
+        ).as_kept(),
         recorded=known.drop_segments,
     )
 
@@ -121,7 +122,7 @@ def known_vectors(project: Project, writer: str, encoder: str, links: Path, run:
     for name in project.settings.sources:
         try:
             made = project.store.history(NAME, name, newest=_MANIFESTS)
-            newest = next((one for one in made if one.parameters["encoder"] == encoder), None)
+            newest = next((one for one in made if EmbeddingParameters.read(one).encoder == encoder), None)
             if newest is None:
                 continue
             folder = project.store.artifact(newest)

@@ -5,7 +5,6 @@ their rows and signatures come from its artifact. The result is to the byte that
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets.parquet import ROW_GROUP, write_table
+from smart_assets.assets.records import RawTasksCost, RawTasksParameters, RawTasksSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SmartError
 from smart_assets.core.progress import Log
@@ -47,11 +47,11 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(),
-        parameters={
-            "source": _parameters(source),
-            "validation": project.settings.validation.model_dump(mode="json"),
-            **_forgotten_parameter(read_tombstones(project.store), partition),
-        },
+        parameters=RawTasksParameters(
+            source=_parameters(source),
+            validation=project.settings.validation.model_dump(mode="json"),
+            forgotten=_forgotten(read_tombstones(project.store), partition),
+        ).as_kept(),
         code_version=CODE_VERSION,
         outside=outside,
     )
@@ -73,13 +73,13 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     held_out = _write_instances(result, sides, out.content / "instances.parquet")
     _write_origins(result, source, out.attachment("origins"))
     return StepResult(
-        summary=_summary(result, sides),
+        summary=_summary(result, sides).as_kept(),
         facets={"validation": held_out_version(held_out)},
-        cost={
-            "files read": len(result.files) - result.files_reused,
-            "files reused": result.files_reused,
-            "rows read": result.rows_read,
-        },
+        cost=RawTasksCost(
+            files_read=len(result.files) - result.files_reused,
+            files_reused=result.files_reused,
+            rows_read=result.rows_read,
+        ).as_kept(),
         # A file may have changed since the plan was made.
         outside={"revision": result.revision} if result.revision else hashes_of(result.files),
     )
@@ -105,8 +105,8 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
         earlier = _read_earlier(project, manifest, forgotten)
     except SmartError:
         return None
-    told = _forgotten_parameter(tombstones, partition).get("forgotten")
-    if manifest.outside == hashes_of(files) and manifest.parameters.get("forgotten") == told:
+    same_forgotten = RawTasksParameters.read(manifest).forgotten == _forgotten(tombstones, partition)
+    if manifest.outside == hashes_of(files) and same_forgotten:
         return no_changes(earlier.rows)
     if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
@@ -124,10 +124,9 @@ def _parameters(source: Source) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude=_NOT_CONTENT)
 
 
-def _forgotten_parameter(tombstones: Tombstones, partition: str | None) -> dict[str, list[str]]:
-    """What of the tombstones concerns the source; nothing at all where none does."""
-    told = tombstones.parameter(partition)
-    return {"forgotten": told} if told else {}
+def _forgotten(tombstones: Tombstones, partition: str | None) -> list[str] | None:
+    """Return what of the tombstones concerns the source; None where nothing does."""
+    return tombstones.parameter(partition) or None
 
 
 def _hashes(project: Project, partition: str | None) -> Path:
@@ -138,7 +137,7 @@ def _hashes(project: Project, partition: str | None) -> Path:
 
 def _rows_stand(manifest: Manifest, source: Source) -> bool:
     """Whether the rows of unchanged files are what they were: the validation's settings do not count."""
-    same = json_version(manifest.parameters.get("source")) == json_version(_parameters(source))
+    same = json_version(RawTasksParameters.read(manifest).source) == json_version(_parameters(source))
     return same and manifest.code_version == CODE_VERSION
 
 
@@ -203,16 +202,16 @@ def _write_origins(result: ReadResult, source: Source, folder: Path) -> None:
     (folder / "files.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")
 
 
-def _summary(result: ReadResult, sides: pa.Table) -> Mapping[str, Any]:
+def _summary(result: ReadResult, sides: pa.Table) -> RawTasksSummary:
     rows, tasks = result.rows, result.tasks
     training = int(pc.sum(pc.equal(sides["split"], "train")).as_py() or 0)
     empty = tasks.filter(pc.equal(tasks["accepted"], 0))["task"].to_pylist()
-    return {
-        "rows": rows.num_rows,
-        "training rows": training,
-        "validation rows": rows.num_rows - training,
-        "tasks": tasks.num_rows - len(empty),
-        "templates": rows.group_by(["task", "template"]).aggregate([]).num_rows,
-        "rejected rows": result.rejected.num_rows,
-        "tasks without rows": empty,
-    }
+    return RawTasksSummary(
+        rows=rows.num_rows,
+        training_rows=training,
+        validation_rows=rows.num_rows - training,
+        tasks=tasks.num_rows - len(empty),
+        templates=rows.group_by(["task", "template"]).aggregate([]).num_rows,
+        rejected_rows=result.rejected.num_rows,
+        tasks_without_rows=empty,
+    )

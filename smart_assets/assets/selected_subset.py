@@ -1,7 +1,7 @@
 """`selected_subset`: the rows that a recipe takes for a budget, from the training rows of all seen tasks."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.chat_turns import count_refused_chats
 from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
+from smart_assets.assets.records import SubsetCost, SubsetParameters, SubsetSummary
 from smart_assets.assets.step import (
     AssetPartition,
     DesiredState,
@@ -34,7 +35,6 @@ from smart_assets.settings import Project
 
 NAME = "selected_subset"
 CODE_VERSION = "3"
-LEFT_OUT = "rows left out for evaluation text"
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
@@ -47,68 +47,76 @@ def desired(project: Project, partition: str | None) -> DesiredState:
         *raw_task_inputs(project),
         Input(AssetPartition("evaluation_overlap"), FOUND, optional=not exclude, counts=exclude),
     ]
-    parameters: dict[str, Any] = {
-        "budget": budget,
-        "recipe": recipe.model_dump(mode="json"),
-        **unseen_parameter(project),
-        "exclude": exclude,
-    }
+    parameters = SubsetParameters(
+        budget=budget,
+        recipe=recipe.model_dump(mode="json"),
+        unseen_tasks=unseen_parameter(project).get("unseen_tasks"),
+        exclude=exclude,
+        seeds=list(project.settings.finetune.seeds) if recipe.instance_objective is None else None,
+    )
     if recipe.task_objective is not None:
         inputs.append(Input(AssetPartition("task_scores")))
     if recipe.instance_objective is not None:
         inputs += [Input(AssetPartition("instance_orderings", source)) for source in project.settings.sources]
-    else:
-        parameters["seeds"] = list(project.settings.finetune.seeds)
-    return DesiredState(AssetPartition(NAME, partition), tuple(inputs), parameters, CODE_VERSION)
+    return DesiredState(AssetPartition(NAME, partition), tuple(inputs), parameters.as_kept(), CODE_VERSION)
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `subset.parquet` (id, source, task, template, rank, gain, seed) and `task_budgets.parquet`."""
     budget, name = split_grid_key(partition)
     instances, left_out = _training_instances(project, inputs)
-    if left_out.get(LEFT_OUT):
-        run.log("; ".join(f"{name}: {found}" for name, found in left_out.items()))
+    if left_out.rows:
+        run.log(f"rows left out for evaluation text: {left_out.rows}; left out by rule: {left_out.by_rule}")
     pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
     recipe = project.settings.recipes[name]
     try:
         mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
     except BudgetError as error:
-        if not left_out.get(LEFT_OUT):
+        if not left_out.rows:
             raise
-        raise BudgetError(
-            f"{error} ({left_out[LEFT_OUT]:,} training rows hold evaluation text and are left out)"
-        ) from error
+        raise BudgetError(f"{error} ({left_out.rows:,} training rows hold evaluation text and are left out)") from error
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
     return StepResult(
-        summary={**_summary(mixture, budget), **left_out, **_proposed(recipe, mixture)},
-        cost=count_refused_chats(project, inputs, mixture.rows["id"], run.log),
+        summary=_summary(recipe, mixture, budget, left_out).as_kept(),
+        cost=SubsetCost(refused_chats=count_refused_chats(project, inputs, mixture.rows["id"], run.log)).as_kept(),
     )
 
 
-def _summary(mixture: Mixture, budget: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """Training rows that are left out since they hold evaluation text; None where such rows are kept."""
+
+    rows: int | None = None
+    by_rule: dict[str, int] | None = None
+
+
+def _summary(recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut) -> SubsetSummary:
     """Figures of one row set: their mean where each seed has its own, of the largest task budget the largest."""
     of_sets: dict[int | None, list[int]] = {}
     for row in mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")]).to_pylist():
         of_sets.setdefault(row["seed"], []).append(row["count_all"])
     counts = [np.array(one) for one in of_sets.values()]
-    return {
-        "budget": budget,
-        "row sets": len(counts),
-        "tasks": round(float(np.mean([len(one) for one in counts]))),
-        "effective tasks": round(float(np.mean([effective_tasks(one / one.sum()) for one in counts])), 2),
-        "largest task budget": int(max(one.max() for one in counts)),
-    }
+    return SubsetSummary(
+        budget=budget,
+        row_sets=len(counts),
+        tasks=round(float(np.mean([len(one) for one in counts]))),
+        effective_tasks=round(float(np.mean([effective_tasks(one / one.sum()) for one in counts])), 2),
+        largest_task_budget=int(max(one.max() for one in counts)),
+        rows_left_out=left_out.rows,
+        left_out_by_rule=left_out.by_rule,
+        proposed_max_tasks=_proposed(recipe, mixture),
+    )
 
 
-def _proposed(recipe: Recipe, mixture: Mixture) -> dict[str, int]:
-    """What `max_tasks: auto` came to; tasks whose budget is 0 count."""
+def _proposed(recipe: Recipe, mixture: Mixture) -> int | None:
+    """What `max_tasks: auto` came to, None where the recipe does not ask; tasks whose budget is 0 count."""
     rule = recipe.task_budgets
     automatic = isinstance(rule, SubmodularBudgets) and rule.max_tasks == "auto"
-    return {"max tasks (auto)": mixture.tasks.num_rows} if automatic else {}
+    return mixture.tasks.num_rows if automatic else None
 
 
-def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dict[str, Any]]:
+def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, _LeftOut]:
     """The training rows of all seen tasks, less those that hold evaluation text; how many each rule left out."""
     read = {source: _rows(inputs.folder("raw_tasks", source)) for source in project.settings.sources}
     names = [task for table in read.values() for task in pc.unique(table["task"]).to_pylist()]
@@ -120,7 +128,7 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dic
     every = pa.concat_tables(tables)
     train = every.filter(pc.and_(pc.equal(every["split"], "train"), pc.is_in(every["task"], seen)))
     if not project.settings.contamination.exclude:
-        return train, {}
+        return train, _LeftOut()
     overlaps = pq.read_table(inputs.folder("evaluation_overlap") / "overlaps.parquet", columns=["id", "kind"])
     overlaps = overlaps.filter(pc.is_in(overlaps["id"], train["id"].combine_chunks()))
     kept = train.filter(pc.invert(pc.is_in(train["id"], overlaps["id"].combine_chunks())))
@@ -129,7 +137,7 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, dic
             f"all {train.num_rows} training rows hold text of evaluation rows and are left out: `smart sql` lists them "
             "(view `evaluation_overlaps`); raise `contamination.share`, or set `contamination.exclude: false`"
         )
-    return kept, {LEFT_OUT: train.num_rows - kept.num_rows, "left out by rule": by_kind(overlaps)}
+    return kept, _LeftOut(train.num_rows - kept.num_rows, by_kind(overlaps))
 
 
 def _rows(folder: Path) -> pa.Table:

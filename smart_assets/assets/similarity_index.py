@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets.parquet import write_table
+from smart_assets.assets.records import IndexSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.embedding.index import build_index, near_duplicates, write_index
 from smart_assets.settings import Project
@@ -45,13 +46,13 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     )
     write_table(pairs, out.content / "near_duplicates.parquet")
     return StepResult(
-        summary={
-            "rows": rows.num_rows,
-            "dimensions": int(vectors.shape[1]),
-            "index": found.kind,
-            "near-duplicate pairs": pairs.num_rows,
-            "all pairs found": found.exact,
-            "threshold": settings.near_duplicate,
-            "neighbours searched": settings.neighbours,
-        }
+        summary=IndexSummary(
+            rows=rows.num_rows,
+            dimensions=int(vectors.shape[1]),
+            index=found.kind,
+            near_duplicate_pairs=pairs.num_rows,
+            all_pairs_found=found.exact,
+            threshold=settings.near_duplicate,
+            neighbours_searched=settings.neighbours,
+        ).as_kept()
     )

@@ -1,5 +1,6 @@
 """The one shape of every asset's plain-Python side: what a partition is made from, and the making of it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any, Protocol
 from smart_assets.core.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
+
+_SEED = re.compile(r"seed-(\d+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -147,3 +150,14 @@ def split_grid_key(partition: str | None) -> tuple[int, str]:
     """Budget and recipe of a partition key."""
     budget, _, recipe = (partition or "").partition("|")
     return int(budget), recipe
+
+
+def seed_folder(seed: int) -> str:
+    """Return the name of a seed in artifacts and manifests; nothing else writes it."""
+    return f"seed-{seed}"
+
+
+def seed_of_folder(name: str) -> int | None:
+    """Return the seed that a name in artifacts and manifests stands for; None where it is no seed's."""
+    found = _SEED.fullmatch(name)
+    return int(found[1]) if found else None

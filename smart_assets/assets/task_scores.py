@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
+from smart_assets.assets.records import ObjectiveFigures, TaskScoresSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SelectionError
 from smart_assets.mixture.task_budgets import negative_gain_warning, taylor_softmax
@@ -89,7 +90,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     write_table(pa.concat_tables([SCORES.empty_table(), *scores]), out.content / "scores.parquet")
     write_table(pa.concat_tables([TEMPERED.empty_table(), *tempered]), out.content / "temperatures.parquet")
     figures = {label: _figures(ordering.gains) for label, ordering in orderings.items()}
-    return StepResult(summary={"tasks": tasks.num_rows, "objectives": figures})
+    return StepResult(summary=TaskScoresSummary(tasks=tasks.num_rows, objectives=figures).as_kept())
 
 
 def _scores(label: str, tasks: pa.Table, ordering: GreedyOrdering) -> pa.Table:
@@ -112,15 +113,15 @@ def _tempered(label: str, gains: NDArray[np.float64]) -> pa.Table:
     return pa.Table.from_pylist(rows, TEMPERED)
 
 
-def _figures(gains: NDArray[np.float64]) -> dict[str, object]:
+def _figures(gains: NDArray[np.float64]) -> ObjectiveFigures:
     [weights] = weights_by_temperature(gains, [1.0])
-    return {
-        "effective tasks": round(weights.effective_tasks, 2),
-        "largest weight": round(weights.largest_weight, 4),
-        "smallest weight": round(weights.smallest_weight, 4),
-        "negative gains": int((gains < 0).sum()),
-        "proposed max tasks": propose_max_tasks(gains),
-    }
+    return ObjectiveFigures(
+        effective_tasks=round(weights.effective_tasks, 2),
+        largest_weight=round(weights.largest_weight, 4),
+        smallest_weight=round(weights.smallest_weight, 4),
+        negative_gains=int((gains < 0).sum()),
+        proposed_max_tasks=propose_max_tasks(gains),
+    )
 
 
 def _all_tasks(project: Project, inputs: Inputs) -> tuple[pa.Table, NDArray[np.float32]]:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from smart_assets.cli.modes import command
-from smart_assets.cli.options import Config, Json
+from smart_assets.cli.options import Config, Json, command
 
 audit = typer.Typer(help="Which rows went into which model, and the way back.", no_args_is_help=True)
 
@@ -75,6 +74,6 @@ def audit_model(
     out: Annotated[Path | None, typer.Option(help="Also write one HTML page that needs no network.")] = None,
 ) -> None:
     """What a model was trained on: every row and setting, and the chain from raw files to weights, hashed anew."""
-    from smart_assets.cli.audit_model import show_model
+    from smart_assets.cli.audit import show_model
 
     raise typer.Exit(show_model(config, model, seed, json_, out))

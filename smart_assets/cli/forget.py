@@ -157,7 +157,7 @@ def _tell(done: Forgetting, dry_run: bool) -> None:
 
 
 def _tell_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
-    """The first rows of a tombstone with their newest place, and how many there are beside them."""
+    """Print the first rows of a tombstone with their newest place, and how many there are beside them."""
     rows = [
         [id_, place.source, place.task, "now" if place.current else "in the past", place_of(place.origin)]
         for id_, found in places.items()

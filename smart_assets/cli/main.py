@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from smart_assets.cli.audit_commands import audit
-from smart_assets.cli.modes import Mode, command, tell_error
-from smart_assets.cli.options import Config, Json
+from smart_assets.cli.options import Config, Json, Mode, command, tell_error
 from smart_assets.core.errors import SmartError
 
 app = typer.Typer(
@@ -109,7 +108,7 @@ def document(
     ] = None,
 ) -> None:
     """Write standard documents of the newest checkpoint and its rows: Croissant, CycloneDX, cards. Makes nothing."""
-    from smart_assets.cli.document import document_mixture
+    from smart_assets.cli.export import document_mixture
 
     document_mixture(config, (budget, recipe), out, seed, sign)
 
@@ -295,7 +294,7 @@ def dev(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
 ) -> None:
     """Start the Dagster UI and daemon on 127.0.0.1."""
-    from smart_assets.cli.dev import start_dagster
+    from smart_assets.cli.start import start_dagster
 
     start_dagster(config, port)
 

@@ -10,6 +10,7 @@ from smart_assets.planning.graph import partitions
 from smart_assets.promotion import log as promotion_log
 from smart_assets.promotion.rule import judge, main_figure, measured_by
 from smart_assets.settings import Project, load_project
+from smart_assets.store.records import made_at
 
 
 def promote_model(config: Path | None, mixture: tuple[int, str], seed: int | None, because: str) -> None:
@@ -62,7 +63,7 @@ def _reason(log: Sequence[promotion_log.Record], current: promotion_log.Promoted
 
 
 def _rows(project: Project, partition: str, current: promotion_log.Promoted | None) -> list[list[object]]:
-    """The newest checkpoint of a partition, and production where it is an older one of it."""
+    """Return the newest checkpoint of a partition, and production where it is an older one of it."""
     budget, recipe = split_grid_key(partition)
     newest = project.store.current(promotion_log.CHECKPOINT, partition)
     promoted = current.content_version if current is not None and current.partition == partition else None
@@ -77,7 +78,7 @@ def _rows(project: Project, partition: str, current: promotion_log.Promoted | No
         )
         evaluation = promotion_log.evaluation_of(project, model)
         mark = f"seed {model.seed}" if model == current else ""
-        trained = manifest.made["at"] if manifest else ""
+        trained = made_at(manifest) if manifest else ""
         figure = main_figure(project, evaluation, model.seed) if evaluation else None
         rows.append([budget, recipe, shortened(version), trained, model.seed, figure, mark])
     return rows

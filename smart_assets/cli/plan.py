@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_assets.assets.reading.report_content import gather_tasks
+from smart_assets.assets.records import TaskScoresSummary
 from smart_assets.assets.step import Inputs
 from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened
 from smart_assets.core.errors import UpstreamMissingError
@@ -54,7 +55,7 @@ def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
 
 
 def _total_in_words(steps: list[ForecastStep]) -> str:
-    """What all steps cost at most; waiting ones may turn out to have nothing to do."""
+    """Return what all steps cost at most; waiting ones may turn out to have nothing to do."""
     cost, to_do = total(steps), [one for one in steps if one.cost is not None]
     untold = sum(one.cost is not None and one.cost.seconds is None for one in to_do)
     words = _work_in_words(cost)
@@ -116,18 +117,21 @@ def show_tasks(config: Path | None) -> None:
 
 
 def _show_proposals(inputs: Inputs) -> None:
-    """A line for each objective: how uneven its weights are, and what M' it proposes."""
+    """Print a line for each objective: how uneven its weights are, and what M' it proposes."""
     scores = inputs.find("task_scores")
-    summary = scores.summary if scores is not None else {"objectives": {}}
-    for objective, figures in summary["objectives"].items():
-        if "proposed max tasks" in figures:  # scores of an older version lack it until they are made again
-            worth, proposed = figures["effective tasks"], figures["proposed max tasks"]
-            line = f"at temperature 1 the weights are worth {worth:g} equal tasks of {summary['tasks']:,}"
-            console.print(literal(f"{objective}: {line}; `max_tasks: auto` takes {proposed:,}"))
+    if scores is None:
+        return
+    summary = TaskScoresSummary.read(scores)
+    for objective, figures in summary.objectives.items():
+        if figures.proposed_max_tasks is not None:  # scores of an older version lack it until they are made again
+            line = (
+                f"at temperature 1 the weights are worth {figures.effective_tasks:g} equal tasks of {summary.tasks:,}"
+            )
+            console.print(literal(f"{objective}: {line}; `max_tasks: auto` takes {figures.proposed_max_tasks:,}"))
 
 
 def everything_made(project: Project) -> Inputs:
-    """The current manifests of all partitions that were ever made."""
+    """Return the current manifests of all partitions that were ever made."""
     current = read_current_state(project).current
     found = {item.key: current(item.key) for item in desired_states(project)}
     return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})

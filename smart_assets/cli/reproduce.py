@@ -144,7 +144,7 @@ def _show_subset(found: Reproduction) -> None:
 
 
 def _show_first(first: TableDifference) -> None:
-    """The two rows at the first place that differs, one under the other."""
+    """Print the two rows at the first place that differs, one under the other."""
     what = f"other {', '.join(first.columns)}" if first.columns else "one of them ends before it"
     console.print(literal(f"the first difference is at position {first.position:,} ({what}):"))
     names = [*(first.stored or first.reproduced or {})]

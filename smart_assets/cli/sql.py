@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from smart_assets.cli.modes import refuse, tell_error
+from smart_assets.cli.options import refuse, tell_error
 from smart_assets.cli.sql_answers import MOST_SHOWN, show_table, write_csv, write_json
 from smart_assets.cli.terminal import IN_TERMINAL, console, literal, to_stderr
 from smart_assets.core.errors import SmartError
@@ -94,7 +94,7 @@ class _Answers:
             raise SmartError(f"{error}\nviews: {', '.join(self.views())}") from error
 
     def views(self) -> list[str]:
-        """The names of all views and tables."""
+        """Return the names of all views and tables."""
         return [row[0] for row in self.connection.execute("SHOW TABLES").fetchall()]
 
     def _write(self, answer: "DuckDBPyRelation") -> None:
@@ -153,7 +153,7 @@ def _piped(_: str) -> str:
 
 
 def _typed(prompt: str) -> str | None:
-    """A line of a terminal; None where it was interrupted. Prompts are no part of an answer that goes to a file."""
+    """Read a line of a terminal; None where it was interrupted. A prompt is no part of an answer in a file."""
     if not IN_TERMINAL:
         print(prompt, end="", file=sys.stderr, flush=True)
         prompt = ""

@@ -121,7 +121,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _for_python(index: int, kind: "DuckDBPyType") -> str:
-    """The expression of a column whose values Python holds exactly: text where it has no such values."""
+    """Return the expression of a column whose values Python holds exactly: text where it has no such values."""
     exact = _exact_kind(kind)
     if kind.id == "float":  # as short as it is written, not as the double next to it
         return f"CAST(CAST(#{index + 1} AS VARCHAR) AS DOUBLE)"
@@ -156,7 +156,7 @@ def _parsed(text: str | None) -> Any:
 
 
 def _json(value: object) -> str:
-    """A value as JSON in plain letters; numbers keep their digits, and those that JSON lacks are texts."""
+    """Return a value as JSON in plain letters; numbers keep their digits, and those that JSON lacks are texts."""
     if isinstance(value, dict):
         pairs = cast("dict[Any, Any]", value).items()
         names = ((key if isinstance(key, str) else _json(key), one) for key, one in pairs)

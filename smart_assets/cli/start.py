@@ -1,6 +1,7 @@
-"""`smart init` and `smart sample`: a new project's files, and the bundled tasks."""
+"""`smart init`, `smart sample` and `smart dev`."""
 
 import json
+import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +10,8 @@ import typer
 
 from smart_assets.cli.terminal import console, literal
 from smart_assets.core.errors import SettingsError
-from smart_assets.settings import Project
+from smart_assets.settings import Project, load_project
+from smart_assets.settings.project import CONFIG_VARIABLE
 
 # Beside smart.yaml; DAGSTER_HOME is the project's folder, and Dagster reads its dagster.yaml there.
 INSTANCE_FILES = {"dagster.yaml": "dagster.yaml", "workspace.yaml": "workspace.yaml", "gitignore": ".gitignore"}
@@ -18,7 +20,7 @@ _NO_LICENCE = "    # license: null"  # the line of the template
 
 
 def template(name: str) -> str:
-    """The text of a file that `smart init` writes."""
+    """Return the text of a file that `smart init` writes."""
     return files("smart_assets.cli").joinpath("templates", name).read_text(encoding="utf-8")
 
 
@@ -46,7 +48,7 @@ def init_project(folder: Path, sample: bool) -> None:
 
 
 def _asked_licence() -> str:
-    """The licence of the rows, asked for where somebody can answer; empty where it is not known."""
+    """Return the licence of the rows, asked for where somebody can answer; empty where it is not known."""
     if not sys.stdin.isatty():
         return ""
     question = "Licence of the tasks' rows, as SPDX has it (CC-BY-4.0) or in words; empty where it is not known"
@@ -54,7 +56,7 @@ def _asked_licence() -> str:
 
 
 def _with_licence(settings: str, licence: str) -> str:
-    """The template's settings with the licence of its source; JSON's quotes are YAML's too."""
+    """Return the template's settings with the licence of its source; JSON's quotes are YAML's too."""
     return settings.replace(_NO_LICENCE, f"    license: {json.dumps(licence)}") if licence else settings
 
 
@@ -77,3 +79,20 @@ def write_sample_tasks(folder: Path, seed: int) -> None:
 
     summary = write_sample(folder, seed)
     console.print(literal(f"{summary.total} rows of {len(summary.rows)} tasks are in {folder}."))
+
+
+def start_dagster(config: Path | None, port: int) -> None:
+    """Become `dagster dev` for the project: UI and daemon on 127.0.0.1, history in the project's folder."""
+    from dagster import DagsterInstance
+
+    from smart_assets.defs.orphans import end_orphans
+
+    project = load_project(config)
+    require_instance(project)
+    os.environ["DAGSTER_HOME"] = str(project.root)
+    os.environ[CONFIG_VARIABLE] = str(project.config)
+    with DagsterInstance.get() as instance:
+        end_orphans(instance)
+    os.chdir(project.root)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "smart_assets.definitions", "-h", "127.0.0.1"]
+    os.execv(sys.executable, [*command, "-p", str(port)])

@@ -28,17 +28,17 @@ errors = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty()
 
 
 def to_stderr(line: str) -> None:
-    """A notice that is no part of what a command puts out."""
+    """Print a notice that is no part of what a command puts out."""
     print(printable(line), file=sys.stderr, flush=True)
 
 
 def first(rows: Sequence[Row], count: int) -> Sequence[Row]:
-    """The first rows in a terminal, all of them elsewhere."""
+    """Return the first rows in a terminal, all of them elsewhere."""
     return rows[: count if IN_TERMINAL else None]
 
 
 def shortened(digits: str | None, count: int = 12) -> str:
-    """The first digits of a hash in a terminal, all of them elsewhere; nothing where there is none."""
+    """Return the first digits of a hash in a terminal, all of them elsewhere; nothing where there is none."""
     return (digits or "")[: count if IN_TERMINAL else None]
 
 
@@ -100,7 +100,7 @@ def _finite(value: object) -> object:
 
 
 def not_finite(value: float) -> str | None:
-    """The text that stands for a number that JSON does not have; None for one that it has."""
+    """Return the text that stands for a number that JSON does not have; None for one that it has."""
     if math.isfinite(value):
         return None
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -50,7 +50,7 @@ class Direction(StrEnum):
 
 
 def agreed(directions: Iterable[Direction]) -> Direction:
-    """Return the direction that all of them are; unknown where they differ, one is unknown, or there are none."""
+    """Return the direction of all of them; unknown where they differ, one is unknown, or there are none."""
     distinct = set(directions)
     return distinct.pop() if len(distinct) == 1 else Direction.UNKNOWN
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import dagster as dg
 import pyarrow as pa
 
+from smart_assets.assets.records import seeds_of
 from smart_assets.assets.step import split_grid_key
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.tables import table
@@ -21,14 +22,14 @@ OPENING = "A browser opens no file from this page: copy the path into its addres
 
 
 def asset_link(asset: str, partition: str | None) -> dg.UrlMetadataValue:
-    """A link inside the UI to the materializations of one partition, from the UI's root."""
+    """Return a link inside the UI to the materializations of one partition, from the UI's root."""
     query = {"view": "events", **({} if partition is None else {"partition": partition})}
     return dg.MetadataValue.url(f"/assets/{asset}?{urlencode(query)}")
 
 
 def audit_metadata(project: Project, manifest: Manifest) -> dict[str, Any]:
-    """The audit of a checkpoint's first seed in tables and figures, from manifests alone, and every seed's page."""
-    seeds = [int(seed) for seed in manifest.summary["seeds"]]
+    """Return the audit of a checkpoint's first seed in tables, from manifests alone, and every seed's page."""
+    seeds = seeds_of(manifest)
     shown: dict[str, Any] = {"subset": asset_link("selected_subset", manifest.partition)}
     try:
         shown |= _summary(audit_by_manifests(project, manifest, seeds[0]))

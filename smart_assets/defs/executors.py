@@ -9,7 +9,7 @@ from smart_assets.settings.project import CONFIG_VARIABLE, LOADED_VARIABLE
 
 
 def build_executor(project: Project) -> dg.ExecutorDefinition:
-    """The Dagster executor that `executor:` names. Cluster executors are imported only where they are used.
+    """Return the Dagster executor that `executor:` names. Cluster executors are imported only where they are used.
 
     `in_process` and `multiprocess` run on this machine and ignore GPU resource tags; the pool `gpu` still bounds how
     many such steps run at once. `k8s` and `ray` hand the tags of each step to the cluster.
@@ -32,13 +32,15 @@ def build_executor(project: Project) -> dg.ExecutorDefinition:
 
 
 def _environment(project: Project) -> list[str]:
-    """What a worker on a cluster is told, as NAME=VALUE: its project, which it must see at the same path, and the
-    settings that the code location was loaded from."""
+    """Return the environment of a worker on a cluster, as NAME=VALUE.
+
+    It names the project, which the worker must see at the same path, and the settings that were loaded.
+    """
     return [f"{CONFIG_VARIABLE}={project.config}", f"{LOADED_VARIABLE}={project.settings_version}"]
 
 
 def gpu_tags(settings: Settings) -> dict[str, Any]:
-    """The op tags of an asset that can use a GPU; with `device: cpu` no GPU is asked for."""
+    """Return the op tags of an asset that can use a GPU; with `device: cpu` no GPU is asked for."""
     count = 0 if settings.device == "cpu" else settings.gpu.count
     kubernetes: dict[str, Any] = {}
     if count:

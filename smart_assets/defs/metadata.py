@@ -14,10 +14,20 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets import finetuned_checkpoint
 from smart_assets.assets.finetuned_checkpoint import BOARD
-from smart_assets.assets.mixture_report import COMPARISONS, PAGE
-from smart_assets.assets.reading.chat_turns import REFUSED
+from smart_assets.assets.mixture_report import PAGE
 from smart_assets.assets.reading.report_content import objective_gains, source_tasks, task_rows
-from smart_assets.assets.step import AssetPartition, Inputs, split_grid_key
+from smart_assets.assets.records import (
+    SUMMARIES,
+    CheckpointSummary,
+    EmbeddingCost,
+    IndexSummary,
+    OrderingCost,
+    ReportSummary,
+    SubsetCost,
+    evaluation_records,
+    training_costs,
+)
+from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, seed_of_folder, split_grid_key
 from smart_assets.comparison.comparison_record import recorded_curve
 from smart_assets.core.safe_text import escaped
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
@@ -30,9 +40,19 @@ from smart_assets.report.source_chapters import similarity_histogram
 from smart_assets.report.task_chapters import row_counts, task_budget_bars
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.records import Circumstances, ManifestRecord
 
 Metadata = dict[str, Any]
 _LONGEST_FINDING = 2000  # characters
+_NOT_RECORDED = "not recorded"
+_CAPTIONS = {  # of figures that their names do not say well
+    "near_duplicate_pairs": "near-duplicate pairs",
+    "rows_undecided": "rows undecided, by task",
+    "untold_by_ngrams": "evaluation rows that n-grams cannot tell",
+    "long_prompts": "prompts longer than the encoder reads",
+    "rows_left_out": "rows left out for evaluation text",
+    "proposed_max_tasks": "max tasks (auto)",
+}
 _MOST_REASONS = 20  # for which rows were left out
 
 
@@ -53,21 +73,31 @@ def metadata_of(project: Project, result: MaterializeResult) -> Metadata:
 
 def figures_of(manifest: Manifest) -> Metadata:
     """What a manifest says by itself, without its files."""
+    made = Circumstances.read(manifest)
     return {
-        **_figures(manifest.summary),
+        **_figures(manifest),
         "content version": manifest.content_version,
         "unchanged": True,
-        "seconds": float(manifest.made["seconds"]),
-        "peak memory (MB)": round(manifest.made["peak_memory_bytes"] / 1e6),
-        "device": manifest.made["device"],
+        "seconds": _NOT_RECORDED if made.seconds is None else made.seconds,
+        "peak memory (MB)": _NOT_RECORDED if made.peak_memory_bytes is None else round(made.peak_memory_bytes / 1e6),
+        "device": made.device or _NOT_RECORDED,
     }
 
 
-def _figures(summary: Mapping[str, Any]) -> Metadata:
+def _figures(manifest: Manifest) -> Metadata:
+    """The summary of a manifest under captions; that of evaluations goes by model."""
+    kind = SUMMARIES.get(manifest.asset)
+    summary = dict(manifest.summary) if kind is None else _captioned(kind.read(manifest))
     return {
         name: dg.MetadataValue.json(value) if isinstance(value, dict | list | tuple) else value
         for name, value in summary.items()
     }
+
+
+def _captioned(summary: ManifestRecord) -> dict[str, Any]:
+    kept = summary.as_kept()
+    keys = {name: field.serialization_alias or name for name, field in type(summary).model_fields.items()}
+    return {_CAPTIONS.get(name, name.replace("_", " ")): kept[key] for name, key in keys.items() if key in kept}
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
@@ -88,7 +118,8 @@ def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 
 def _prompt_embeddings(inputs: Inputs, manifest: Manifest) -> Metadata:
-    return {name: manifest.made[name] for name in ("prompts embedded", "prompts reused")}
+    cost = EmbeddingCost.read(manifest)
+    return {"prompts embedded": cost.prompts_embedded, "prompts reused": cost.prompts_reused}
 
 
 def _similarity_index(inputs: Inputs, manifest: Manifest) -> Metadata:
@@ -96,18 +127,19 @@ def _similarity_index(inputs: Inputs, manifest: Manifest) -> Metadata:
     nearest = np.load(folder / "nearest.npy", allow_pickle=False)
     pairs = pq.read_table(folder / "near_duplicates.parquet")
     return {
-        "nearest neighbours": picture(similarity_histogram(nearest, manifest.summary["threshold"])),
+        "nearest neighbours": picture(similarity_histogram(nearest, IndexSummary.read(manifest).threshold)),
         "near duplicates": table(pairs),
     }
 
 
 def _instance_orderings(inputs: Inputs, manifest: Manifest) -> Metadata:
     groups = pq.read_table(inputs.store.artifact(manifest) / "groups.parquet")
+    cost = OrderingCost.read(manifest)
     largest = groups.drop_columns(["key"]).sort_by([("rows", "descending"), ("task", "ascending")])
     return {
         "largest groups": table(largest.slice(0, 30)),
-        "groups ordered": manifest.made["groups ordered"],
-        "groups reused": manifest.made["groups reused"],
+        "groups ordered": cost.groups_ordered,
+        "groups reused": cost.groups_reused,
     }
 
 
@@ -132,9 +164,9 @@ def _selected_subset(inputs: Inputs, manifest: Manifest) -> Metadata:
     budget, recipe = split_grid_key(manifest.partition)
     folder = inputs.store.artifact(manifest)
     mixture = MixtureBudgets(budget, recipe, task_rows(inputs, str(manifest.partition)))
-    refused = manifest.made.get(REFUSED)
+    refused = SubsetCost.read(manifest).refused_chats
     return {
-        **({REFUSED: dg.MetadataValue.json(refused)} if refused else {}),
+        **({"refused by the chat template": dg.MetadataValue.json(refused)} if refused else {}),
         "rows of each task": picture(task_budget_bars([mixture], [recipe])),
         "task budgets": table(pq.read_table(folder / "task_budgets.parquet")),
     }
@@ -142,26 +174,27 @@ def _selected_subset(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
     folder = inputs.store.artifact(manifest)
+    results, costs = CheckpointSummary.read(manifest).seeds, training_costs(manifest)
     seeds = [
         {
-            "seed": int(seed),
-            "rows": result["rows"],
-            "left out": len(result["dropped"]),
-            "prompt cut": len(result["truncated"]),
-            "special tokens as text": len(result.get("special_tokens_as_text", ())),
-            "turns not written": len(result.get("turns_not_written", ())),
-            "steps": result["steps"],
-            "mean of the last losses": result["mean_last_losses"],
-            "tokens/s": manifest.made[f"seed {seed}"]["tokens_per_second"],
-            "peak memory (MB)": round(manifest.made[f"seed {seed}"]["peak_memory_bytes"] / 1e6),
+            "seed": seed,
+            "rows": result.rows,
+            "left out": len(result.dropped),
+            "prompt cut": len(result.truncated),
+            "special tokens as text": _counted(result.special_tokens_as_text),
+            "turns not written": _counted(result.turns_not_written),
+            "steps": result.steps,
+            "mean of the last losses": result.mean_last_losses,
+            "tokens/s": costs[seed].tokens_per_second,
+            "peak memory (MB)": round(costs[seed].peak_memory_bytes / 1e6),
         }
-        for seed, result in manifest.summary["seeds"].items()
+        for seed, result in results.items()
     ]
     shown: Metadata = {
         "loss": picture(loss_curve(loss_curves(folder))),
         "fine-tunes": table(pa.Table.from_pylist(seeds)),
     }
-    reasons = Counter(row["reason"] for result in manifest.summary["seeds"].values() for row in result["dropped"])
+    reasons = Counter(row.reason for result in results.values() for row in result.dropped)
     if reasons:
         shown["left out because"] = dg.MetadataValue.json(dict(reasons.most_common(_MOST_REASONS)))
     board = manifest.attachments.get(BOARD)
@@ -170,13 +203,19 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
     return shown
 
 
+def _counted(ids: Sequence[str] | None) -> int | None:
+    """How many; None where a version made it that did not look for them."""
+    return None if ids is None else len(ids)
+
+
 def loss_curves(checkpoint: Path) -> list[LossCurve]:
     """The loss of every seed of a checkpoint."""
     curves: list[LossCurve] = []
     for path in sorted(checkpoint.glob("seed-*/loss.parquet")):
         rows = pq.read_table(path)
-        seed = int(path.parent.name.removeprefix("seed-"))
-        curves.append(LossCurve(seed, rows["step"].to_numpy(), rows["loss"].to_numpy()))
+        seed = seed_of_folder(path.parent.name)
+        if seed is not None:
+            curves.append(LossCurve(seed, rows["step"].to_numpy(), rows["loss"].to_numpy()))
     return curves
 
 
@@ -186,10 +225,12 @@ def _results(inputs: Inputs, manifest: Manifest) -> Metadata:
         f"metrics of {path.parent.name}": table(pq.read_table(path))
         for path in sorted(folder.glob("*/metrics.parquet"))
     }
-    for model, result in manifest.summary.items():
-        refused = [row | {"benchmark": name} for name, rows in result.get("refused", {}).items() for row in rows]
+    for seed, result in evaluation_records(manifest).items():
+        refused = [row | {"benchmark": name} for name, rows in (result.refused or {}).items() for row in rows]
         if refused:
-            shown[f"rows left out of {model}"] = table(pa.Table.from_pylist(refused))
+            shown[f"rows left out of {'base' if seed is None else seed_folder(seed)}"] = table(
+                pa.Table.from_pylist(refused)
+            )
     return shown
 
 
@@ -198,14 +239,14 @@ def _mixture_report(inputs: Inputs, manifest: Manifest) -> Metadata:
     return {
         "page": dg.MetadataValue.path(str(page)),
         "to open the page": OPENING,
-        **_comparisons(manifest.summary[COMPARISONS]),
+        **_comparisons(ReportSummary.read(manifest).comparisons),
     }
 
 
 def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
     """What the recipes' scores come to, by what the manifest recorded."""
     if not recorded:
-        return {COMPARISONS: "no model has been evaluated row by row yet"}
+        return {"comparisons": "no model has been evaluated row by row yet"}
     curves = {found["title"]: recorded_curve(found) for found in recorded}
     recipes = list(dict.fromkeys(point.recipe for curve in curves.values() for point in curve.points))
     differences = [{"metric": found["title"], **each} for found in recorded for each in found["differences"]]
@@ -213,7 +254,7 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
         escaped(f"{found['title']}: {told}", _LONGEST_FINDING) for found in recorded for told in found["sentences"]
     ]
     return {
-        COMPARISONS: table(pa.Table.from_pylist(differences)),
+        "comparisons": table(pa.Table.from_pylist(differences)),
         "findings": dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences)),
         **{
             f"score against budget, {title}": picture(metric_against_budget(curve, recipes))

@@ -27,7 +27,7 @@ _RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
 def build_notifiers(project: Project) -> list[dg.SensorDefinition]:
-    """The sensors that `notify` of `smart.yaml` asks for, switched on.
+    """Return the sensors that `notify` of `smart.yaml` asks for, switched on.
 
     A secret or a package that is missing fails their ticks, not the loading of the definitions.
     """
@@ -113,7 +113,7 @@ def _email(project: Project, email: Email) -> dg.SensorDefinition:
 
 
 def _unable(name: str, message: str) -> dg.SensorDefinition:
-    """A sensor whose tick fails with a message as soon as there is something to tell."""
+    """Return a sensor whose tick fails with a message as soon as there is something to tell."""
 
     @dg.run_failure_sensor(name=name, description=message, default_status=_RUNNING)
     def unable(_: dg.RunFailureSensorContext) -> None:
@@ -123,7 +123,7 @@ def _unable(name: str, message: str) -> dg.SensorDefinition:
 
 
 def _message(project: Project, context: dg.RunStatusSensorContext, event: str) -> dict[str, Any]:
-    """What the webhook is sent, but for the error."""
+    """Return what the webhook is sent, but for the error."""
     run = context.dagster_run
     planned = context.instance.get_records_for_run(
         run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
@@ -142,7 +142,7 @@ def _message(project: Project, context: dg.RunStatusSensorContext, event: str) -
 
 
 def _lines(project: Project, context: dg.RunFailureSensorContext) -> list[str]:
-    """The same for people."""
+    """Return the same for people."""
     message = _message(project, context, "failed")
     where = f" [{message['partition']}]" if message["partition"] else ""
     return [
@@ -249,7 +249,7 @@ def post(url: str, body: Mapping[str, Any]) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """What the system said, such as "Connection refused"; the kind of error where it said nothing."""
+    """Return what the system said, such as "Connection refused"; the kind of error where it said nothing."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__

@@ -39,7 +39,7 @@ class SensorAnswers:
 def left_out_of_date(
     plan: Iterable[PlanStep], named: Iterable[AssetPartition], sensors: Sequence[SensorAnswers]
 ) -> list[str]:
-    """A line for whatever of the whole plan is out of date and was not named yet."""
+    """Return a line for whatever of the whole plan is out of date and was not named yet."""
     known = {*named, *(step.key for each in sensors for steps, _ in each.answers for step in steps)}
     rest = [step for step in plan if step.status != "current" and step.key not in known]
     told = [line for each in sensors for line in each.lines()]

@@ -44,12 +44,12 @@ class ComputeDevice(dg.ConfigurableResource):  # pyright: ignore[reportMissingTy
 
 
 def _may_have_gpu() -> bool:
-    """A look that costs nothing, so that a machine without a GPU never imports torch for it."""
+    """Return a look that costs nothing, so that a machine without a GPU never imports torch for it."""
     return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or shutil.which("nvidia-smi") is not None
 
 
 def run_context(context: dg.AssetExecutionContext, device: str, pipes: dg.PipesSubprocessClient) -> RunContext:
-    """What a step needs of Dagster, as plain callables."""
+    """Return what a step needs of Dagster, as plain callables."""
 
     def launch(arguments: Sequence[str]) -> None:
         try:

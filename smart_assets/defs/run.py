@@ -24,15 +24,15 @@ class Display(Protocol):
     """Where a run of the plan tells what it does."""
 
     def begin(self, step: PlanStep) -> None:
-        """A step is about to be made."""
+        """Show that a step is about to be made."""
         ...
 
     def log(self, line: str) -> None:
-        """A line of a step's log."""
+        """Show a line of a step's log."""
         ...
 
     def end(self, step: PlanStep, error: str | None) -> None:
-        """A step ended well, or with an error."""
+        """Show that a step ended well, or with an error."""
         ...
 
 
@@ -45,7 +45,7 @@ class RunSummary:
     held_up: dict[AssetPartition, str] = field(default_factory=dict[AssetPartition, str])
 
     def stopped(self, inputs: Iterable[AssetPartition]) -> AssetPartition | None:
-        """The first input that this run was to bring up to date and could not."""
+        """Return the first input that this run was to bring up to date and could not."""
         return next((key for key in inputs if key in self.failed or key in self.held_up), None)
 
 
@@ -81,7 +81,7 @@ def run_plan(project: Project, only: frozenset[AssetPartition], display: Display
 
 
 def _out_of_date(project: Project, batch: Sequence[AssetPartition], summary: RunSummary) -> list[PlanStep]:
-    """The steps of a batch that are to be made; what cannot be made is noted instead."""
+    """Return the steps of a batch that are to be made; what cannot be made is noted instead."""
     wants = [desired_state(project, key) for key in batch]
     # Planned now, not before the run: what was made in the meantime may have changed nothing.
     current_state = read_current_state(project)

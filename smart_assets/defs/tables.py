@@ -7,7 +7,7 @@ TABLE_ROWS = 100
 
 
 def table(rows: pa.Table) -> dg.TableMetadataValue:
-    """The first rows of a table as metadata."""
+    """Return the first rows of a table as metadata."""
     records = [
         dg.TableRecord({name: value if value is not None else "" for name, value in row.items()})
         for row in rows.slice(0, TABLE_ROWS).to_pylist()

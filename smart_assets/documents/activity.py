@@ -6,28 +6,32 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from smart_assets.store import Manifest
+from smart_assets.store.records import Circumstances, made_at
+
+NOT_RECORDED = "not recorded"
 
 
 def moment(manifest: Manifest) -> str:
     """When it was made, in ISO 8601 with its zone, to the millisecond."""
-    return datetime.fromisoformat(manifest.made["at"]).isoformat(timespec="milliseconds")
+    return datetime.fromisoformat(made_at(manifest)).isoformat(timespec="milliseconds")
 
 
 def started(manifest: Manifest) -> str:
     """When the making began, likewise."""
-    spent = timedelta(seconds=float(manifest.made["seconds"]))
-    return (datetime.fromisoformat(manifest.made["at"]) - spent).isoformat(timespec="milliseconds")
+    seconds = Circumstances.read(manifest).seconds
+    if seconds is None:
+        return NOT_RECORDED
+    return (datetime.fromisoformat(made_at(manifest)) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
 def packages(manifest: Manifest) -> dict[str, str]:
     """The packages that took part, with their versions, sorted by name."""
-    found: dict[str, Any] = manifest.made.get("packages", {})
-    return {name: str(found[name]) for name in sorted(found)}
+    return dict(sorted(Circumstances.read(manifest).packages.items()))
 
 
 def software_version(manifest: Manifest) -> str:
     """The version of SMART Assets that made it."""
-    return packages(manifest).get("smart-assets", "not recorded")
+    return packages(manifest).get("smart-assets", NOT_RECORDED)
 
 
 def flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,9 +1,7 @@
 """The base model as documents name it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from smart_assets.documents.checkpoints import CheckpointRecord
 
@@ -23,13 +21,13 @@ class BaseModelRecord:
 
 def base_model(checkpoint: CheckpointRecord) -> BaseModelRecord:
     """The base model that a fine-tune recorded of itself."""
-    recorded: Mapping[str, Any] = checkpoint.result["base_model"]
-    reference, revision = str(recorded["reference"]), recorded["revision"]
+    recorded = checkpoint.result.base_model
+    reference, revision = recorded.reference, recorded.revision
     on_hub = revision is not None and not reference.startswith((*_LOCAL, _PACKAGE))
     is_place = revision is None or reference.startswith(_LOCAL)
     return BaseModelRecord(
         label=PurePath(reference).name or reference if is_place else reference,
         hub_name=reference if on_hub else None,
         revision=revision,
-        weights_sha256=recorded["weights_sha256"],
+        weights_sha256=recorded.weights_sha256,
     )

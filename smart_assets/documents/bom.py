@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from smart_assets.documents.activity import moment, packages, software_version, started
+from smart_assets.documents.activity import NOT_RECORDED, moment, packages, software_version, started
 from smart_assets.documents.base_model import BaseModelRecord, base_model
 from smart_assets.documents.bom_model_card import bom_model_card, properties
 from smart_assets.documents.checkpoints import CheckpointRecord
 from smart_assets.documents.licences import spdx_expression
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.store.records import Circumstances
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 _MODEL, _BASE, _SUBSET = "model", "base-model", "subset"
@@ -79,16 +80,16 @@ def _model(checkpoint: CheckpointRecord, subset: SubsetRecord, base: BaseModelRe
 
 
 def _circumstances(checkpoint: CheckpointRecord) -> Iterator[tuple[str, str]]:
-    manifest = checkpoint.manifest
+    manifest, made = checkpoint.manifest, Circumstances.read(checkpoint.manifest)
     yield PARTITION, str(manifest.partition)
     yield "smart:content_version", manifest.content_version
     yield "smart:code_version", manifest.code_version
     yield "smart:fingerprint", manifest.fingerprint
-    yield "smart:run_id", str(manifest.made["run_id"] or "not run by Dagster")
+    yield "smart:run_id", made.run_id or "not run by Dagster"
     yield "smart:started", started(manifest)
     yield "smart:ended", moment(manifest)
-    yield "smart:device", str(manifest.made["device"])
-    yield "smart:python", str(manifest.made.get("python", "not recorded"))
+    yield "smart:device", made.device or NOT_RECORDED
+    yield "smart:python", made.python or NOT_RECORDED
     if checkpoint.evaluation is not None:
         yield "smart:evaluation_version", checkpoint.evaluation.content_version
         intervals = "95 % over a task's rows: Student's t, rows - 1 degrees; none where all rows came out alike"

@@ -6,7 +6,7 @@ from typing import Any
 from smart_assets.documents.activity import flat
 from smart_assets.documents.checkpoints import CheckpointRecord
 
-_TRAINED = ("seed", "precision", "processes", "rows", "steps", "response_tokens", "final_loss", "mean_last_losses")
+_TRAINED = {"seed", "precision", "processes", "rows", "steps", "response_tokens", "final_loss", "mean_last_losses"}
 _TAIL = 0.025  # beyond each bound
 
 
@@ -21,11 +21,8 @@ def bom_model_card(checkpoint: CheckpointRecord, dataset: str) -> dict[str, Any]
     }
     if checkpoint.architecture is not None:
         parameters["modelArchitecture"] = checkpoint.architecture
-    settings = dict(flat(checkpoint.result["hyperparameters"], "smart:training."))
-    trained = {
-        f"smart:training.{name}": value
-        for name, value in flat({key: checkpoint.result.get(key) for key in _TRAINED if key in checkpoint.result})
-    }
+    settings = dict(flat(checkpoint.result.hyperparameters, "smart:training."))
+    trained = {f"smart:training.{name}": value for name, value in flat(checkpoint.result.model_dump(include=_TRAINED))}
     card: dict[str, Any] = {"modelParameters": parameters, "properties": properties(settings | trained)}
     if checkpoint.metrics:
         card["quantitativeAnalysis"] = {

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from smart_assets.assets.step import split_grid_key
+from smart_assets.assets.records import CheckpointSummary, TrainingRecord, evaluation_records
+from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.promotion.log import Promoted, evaluation_of
 from smart_assets.settings import Project
 from smart_assets.store import ArtifactFile, Manifest
@@ -20,7 +21,7 @@ class CheckpointRecord:
 
     manifest: Manifest
     seed: int
-    result: Mapping[str, Any]  # `result.json` of the fine-tune
+    result: TrainingRecord
     architecture: str | None  # as the model's config.json names it; None for an adapter
     evaluation: Manifest | None  # of this very version
     means: Mapping[
@@ -37,7 +38,7 @@ class CheckpointRecord:
     @property
     def weights(self) -> tuple[ArtifactFile, ...]:
         """The files of the model or the adapter, with their hashes as they were when they were written."""
-        folders = (f"seed-{self.seed}/model/", f"seed-{self.seed}/adapter/")
+        folders = tuple(f"{seed_folder(self.seed)}/{name}/" for name in ("model", "adapter"))
         return tuple(file for file in self.manifest.files if file.path.startswith(folders))
 
 
@@ -51,27 +52,22 @@ def read_checkpoints(project: Project, checkpoint: Manifest, seeds: tuple[int, .
     return [_read_checkpoint(project, checkpoint, folder, seed) for seed in seeds]
 
 
-def checkpoint_seeds(checkpoint: Manifest) -> tuple[int, ...]:
-    """The seeds that a checkpoint was trained for."""
-    return tuple(int(seed) for seed in checkpoint.summary["seeds"])
-
-
 def _read_checkpoint(project: Project, manifest: Manifest, folder: Path, seed: int) -> CheckpointRecord:
     budget, recipe = split_grid_key(manifest.partition)
+    name = seed_folder(seed)
     model = Promoted(budget=budget, recipe=recipe, seed=seed, content_version=manifest.content_version)
     evaluation = evaluation_of(project, model)
-    means: dict[str, Any] = {}
+    measured = evaluation_records(evaluation).get(seed) if evaluation is not None else None
     metrics: list[dict[str, Any]] = []
-    if evaluation is not None and f"seed-{seed}" in evaluation.summary:
-        means = evaluation.summary[f"seed-{seed}"]["macro_means"]
-        metrics = pq.read_table(project.store.artifact(evaluation) / f"seed-{seed}" / "metrics.parquet").to_pylist()
+    if evaluation is not None and measured is not None:
+        metrics = pq.read_table(project.store.artifact(evaluation) / name / "metrics.parquet").to_pylist()
     return CheckpointRecord(
         manifest=manifest,
         seed=seed,
-        result=manifest.summary["seeds"][str(seed)],
-        architecture=_architecture(folder / f"seed-{seed}" / "model" / "config.json"),
+        result=CheckpointSummary.read(manifest).seeds[seed],
+        architecture=_architecture(folder / name / "model" / "config.json"),
         evaluation=evaluation,
-        means=means,
+        means=measured.macro_means if measured else {},
         metrics=tuple(metrics),
     )
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from smart_assets.assets.records import seeds_of
 from smart_assets.core.errors import SmartError
 from smart_assets.documents.bom import bom
-from smart_assets.documents.checkpoints import CheckpointRecord, checkpoint_seeds, read_checkpoints
+from smart_assets.documents.checkpoints import CheckpointRecord, read_checkpoints
 from smart_assets.documents.dataset_folder import CARD, CROISSANT, write_dataset, write_json, write_text
 from smart_assets.documents.model_card import model_card
 from smart_assets.documents.subsets import SubsetRecord, current_subset, trained_subset
@@ -42,7 +43,7 @@ def document_set(project: Project, partition: str, seed: int | None) -> Document
     if checkpoint is None:
         return DocumentSet(current_subset(project, partition, seed), (), ())
     subset = trained_subset(project, checkpoint, seed)
-    trained = checkpoint_seeds(checkpoint)
+    trained = seeds_of(checkpoint)
     wanted = subset.seed if subset.seed is not None else seed
     chosen = trained if wanted is None else tuple(one for one in trained if one == wanted)
     if not chosen:

@@ -62,13 +62,17 @@ def _means(checkpoint: CheckpointRecord) -> list[tuple[str, str, str, float]]:
     ]
 
 
+def _loss(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.4f}"
+
+
 def _is_whole(checkpoint: CheckpointRecord) -> bool:
     return any("/model/" in file.path for file in checkpoint.weights)
 
 
 def _body(checkpoint: CheckpointRecord, subset: SubsetRecord, base: BaseModelRecord) -> str:
     manifest, result = checkpoint.manifest, checkpoint.result
-    settings: list[tuple[str, Any]] = list(flat(result["hyperparameters"]))
+    settings: list[tuple[str, Any]] = list(flat(result.hyperparameters))
     return f"""# {escaped(checkpoint.name)}
 
 {escaped(base.label)} fine-tuned on {count(len(subset.tasks), "task")} in {count(subset.rows.num_rows, "row")},
@@ -85,15 +89,15 @@ content version `{manifest.content_version}`, seed {checkpoint.seed}.
 
 {sources_table(subset)}
 
-{count(result["rows"], "row")} were trained on;
-{count(len(result["dropped"]), "row")} were left out (too long, or refused by the chat template),
-{count(len(result["truncated"]), "row")} were cut at the length limit.
+{count(result.rows, "row")} were trained on;
+{count(len(result.dropped), "row")} were left out (too long, or refused by the chat template),
+{count(len(result.truncated), "row")} were cut at the length limit.
 
 ## Training
 
 {markdown_table(["setting", "value"], settings)}
 
-{count(result["steps"], "step")}; the loss was {result["final_loss"]:.4f} at the last step.
+{count(result.steps, "step")}; the loss was {_loss(result.final_loss)} at the last step.
 
 ## Results
 

@@ -12,6 +12,7 @@ from smart_assets.documents.activity import flat, moment, software_version, star
 from smart_assets.documents.licences import licence_reference
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.store.records import Circumstances
 
 
 def derived_from(source: SourceRecord) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def _circumstances(subset: SubsetRecord) -> Iterator[tuple[str, str]]:
     manifest = subset.manifest
     yield "code version", manifest.code_version
     yield "fingerprint", manifest.fingerprint
-    yield "run id", str(manifest.made["run_id"] or "not run by Dagster")
+    yield "run id", Circumstances.read(manifest).run_id or "not run by Dagster"
     if subset.seed is not None:
         yield "seed of the row set", str(subset.seed)
     yield from flat(manifest.parameters)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from smart_assets.assets.step import seed_folder
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.documents.bom import PARTITION
 from smart_assets.documents.documents import BOM, DocumentSet
@@ -38,7 +39,7 @@ def sign(project: Project, found: DocumentSet, folder: Path, private_key: Path) 
         raise _refused(private_key, "private", error) from error
     (folder / FOLDER).mkdir()
     for checkpoint in found.checkpoints:
-        weights = project.store.artifact(checkpoint.manifest) / f"seed-{checkpoint.seed}"
+        weights = project.store.artifact(checkpoint.manifest) / seed_folder(checkpoint.seed)
         signer.set_hashing_config(_hashing(package)).sign(weights, folder / FOLDER / _weights(checkpoint.seed))
     signer.set_hashing_config(_hashing(package)).sign(folder, folder / FOLDER / _DOCUMENTS)
 
@@ -81,7 +82,7 @@ def _weights_problem(project: Project, bom: Path, check: Callable[[Path, Path], 
         artifact = project.store.artifact(manifest)
     except StoreError as error:
         return str(error)
-    problem = check(artifact / f"seed-{seed}", bom.parent.parent / FOLDER / _weights(seed))
+    problem = check(artifact / seed_folder(seed), bom.parent.parent / FOLDER / _weights(seed))
     return problem or _foreign_weights(artifact, model, bom)
 
 

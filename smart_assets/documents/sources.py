@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets.records import RawTasksParameters
 from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.records import made_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceR
     folder = project.store.folder(attachment)
     recorded: dict[str, Any] = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     settings = project.settings.sources.get(name)
-    of_source: dict[str, Any] = manifest.parameters["source"]
+    of_source = RawTasksParameters.read(manifest).source
     on_hub = recorded["revision"] is not None
     origins = pq.read_table(folder / "origins.parquet")
     counts = Counter[str](origins.filter(pc.is_in(origins["id"], value_set=rows["id"]))["file"].to_pylist())
@@ -88,5 +90,5 @@ def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceR
         ),
         rows=rows.num_rows,
         tasks=len(set(rows["task"].to_pylist())),
-        read_at=manifest.made["at"],
+        read_at=made_at(manifest),
     )

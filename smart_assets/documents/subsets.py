@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.reading.rows import read_rows, rows_in_order
 from smart_assets.assets.step import AssetPartition, Inputs, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.documents.sources import SourceRecord, read_source
+from smart_assets.lineage.trained_rows import rows_given, subset_version
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.tombstones import read_tombstones
@@ -78,8 +78,8 @@ def trained_subset(project: Project, checkpoint: Manifest, seed: int | None) -> 
         SmartError: there is no row set of that seed.
     """
     key = AssetPartition(SUBSET, checkpoint.partition)
-    version = checkpoint.inputs[str(key)]
-    manifest = project.store.find(key.asset, key.partition, version)
+    version = subset_version(checkpoint)
+    manifest = None if version is None else project.store.find(key.asset, key.partition, version)
     if manifest is None:
         raise StoreError(f"no manifest of {key} names {version}, on which the checkpoint was trained: restore it")
     return read_subset(project, manifest, seed)
@@ -96,7 +96,7 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
     """
     subset = pq.read_table(project.store.artifact(manifest) / "subset.parquet")
     own_seed = _seed_of(subset, seed)
-    chosen = subset if own_seed is None else rows_of_seed(subset, own_seed)
+    chosen = rows_given(subset, own_seed)
     gone = read_tombstones(project.store).forgotten
     kept = chosen.filter(pc.invert(gone.covers(chosen["id"], chosen["task"]))) if gone else chosen
     forgotten, chosen = chosen.num_rows - kept.num_rows, kept

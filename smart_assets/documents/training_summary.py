@@ -61,10 +61,8 @@ def _general(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 def _tokens(checkpoint: CheckpointRecord) -> str:
     """The size in tokens: the template's smallest range is below one billion."""
-    tokens = checkpoint.result.get("response_tokens")
-    if tokens is None:
-        return f"in tokens: {BLANK}"
-    return f"{tokens:,} tokens of responses by the model's tokenizer, prompts not counted (range in tokens: {BLANK})"
+    counted = f"{checkpoint.result.response_tokens:,} tokens of responses by the model's tokenizer, prompts not counted"
+    return f"{counted} (range in tokens: {BLANK})"
 
 
 def _data_sources(sources: Iterable[SourceRecord]) -> str:
@@ -146,6 +144,6 @@ def _processing(checkpoint: CheckpointRecord) -> str:
 
 - Malformed and duplicate rows were rejected when the files were read; held-out rows and prompts near to them were not
   trained on.
-- Rows left out (too long, or refused by the chat template): {len(result["dropped"]):,}; cut at the length limit:
-  {len(result["truncated"]):,}.
+- Rows left out (too long, or refused by the chat template): {len(result.dropped):,}; cut at the length limit:
+  {len(result.truncated):,}.
 - Made {moment(checkpoint.manifest)}."""

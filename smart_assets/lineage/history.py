@@ -15,6 +15,7 @@ from smart_assets.planning.graph import STEPS, partitions
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Recorded, recorded
+from smart_assets.store.records import Circumstances
 
 Presence = Literal["there", "collected", "missing", "damaged"]
 """What is left of an artifact: `collected` is one of the past that `smart gc` removed, `missing` one that should be
@@ -42,12 +43,12 @@ class Materialization:
     @property
     def made_at(self) -> str | None:
         """When it was made, in ISO 8601 and UTC."""
-        return self.manifest.made.get("at")
+        return Circumstances.read(self.manifest).at
 
     @property
     def run_id(self) -> str | None:
         """The Dagster run that made it."""
-        return self.manifest.made.get("run_id")
+        return Circumstances.read(self.manifest).run_id
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,13 @@ class History:
         """
         source, facet = parse_input(name)
         found = self._named.get((source, facet or "", version), [])
-        then = (one for one in found if not at or str(one.made.get("at", "")) <= at)
+        then = (one for one in found if not at or read_at(one) <= at)
         return next(then, found[-1] if found else None)
 
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
         """What a manifest was made from, as far as there are manifests of it."""
         for name, version in manifest.inputs.items():
-            found = self.named(name, version, str(manifest.made.get("at", "")))
+            found = self.named(name, version, read_at(manifest))
             if found is not None:
                 yield found
 
@@ -93,7 +94,7 @@ class History:
             StoreError: no manifest of it is left, or it was never named.
         """
         version = manifest.inputs.get(name, "")
-        found = self.named(name, version, str(manifest.made.get("at", "")))
+        found = self.named(name, version, read_at(manifest))
         if found is None:
             raise StoreError(
                 f"{key_of(manifest)} was made from {name} {version[:12]}, which no manifest of the store names any more"
@@ -138,6 +139,11 @@ def history_of(histories: Sequence[Sequence[Recorded]], named: frozenset[AssetPa
             made.append(Materialization(item.manifest, newest, key_of(item.manifest) in named))
             newest = False
     return History(tuple(made), tuple(unreadable))
+
+
+def read_at(manifest: Manifest) -> str:
+    """Return when a manifest's inputs were read, at the latest: ISO 8601, empty where that was not recorded."""
+    return Circumstances.read(manifest).at or ""
 
 
 def key_of(manifest: Manifest) -> AssetPartition:

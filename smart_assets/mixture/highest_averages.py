@@ -16,7 +16,7 @@ from smart_assets.core.errors import BudgetError
 
 
 def tie_key(seed: int | None, *names: str) -> bytes:
-    """An entry's place among those that tie with it: a hash of seed and names, whatever other entries there are."""
+    """Return an entry's place among those that tie with it: a hash of seed and names, whatever others there are."""
     return blake2b(json.dumps([seed, *names]).encode(), digest_size=16).digest()
 
 
@@ -37,7 +37,7 @@ def highest_averages(rates: Sequence[float], limits: Sequence[int], total: int, 
     scale = max([1, *weights])
 
     def affordable(step: int) -> list[int]:
-        """The seats of each entry whose price is at most step / scale: all n with (2n - 1) / weight <= step / scale."""
+        """Return the seats of each entry at a price of step / scale: all n with (2n - 1) / weight <= step / scale."""
         wanted = [(weight * step + scale) // (2 * scale) for weight in weights]
         return [min(seats, limit) for seats, limit in zip(wanted, limits, strict=True)]
 

@@ -66,7 +66,7 @@ def select_mixture(recipe: Recipe, budget: int, pool: Pool, seeds: Sequence[int]
 
 
 def _greedy_rows(objective: Objective, shares: TaskShares, budgets: pa.Table, pool: Pool) -> pa.Table:
-    """The first rows of each (task, template) ordering, as many as its budget."""
+    """Return the first rows of each (task, template) ordering, as many as its budget."""
     orderings = pool.orderings.filter(pc.field("objective") == objective.label)
     ordered = orderings.join(budgets, ["task", "template"], join_type="inner")
     known = ordered.join(pool.instances, ["id", "task", "template"], join_type="inner")
@@ -94,7 +94,7 @@ def _template_shares(shares: TaskShares, pool: Pool, *, flan_levels: bool) -> pa
 
 
 def _random_rows(shares: TaskShares, budget: int, instances: pa.Table, seed: int) -> pa.Table:
-    """The first rows of each task in hash order, or of all tasks together where the draw is pooled."""
+    """Return the first rows of each task in hash order, or of all tasks together where the draw is pooled."""
     candidates = instances.filter(pc.field("task").isin(shares.tasks)).sort_by("id")
     draws = np.zeros(candidates.num_rows, dtype=np.int64)
     limits = np.array([budget])
@@ -111,7 +111,7 @@ def _random_rows(shares: TaskShares, budget: int, instances: pa.Table, seed: int
 
 
 def _hashes(ids: list[str], seed: int) -> NDArray[np.uint64]:
-    """The first 64 bits of blake2b of seed and id (n,): a row's place in the draw, whatever other rows there are."""
+    """Return the first 64 bits of blake2b of seed and id (n,): a row's place in the draw, whatever others there are."""
     digests = (blake2b(f"{seed}:{id_}".encode(), digest_size=8).digest() for id_ in ids)
     return np.frombuffer(b"".join(digests), dtype="<u8")
 

@@ -129,7 +129,7 @@ _PRESET_PARTS: Mapping[str, Mapping[str, str]] = {
 
 
 def _with_parameters(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parts, with the parameters that stand beside them put into the task budgets."""
+    """Return the parts, with the parameters that stand beside them put into the task budgets."""
     given = {name: parts.pop(name) for name in BUDGET_PARAMETERS if name in parts}
     if not given:
         return parts

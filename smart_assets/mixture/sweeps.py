@@ -46,7 +46,7 @@ def expand_sweeps(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def find_sweeps(recipes: Mapping[str, Recipe]) -> tuple[Sweep, ...]:
-    """The sweeps among recipes, however they were spelled; of equal recipes the first one."""
+    """Return the sweeps among recipes, however they were spelled; of equal recipes the first one."""
     found: dict[tuple[str, str], dict[float | None, str]] = {}
     for name, recipe in recipes.items():
         for parameter in BUDGET_PARAMETERS:
@@ -78,7 +78,7 @@ def _expand(name: Any, spelled: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _label(value: float | str | None) -> str:
-    """A value as a part of a recipe's name: `all` for null, 4, 0_5 for 0.5."""
+    """Return a value as a part of a recipe's name: `all` for null, 4, 0_5 for 0.5."""
     if value is None:
         return "all"
     text = value if isinstance(value, str) else f"{value:.12g}"

@@ -62,7 +62,7 @@ class TemperedWeights:
 def weights_by_temperature(
     gains: ArrayLike, temperatures: Sequence[float] = TEMPERATURES
 ) -> tuple[TemperedWeights, ...]:
-    """The weights of tasks with `gains` (m,) at each temperature: near the square of large gains, then near equal.
+    """Return the weights of tasks with `gains` (m,) at each temperature: near their square, then near equal.
 
     Raises:
         SelectionError: There is no gain, one is not finite, or a temperature is not positive.

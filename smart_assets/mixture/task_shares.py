@@ -109,7 +109,7 @@ def _by_gains(rule: SubmodularBudgets, total: int, pool: Pool, all_sizes: dict[s
 
 
 def _picked(rule: SubmodularBudgets, pool: Pool, sizes: dict[str, int]) -> tuple[list[str], list[float]]:
-    """The first tasks of the ordering and their gains; one without instances is picked all the same, and counts."""
+    """Return the first tasks of the ordering and their gains; one without instances is picked all the same."""
     label = rule.objective.label
     picks = pool.task_gains.filter(pc.field("objective") == label).sort_by("rank")
     tasks = picks["task"].to_pylist()

@@ -8,18 +8,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from statistics import median
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smart_assets.assets.records import (
+    CheckpointSummary,
+    EmbeddingCost,
+    OrderingCost,
+    OrderingParameters,
+    RawTasksCost,
+    RawTasksSummary,
+    evaluation_costs,
+    training_costs,
+)
 from smart_assets.assets.step import AssetPartition, DesiredState, split_grid_key
 from smart_assets.core.errors import StoreError
 from smart_assets.planning.changed_rows import ChangedRows
 from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.records import Circumstances
 from smart_assets.tasks.changes import changes_between
 
 _RUNS = 5  # earlier runs looked at, of each partition
@@ -141,7 +151,8 @@ class _Reckoner:
         manifest, now = self._current(key), self._desired[key].outside
         if manifest is None:
             return {}
-        rows = manifest.summary["rows"] + manifest.summary["rejected rows"]
+        summary = RawTasksSummary.read(manifest)
+        rows = summary.rows + summary.rejected_rows
         if self._changed.preview(key.partition) is None:
             return {"rows to read": rows}
         changed = sum(manifest.outside.get(name) != version for name, version in now.items())
@@ -169,7 +180,7 @@ class _Reckoner:
         desired = self._desired[key]
         if rows is None:
             return {}
-        objectives: list[str] = desired.parameters["objectives"]
+        objectives = OrderingParameters.model_validate(desired.parameters).objectives
         sizes = rows.group_by(_WIDE).aggregate([([], "count_all")])
         before = self._rows_ordered(key)
         if before is None:
@@ -178,7 +189,8 @@ class _Reckoner:
                 "rows to order": len(objectives) * rows.num_rows,
             }
         manifest, earlier = before
-        kept = sum(one in manifest.parameters["objectives"] for one in objectives)
+        ordered = OrderingParameters.read(manifest).objectives
+        kept = sum(one in ordered for one in objectives)
         new = len(objectives) - kept
         changes = changes_between(earlier, rows)
         touched = pa.concat_tables([changes.added, changes.removed]).group_by(_WIDE).aggregate([])
@@ -197,7 +209,8 @@ class _Reckoner:
         embedding = AssetPartition("prompt_embeddings", key.partition)
         if manifest is None or manifest.code_version != desired.code_version:
             return None
-        if any(manifest.parameters.get(name) != desired.parameters.get(name) for name in ("engine", "approximate")):
+        then, now = OrderingParameters.read(manifest), OrderingParameters.model_validate(desired.parameters)
+        if (then.engine, then.approximate) != (now.engine, now.approximate):
             return None
         version = manifest.inputs[str(embedding)]
         vectors = self._store.find(embedding.asset, embedding.partition, version)
@@ -225,31 +238,40 @@ class _Reckoner:
 
 def _sample(manifest: Manifest) -> _Sample | None:
     """An earlier run as a sample; None where it says too little of itself."""
-    made = manifest.made
-    parts = [part for name, part in made.items() if name == "base" or name.startswith(("seed ", "seed-"))]
-    peak = max([made.get("peak_memory_bytes", 0), *(part.get("peak_memory_bytes", 0) for part in parts)])
-    if "seconds" not in made:
+    made = Circumstances.read(manifest)
+    amount, peaks = _work(manifest)
+    if made.seconds is None or made.peak_memory_bytes is None or amount is None:
         return None
-    if manifest.asset == "finetuned_checkpoint":
-        amount = sum(part["tokens_trained"] for part in parts if "tokens_trained" in part and "reused" not in part)
-        amount = amount or None  # all seeds were taken over
-    elif manifest.asset in ("eval_results", "base_model_results"):
-        amount = len(parts)
-    else:
-        amount = made.get(_UNITS[manifest.asset][1]) if manifest.asset in _UNITS else 1
-    return None if amount is None else _Sample(float(amount), float(made["seconds"]), int(peak))
+    return _Sample(float(amount), made.seconds, max(made.peak_memory_bytes, *peaks, 0))
+
+
+def _work(manifest: Manifest) -> tuple[int | None, list[int]]:
+    """How much work a run was, None where that is not recorded; and the peak memory of the programs it started."""
+    match manifest.asset:
+        case "raw_tasks":
+            return RawTasksCost.read(manifest).rows_read, []
+        case "prompt_embeddings":
+            return EmbeddingCost.read(manifest).prompts_embedded, []
+        case "instance_orderings":
+            return OrderingCost.read(manifest).rows_ordered, []
+        case "finetuned_checkpoint":
+            costs = training_costs(manifest).values()
+            trained = sum(cost.tokens_trained or 0 for cost in costs if not cost.reused)
+            return trained or None, [cost.peak_memory_bytes for cost in costs]  # None: all seeds were taken over
+        case "eval_results" | "base_model_results":
+            measured = evaluation_costs(manifest).values()
+            return len(measured), [cost.peak_memory_bytes for cost in measured]
+        case _:
+            return 1, []
 
 
 def _trained(manifest: Manifest) -> list[tuple[float, float]]:
     """Tokens and rows (epochs counted) of each seed's fine-tune."""
-    results: Mapping[str, Any] = manifest.summary.get("seeds", {})
+    costs = training_costs(manifest)
     return [
-        (
-            manifest.made[f"seed {seed}"]["tokens"],
-            result["rows"] * result["hyperparameters"]["epochs"],
-        )
-        for seed, result in results.items()
-        if "tokens" in manifest.made.get(f"seed {seed}", {})
+        (costs[seed].tokens, result.rows * result.hyperparameters["epochs"])
+        for seed, result in CheckpointSummary.read(manifest).seeds.items()
+        if seed in costs
     ]
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SmartError, UpstreamMissingError
@@ -19,6 +18,7 @@ from smart_assets.planning.graph import STEPS, desired_state, partitions
 from smart_assets.planning.plan import fingerprint, input_versions
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.records import Circumstances
 
 PACKAGES = (
     "smart-assets", "dagster", "torch", "transformers", "sentence-transformers", "datasets", "faiss-cpu", "faiss-gpu",
@@ -32,6 +32,14 @@ class MaterializeResult:
 
     manifest: Manifest
     unchanged: bool
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What a making took."""
+
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
 
 
 Complete = Callable[[Project, Manifest, Log], Manifest]
@@ -100,7 +108,7 @@ def _make(
         files=artifact.files,
         attachments=attachments,
         summary=dict(made.summary),
-        made=_circumstances(project, run) | measured | dict(made.cost),
+        made=_circumstances(project, run, measured).as_kept() | dict(made.cost),
     )
     return manifest, made
 
@@ -130,17 +138,19 @@ def _inputs(project: Project, plan: DesiredState) -> Inputs:
     return Inputs(project.store, manifests)
 
 
-def _circumstances(project: Project, run: RunContext) -> dict[str, Any]:
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "device": run.device,
-        "run_id": run.run_id,
-        "settings_version": project.settings_version,
-        "git_commit": _git_commit(project.root),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
-    }
+def _circumstances(project: Project, run: RunContext, measured: _Measured) -> Circumstances:
+    return Circumstances(
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        seconds=measured.seconds,
+        peak_memory_bytes=measured.peak_memory_bytes,
+        device=run.device,
+        run_id=run.run_id,
+        settings_version=project.settings_version,
+        git_commit=_git_commit(project.root),
+        python=platform.python_version(),
+        machine=platform.machine(),
+        packages={name: found for name in PACKAGES if (found := _version(name)) is not None},
+    )
 
 
 def _git_commit(folder: Path) -> str | None:
@@ -161,14 +171,14 @@ def _version(package: str) -> str | None:
 
 
 @contextmanager
-def _measured() -> Generator[dict[str, Any]]:
-    """Fill a dict with the seconds and the peak memory of this process."""
-    figures: dict[str, Any] = {}
+def _measured() -> Generator[_Measured]:
+    """Measure the seconds and the peak memory of this process; they are known at the end."""
+    measured = _Measured()
     _reset_peak()
     started = time.perf_counter()
-    yield figures
-    figures["seconds"] = round(time.perf_counter() - started, 3)
-    figures["peak_memory_bytes"] = _peak()
+    yield measured
+    measured.seconds = round(time.perf_counter() - started, 3)
+    measured.peak_memory_bytes = _peak()
 
 
 def _reset_peak() -> None:

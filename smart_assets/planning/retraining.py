@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from smart_assets.assets.records import CheckpointParameters
 from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.planning.graph import desired_state, partitions
 from smart_assets.planning.plan import CurrentState, PlanStep
@@ -180,7 +181,7 @@ class _Decision:
         """The settings in which an evaluation would leave its models' training: its figures would mean little."""
         now = desired_state(self._project, AssetPartition(made.asset, made.partition)).parameters
         moved = [name for name, value in now.items() if not _equal(made.parameters.get(name), value)]
-        trained = [{**model.parameters["finetune"], **model.parameters} for model in models]
+        trained = [{**CheckpointParameters.read(model).finetune, **model.parameters} for model in models]
         return [
             name
             for name in moved

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smart_assets.assets import base_model_results, eval_results
+from smart_assets.assets.records import EvaluationParameters
 from smart_assets.core.errors import SmartError
 from smart_assets.core.metrics import (
     HELD_OUT,
@@ -128,7 +129,7 @@ def _of_rows(project: Project, rule: Promotion) -> bool:
 
 
 def _declared(rule: Promotion, figures: Sequence[Mapping[str, _Figure]], tasks: Sequence[str]) -> Metric:
-    """The metric of an lm-eval benchmark, which every task that counts was declared for in one evaluation at least.
+    """Return the metric of an lm-eval benchmark; each task that counts declares it in one evaluation at least.
 
     Raises:
         NotComparable: nobody declared it, or the evaluations or the tasks contradict each other.
@@ -141,7 +142,7 @@ def _declared(rule: Promotion, figures: Sequence[Mapping[str, _Figure]], tasks: 
 
 
 def _measured_instead(rule: Promotion, one: Evaluated) -> str:
-    """The setting to change where a benchmark has other metrics than the rule's."""
+    """Return the setting to change where a benchmark has other metrics than the rule's."""
     table = one.recorded.metrics
     there = sorted(set(table.filter(pc.field("benchmark") == rule.benchmark)["metric"].to_pylist()))
     if rule.metric in there or not there:
@@ -166,9 +167,9 @@ def _require_equal_conditions(rule: Promotion, of_rows: bool, mine: Evaluated, t
 
 def _conditions(rule: Promotion, of_rows: bool, one: Evaluated) -> dict[str, Any]:
     """All that decides the figures of a benchmark, the model and the rows apart; what is not set is left out."""
-    parameters: dict[str, Any] = dict(one.manifest.parameters)
-    evaluate, collections = parameters.pop("evaluate"), parameters.pop("collections", {})
-    parameters.pop("base_model", None)
+    recorded = EvaluationParameters.read(one.manifest)
+    evaluate, collections = recorded.evaluate, recorded.collections or {}
+    parameters = recorded.others()
     for name in _WHICH_ROWS | (_OF_LM_EVAL if of_rows else _OF_ROWS.keys()):
         evaluate = {key: value for key, value in evaluate.items() if key != name}
     if of_rows:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from smart_assets.assets.step import AssetPartition, grid_key
+from smart_assets.assets.records import seeds_of
+from smart_assets.assets.step import AssetPartition, grid_key, seed_folder
 from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.core.files import move
@@ -112,7 +113,7 @@ def rollback(project: Project, reason: str = "") -> Change:
 
 
 def production(project: Project) -> Promoted | None:
-    """The promoted model of the project, or None before the first promotion.
+    """Return the promoted model of the project, or None before the first promotion.
 
     Raises:
         StoreError: a record of the log cannot be read.
@@ -122,9 +123,11 @@ def production(project: Project) -> Promoted | None:
 
 
 def pinned(project: Project) -> frozenset[str]:
-    """The content versions that must stay in the store whatever their age: production and what was before it, as many
-    as `retention.newest` says, each with the evaluation that later candidates are compared with, and the evaluation of
-    the best production so far."""
+    """Return the content versions that must stay in the store whatever their age.
+
+    They are production and what was before it, as many as `retention.newest` says. Each stays with the evaluation that
+    later candidates are compared with, and so does the evaluation of the best production so far.
+    """
     log, rule = history(project), project.settings.promotion
     models = replay(log)[-project.settings.retention.newest :]
     best = best_so_far(log, rule) if rule is not None else None
@@ -134,12 +137,12 @@ def pinned(project: Project) -> frozenset[str]:
 
 
 def replay(log: Iterable[Record]) -> tuple[Promoted, ...]:
-    """Production last, and before it what rolling back leads to; empty before the first promotion."""
+    """Return production last, and before it what rolling back leads to; empty before the first promotion."""
     return tuple(entry.model for entry in _in_force(log))
 
 
 def best_so_far(log: Iterable[Record], rule: Promotion) -> Promoted | None:
-    """The best of the models that the rule made production one after the other; None before the first promotion.
+    """Return the best of the models that the rule made production one after the other; None before the first promotion.
 
     A promoted model is the best so far where its figure is better than that of the one that was it. What a person
     promotes is the best so far whatever its figures, and so is the last model that the rule promoted by another metric
@@ -170,7 +173,7 @@ def _behind_best(entry: Record, rule: Promotion, behind: float) -> float | None:
 
 
 def _in_force(log: Iterable[Record]) -> tuple[Record, ...]:
-    """The promotions that no rollback took back, oldest first."""
+    """Return the promotions that no rollback took back, oldest first."""
     stack: list[Record] = []
     for entry in log:
         on_top = bool(stack) and stack[-1].model == entry.model
@@ -216,7 +219,7 @@ def record(
 
 
 def newest(project: Project, budget: int, recipe: str, seed: int | None = None) -> Promoted:
-    """The newest checkpoint of a budget and recipe, and one of its seeds (None for the first).
+    """Return the newest checkpoint of a budget and recipe, and one of its seeds (None for the first).
 
     Raises:
         UpstreamMissingError: there is no checkpoint.
@@ -229,7 +232,7 @@ def newest(project: Project, budget: int, recipe: str, seed: int | None = None) 
             f"{key} was never made: `smart models` lists the checkpoints there are, `smart run --select '{key}'` "
             "trains one"
         )
-    seeds = [int(found) for found in manifest.summary["seeds"]]
+    seeds = seeds_of(manifest)
     if seed is not None and seed not in seeds:
         raise SmartError(f"{key} has no seed {seed}; its seeds are {', '.join(map(str, seeds))}")
     chosen = seeds[0] if seed is None else seed
@@ -237,7 +240,7 @@ def newest(project: Project, budget: int, recipe: str, seed: int | None = None) 
 
 
 def weights(project: Project, model: Promoted) -> Path:
-    """The local folder of a model's seed, fetched from a remote store where it is not here yet.
+    """Return the local folder of a model's seed, fetched from a remote store where it is not here yet.
 
     Raises:
         StoreError: its files are not whole; the message says how to get them back.
@@ -247,7 +250,7 @@ def weights(project: Project, model: Promoted) -> Path:
     if manifest is None:
         raise StoreError(f"no manifest of {key} names {model}: restore it, or promote another model")
     try:
-        return store.artifact(manifest) / f"seed-{model.seed}"
+        return store.artifact(manifest) / seed_folder(model.seed)
     except StoreError as error:
         newest_one = store.current(key.asset, key.partition)
         again = newest_one is not None and newest_one.content_version == model.content_version
@@ -259,7 +262,7 @@ def weights(project: Project, model: Promoted) -> Path:
 
 
 def evaluation_of(project: Project, model: Promoted) -> Manifest | None:
-    """The newest `eval_results` that measured this very version and still are in the store."""
+    """Return the newest `eval_results` that measured this very version and still are in the store."""
     key = str(AssetPartition(CHECKPOINT, model.partition))
     for manifest in project.store.history("eval_results", model.partition):
         if manifest.inputs.get(key) == model.content_version and project.store.is_whole(manifest):
@@ -278,7 +281,7 @@ def link(project: Project) -> Path | None:
     if model is None:
         return None
     path = root / LINK
-    place = project.store.artifact_folder(CHECKPOINT, model.content_version) / f"seed-{model.seed}"
+    place = project.store.artifact_folder(CHECKPOINT, model.content_version) / seed_folder(model.seed)
     try:
         if not place.is_dir():
             raise FileNotFoundError(place)

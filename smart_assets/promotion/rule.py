@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from smart_assets.assets.records import CheckpointParameters, EvaluationParameters
+from smart_assets.assets.step import seed_folder
 from smart_assets.comparison.task_means import MeanDifference, mean_over_tasks, not_inferior
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.core.metrics import HELD_OUT, RESPONSE_LOSS, Direction, Metric
@@ -35,6 +37,7 @@ from smart_assets.promotion.log import (
 from smart_assets.settings import Project
 from smart_assets.settings.automation import Promotion
 from smart_assets.store import Manifest
+from smart_assets.store.records import made_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def consider(project: Project) -> Decision:
 
 
 def judge(project: Project) -> Judgement:
-    """What the rule says of the newest checkpoint of its budget and recipe; nothing is changed.
+    """Return what the rule says of the newest checkpoint of its budget and recipe; nothing is changed.
 
     Raises:
         StoreError: the log or an artifact cannot be read.
@@ -138,13 +141,13 @@ def _decided_by_a_person(project: Project, candidate: Promoted, log: Sequence[Re
     if any((entry.action, entry.model.content_version) == ("rollback", candidate.content_version) for entry in by_hand):
         return "this version was rolled back; `smart promote` brings it back"
     manifest = project.store.current(CHECKPOINT, candidate.partition)
-    if by_hand and manifest is not None and by_hand[-1].at >= datetime.fromisoformat(manifest.made["at"]):
+    if by_hand and manifest is not None and by_hand[-1].at >= datetime.fromisoformat(made_at(manifest)):
         return f"{by_hand[-1].who} decided on production after it was trained; the rule takes up the next checkpoint"
     return None
 
 
 def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequence[Record]) -> list[ModelComparison]:
-    """A candidate against all that it must not be worse than.
+    """Return a candidate against all that it must not be worse than.
 
     Raises:
         NotComparable: it, or one of those, was not evaluated, or not in a way that can be compared.
@@ -152,7 +155,7 @@ def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequen
     manifest = evaluation_of(project, candidate)
     if manifest is None:
         raise NotComparable("this version has no eval_results yet")
-    mine = evaluated(project, manifest, f"seed-{candidate.seed}")
+    mine = evaluated(project, manifest, seed_folder(candidate.seed))
     comparisons: list[ModelComparison] = []
     for role, name, theirs in _others(project, rule, candidate, log):
         try:
@@ -184,17 +187,18 @@ def _evaluated(project: Project, model: Promoted, name: str) -> Evaluated:
     manifest = evaluation_of(project, model)
     if manifest is None:
         raise NotComparable(f"the store has no eval_results of {name}, to compare with; `smart promote` decides")
-    return evaluated(project, manifest, f"seed-{model.seed}")
+    return evaluated(project, manifest, seed_folder(model.seed))
 
 
 def _base_model(project: Project, candidate: Promoted) -> Evaluated:
-    """The evaluation of the model that the candidate was trained from."""
+    """Return the evaluation of the model that the candidate was trained from."""
     manifest = project.store.current("base_model_results", None)
     again = "`smart run --select base_model_results` measures it, `smart promote` promotes without"
     if manifest is None or not project.store.is_whole(manifest):
         raise NotComparable(f"nothing is production yet, and there are no base_model_results to compare with: {again}")
     checkpoint = project.store.find(CHECKPOINT, candidate.partition, candidate.content_version)
-    if checkpoint is None or checkpoint.parameters.get("base_model") != manifest.parameters.get("base_model"):
+    measured = EvaluationParameters.read(manifest).base_model
+    if checkpoint is None or CheckpointParameters.read(checkpoint).base_model != measured:
         raise NotComparable(f"base_model_results are of another base model than it was trained from: {again}")
     return evaluated(project, manifest, "base")
 
@@ -223,15 +227,15 @@ def _verdict(found: MeanDifference, margin: float) -> str:
 
 
 def main_figure(project: Project, evaluation: Manifest, seed: int) -> float | None:
-    """The rule's metric (held-out response loss without a rule) of one seed, mean over tasks; None if not measured."""
+    """Return the rule's metric of one seed, mean over tasks (held-out loss without a rule); None if not measured."""
     try:
-        values = figures_of(project, project.settings.promotion, evaluation, f"seed-{seed}").values()
+        values = figures_of(project, project.settings.promotion, evaluation, seed_folder(seed)).values()
     except NotComparable:
         return None
     return float(np.mean(list(values))) if values else None
 
 
 def measured_by(project: Project) -> str:
-    """What `main_figure` is, in words."""
+    """Return what `main_figure` is, in words."""
     rule = project.settings.promotion
     return f"{rule.benchmark} {rule.metric}" if rule else f"{HELD_OUT} {RESPONSE_LOSS.name}"

@@ -7,6 +7,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from smart_assets.assets.records import (
+    CheckpointParameters,
+    EmbeddingSummary,
+    OrderingParameters,
+    OverlapParameters,
+    RawTasksParameters,
+    SubsetParameters,
+)
 from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.contamination.settings import Contamination
 from smart_assets.core.errors import SmartError
@@ -89,7 +97,7 @@ def trained_as_recorded(project: Project, checkpoint: Manifest, seeds: Sequence[
     """
     now = project.settings.finetune.model_dump()
     try:
-        finetune = Finetune.model_validate(now | checkpoint.parameters["finetune"])
+        finetune = Finetune.model_validate(now | CheckpointParameters.read(checkpoint).finetune)
     except (ValidationError, KeyError) as error:
         raise _unknown_settings(checkpoint, error) from error
     finetune = finetune.model_copy(update={"seeds": list(seeds or finetune.seeds)})
@@ -104,39 +112,38 @@ def _unknown_settings(manifest: Manifest, error: Exception) -> SmartError:
 
 
 def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
-    parameters = ancestors.subset.parameters
+    subset = SubsetParameters.read(ancestors.subset)
     _, recipe = split_grid_key(ancestors.subset.partition)
-    rows = list(ancestors.rows.values())
-    validation = dict(rows[0].parameters["validation"])
-    contamination: dict[str, Any] = {"exclude": parameters["exclude"]}
+    rows = {source: RawTasksParameters.read(one) for source, one in ancestors.rows.items()}
+    validation = dict(next(iter(rows.values())).validation)
+    contamination: dict[str, Any] = {"exclude": subset.exclude}
     if ancestors.overlap is not None:
-        validation["similarity"] = ancestors.overlap.parameters["near_duplicate"]
-        contamination |= ancestors.overlap.parameters["contamination"]
+        overlap = OverlapParameters.read(ancestors.overlap)
+        validation["similarity"] = overlap.near_duplicate
+        contamination |= overlap.contamination
     changes: dict[str, Any] = {
-        "sources": {
-            source: _SOURCE.validate_python(one.parameters["source"]) for source, one in ancestors.rows.items()
-        },
+        "sources": {source: _SOURCE.validate_python(one.source) for source, one in rows.items()},
         "validation": Validation.model_validate(validation),
         "contamination": Contamination.model_validate(contamination),
-        "budgets": (parameters["budget"],),
-        "recipes": {recipe: Recipe.model_validate(parameters["recipe"])},
-        "evaluate": settings.evaluate.model_copy(update={"unseen_tasks": parameters.get("unseen_tasks", [])}),
+        "budgets": (subset.budget,),
+        "recipes": {recipe: Recipe.model_validate(subset.recipe)},
+        "evaluate": settings.evaluate.model_copy(update={"unseen_tasks": subset.unseen_tasks or []}),
     }
-    if "seeds" in parameters:
-        changes["finetune"] = settings.finetune.model_copy(update={"seeds": parameters["seeds"]})
+    if subset.seeds is not None:
+        changes["finetune"] = settings.finetune.model_copy(update={"seeds": subset.seeds})
     for one in ancestors.orderings.values():
-        changes["selection"] = _selection(settings.selection, one.parameters)
+        changes["selection"] = _selection(settings.selection, OrderingParameters.read(one))
     for one in ancestors.vectors.values():
-        precision = one.summary.get("precision", settings.embedding.precision)
+        precision = EmbeddingSummary.read(one).precision
         changes["embedding"] = settings.embedding.model_copy(update={"precision": precision})
     return changes
 
 
-def _selection(selection: Selection, parameters: Mapping[str, Any]) -> Selection:
+def _selection(selection: Selection, parameters: OrderingParameters) -> Selection:
     """The engine and the bound of approximation that orderings were made with."""
     ours = selection.engine if selection.engine != "submodlib" else "cpu"
-    engine = "submodlib" if str(parameters[_CODE]).startswith("submodlib") else ours
-    bound, *_ = parameters.get("approximate", [None])
+    engine = "submodlib" if parameters.engine.startswith("submodlib") else ours
+    bound = parameters.approximate[0] if parameters.approximate else None
     return selection.model_copy(update={"engine": engine, "approximate_above": bound})
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from smart_assets.assets.checks.artifact_checks import GAIN_TOLERANCE
-from smart_assets.assets.step import AssetPartition, RunContext
+from smart_assets.assets.records import CheckpointSummary, seeds_of
+from smart_assets.assets.step import AssetPartition, RunContext, seed_folder
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.lineage.history import key_of, read_history, stored_folder
 from smart_assets.planning.graph import closure
@@ -26,6 +27,7 @@ from smart_assets.reproduce.subset import SubsetComparison, compare_subsets
 from smart_assets.reproduce.weights import WeightComparison, compare_weights
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.records import Circumstances
 from smart_assets.tasks.tombstones import read_tombstones, write_record
 
 CHECKPOINT = "finetuned_checkpoint"
@@ -198,7 +200,7 @@ class _Training:
                 f"no {CHECKPOINT}[{subset.partition}] was trained on version {subset.content_version[:12]} of its "
                 "subset: leave out --train, or name another version"
             )
-        seeds = sorted(map(int, stored.summary["seeds"]))
+        seeds = sorted(seeds_of(stored))
         if extent.seed is not None and extent.seed not in seeds:
             raise UpstreamMissingError(f"{key_of(stored)} has no seed {extent.seed}; its seeds are {seeds}")
         wanted = seeds if extent.seed is None else [extent.seed]
@@ -216,18 +218,24 @@ class _Training:
         run.log("comparing the weights")
         stored, made = self.again.project.store.artifact(self.stored), self.past.store.artifact(trained)
         weights = [
-            compare_weights(seed, stored / f"seed-{seed}", made / f"seed-{seed}")
+            compare_weights(seed, stored / seed_folder(seed), made / seed_folder(seed))
             for seed in self.past.settings.finetune.seeds
         ]
         return tuple(weights), tuple(self._circumstances(trained))
 
     def _circumstances(self, trained: Manifest) -> Iterator[str]:
         """What may have made the weights others, besides chance: device, precision, libraries."""
-        for seed, now in trained.summary["seeds"].items():
-            then = self.stored.summary["seeds"].get(seed, {})
-            for name in ("device", "precision", "processes"):
-                if name in then and then[name] != now.get(name):
-                    yield f"seed {seed}: {name} was {then[name]}, here it is {now.get(name)}"
-        packages = (one.made.get("packages", {}) for one in (self.stored, trained))
+        stored = CheckpointSummary.read(self.stored).seeds
+        for seed, now in CheckpointSummary.read(trained).seeds.items():
+            then = stored[seed]
+            pairs = {
+                "device": (then.device, now.device),
+                "precision": (then.precision, now.precision),
+                "processes": (then.processes, now.processes),
+            }
+            for name, (before, after) in pairs.items():
+                if before != after:
+                    yield f"seed {seed}: {name} was {before}, here it is {after}"
+        packages = (Circumstances.read(one).packages for one in (self.stored, trained))
         then, now = ({name: found.get(name) for name in ("torch", "transformers")} for found in packages)
         yield from (f"{name} was {then[name]}, here it is {now[name]}" for name in then if then[name] != now[name])

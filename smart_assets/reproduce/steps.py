@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets.records import SubsetParameters
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import key_of, stored_folder
 from smart_assets.mixture.recipes import Recipe
@@ -35,7 +36,7 @@ def compare_steps(there: Store, ancestors: Ancestors, here: Store) -> tuple[Step
     Raises:
         StoreError: a stored file is there and cannot be read.
     """
-    recipe = Recipe.model_validate(ancestors.subset.parameters["recipe"])
+    recipe = Recipe.model_validate(SubsetParameters.read(ancestors.subset).recipe)
     found: list[StepComparison] = []
     if recipe.task_objective is not None and ancestors.scores is not None:
         label = recipe.task_objective.label

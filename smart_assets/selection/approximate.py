@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from smart_assets.core.errors import BudgetError, SelectionError
-from smart_assets.selection.greedy import GreedyOrdering, Tell
+from smart_assets.selection.greedy import GreedyOrdering, OnProgress
 from smart_assets.selection.objectives import FacilityLocation, Gains, Indices, Objective
 
 APPROXIMATION_NAMES = ("nearest_neighbours", "stochastic_greedy")
@@ -88,7 +88,7 @@ def approximate_ordering(
     approximation: "Approximation",
     budget: int | None = None,
     neighbours: NDArray[np.integer] | None = None,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> GreedyOrdering:
     """Order the rows of `vectors` (n, d) by `objective` approximately: k = min(budget, n), n where it is None.
 
@@ -99,7 +99,7 @@ def approximate_ordering(
         budget: how many to pick.
         neighbours: (n, m) for nearest neighbours, the rows nearest to each, nearest first, -1 where there are fewer.
             The row itself may be among them. Without it every row is compared with every other, by FAISS.
-        tell: see `greedy.Tell`.
+        on_progress: see `greedy.OnProgress`.
 
     Returns:
         The picks with `exact=False` and the approximation's label as their engine. The gains are true ones for
@@ -115,31 +115,31 @@ def approximate_ordering(
     count = len(ground) if budget is None else min(budget, len(ground))
     if count < 1:
         raise BudgetError(f"the budget of an ordering must be at least 1; got {budget}")
-    inform = tell or (lambda *_: None)
+    report = on_progress or (lambda *_: None)
     match approximation:
         case NearestNeighbours(kept):
             _require_facility_location(objective)
             from smart_assets.selection.sparse_facility_location import sparse_facility_location_picks
 
-            picks = sparse_facility_location_picks(ground, kept, neighbours, count, inform)
+            picks = sparse_facility_location_picks(ground, kept, neighbours, count, report)
         case StochasticGreedy(epsilon, seed):
             if neighbours is not None:
                 raise SelectionError("stochastic_greedy uses no neighbours: pass None, or use nearest_neighbours")
             from smart_assets.selection.stochastic_greedy import stochastic_picks
 
-            picks = stochastic_picks(ground, objective, epsilon, seed, count, inform)
-    inform(count, 1.0)
+            picks = stochastic_picks(ground, objective, epsilon, seed, count, report)
+    report(count, 1.0)
     return GreedyOrdering(*picks, approximation.label, exact=False)
 
 
 def approximation_for(objective: Objective, approximation: "Approximation") -> "Approximation | None":
-    """The approximation, where it knows the objective; None where only an exact ordering will do."""
+    """Return the approximation, where it knows the objective; None where only an exact ordering will do."""
     fits = isinstance(objective, FacilityLocation) or not isinstance(approximation, NearestNeighbours)
     return approximation if fits else None
 
 
 def sampled_values(vectors: NDArray[np.floating], order: Indices, rows: int = SAMPLED_ROWS) -> Gains:
-    """The true facility location value of each prefix of `order` (k,), estimated from `rows` of the n rows: (k,).
+    """Return the facility location value of each prefix of `order` (k,), estimated from `rows` of the n rows: (k,).
 
     The sample is uniform without replacement and the same for the same n, the estimate unbiased over samples, and
     exact where `rows` is n or more. O(rows k d).

@@ -32,9 +32,9 @@ SUBMODLIB_VERSION = "submodlib-1"
 GPU_WORTH_PAIRS = 10_000**2
 """Pairs of a ground set from which on `auto` looks for a GPU: below, a CPU needs a second or two."""
 
-Tell = Callable[[int, float], None]
-"""Is told now and then of the picks made so far, and of the share in [0, 1] of all work that is done, as far as can
-be foreseen. What it raises ends the ordering."""
+OnProgress = Callable[[int, float], None]
+"""Called now and then with the picks made so far and the share in [0, 1] of all work that is done, as far as it can be
+foreseen. What it raises ends the ordering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def greedy_ordering(
     budget: int | None = None,
     engine: EngineName = "auto",
     limits: Limits | None = None,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> GreedyOrdering:
     """Order the rows of `vectors` (n, d) greedily by `objective`: k = min(budget, n) of them, all where it is None.
 
@@ -96,9 +96,9 @@ def greedy_ordering(
     if count < 1:
         raise BudgetError(f"the budget of an ordering must be at least 1; got {budget}")
     found = _resolve(engine, len(ground), objective)
-    inform = tell or (lambda *_: None)
-    picks, gains = _ENGINES[found](ground, objective, count, limits or Limits(), inform)
-    inform(count, 1.0)
+    report = on_progress or (lambda *_: None)
+    picks, gains = _ENGINES[found](ground, objective, count, limits or Limits(), report)
+    report(count, 1.0)
     return GreedyOrdering(by_index(ground.rows, picks), gains, found)
 
 
@@ -114,7 +114,7 @@ def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _resolve(engine: EngineName, size: int, objective: Objective) -> Literal["cpu", "cuda", "submodlib"]:
-    """What stands for `auto`; a CPU orders by graph cut as fast as it could send a GPU the rows."""
+    """Return what stands for `auto`; a CPU orders by graph cut as fast as it could send a GPU the rows."""
     if engine == "cuda":
         _require_cuda()
     if engine != "auto":
@@ -136,18 +136,18 @@ def _require_cuda() -> None:
 Picks = tuple[Indices, Gains]
 
 
-def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Tell) -> Picks:
+def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limits, on_progress: OnProgress) -> Picks:
     from smart_assets.selection.engines.cpu_products import CpuProducts
 
     with threads(limits.threads or usable_cores()) as shared:
-        return pick(ground, CpuProducts(ground, shared), objective, count, limits, inform)
+        return pick(ground, CpuProducts(ground, shared), objective, count, limits, on_progress)
 
 
-def _on_cuda(ground: "GroundSet", objective: Objective, count: int, limits: Limits, inform: Tell) -> Picks:
+def _on_cuda(ground: "GroundSet", objective: Objective, count: int, limits: Limits, on_progress: OnProgress) -> Picks:
     from smart_assets.selection.engines.torch_products import TorchProducts
 
     products = TorchProducts(ground, "cuda", limits.memory_bytes)
-    return pick(ground, products, objective, count, limits, inform)
+    return pick(ground, products, objective, count, limits, on_progress)
 
 
 def _by_submodlib(ground: "GroundSet", objective: Objective, count: int, *_: object) -> Picks:
@@ -160,7 +160,7 @@ def _by_submodlib(ground: "GroundSet", objective: Objective, count: int, *_: obj
     return picks, objective.ordered_gains(unit, picks)
 
 
-_ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, Tell], Picks]] = {
+_ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, OnProgress], Picks]] = {
     "cpu": _on_cpu,
     "cuda": _on_cuda,
     "submodlib": _by_submodlib,
@@ -168,17 +168,17 @@ _ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, Tell], Pic
 
 
 def pick(
-    ground: "GroundSet", products: "Products", objective: Objective, count: int, limits: Limits, inform: Tell
+    ground: "GroundSet", products: "Products", objective: Objective, count: int, limits: Limits, on_progress: OnProgress
 ) -> Picks:
-    """Picks and gains (count,) by the engine of the objective, with products on any device."""
+    """Return picks and gains (count,) by the engine of the objective, with products on any device."""
     from smart_assets.selection.engines.facility_location import facility_location_picks
     from smart_assets.selection.engines.graph_cut import graph_cut_picks
     from smart_assets.selection.engines.log_determinant import log_determinant_picks
 
     match objective:
         case FacilityLocation():
-            return facility_location_picks(ground, products, count, limits.memory_bytes, inform)
+            return facility_location_picks(ground, products, count, limits.memory_bytes, on_progress)
         case GraphCut(weight):
-            return graph_cut_picks(ground, products, weight, count, inform)
+            return graph_cut_picks(ground, products, weight, count, on_progress)
         case LogDeterminant(weight):
-            return log_determinant_picks(ground, products, weight, count, inform)
+            return log_determinant_picks(ground, products, weight, count, on_progress)

@@ -59,7 +59,7 @@ class FacilityLocation:
         return gains
 
     def ordered_gains(self, vectors: Vectors, order: Indices) -> Gains:
-        """What each element of `order` (k,) gains over those before it; they sum to the value of all."""
+        """Return what each element of `order` (k,) gains over those before it; they sum to the value of all."""
         cover = np.zeros(len(vectors))
         gains = np.empty(len(order))
         for block in _blocks(len(order), _BLOCK_BYTES // (8 * len(vectors))):
@@ -119,7 +119,7 @@ class GraphCut:
         return gains
 
     def ordered_gains(self, vectors: Vectors, order: Indices) -> Gains:
-        """What each element of `order` (k,) gains over those before it; they sum to the value of all."""
+        """Return what each element of `order` (k,) gains over those before it; they sum to the value of all."""
         ordered = vectors[order]
         before = np.cumsum(ordered, axis=0) - ordered
         redundancy = 2 * np.einsum("ij,ij->i", ordered, before) + 1
@@ -168,7 +168,7 @@ class LogDeterminant:
         return gains
 
     def ordered_gains(self, vectors: Vectors, order: Indices) -> Gains:
-        """What each element of `order` (k,) gains over those before it; they sum to the value of all."""
+        """Return what each element of `order` (k,) gains over those before it; they sum to the value of all."""
         size, width = len(order), vectors.shape[1]
         inner = np.eye(width)
         gains = np.empty(size)

@@ -46,7 +46,7 @@ class Selection(Section):
         return approximation_for(objective, self.approximation)
 
     def version_of(self, objective: Objective, rows: int) -> str:
-        """What of these settings can change the ordering of a group: it keys stored orderings."""
+        """Return what of these settings can change the ordering of a group: it keys stored orderings."""
         approximation = self.approximation_of(objective, rows)
         if approximation is not None:
             return f"{APPROXIMATION_VERSION} {approximation.label}"

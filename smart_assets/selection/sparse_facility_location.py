@@ -19,7 +19,7 @@ from smart_assets.core.errors import SelectionError
 from smart_assets.core.threads import row_blocks
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.kernels import dots
-from smart_assets.selection.greedy import Tell
+from smart_assets.selection.greedy import OnProgress
 from smart_assets.selection.objectives import Gains, Indices
 
 _GRID = 2.0**40
@@ -40,15 +40,15 @@ class NearPairs:
     similarities: Gains  # (p,) in (0, 1]
 
     def of(self, candidate: int) -> tuple[NDArray[np.integer], Gains]:
-        """The rows of one candidate and their similarities."""
+        """Return the rows of one candidate and their similarities."""
         held = slice(self.starts[candidate], self.starts[candidate + 1])
         return self.rows[held], self.similarities[held]
 
 
 def sparse_facility_location_picks(
-    ground: GroundSet, kept: int, neighbours: NDArray[np.integer] | None, count: int, tell: Tell
+    ground: GroundSet, kept: int, neighbours: NDArray[np.integer] | None, count: int, on_progress: OnProgress
 ) -> tuple[Indices, Gains]:
-    """Picks and gains (count,) by the `kept` nearest neighbours of each row, of which it is one itself.
+    """Return picks and gains (count,) by the `kept` nearest neighbours of each row, of which it is one itself.
 
     Takes some 12 bytes for each of n times `kept` pairs, and three times that while they are sorted.
 
@@ -56,7 +56,7 @@ def sparse_facility_location_picks(
         SelectionError: The neighbours are not (n, m) distinct rows.
     """
     blocks = _searched(ground, min(kept, len(ground))) if neighbours is None else _given(ground, neighbours)
-    return _pick_lazily(_near_pairs(ground, blocks, kept, tell), count, tell)
+    return _pick_lazily(_near_pairs(ground, blocks, kept, on_progress), count, on_progress)
 
 
 def _searched(ground: GroundSet, count: int) -> Iterator[Near]:
@@ -92,7 +92,7 @@ def _given(ground: GroundSet, neighbours: NDArray[np.integer]) -> Iterator[Near]
         yield near
 
 
-def _near_pairs(ground: GroundSet, blocks: Iterable[Near], kept: int, tell: Tell) -> NearPairs:
+def _near_pairs(ground: GroundSet, blocks: Iterable[Near], kept: int, on_progress: OnProgress) -> NearPairs:
     from scipy.sparse import csr_array
 
     lengths = np.zeros(len(ground) + 1, dtype=np.int64)
@@ -109,21 +109,21 @@ def _near_pairs(ground: GroundSet, blocks: Iterable[Near], kept: int, tell: Tell
         lengths[rows + 1] = worth.sum(axis=1)
         ids.append(found[worth].astype(np.int32))
         similarities.append(alike[worth])
-        tell(0, _PAIRING * start / len(ground))
+        on_progress(0, _PAIRING * start / len(ground))
     by_row = (np.concatenate(similarities), np.concatenate(ids), np.cumsum(lengths))
     by_candidate: Any = csr_array(by_row, shape=(start, start)).tocsc()
     return NearPairs(by_candidate.indptr, by_candidate.indices, by_candidate.data)
 
 
 def _cosines(ground: GroundSet, rows: Indices, near: Near) -> NDArray[np.float64]:
-    """The similarity of each of `rows` (b,) with its neighbours (b, m); 0 where there is none."""
+    """Return the similarity of each of `rows` (b,) with its neighbours (b, m); 0 where there is none."""
     found, someone = np.empty(near.shape), np.maximum(near, 0)
     for others, unit, out in zip(someone, ground.unit(rows), found, strict=True):
         dots(ground.rows, others, unit, out)
     return np.where(near < 0, 0, np.rint(found * ground.scales[someone] * _GRID) / _GRID)
 
 
-def _pick_lazily(pairs: NearPairs, count: int, tell: Tell) -> tuple[Indices, Gains]:
+def _pick_lazily(pairs: NearPairs, count: int, on_progress: OnProgress) -> tuple[Indices, Gains]:
     size = len(pairs.starts) - 1
     picks, gains = np.empty(count, dtype=np.int64), np.empty(count)
     cover, fresh = np.zeros(size), [0] * size
@@ -139,7 +139,7 @@ def _pick_lazily(pairs: NearPairs, count: int, tell: Tell) -> tuple[Indices, Gai
             heappop(heap)
             done += 1
             if done % _TELL_EVERY == 0:
-                tell(done, _PAIRING + (1 - _PAIRING) * done / count)
+                on_progress(done, _PAIRING + (1 - _PAIRING) * done / count)
         else:
             fresh[j] = done
             heapreplace(heap, (-float(np.maximum(similarities - cover[rows], 0).sum()), j))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from smart_assets.core.threads import Threads, row_blocks, threads, usable_cores
 from smart_assets.selection.engines.ground_set import GroundSet
-from smart_assets.selection.greedy import Tell
+from smart_assets.selection.greedy import OnProgress
 from smart_assets.selection.objectives import FacilityLocation, Gains, GraphCut, Indices, LogDeterminant, Objective
 
 _STEP = 1024
@@ -23,7 +23,7 @@ class Marginal(Protocol):
     """An objective's gains as picks are made one by one."""
 
     def gains(self, ids: Indices) -> Gains:
-        """What each of some elements (m,) would gain now."""
+        """Return what each of some elements (m,) would gain now."""
         ...
 
     def take(self, index: int) -> None:
@@ -32,9 +32,9 @@ class Marginal(Protocol):
 
 
 def stochastic_picks(
-    ground: GroundSet, objective: Objective, epsilon: float, seed: int, count: int, tell: Tell
+    ground: GroundSet, objective: Objective, epsilon: float, seed: int, count: int, on_progress: OnProgress
 ) -> tuple[Indices, Gains]:
-    """Picks and gains (count,); ties of a sample go to the lowest index."""
+    """Return picks and gains (count,); ties of a sample go to the lowest index."""
     rng = np.random.default_rng(seed)
     left = np.arange(len(ground))
     picks, gains = np.empty(count, dtype=np.int64), np.empty(count)
@@ -50,7 +50,7 @@ def stochastic_picks(
             left[places[best]] = left[-1]
             left = left[:-1]
             if done % _TELL_EVERY == 0:
-                tell(done, done / count)
+                on_progress(done, done / count)
     return picks, gains
 
 
@@ -60,7 +60,7 @@ def sample_size(size: int, pick: int, epsilon: float) -> int:
 
 
 def covered(ground: GroundSet, sample: Indices, order: Indices) -> Gains:
-    """What the first t of `order` cover of the rows `sample` (r,) by facility location, for each t: (k,)."""
+    """Return what the first t of `order` cover of the rows `sample` (r,) by facility location, for each t: (k,)."""
     parts = np.zeros((-(-len(sample) // _STEP), len(order)))
 
     def work(block: slice) -> None:

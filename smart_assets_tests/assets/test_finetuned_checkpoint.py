@@ -56,8 +56,8 @@ def test_one_more_seed_trains_only_that_one(project: Project) -> None:
     programs = Programs()
     second = train(with_seeds(project, [0, 1]), programs).manifest
     assert programs.jobs == ["smart_assets.training"]
-    assert second.made["seed 0"]["reused"]
-    assert "reused" not in second.made["seed 1"]
+    assert second.made["seed-0"]["reused"]
+    assert "reused" not in second.made["seed-1"]
     of_seed_0 = [
         {file.path: file.sha256 for file in one.files if file.path.startswith("seed-0/")} for one in (first, second)
     ]

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from smart_assets.assets.reading.chat_turns import REFUSED
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.settings import Project
@@ -14,6 +13,7 @@ from smart_assets_tests.support.projects import rows, write_project
 from smart_assets_tests.support.tiny_model import CHAT_TEMPLATE, GEMMA, REASON, model_with
 
 SUBSET = "selected_subset[10|random]"
+REFUSED = "refused by the chat template"
 
 
 def chat(row: dict[str, str], system: bool) -> dict[str, Any]:

@@ -20,9 +20,9 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
-from smart_assets.cli import dev, export, reproduce, run, sql
+from smart_assets.cli import export, reproduce, run, sql, start
 from smart_assets.cli.main import app
-from smart_assets.cli.modes import Mode, command
+from smart_assets.cli.options import Mode, command
 from smart_assets.core.errors import SmartError
 from smart_assets.forgetting.find import by_ids, by_task
 from smart_assets.forgetting.tombstone import forget
@@ -218,8 +218,8 @@ def commands(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     """With what takes long, or never ends, replaced by a line that says what it was asked for."""
     monkeypatch.setattr(run, "make_current", lambda _, targets: print(sorted(map(str, targets))))
     monkeypatch.setattr(export, "make_current", lambda *_, **__: None)
-    monkeypatch.setattr(dev.os, "execv", lambda *command: print(command))
-    monkeypatch.setattr(dev, "require_instance", lambda _: print("to be started"))
+    monkeypatch.setattr(start.os, "execv", lambda *command: print(command))
+    monkeypatch.setattr(start, "require_instance", lambda _: print("to be started"))
 
     def derived(project: Any, subset: Any, folder: Path, extent: Any, _: Any) -> Reproduction:
         (folder / "derived").write_text("here")

@@ -17,7 +17,7 @@ from smart_assets.core.errors import EvaluationError, SettingsError, SourceError
 from smart_assets.embedding import nearest as comparing
 from smart_assets.embedding.nearest import nearest_above
 from smart_assets.evaluation.local_rows import read_local_rows
-from smart_assets_tests.support.contamination_oracle import NaiveRule, Pairs, Row, ngrams, search, triples
+from smart_assets_tests.support.contamination_oracle import NaiveRule, Pairs, Row, ngrams, search, taken, triples
 from smart_assets_tests.support.projects import write_project
 
 # Few words, so that n-grams meet; marks and case that do not count.
@@ -46,6 +46,81 @@ def test_ngram_overlap_is_that_of_comparing_all_pairs(
     findings = search(rule, tmp_path_factory.mktemp("hits"), chunk)
     assert (triples(findings.found), triples(findings.undecided)) == rule.pairs()
     assert findings.ngrams.tolist() == [len(ngrams(f"{one[0]} {one[1]}", rule.width)) for one in evaluation]
+    assert findings.telling.tolist() == [len(rule.telling(one)) for one in evaluation]
+
+
+@settings(deadline=None)
+@given(
+    ROWS,
+    ROWS,
+    st.tuples(st.integers(2, 4), st.sampled_from([0.1, 0.5, 0.7, 1.0]), st.just(0.3)),
+    st.sets(st.integers(0, 2)),
+    st.integers(1, 5),
+)
+def test_what_is_alike_by_its_template_alone_is_that_of_comparing_all_pairs(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[Row],
+    evaluation: list[Row],
+    settings: tuple[int, float, float],
+    named: set[int],
+    chunk: int,
+) -> None:
+    rule = NaiveRule(rows, evaluation, *settings, named)
+    found, groups = taken(rule, tmp_path_factory.mktemp("hits"), chunk)
+    places = np.array([(row, other) for row in range(len(rows)) for other in range(len(evaluation))], np.int64)
+    places = places.reshape(-1, 2)
+    pairs = Matches(places[:, 0], places[:, 1], np.ones(len(places)))
+    expected = [rule.by_template(rows[row], evaluation[other]) for row, other in places.tolist()]
+    assert found.by_template(pairs, groups, rule.template_share).tolist() == expected
+
+
+TEMPLATE = "one two three four five six seven eight"
+
+
+@pytest.mark.parametrize(
+    ("own", "row", "expected"),
+    [
+        pytest.param("x y z", "other words", True, id="nothing but the template"),
+        pytest.param("x y z", "see eight x y z", False, id="something of its own, too"),
+        pytest.param("x y z a b c d e f", "other words", False, id="less than half is the template"),
+        pytest.param("", "other words", False, id="the template is all"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 1000])
+def test_rows_that_share_but_a_template(tmp_path: Path, own: str, row: str, expected: bool, chunk: int) -> None:
+    filled = [(f"{TEMPLATE} w{number} v{number}", "", 0) for number in range(9)]
+    rule = NaiveRule([*filled, (f"{TEMPLATE} {row}", "", 1)], [(f"{TEMPLATE} {own}", "", 0)], 3, 0.5, 0.3, [])
+    found, groups = taken(rule, tmp_path, chunk)
+    pair = Matches(np.array([9]), np.array([0]), np.ones(1))
+    assert (
+        found.by_template(pair, groups, 0.5).tolist()
+        == [expected]
+        == [rule.by_template(rule.rows[9], rule.evaluation[0])]
+    )
+
+
+def test_pairs_are_joined_moved_chosen_and_taken_out() -> None:
+    one = Matches(np.array([0, 1]), np.array([5, 3]), np.array([0.5, 1.0]))
+    other = Matches(np.array([1, 0]), np.array([3, 4]), np.array([0.2, 0.3]))
+    assert triples(Matches.joined([one, other])) == {(0, 5, 0.5), (1, 3, 1.0), (0, 4, 0.3)}
+    assert Matches.joined([one, other]).rows.tolist() == [0, 1, 1, 0]
+    assert Matches.joined([]).rows.tolist() == Matches.joined([]).scores.tolist() == []
+    assert triples(one.moved(10)) == {(10, 5, 0.5), (11, 3, 1.0)}
+    assert triples(one.moved(10, 100)) == {(10, 105, 0.5), (11, 103, 1.0)}
+    assert triples(one.only(np.array([False, True]))) == {(1, 3, 1.0)}
+    assert triples(one.without(other)) == {(0, 5, 0.5)}
+    assert triples(other.without(one)) == {(0, 4, 0.3)}
+    assert triples(one.without(Matches.joined([]))) == triples(one)
+    nearest = Matches.nearest(np.array([7, 8, 9]), np.array([-1, 0, 2]), np.array([0.0, 0.9, 0.8]))
+    assert triples(nearest) == {(8, 0, 0.9), (9, 2, 0.8)}
+
+
+def test_a_pair_of_one_row_is_not_taken_for_one_of_another() -> None:
+    """Pairs are told apart by one number each: (0, 3) and (1, 0) must not meet."""
+    one = Matches(np.array([0, 1]), np.array([3, 0]), np.ones(2))
+    for rows, evaluation in ((0, 3), (1, 0)):
+        kept = one.without(Matches(np.array([rows]), np.array([evaluation]), np.ones(1)))
+        assert triples(kept) == triples(one) - {(rows, evaluation, 1.0)}
 
 
 SPACED = st.sampled_from(["yes", "Yes", " yes ", "yes no", "Yes\n NO", "yes, no", "", "no"])

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pytest
 from markdown_it import MarkdownIt
 
-from smart_assets.assets.mixture_report import COMPARISONS
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.checks import SENTENCE
@@ -108,12 +107,12 @@ def test_no_markdown_obeys_a_name_and_no_text_of_a_row_is_told(project: Project,
 def test_the_findings_of_a_report_show_a_name_as_it_is(project: Project, payload: str) -> None:
     """Benchmarks and recipes come from settings; a name in a recorded sentence is escaped all the same."""
     outcome = current(project, AssetPartition("mixture_report"))
-    recorded = json.loads(json.dumps(outcome.manifest.summary[COMPARISONS]))
+    recorded = json.loads(json.dumps(outcome.manifest.summary["comparisons"]))
     assert recorded
     for found in recorded:
         found["title"] = payload
         found["sentences"] = [f"{payload} is better than {payload}", payload * 40]
-    summary = {**outcome.manifest.summary, COMPARISONS: recorded}
+    summary = {**outcome.manifest.summary, "comparisons": recorded}
     shown = metadata_of(
         project, MaterializeResult(outcome.manifest.model_copy(update={"summary": summary}), unchanged=False)
     )

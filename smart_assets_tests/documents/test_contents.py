@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smart_assets.assets.records import RecordedBaseModel
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.core.safe_text import escaped
 from smart_assets.documents.base_model import base_model
@@ -148,8 +149,8 @@ def test_base_models_are_named_without_their_place(
     project: Project, reference: str, revision: str | None, label: str, hub_name: str | None
 ) -> None:
     [checkpoint] = document_set(project, "60|smart", 0).checkpoints
-    recorded = {"reference": reference, "revision": revision, "weights_sha256": "cd" * 32}
-    base = base_model(replace(checkpoint, result={**checkpoint.result, "base_model": recorded}))
+    recorded = RecordedBaseModel(reference=reference, revision=revision, weights_sha256="cd" * 32)
+    base = base_model(replace(checkpoint, result=checkpoint.result.model_copy(update={"base_model": recorded})))
     assert (base.label, base.hub_name, base.revision) == (label, hub_name, revision)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from smart_assets.cli.document import document_mixture
+from smart_assets.cli.export import document_mixture
 from smart_assets.cli.upkeep import verify_documents
 from smart_assets.core.errors import SmartError
 from smart_assets.documents.signing import verify_signatures

@@ -9,7 +9,7 @@ import pytest
 
 from smart_assets.assets import raw_tasks
 from smart_assets.assets.step import AssetPartition, RunContext
-from smart_assets.cli.audit_model import show_model
+from smart_assets.cli.audit import show_model
 from smart_assets.cli.forget import forget_rows, list_forgotten, remove_forgotten, undo_forgetting
 from smart_assets.core.errors import SmartError
 from smart_assets.forgetting.find import ForgetRequest, by_ids, by_task, by_text

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.cli.audit_model import show_model
+from smart_assets.cli.audit import show_model
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.history import History, Materialization
 from smart_assets.lineage.model_audit.attach import AUDIT

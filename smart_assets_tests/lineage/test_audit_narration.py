@@ -129,7 +129,7 @@ def test_a_dataset_is_named_with_revision_and_index(own_past: Project) -> None:
     artifact = commit(own_past.store, "raw_tasks", {"instances.parquet": pq.read_table(
         own_past.store.artifact(earlier) / "instances.parquet").slice(0, 3)})  # fmt: skip
     source = {"kind": "huggingface", "path": "org/<name>"}
-    put(own_past, artifact, "hub", parameters={"source": source}, outside={"revision": "abc123"},
+    put(own_past, artifact, "hub", parameters={"source": source, "validation": {}}, outside={"revision": "abc123"},
         attachments={"origins": attachment}, made={})  # fmt: skip
     row = pq.read_table(own_past.store.artifact_folder("raw_tasks", artifact.version) / "instances.parquet")["id"][0]
     origins = {one.source: one.origin for one in audit_row(own_past, row.as_py(), 1.0).row.standings}

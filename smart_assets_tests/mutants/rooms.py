@@ -14,10 +14,10 @@ ROOMS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tasks/tombstones.py", "tasks/forgotten.py"),
         ("tasks/test_tombstones.py", "forgetting/test_exports.py"),
     ),
-    "forgetting": (("forgetting",), ("forgetting/test_exports.py", "forgetting")),
+    "forgetting": (("forgetting",), ("forgetting/test_exports.py", "forgetting/test_one_artifact.py", "forgetting")),
     "redaction": (
         ("forgetting/redact.py", "store/redaction.py", "forgetting/removal.py"),
-        ("store/test_redacted.py", "forgetting/test_redactions.py", "forgetting/test_removal.py"),
+        ("forgetting/test_one_artifact.py", "forgetting/test_redactions.py", "forgetting/test_removal.py"),
     ),
     "store": (
         ("store",),
@@ -26,7 +26,7 @@ ROOMS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gc": (("upkeep/gc.py",), ("upkeep/test_gc.py",)),
     "verify": (("upkeep/verify.py",), ("upkeep/test_verify.py", "forgetting/test_redactions.py")),
     "promotion": (("promotion",), ("promotion",)),
-    "contamination": (("contamination",), ("contamination", "assets/test_evaluation_overlap.py")),
+    "contamination": (("contamination",), ("contamination",)),
     "plan": (("planning/plan.py",), ("planning/test_plan_words.py", "planning/test_plan.py")),
     "planning": (("planning",), ("planning", "tasks/test_incremental_plan.py")),
 }

@@ -213,7 +213,7 @@ def test_sampled_values_are_exact_with_all_rows_and_near_with_some() -> None:
 def test_progress_is_told_and_can_end_the_ordering(approximation: Approximation) -> None:
     vectors = clustered(1100, 4)
     told: list[tuple[int, float]] = []
-    approximate_ordering(vectors, LOCATION, approximation, tell=lambda done, share: told.append((done, share)))
+    approximate_ordering(vectors, LOCATION, approximation, on_progress=lambda done, share: told.append((done, share)))
     assert told == sorted(told)
     assert told[-1] == (1100, 1.0)
     assert len(told) > 2
@@ -222,7 +222,7 @@ def test_progress_is_told_and_can_end_the_ordering(approximation: Approximation)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        approximate_ordering(vectors, LOCATION, approximation, tell=enough)
+        approximate_ordering(vectors, LOCATION, approximation, on_progress=enough)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_vectors_that_cancel_have_no_centre_and_an_order() -> None:
 def test_progress_is_told_and_can_end_the_ordering(objective: Objective) -> None:
     vectors = np.random.default_rng(7).normal(size=(3000, 8))
     told: list[tuple[int, float]] = []
-    greedy_ordering(vectors, objective, tell=lambda done, share: told.append((done, share)))
+    greedy_ordering(vectors, objective, on_progress=lambda done, share: told.append((done, share)))
     assert told == sorted(told)
     assert told[-1] == (3000, 1.0)
     assert len(told) > 2
@@ -144,7 +144,7 @@ def test_progress_is_told_and_can_end_the_ordering(objective: Objective) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        greedy_ordering(vectors, objective, tell=enough)
+        greedy_ordering(vectors, objective, on_progress=enough)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, ">f4"], ids=str)

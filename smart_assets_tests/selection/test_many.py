@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
 from smart_assets.selection import many
-from smart_assets.selection.greedy import GreedyOrdering, Limits, Tell, greedy_ordering
+from smart_assets.selection.greedy import GreedyOrdering, Limits, OnProgress, greedy_ordering
 from smart_assets.selection.many import order_many
 from smart_assets.selection.objectives import FacilityLocation
 
@@ -28,8 +28,8 @@ def test_orderings_are_those_of_each_group_alone(
 ) -> None:
     monkeypatch.setattr(many, "LARGE", 400)
 
-    def order(index: int, limits: Limits, tell: Tell) -> GreedyOrdering:
-        return greedy_ordering(groups[index], FacilityLocation(), None, "cpu", limits, tell)
+    def order(index: int, limits: Limits, on_progress: OnProgress) -> GreedyOrdering:
+        return greedy_ordering(groups[index], FacilityLocation(), None, "cpu", limits, on_progress)
 
     for group, ordering in zip(groups, order_many(SIZES, order, 2**30, _ignore), strict=True):
         alone = greedy_ordering(group, FacilityLocation())
@@ -41,7 +41,7 @@ def test_large_groups_come_first_with_all_cores_and_small_ones_get_one_each(monk
     monkeypatch.setattr(many, "LARGE", 400)
     started: list[tuple[int, int | None]] = []
 
-    def order(index: int, limits: Limits, tell: Tell) -> GreedyOrdering:
+    def order(index: int, limits: Limits, on_progress: OnProgress) -> GreedyOrdering:
         started.append((SIZES[index], limits.threads))
         return GreedyOrdering(np.arange(SIZES[index]), np.zeros(SIZES[index]))
 
@@ -53,8 +53,8 @@ def test_large_groups_come_first_with_all_cores_and_small_ones_get_one_each(monk
 def test_rows_and_share_are_told_up_to_all(groups: list[NDArray[np.float32]]) -> None:
     told: list[tuple[int, float]] = []
 
-    def order(index: int, limits: Limits, tell: Tell) -> GreedyOrdering:
-        return greedy_ordering(groups[index], FacilityLocation(), None, "cpu", limits, tell)
+    def order(index: int, limits: Limits, on_progress: OnProgress) -> GreedyOrdering:
+        return greedy_ordering(groups[index], FacilityLocation(), None, "cpu", limits, on_progress)
 
     order_many(SIZES, order, 2**30, lambda rows, share: told.append((rows, share)))
     assert told == sorted(told)
@@ -62,7 +62,7 @@ def test_rows_and_share_are_told_up_to_all(groups: list[NDArray[np.float32]]) ->
 
 
 def test_an_error_in_one_group_ends_them_all() -> None:
-    def order(index: int, limits: Limits, tell: Tell) -> GreedyOrdering:
+    def order(index: int, limits: Limits, on_progress: OnProgress) -> GreedyOrdering:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -80,9 +80,9 @@ def _product_threads() -> list[int]:
 def test_products_have_one_thread_each_and_then_all_again(groups: list[NDArray[np.float32]]) -> None:
     before, during = _product_threads(), list[int]()
 
-    def order(index: int, limits: Limits, tell: Tell) -> GreedyOrdering:
+    def order(index: int, limits: Limits, on_progress: OnProgress) -> GreedyOrdering:
         during.extend(_product_threads())
-        return greedy_ordering(groups[index], FacilityLocation(), None, "cpu", limits, tell)
+        return greedy_ordering(groups[index], FacilityLocation(), None, "cpu", limits, on_progress)
 
     order_many(SIZES, order, 2**30, _ignore)
     assert 1 in during

@@ -80,6 +80,18 @@ class NaiveRule:
         maybe = self.half(ours & (telling | doubted), telling | doubted, theirs, asked) if doubted else 0
         return 0, max(self.half(much, telling, theirs, asked), maybe)
 
+    def telling(self, other: Row) -> set[Gram]:
+        """The n-grams of an evaluation row that are not common to its own group."""
+        own, sure = [*self.rows, *self.once], max(self.template_share, 0.5 * (other[2] in self.named))
+        every = ngrams(f"{other[0]} {other[1]}", self.width)
+        return {gram for gram in every if not self.common(own, gram, other[2], sure)}
+
+    def by_template(self, row: Row, other: Row) -> bool:
+        """Whether two rows have but a template in common, which is more than half of the evaluation prompt."""
+        asked = ngrams(other[0], self.width) or ngrams(f"{other[0]} {other[1]}", self.width)
+        rest = asked & self.telling(other)
+        return 0 < len(rest) < 0.5 * len(asked) and not rest & ngrams(f"{row[0]} {row[1]}", self.width)
+
     def enough(self, shared: int, size: int) -> float:
         return shared / size if shared and shared / size >= self.share else 0
 
@@ -101,21 +113,27 @@ def triples(matches: Matches) -> Pairs:
     return {(*pair, score) for pair, score in best.items()}
 
 
-def search(rule: NaiveRule, folder: Path, chunk: int = 1000) -> NgramFindings:
-    """What the product finds, given some rows at a time."""
+def taken(rule: NaiveRule, folder: Path, chunk: int = 1000) -> tuple[NgramSearch, EvaluationGroups]:
+    """The product's search, which was given all rows, some at a time."""
 
     def parts(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[str]]]:
-        for at in range(0, len(rows), chunk):
-            part = rows[at : at + chunk]
+        for start in range(0, len(rows), chunk):
+            part = rows[start : start + chunk]
             yield [f"{prompt} {response}" for prompt, response, _ in part], [prompt for prompt, *_ in part]
 
     every = [*rule.rows, *rule.evaluation]
-    found = NgramSearch(NgramIndex.of(NgramHasher(rule.width), parts(rule.evaluation)), folder)
-    for at, (texts, _) in enumerate(parts(every)):
-        found.add(texts, np.array([group for *_, group in every[at * chunk : (at + 1) * chunk]]))
+    search = NgramSearch(NgramIndex.of(NgramHasher(rule.width), parts(rule.evaluation)), folder)
+    for number, (texts, _) in enumerate(parts(every)):
+        search.add(texts, np.array([group for *_, group in every[number * chunk : (number + 1) * chunk]]))
     keys = [(group, prompt) for prompt, _, group in rule.evaluation]
-    again = np.array([key in keys[:at] for at, key in enumerate(keys)], np.bool_)
-    of = np.array([group for *_, group in rule.evaluation], np.int64)
+    again = np.array([key in keys[:place] for place, key in enumerate(keys)], np.bool_)
+    groups = np.array([group for *_, group in rule.evaluation], np.int64)
     named = np.isin(np.arange(max([group for *_, group in every], default=0) + 1), list(rule.named))
-    groups = EvaluationGroups(of, again, named)
-    return found.findings(groups, rule.template_share, rule.share, np.arange(len(every)) < len(rule.rows))
+    return search, EvaluationGroups(groups, again, named)
+
+
+def search(rule: NaiveRule, folder: Path, chunk: int = 1000) -> NgramFindings:
+    """What the product finds, given some rows at a time."""
+    found, groups = taken(rule, folder, chunk)
+    training = np.arange(len(rule.rows) + len(rule.evaluation)) < len(rule.rows)
+    return found.findings(groups, rule.template_share, rule.share, training)

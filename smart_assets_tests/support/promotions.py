@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets import base_model_results, eval_results
+from smart_assets.assets.records import CheckpointSummary, RecordedBaseModel, TrainingRecord
 from smart_assets.evaluation.metrics import TaskMetric, row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, rows_table
 from smart_assets.evaluation.rows import RowResult
@@ -22,6 +23,7 @@ ROWS = {f"{task} {number}": task for task in TASKS for number in range(4)}
 RULE = {"budget": 10, "recipe": "smart", "margin": 0.2}
 SEEDS = (3, 1)
 CODE_VERSIONS = {module.NAME: module.CODE_VERSION for module in (base_model_results, eval_results)}
+BASE_MODEL = "tiny@main"
 PARAMETERS: dict[str, Any] = {
     "prompt_format": "auto",
     "precision": "auto",
@@ -61,7 +63,29 @@ def train(project: Project, content: str, partition: str = "10|smart", later: in
     files = {f"seed-{seed}/model/weights": f"{content} {seed}".encode() for seed in SEEDS}
     at = (datetime.now(UTC) + timedelta(seconds=later)).isoformat(timespec="seconds")
     artifact = commit(project.store, "finetuned_checkpoint", files)
-    return put(project, artifact, partition, summary={"seeds": {"3": {}, "1": {}}}, made={"at": at})
+    summary = CheckpointSummary(rows=8, seeds={seed: training_record(seed) for seed in SEEDS}).as_kept()
+    parameters = {"finetune": {}, "base_model": BASE_MODEL}
+    return put(project, artifact, partition, parameters=parameters, summary=summary, made={"at": at})
+
+
+def training_record(seed: int) -> TrainingRecord:
+    """What a fine-tune of nothing says of itself."""
+    base = RecordedBaseModel(reference="tiny", revision=None, weights_sha256="cd" * 32)
+    return TrainingRecord(
+        base_model=base,
+        hyperparameters={},
+        seed=seed,
+        processes=1,
+        precision="float32",
+        device="cpu",
+        rows=8,
+        dropped=[],
+        truncated=[],
+        response_tokens=32,
+        steps=1,
+        final_loss=1.0,
+        mean_last_losses=1.0,
+    )
 
 
 def measurement(
@@ -101,6 +125,7 @@ def evaluate(
     """Evaluations of a checkpoint's seeds, the promoted one first, or of the base model."""
     if checkpoint is None:
         base = {f"base/{name}": content for name, content in seeds[0].items()}
+        more = {"parameters": PARAMETERS | {"base_model": BASE_MODEL}} | more
         return put(project, commit(project.store, "base_model_results", base), None, **more)
     files = {
         f"seed-{name}/{file}": content

@@ -212,6 +212,55 @@ def test_what_was_replaced_within_the_days_stays_however_old_it_is(tmp_path: Pat
     assert collect(store, Retention(newest=1, days=30)) == ["raw_tasks: replaced long ago"]
 
 
+@pytest.mark.parametrize(("newest", "left"), [(1, b"4"), (2, b"34"), (3, b"234"), (9, b"1234")])
+def test_so_many_of_each_partition_stay_whatever_their_age(tmp_path: Path, newest: int, left: bytes) -> None:
+    store = Store("store", tmp_path)
+    for partition in ("a", "b"):
+        for content in b"1234":
+            artifact = write_and_commit(store, {"x": partition.encode() + bytes([content])})
+            store.record(manifest_of(artifact, partition))
+    grow_older(store, 100)
+    collect(store, Retention(newest=newest, days=30))
+    found = sorted((path / "x").read_bytes() for path in store.root.glob("artifacts/raw_tasks/*"))
+    assert found == [partition + bytes([content]) for partition in (b"a", b"b") for content in left]
+
+
+@pytest.mark.parametrize(("days", "stays"), [(29.9, True), (30.1, False)])
+def test_what_was_replaced_stays_for_the_days_and_no_longer(tmp_path: Path, days: float, stays: bool) -> None:
+    store = Store("store", tmp_path)
+    old = write_and_commit(store, {"x": b"1"})
+    store.record(manifest_of(old))
+    grow_older(store, 100)
+    store.record(manifest_of(write_and_commit(store, {"x": b"2"})))
+    grow_older(store, days)
+    collect(store, Retention(newest=1, days=30))
+    assert store.has(old) is stays
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0.9, True), (1.1, False)])
+def test_what_no_manifest_names_stays_for_a_day(tmp_path: Path, days: float, stays: bool) -> None:
+    store = Store("store", tmp_path)
+    artifact = write_and_commit(store, {"x": b"1", "y": b"22"})
+    grow_older(store, days)
+    listed = find_garbage(store, Retention(newest=1, days=30))
+    assert [(item.path.name, item.size, item.why) for item in listed] == (
+        [] if stays else [(artifact.version, 3, "no manifest names it")]
+    )
+
+
+@pytest.mark.parametrize("name", ["vectors", "training", "files", "evaluation"])
+def test_whatever_may_be_made_again_goes_when_nothing_came_back_to_it(tmp_path: Path, name: str) -> None:
+    store = Store("store", tmp_path)
+    for file, days in (("old", 41), ("used", 39)):
+        (store.cache_folder(name) / file).write_bytes(b"12345")
+        earlier = (store.cache_folder(name) / file).stat().st_mtime - days * 86_400
+        os.utime(store.cache_folder(name) / file, (earlier, earlier))
+    (store.cache_folder("models") / "converted").write_bytes(b"1")
+    os.utime(store.cache_folder("models") / "converted", (0, 0))
+    [item] = find_garbage(store, Retention(newest=1, days=40))
+    assert (item.path.name, item.what, item.size, item.why) == ("old", name, 5, "nothing came back to it")
+
+
 def test_what_was_current_when_a_run_under_way_began_stays(tmp_path: Path) -> None:
     store = Store("store", tmp_path)
     read = write_and_commit(store, {"x": b"1"})

@@ -223,3 +223,100 @@ def test_a_redaction_needs_a_tombstone_of_each_row(
     shutil.rmtree(folder)
     told = [] if sound else ["says that rows are forgotten which no tombstone names"]
     assert [damage.what for damage in check(store).damages] == told
+
+
+def test_all_that_is_read_is_counted_and_what_went_is_told_apart(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    collected, redacted, whole = (
+        write_and_commit(store, {"x": name.encode(), "sub/y": b"1"}) for name in ("collected", "redacted", "whole")
+    )
+    origins = write_and_commit(store, {"o": b"origins"}, "raw_tasks.origins")
+    for artifact in (collected, redacted, whole):
+        store.record(manifest_of(artifact).model_copy(update={"attachments": {"origins": origins}}))
+    tombstone = TombstoneRecord(at=now(), action="forget", who="Ann", task="beta")
+    write_record(store, tombstone)
+    redaction = Redaction(
+        at=now(),
+        asset="raw_tasks",
+        version=redacted.version,
+        replaced_by=write_and_commit(store, {"x": b"rest"}),
+        ids=("a row of the task", "another"),
+        because=(tombstone.key,),
+    )
+    append(store, log_of("raw_tasks", redacted.version), redaction.model_dump(mode="json"))
+    for artifact in (collected, redacted):
+        shutil.rmtree(store.folder(artifact))
+    result = check(store)
+    assert result.damages == result.repairs == []
+    assert (result.manifests, result.artifacts, result.files) == (3, 3, 4)
+    assert result.size == len("whole") + 1 + len("origins") + len("rest")
+    assert (result.collected, result.redacted) == (1, 1)
+    (store.folder(origins) / "o").write_bytes(b"Origins")
+    assert [damage.path.name for damage in check(store).damages] == ["o"], "attachments are read, too"
+
+
+def test_a_damaged_rest_of_a_redacted_artifact_is_damage(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    folder = put(store)
+    tombstone = TombstoneRecord(at=now(), action="forget", who="Ann", ids=("a",))
+    write_record(store, tombstone)
+    rest = write_and_commit(store, {"x": b"rest"})
+    redaction = Redaction(
+        at=now(), asset="raw_tasks", version=folder.name, replaced_by=rest, ids=("a",), because=(tombstone.key,)
+    )
+    append(store, log_of("raw_tasks", folder.name), redaction.model_dump(mode="json"))
+    shutil.rmtree(folder)
+    assert check(store).damages == []
+    (store.folder(rest) / "x").write_bytes(b"Rest")
+    assert [damage.what[:11] for damage in check(store).damages] == ["has changed"]
+
+
+def test_each_repair_is_told(tmp_path: Path, machines: tuple[Store, Store, Path]) -> None:
+    here, there, file = machines
+    artifact = file.parent
+    (here.root / file).write_bytes(b"First")
+    moved, fetched = check(here, repair=True).repairs
+    assert moved.startswith(f"{here.root / artifact}: moved to {here.root / 'damaged'}")
+    assert "smart run" not in moved
+    assert fetched == f"{here.root / artifact}: fetched again from the remote store"
+    fsspec.filesystem("memory").pipe_file(remote_file(tmp_path, file), b"First")
+    assert check(there, repair=True).repairs == [f"{there.root / artifact}: pushed again from the mirror"]
+    [manifest] = here.root.glob("manifests/*/*/*.json")
+    manifest.write_text("{")
+    assert check(here, repair=True).repairs == [f"{manifest}: fetched again from the remote store"]
+    stray = (here.root / artifact) / "stray"
+    stray.write_text("x")
+    [told] = check(here, repair=True).repairs
+    assert told.startswith(f"{stray}: moved to {here.root / 'damaged'}")
+
+
+def test_what_is_moved_away_says_what_is_made_again_or_falls_back(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    folder = put(store)
+    (folder / "a.txt").write_bytes(b"First")
+    (folder / "stray").write_text("x")
+    [told] = check(store, repair=True).repairs
+    assert told.startswith(f"{folder}: moved to ")
+    assert told.endswith("; `smart run` makes raw_tasks again")
+    [aside] = (store.root / "damaged").iterdir()
+    assert sorted(path.name for path in aside.iterdir()) == ["a.txt", "stray", "sub"]
+    [manifest] = store.root.glob("manifests/*/*/*.json")
+    manifest.write_text("{")
+    [told] = check(store, repair=True).repairs
+    assert told.startswith(f"{manifest}: moved to ")
+    assert told.endswith("; its partition falls back to the one before")
+    assert check(store).manifests == 0
+
+
+def test_the_progress_is_of_all_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import itertools
+
+    store = Store("store", tmp_path)
+    for number in range(4):
+        store.record(manifest_of(write_and_commit(store, {"x": bytes([number]) * 500_000, "y": b"1"}), str(number)))
+    clock = itertools.count(0, 10)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    lines: list[str] = []
+    verify(store, lines.append)
+    assert lines
+    assert all(line.startswith("reading the store: ") for line in lines)

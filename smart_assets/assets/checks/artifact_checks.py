@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from smart_assets.assets.evaluation_overlap import not_looked_at
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.instance_orderings import groups_of, objectives_in_use
-from smart_assets.assets.step import AssetPartition, Inputs, split_grid_key
+from smart_assets.assets.records import CheckpointSummary, OverlapSummary
+from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, split_grid_key
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.core.threads import products_on_one_thread
 from smart_assets.selection.greedy import unit_rows
@@ -189,7 +190,7 @@ def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
     ids = pc.unique(subset["id"])
     foreign = ids.filter(pc.invert(pc.is_in(ids, allowed["id"].combine_chunks())))
     offending = overlaps.filter(pc.is_in(overlaps["id"], ids))
-    looked = inputs.manifest("evaluation_overlap").summary
+    looked = OverlapSummary.read(inputs.manifest("evaluation_overlap"))
     found = pc.unique(
         pa.chunked_array([*offending["id"].chunks, *same.filter(pc.is_in(same, ids)).chunks], pa.string())
     )
@@ -205,7 +206,7 @@ def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
             "held-out rows in the subset": len(foreign),
             "rows with evaluation text": len(found),
             "rows undecided": undecided,
-            "evaluation rows compared with": dict(looked.get("evaluation rows", {})),
+            "evaluation rows compared with": looked.evaluation_rows,
             "not looked at": unseen_text,
             "first ids": [*foreign.to_pylist(), *found.to_pylist()][:10],
         },
@@ -214,8 +215,8 @@ def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
     )
 
 
-def _evaluated(looked: Mapping[str, Any]) -> str:
-    rows = sum(looked["evaluation rows"].values())
+def _evaluated(looked: OverlapSummary) -> str:
+    rows = sum(looked.evaluation_rows.values())
     return f"{rows:,} evaluation row{'s' * (rows != 1)}"
 
 
@@ -237,9 +238,9 @@ def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
     """Every step of every seed has a finite loss. A warning: the last losses lie far above the first."""
     inputs = _seed_folders(project, partition)
     folder = inputs.folder("finetuned_checkpoint", partition)
-    results: dict[str, Any] = inputs.manifest("finetuned_checkpoint", partition).summary["seeds"]
+    results = CheckpointSummary.read(inputs.manifest("finetuned_checkpoint", partition)).seeds
     losses = {
-        seed: pq.read_table(folder / f"seed-{seed}" / "loss.parquet", columns=["loss"])["loss"].to_numpy()
+        seed: pq.read_table(folder / seed_folder(seed) / "loss.parquet", columns=["loss"])["loss"].to_numpy()
         for seed in results
     }
     steps = sum(len(curve) for curve in losses.values())
@@ -247,7 +248,8 @@ def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
     figures = {"steps": steps, "not finite": bad}
     if bad or not steps:
         return CheckResult(False, f"{bad} of {steps} losses are not finite", figures)
-    risen = [seed for seed, result in results.items() if result["mean_last_losses"] > losses[seed][0] + DIVERGED]
+    last = {seed: result.mean_last_losses for seed, result in results.items()}
+    risen = [str(seed) for seed, loss in last.items() if loss is None or loss > losses[seed][0] + DIVERGED]
     if risen:
         sentence = (
             f"training with seed {', '.join(risen)} diverged: the mean of the last losses is more than {DIVERGED:g} "
@@ -261,13 +263,13 @@ def selected_tasks_trained(project: Project, partition: str | None) -> CheckResu
     """The manifest of a checkpoint names every task of the subset with as many rows, less those named as dropped."""
     inputs = _seed_folders(project, partition)
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
-    results: dict[str, Any] = inputs.manifest("finetuned_checkpoint", partition).summary["seeds"]
+    results = CheckpointSummary.read(inputs.manifest("finetuned_checkpoint", partition)).seeds
     missing: list[str] = []
     for seed, result in results.items():
-        rows = rows_of_seed(subset, int(seed))
-        dropped = pc.is_in(rows["id"], pa.array([row["id"] for row in result["dropped"]], pa.string()))
+        rows = rows_of_seed(subset, seed)
+        dropped = pc.is_in(rows["id"], pa.array([row.id for row in result.dropped], pa.string()))
         counts = pc.value_counts(rows.filter(pc.invert(dropped))["task"]).to_pylist()
-        missing += [task["values"] for task in counts if result["tasks"].get(task["values"]) != task["counts"]]
+        missing += [task["values"] for task in counts if (result.tasks or {}).get(task["values"]) != task["counts"]]
     return CheckResult(
         not missing and bool(results),
         f"{len(missing)} selected tasks were not trained on: {missing[:5]}"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets import raw_tasks, selected_subset
 from smart_assets.assets.checks.artifact_checks import CheckResult
+from smart_assets.assets.records import RawTasksParameters
 from smart_assets.assets.step import AssetPartition, parse_input
 from smart_assets.core.errors import StoreError, UpstreamMissingError
 from smart_assets.settings import Project
@@ -125,9 +126,10 @@ def _known(manifest: Manifest, folder: Path) -> Callable[[str], str | None]:
     """What tells of a file's name in the origins whether its content is pinned, by `files.json` and the manifest."""
     provenance = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     hashes: dict[str, str] = {file["path"]: file["sha256"] for file in provenance["files"]}
-    path: str = manifest.parameters["source"]["path"]
+    source = RawTasksParameters.read(manifest).source
+    path: str = source["path"]
     revision: str | None = provenance["revision"]
-    of_dataset = manifest.parameters["source"]["kind"] != "folder"
+    of_dataset = source["kind"] != "folder"
 
     def refuse(file: str) -> str | None:
         if revision:

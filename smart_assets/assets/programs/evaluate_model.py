@@ -9,6 +9,7 @@ from smart_assets.assets.parquet import write_table
 from smart_assets.assets.programs.program import run_program, take_timing
 from smart_assets.assets.reading.rows import TEXT_COLUMNS, read_split
 from smart_assets.assets.reading.unseen_tasks import unseen_parameter
+from smart_assets.assets.records import EvaluationParameters
 from smart_assets.assets.step import Inputs, RunContext
 from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob
@@ -22,15 +23,13 @@ from smart_assets.training.settings import PromptSettings
 _NOT_CONTENT = {"batch_size", "include_path", "unseen_tasks", "collections", "local_data"}
 
 
-def evaluation_parameters(project: Project) -> dict[str, Any]:
+def evaluation_parameters(project: Project, base_model: str | None = None) -> dict[str, Any]:
     """Everything of `smart.yaml` that decides an evaluation's figures."""
     evaluate = project.settings.evaluate
     include = Path(evaluate.include_path) if evaluate.include_path else None
     hashes = project.store.cache_folder("file_hashes")
-    return {
-        "evaluate": evaluate.model_dump(mode="json", exclude=_NOT_CONTENT) | unseen_parameter(project),
+    others: dict[str, Any] = {
         "include": folder_state(include, hashes / "evaluate.include_path.json") if include else {},
-        "collections": collections_state(evaluate, hashes),
         "local_data": {
             name: folder_state(Path(folder), hashes / f"evaluate.local_data-{json_version(folder)[:8]}.json")
             for name, folder in evaluate.local_data.items()
@@ -39,6 +38,12 @@ def evaluation_parameters(project: Project) -> dict[str, Any]:
         "precision": project.settings.finetune.precision,
         "max_length": project.settings.finetune.max_length,
     }
+    return EvaluationParameters(
+        evaluate=evaluate.model_dump(mode="json", exclude=_NOT_CONTENT) | unseen_parameter(project),
+        collections=collections_state(evaluate, hashes),
+        base_model=base_model,
+        **others,
+    ).as_kept()
 
 
 def evaluate_model(

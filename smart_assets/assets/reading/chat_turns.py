@@ -14,24 +14,22 @@ from smart_assets.core.progress import Log
 from smart_assets.settings import Project
 from smart_assets.training.turn_check import Roles, refused_chats
 
-REFUSED = "refused by the chat template"
 
-
-def count_refused_chats(project: Project, inputs: Inputs, ids: pa.ChunkedArray, log: Log) -> dict[str, dict[str, int]]:
-    """Log how many of the rows the template refuses, and why; gives the counts, which are no content of the subset."""
+def count_refused_chats(project: Project, inputs: Inputs, ids: pa.ChunkedArray, log: Log) -> dict[str, int] | None:
+    """Log how many of the rows the template refuses, and why; return the counts, which are no content of the subset."""
     settings = project.settings.finetune
     roles = Counter(_roles(project, inputs, ids))
     try:
         refused = refused_chats(roles, settings, project.store.cache_folder("models"))
     except TrainingError as error:
         log(f"whether the chat template refuses rows of the subset shows when it is trained on: {error}")
-        return {}
+        return None
     for reason, count in refused.items():
         log(
             f"{count:,} rows of the subset will be left out of the fine-tune of {settings.base_model}: {reason} "
             "(finetune.system_turns: fold keeps rows that are refused for a system turn, prompt_format: plain all)"
         )
-    return {REFUSED: refused} if refused else {}
+    return dict(refused) or None
 
 
 def _roles(project: Project, inputs: Inputs, ids: pa.ChunkedArray) -> Iterator[Roles]:

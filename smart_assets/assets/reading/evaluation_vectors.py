@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.prompt_embeddings import known_vectors
+from smart_assets.assets.records import OverlapParameters
 from smart_assets.assets.step import Draft, RunContext
 from smart_assets.core.errors import StoreError
 from smart_assets.embedding.cache import VectorCache
@@ -71,7 +72,7 @@ def _add_attached(project: Project, asset: str, encoder: str, known: VectorCache
     try:
         earlier = project.store.current(asset, None)
         attached = None if earlier is None else earlier.attachments.get(ATTACHMENT)
-        if earlier is not None and attached is not None and earlier.parameters.get("encoder") == encoder:
+        if earlier is not None and attached is not None and OverlapParameters.read(earlier).encoder == encoder:
             folder = project.store.folder(attached)
             hashes = pq.read_table(folder / "prompts.parquet")["prompt_hash"].combine_chunks()
             known.add_artifact(hashes, folder / "vectors.npy")

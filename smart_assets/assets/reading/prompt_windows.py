@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.assets.reading.evaluation_rows import EvaluationRows, SourceRows
+from smart_assets.assets.records import LongPrompts
 from smart_assets.embedding.encoder import load_encoder
 from smart_assets.settings import Project
 
@@ -18,14 +19,14 @@ class CutPrompts:
     rows: tuple[NDArray[np.bool_], ...]  # (n,) of each source
     evaluation: NDArray[np.bool_]  # (e,)
 
-    def counted(self, sources: Sequence[SourceRows], evaluation: EvaluationRows) -> dict[str, object]:
-        """How many training rows and evaluation rows they are."""
-        return {
-            "training rows": sum(int(cut[one.train].sum()) for cut, one in zip(self.rows, sources, strict=True)),
-            "evaluation rows": {
+    def counted(self, sources: Sequence[SourceRows], evaluation: EvaluationRows) -> LongPrompts:
+        """Return how many training rows and evaluation rows they are."""
+        return LongPrompts(
+            training_rows=sum(int(cut[one.train].sum()) for cut, one in zip(self.rows, sources, strict=True)),
+            evaluation_rows={
                 name: int(self.evaluation[start:stop].sum()) for name, start, stop in evaluation.benchmarks
             },
-        }
+        )
 
 
 def cut_prompts(project: Project, sources: Sequence[SourceRows], evaluation: EvaluationRows) -> CutPrompts:

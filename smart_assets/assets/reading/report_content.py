@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.reading.row_results import evaluation_times, read_results
-from smart_assets.assets.step import AssetPartition, Inputs, grid_key
+from smart_assets.assets.records import CheckpointSummary
+from smart_assets.assets.step import AssetPartition, Inputs, grid_key, seed_of_folder
 from smart_assets.comparison.compare_recipes import REFERENCES, ComparisonSpec, compare_shared_rows
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.comparison.row_results import SharedRows, share_rows
@@ -37,6 +38,7 @@ from smart_assets.report.content import (
 )
 from smart_assets.report.task_geometry import task_plane
 from smart_assets.settings import Project
+from smart_assets.store.records import Circumstances, made_at
 from smart_assets.training.settings import UNRECORDED_LOSS, LossMean
 
 CHECKPOINT = "finetuned_checkpoint"
@@ -176,7 +178,9 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
         if inputs.find("eval_results", key) is None:
             continue
         for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
-            seed = int(folder.name.removeprefix("seed-"))
+            seed = seed_of_folder(folder.name)
+            if seed is None:
+                continue
             trained = trained_tasks(inputs, key, seed)
             rows = RecordedEvaluation(folder).task_metrics
             measurements += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
@@ -246,12 +250,12 @@ def _prompts(inputs: Inputs, source: str, ids: set[str]) -> dict[str, str]:
 def _provenance(project: Project, inputs: Inputs) -> Provenance:
     def version(key: AssetPartition) -> ArtifactVersion:
         manifest = inputs.manifests[key]
-        return ArtifactVersion(key.asset, key.partition or "", manifest.content_version, str(manifest.made["at"]))
+        return ArtifactVersion(key.asset, key.partition or "", manifest.content_version, made_at(manifest))
 
     keys = sorted(inputs.manifests, key=lambda key: (key.asset, key.partition or ""))
     packages: dict[str, str] = {}
     for key in keys:
-        packages |= inputs.manifests[key].made["packages"]
+        packages |= Circumstances.read(inputs.manifests[key]).packages
     versions = tuple(version(key) for key in keys)
     return Provenance(project.settings_version, versions, packages, _training_losses(project, inputs))
 
@@ -267,6 +271,6 @@ def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
         version = evaluated.inputs[str(AssetPartition(CHECKPOINT, key))]
         trained = project.store.find(CHECKPOINT, key, version)
         if trained is not None:
-            seeds = trained.summary["seeds"].values()
-            losses.update(seed["hyperparameters"].get("loss", UNRECORDED_LOSS) for seed in seeds)
+            seeds = CheckpointSummary.read(trained).seeds.values()
+            losses.update(seed.hyperparameters.get("loss", UNRECORDED_LOSS) for seed in seeds)
     return dict(losses)

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from smart_assets.assets.step import Inputs, grid_key
+from smart_assets.assets.step import Inputs, grid_key, seed_of_folder
 from smart_assets.comparison.row_results import RowResults
 from smart_assets.evaluation.record import METRIC_COLUMNS
 from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.store.records import made_at
 
 
 def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
@@ -22,9 +23,9 @@ def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
     results: list[RowResults] = []
     for (budget, recipe), manifest in _evaluations(project, inputs).items():
         for folder in sorted(inputs.store.artifact(manifest).glob("base" if budget is None else "seed-*")):
-            seed = None if budget is None else int(folder.name.removeprefix("seed-"))
+            seed = seed_of_folder(folder.name)
             evaluation = RecordedEvaluation(folder)
-            results.append(replace(row_results(evaluation, budget, recipe, seed), evaluated=str(manifest.made["at"])))
+            results.append(replace(row_results(evaluation, budget, recipe, seed), evaluated=made_at(manifest)))
             conditions.append(_conditions(manifest, evaluation))
     if not results:
         return []
@@ -46,7 +47,7 @@ def unlike_in(conditions: Mapping[str, object], newest: Mapping[str, object]) ->
 
 def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], str]:
     """Return when the base model (None, None) and each budget and recipe was evaluated (ISO 8601)."""
-    return {key: str(manifest.made["at"]) for key, manifest in _evaluations(project, inputs).items()}
+    return {key: made_at(manifest) for key, manifest in _evaluations(project, inputs).items()}
 
 
 def _evaluations(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], Manifest]:

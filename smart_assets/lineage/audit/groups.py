@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from smart_assets.assets.records import RawTasksSummary
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.audit.reader import ROWS, SUBSET, AuditReader
 from smart_assets.lineage.audit.row_uses import (
     Consumer,
-    Training,
     UnknownConsumer,
     consumer,
     newest_first,
-    trainings,
     unknown_consumers,
 )
 from smart_assets.lineage.history import Materialization, Presence
+from smart_assets.lineage.trained_rows import Training
 from smart_assets.settings import Project
 
 Kind = Literal["task", "source"]
@@ -145,38 +145,24 @@ def shares_of(reader: AuditReader, condition: str, value: object) -> list[Share]
         for seed, rows, of in counts.get(item.manifest.content_version, [])
         if rows
     ]
-    left_out = _dropped(reader, condition, value)
-    for training in trainings(reader):
-        drops = training.dropped
-        mine = [count for count in counts.get(training.subset or "", []) if count[0] in (None, training.seed)]
-        rows = sum(count[1] for count in mine) - len(left_out.get(training.subset or "", set()) & drops.keys())
-        if rows > 0:
-            of = sum(count[2] for count in mine) - len(drops)
+    columns = f"model, count(*) FILTER ({condition}), count(*)"
+    for model, rows, of in reader.query_trained(columns, "WHERE reason IS NULL GROUP BY model", value):
+        if rows:
+            training = reader.trainings[model]
             shares.append(Share(rows, of, consumer(reader, training.item, training.seed)))
     return shares
 
 
-def _dropped(reader: AuditReader, condition: str, value: object) -> dict[str, set[str]]:
-    """Version of a subset -> those rows of some kind in it that some checkpoint dropped."""
-    ids = sorted({id_ for training in trainings(reader) for id_ in training.dropped})
-    found: dict[str, set[str]] = defaultdict(set)
-    if ids:
-        rest = f"WHERE {condition} AND id IN (SELECT unnest($p1))"
-        for version, id_ in reader.query(reader.subsets, "version, id", rest, value, ids):
-            found[version].add(id_)
-    return found
-
-
 def _by_record(reader: AuditReader, task: str) -> Iterator[Share]:
     """Checkpoints whose subset is gone, but whose own record counts the rows of each task."""
-    for training in trainings(reader):
+    for training in reader.trainings:
         rows = _recorded(training).get(task, 0)
         if training.subset not in reader.subsets and rows:
             yield Share(rows, None, consumer(reader, training.item, training.seed))
 
 
 def _recorded(training: Training) -> Mapping[str, int]:
-    return training.record.get("tasks", {})
+    return training.record.tasks or {}  # earlier fine-tunes did not count them
 
 
 def _task_rows(reader: AuditReader, task: str) -> list[TaskHistory]:
@@ -205,12 +191,12 @@ def _task_rows(reader: AuditReader, task: str) -> list[TaskHistory]:
 
 
 def _source_rows(reader: AuditReader, item: Materialization) -> SourceVersion:
-    summary = item.manifest.summary
+    summary = RawTasksSummary.read(item.manifest)
     return SourceVersion(
-        rows=summary.get("rows", 0),
-        training=summary.get("training rows", 0),
-        held_out=summary.get("validation rows", 0),
-        rejected=summary.get("rejected rows", 0),
+        rows=summary.rows,
+        training=summary.training_rows,
+        held_out=summary.validation_rows,
+        rejected=summary.rejected_rows,
         content_version=item.manifest.content_version,
         made_at=item.made_at,
         run_id=item.run_id,
@@ -223,7 +209,7 @@ def known_tasks(reader: AuditReader) -> set[str]:
     """The tasks of all sources, subsets and checkpoints, as far as their files or records are there."""
     files = reader.files(ROWS, "tasks.parquet", "origins")
     read = {task for found in (files, reader.subsets) for (task,) in reader.query(found, "DISTINCT task", "")}
-    return read | {task for training in trainings(reader) for task in _recorded(training)}
+    return read | {task for training in reader.trainings for task in _recorded(training)}
 
 
 def no_such(kind: Kind, name: str, known: set[str], gone: tuple[UnknownConsumer, ...]) -> str:

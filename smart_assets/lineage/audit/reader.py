@@ -1,6 +1,6 @@
 """What an audit looks through: all manifests, each read once, and those files of theirs that are still there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History, Materialization, Presence, presence, read_history
 from smart_assets.lineage.sql.quoting import literal_path
+from smart_assets.lineage.trained_rows import Training, dropped_table, joined, models_table, trainings
 from smart_assets.promotion.log import Promoted, production
 from smart_assets.settings import Project
 from smart_assets.store import Artifact
@@ -19,6 +20,13 @@ SUBSET = "selected_subset"
 CHECKPOINT = "finetuned_checkpoint"
 ROWS = "raw_tasks"
 VECTORS = "prompt_embeddings"
+
+# Names and values are parameters, the rest is ours; older files may lack columns of newer ones. It is no WITH clause:
+# DuckDB would make a whole table of that before it looks what is asked for.
+_EVERY = (
+    "read_parquet($files, filename = true, union_by_name = true) "
+    "JOIN (SELECT unnest($paths) AS filename, unnest($versions) AS version) USING (filename)"
+)
 
 Files = Mapping[str, Path]
 """Version of an artifact -> a file of it."""
@@ -38,6 +46,11 @@ class AuditReader:
     def unreadable(self) -> int:
         """How many manifests cannot be relied on."""
         return len(self.history.unreadable)
+
+    @cached_property
+    def trainings(self) -> tuple[Training, ...]:
+        """All checkpoints, seed by seed."""
+        return tuple(trainings(self.history))
 
     @cached_property
     def production(self) -> Promoted | None:
@@ -90,15 +103,29 @@ class AuditReader:
         Raises:
             StoreError: a file cannot be read.
         """
+        return self._query(files, f"SELECT {columns} FROM {_EVERY} {rest}", values)  # noqa: S608  (of ours)
+
+    def query_trained(self, columns: str, rest: str, *values: object) -> list[tuple[Any, ...]]:
+        """Ask which rows every model was given, of those whose subset is still there.
+
+        Args:
+            columns: What is selected: columns of subsets, `model` (the place in `trainings`), and `reason` where the
+                row was not trained on.
+            rest: What follows the FROM clause.
+            values: Of `$p0`, `$p1`, ... in both.
+
+        Raises:
+            StoreError: A file cannot be read.
+        """
+        given = f"(SELECT version AS content_version, * EXCLUDE (version, filename) FROM {_EVERY})"  # noqa: S608
+        trained = f"(SELECT m.model, r.*, d.reason FROM {joined('models', given, 'dropped')})"  # noqa: S608
+        return self._query(self.subsets, f"SELECT {columns} FROM {trained} {rest}", values)  # noqa: S608
+
+    def _query(self, files: Files, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         if not files:
             return []
         import duckdb
 
-        query = (  # names and values are parameters, the rest is ours; older files may lack columns of newer ones
-            "WITH versions AS (SELECT unnest($paths) AS filename, unnest($versions) AS version) "  # noqa: S608
-            f"SELECT {columns} FROM read_parquet($files, filename = true, union_by_name = true) "
-            f"JOIN versions USING (filename) {rest}"
-        )
         named: dict[str, object] = {f"p{index}": value for index, value in enumerate(values)}
         named["paths"], named["versions"] = [str(path) for path in files.values()], list(files)
         named["files"] = [literal_path(path) for path in files.values()]
@@ -113,4 +140,7 @@ class AuditReader:
     def _connection(self) -> "DuckDBPyConnection":
         import duckdb
 
-        return duckdb.connect()
+        connection = duckdb.connect()
+        connection.register("models", models_table(self.trainings))
+        connection.register("dropped", dropped_table(self.trainings))
+        return connection

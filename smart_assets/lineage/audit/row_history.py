@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from smart_assets.assets.records import RawTasksParameters
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.history import Materialization
 from smart_assets.store import Manifest
@@ -110,7 +111,7 @@ def _origins_version(manifest: Manifest) -> str:
 
 
 def _origin(manifest: Manifest, file: str | None, line: int | None) -> Origin:
-    source = manifest.parameters.get("source", {})
+    source = RawTasksParameters.read(manifest).source
     if source.get("kind") != "huggingface":
         return Origin(file=file, line=line)
     return Origin(dataset=source.get("path"), revision=manifest.outside.get("revision"), index=line)

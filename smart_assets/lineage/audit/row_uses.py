@@ -1,11 +1,7 @@
-"""Which subsets and checkpoints hold some rows: read from the subsets, and for checkpoints from the subset of each.
-
-A checkpoint was trained on the rows of the subset that its manifest names, of its seed's own row set where rows are
-random, less the rows that its record names as dropped.
-"""
+"""Which subsets hold some rows, and which checkpoints were trained on them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,32 +62,6 @@ class RowUses:
     dropped: tuple[Dropped, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
-    """One seed of a checkpoint, and what its record says."""
-
-    item: Materialization
-    seed: int
-    record: Mapping[str, Any]
-
-    @property
-    def subset(self) -> str | None:
-        """The version of its subset."""
-        return self.item.manifest.inputs.get(f"{SUBSET}[{self.item.manifest.partition}]")
-
-    @property
-    def dropped(self) -> dict[str, str]:
-        """Row -> why it was not trained on."""
-        return {row["id"]: row["reason"] for row in self.record.get("dropped", [])}
-
-
-def trainings(reader: AuditReader) -> Iterator[Training]:
-    """All checkpoints, seed by seed."""
-    for item in reader.history.of(CHECKPOINT):
-        for seed, record in item.manifest.summary.get("seeds", {}).items():
-            yield Training(item, int(seed), record)
-
-
 def consumer(reader: AuditReader, item: Materialization, seed: int | None) -> Consumer:
     """A materialization as a holder."""
     manifest = item.manifest
@@ -122,23 +92,22 @@ def newest_first(holder: Consumer) -> tuple[object, ...]:
 def row_uses(reader: AuditReader, ids: Sequence[str]) -> RowUses:
     """Every subset and checkpoint that holds one of some rows."""
     columns = "version, id, rank, gain, seed"
+    chosen = "WHERE id IN (SELECT unnest($p0))"
     by_version: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for version, *row in reader.query(reader.subsets, columns, "WHERE id IN (SELECT unnest($p0))", list(ids)):
+    for version, *row in reader.query(reader.subsets, columns, chosen, list(ids)):
         by_version[version].append(tuple(row))
     held: list[RowUse] = []
     dropped: list[Dropped] = []
     for item in reader.history.of(SUBSET):
         rows = by_version.get(item.manifest.content_version, [])
         held += [RowUse(id_, rank, gain, consumer(reader, item, seed)) for id_, rank, gain, seed in rows]
-    for training in trainings(reader):
-        left_out = training.dropped
-        for id_, rank, gain, seed in by_version.get(training.subset or "", []):
-            if seed in (None, training.seed):
-                by = consumer(reader, training.item, training.seed)
-                if id_ in left_out:
-                    dropped.append(Dropped(id_, left_out[id_], by))
-                else:
-                    held.append(RowUse(id_, rank, gain, by))
+    for model, id_, rank, gain, reason in reader.query_trained("model, id, rank, gain, reason", chosen, list(ids)):
+        training = reader.trainings[model]
+        by = consumer(reader, training.item, training.seed)
+        if reason is None:
+            held.append(RowUse(id_, rank, gain, by))
+        else:
+            dropped.append(Dropped(id_, reason, by))
     return RowUses(
         tuple(sorted(held, key=lambda one: newest_first(one.holder), reverse=True)),
         tuple(sorted(dropped, key=lambda one: newest_first(one.holder), reverse=True)),
@@ -151,7 +120,7 @@ def unknown_consumers(reader: AuditReader) -> tuple[UnknownConsumer, ...]:
     for item in reader.history.of(SUBSET):
         if item.manifest.content_version not in reader.subsets:
             found.append(UnknownConsumer(consumer(reader, item, None), _gone(reader.presence(item))))
-    for training in trainings(reader):
+    for training in reader.trainings:
         if training.subset not in reader.subsets:
             why = f"its subset {training.subset[:12]} is not there" if training.subset else "it names no subset"
             found.append(UnknownConsumer(consumer(reader, training.item, training.seed), f"{why} any more"))

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.assets.records import EmbeddingParameters
 from smart_assets.core.errors import EmbeddingError, StoreError
 from smart_assets.lineage.audit.reader import VECTORS, AuditReader
 
@@ -42,7 +43,7 @@ def prompt_of_row(reader: AuditReader, id_: str) -> Prompt | None:
         version = item.manifest.content_version
         if version in places:
             vectors = _open(reader.files(VECTORS, "vectors.npy")[version])
-            return Prompt(np.array(vectors[places[version]]), item.manifest.parameters["encoder"])
+            return Prompt(np.array(vectors[places[version]]), EmbeddingParameters.read(item.manifest).encoder)
     return None
 
 
@@ -85,7 +86,9 @@ def _row_files(reader: AuditReader, encoder: str) -> dict[str, Path]:
     """Version -> rows of the vectors that an encoder gave, what is current first: of equal rows the first counts."""
     files = reader.files(VECTORS, "rows.parquet")
     items = sorted(reader.history.of(VECTORS), key=lambda item: not item.current)
-    versions = (one.manifest.content_version for one in items if one.manifest.parameters.get("encoder") == encoder)
+    versions = (
+        one.manifest.content_version for one in items if EmbeddingParameters.read(one.manifest).encoder == encoder
+    )
     return {version: files[version] for version in versions if version in files}
 
 

@@ -1,15 +1,14 @@
 """Two checkpoints side by side: base model, losses and scores, and the subsets that they were trained on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from smart_assets.assets.eval_results import CODE_VERSION
-from smart_assets.assets.step import AssetPartition, parse_input
+from smart_assets.assets.records import CheckpointParameters, CheckpointSummary, evaluation_records
+from smart_assets.assets.step import AssetPartition, parse_input, seed_folder
 from smart_assets.core.errors import StoreError
 from smart_assets.core.metrics import Direction, agreed
-from smart_assets.evaluation.directions import recorded_direction
 from smart_assets.lineage.diff.made import MakingDiff, Side, ValueDifference, compare_making
 from smart_assets.lineage.diff.references import SUBSET
 from smart_assets.lineage.diff.subsets import SubsetDiff, diff_subsets
@@ -70,7 +69,7 @@ def diff_checkpoints(store: Store, a: Manifest, b: Manifest) -> CheckpointDiff:
     """
     sides = [Side.of(one, stored_folder(store, one) is None) for one in (a, b)]
     evaluations = [evaluation_of(store, one) for one in (a, b)]
-    base_a, base_b = a.parameters.get("base_model"), b.parameters.get("base_model")
+    base_a, base_b = CheckpointParameters.read(a).base_model, CheckpointParameters.read(b).base_model
     subset, notes = _subset_diff(store, a, b)
     return CheckpointDiff(
         sides[0],
@@ -102,17 +101,19 @@ def _subset_diff(store: Store, a: Manifest, b: Manifest) -> tuple[SubsetDiff | N
 
 def _base_model(manifest: Manifest) -> str:
     """As it was named when it was trained, with what pins it."""
-    results: list[Mapping[str, Any]] = list(manifest.summary["seeds"].values())
-    named = results[0].get("base_model", {}).get("reference") if results else None
-    pinned = str(manifest.parameters.get("base_model"))
+    results = list(CheckpointSummary.read(manifest).seeds.values())
+    named = results[0].base_model.reference if results else None
+    pinned = CheckpointParameters.read(manifest).base_model
     return pinned if named is None or pinned.startswith(named) else f"{named} ({pinned})"
 
 
 def _seeds(a: Manifest, b: Manifest) -> Iterator[SeedDiff]:
-    results: tuple[Mapping[str, Any], Mapping[str, Any]] = a.summary["seeds"], b.summary["seeds"]
-    for seed in sorted(map(int, {*results[0], *results[1]})):
-        first, second = (one.get(str(seed), {}) for one in results)
-        figures = (ValueDifference(name, first.get(name), second.get(name)) for name in _FIGURES)
+    results = CheckpointSummary.read(a).seeds, CheckpointSummary.read(b).seeds
+    for seed in sorted({*results[0], *results[1]}):
+        first, second = (one.get(seed) for one in results)
+        figures = (
+            ValueDifference(name, first and getattr(first, name), second and getattr(second, name)) for name in _FIGURES
+        )
         weights = [_weights(one, seed) for one in (a, b)]
         same = weights[0] == weights[1] if all(weights) else None
         yield SeedDiff(seed, same, tuple(one for one in figures if (one.a, one.b) != (None, None)))
@@ -122,7 +123,7 @@ def _weights(manifest: Manifest, seed: int) -> dict[str, str]:
     return {
         file.path: file.sha256
         for file in manifest.files
-        if file.path.startswith(f"seed-{seed}/") and file.path.endswith(_WEIGHTS)
+        if file.path.startswith(f"{seed_folder(seed)}/") and file.path.endswith(_WEIGHTS)
     }
 
 
@@ -130,18 +131,18 @@ def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[ScoreDiff]:
     # Results of other code may have another form, and would not compare.
     sides = [one if one is not None and one.code_version == CODE_VERSION else None for one in (a, b)]
     means = [_macro_means(one) if one is not None else {} for one in sides]
-    results = [result for one in sides if one is not None for result in one.summary.values()]
+    results = [result for one in sides if one is not None for result in evaluation_records(one).values()]
     for name in sorted({*means[0], *means[1]}):
         benchmark, _, metric = name
-        declared = {recorded_direction(result, benchmark, metric) for result in results} - {Direction.UNKNOWN}
+        declared = {result.direction(benchmark, metric) for result in results} - {Direction.UNKNOWN}
         yield ScoreDiff(*name, means[0].get(name), means[1].get(name), agreed(declared))
 
 
 def _macro_means(evaluation: Manifest) -> dict[tuple[str, str, str], float]:
     """The means over seeds, by benchmark, group of tasks and metric."""
     found: dict[tuple[str, str, str], list[float]] = {}
-    for result in evaluation.summary.values():
-        for benchmark, groups in result["macro_means"].items():
+    for result in evaluation_records(evaluation).values():
+        for benchmark, groups in result.macro_means.items():
             for group, metrics in groups.items():
                 for metric, value in metrics.items():
                     found.setdefault((benchmark, group, metric), []).append(value)
@@ -157,7 +158,7 @@ def _evaluation_notes(sides: list[Side], evaluations: list[Manifest | None]) -> 
     a, b = evaluations
     if a is not None and b is not None and not _measured_alike(a, b):
         yield "the two were evaluated with other settings or on other held-out rows: their scores do not compare"
-    if a is not None and b is not None and 1 in (len(a.summary), len(b.summary)):
+    if a is not None and b is not None and 1 in (len(evaluation_records(a)), len(evaluation_records(b))):
         yield "one training on a side: another seed may score otherwise, so the scores tell nothing of the recipes"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_assets.assets.step import parse_input
+from smart_assets.lineage.history import read_at
 from smart_assets.planning.plan import value_changes
 from smart_assets.store import Manifest
 
@@ -26,7 +27,7 @@ class Side:
             manifest.asset,
             str(manifest.partition),
             manifest.content_version,
-            str(manifest.made.get("at", "")),
+            read_at(manifest),
             collected,
         )
 

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.diff.made import MakingDiff, Side, compare_making
 from smart_assets.lineage.history import stored_folder
+from smart_assets.lineage.trained_rows import rows_given
 from smart_assets.mixture.task_shares import with_seeds
 from smart_assets.store import Manifest, Store
 
@@ -136,8 +136,7 @@ class SubsetRows:
 
     def of_seed(self, seed: int | None) -> list[dict[str, Any]]:
         """The rows that a seed trains on."""
-        rows = self.rows if seed is None else rows_of_seed(self.rows, seed)
-        return rows.to_pylist()
+        return rows_given(self.rows, seed).to_pylist()
 
     def budgets_of(self, seed: int | None) -> Mapping[str, int | None]:
         """The task budgets that a seed's rows fill."""

@@ -1,6 +1,8 @@
 """A checkpoint's audit pages: written when it is made, and kept beside it."""
 
 from smart_assets.assets.finetuned_checkpoint import NAME
+from smart_assets.assets.records import seeds_of
+from smart_assets.assets.step import seed_folder
 from smart_assets.core.errors import SmartError
 from smart_assets.core.progress import Log
 from smart_assets.lineage.model_audit.gather import audit_by_manifests
@@ -13,7 +15,7 @@ AUDIT = "audit"
 
 def page_name(seed: int) -> str:
     """The file of a seed's page in the attachment."""
-    return f"seed-{seed}.html"
+    return f"{seed_folder(seed)}.html"
 
 
 def with_pages(project: Project, manifest: Manifest, log: Log) -> Manifest:
@@ -26,8 +28,7 @@ def with_pages(project: Project, manifest: Manifest, log: Log) -> Manifest:
     from smart_assets.lineage.model_audit.page import render_audit
 
     try:
-        seeds = [int(seed) for seed in manifest.summary["seeds"]]
-        pages = {seed: render_audit(audit_by_manifests(project, manifest, seed)) for seed in seeds}
+        pages = {seed: render_audit(audit_by_manifests(project, manifest, seed)) for seed in seeds_of(manifest)}
     except SmartError as error:
         log(f"{NAME}[{manifest.partition}]: no audit page is kept with it: {error}")
         return manifest

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from smart_assets.core.errors import StoreError
-from smart_assets.lineage.history import History
+from smart_assets.lineage.history import History, read_at
 from smart_assets.planning.plan import fingerprint_of
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import file_sha256
+from smart_assets.store.records import Circumstances
 from smart_assets.tasks.sources import FolderSource
 
 
@@ -71,7 +72,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
             continue
         found[key] = one
         for name, version in one.inputs.items():
-            earlier = history.named(name, version, str(one.made.get("at", "")))
+            earlier = history.named(name, version, read_at(one))
             if earlier is None:
                 lost.append(f"{name} in version {version[:12]}, which {_called(one)} was made from, has no manifest")
             else:
@@ -84,18 +85,18 @@ def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
     artifacts = manifest.artifacts
     redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
     files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
-    made = manifest.made
+    made = Circumstances.read(manifest)
     return Link(
         asset=manifest.asset,
         partition=manifest.partition,
         content_version=manifest.content_version,
-        made_at=str(made.get("at", "")),
+        made_at=made.at or "",
         code_version=manifest.code_version,
         parameters=manifest.parameters,
         inputs=manifest.inputs,
-        run_id=made.get("run_id"),
-        git_commit=made.get("git_commit"),
-        packages=made.get("packages", {}),
+        run_id=made.run_id,
+        git_commit=made.git_commit,
+        packages=made.packages,
         files=sum(len(artifact.files) for artifact in artifacts),
         bytes=sum(file.size for artifact in artifacts for file in artifact.files),
         problems=(*_altered(store, manifest), *files),

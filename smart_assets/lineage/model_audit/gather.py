@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from smart_assets.assets.step import split_grid_key
+from smart_assets.assets.records import CheckpointSummary, TrainingRecord, training_costs
+from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.core.progress import Log
 from smart_assets.lineage.history import History, history_of, read_history
@@ -28,6 +29,7 @@ from smart_assets.planning.graph import BY_SOURCE
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
+from smart_assets.store.records import Circumstances
 from smart_assets.training.settings import UNRECORDED_LOSS
 
 MADE_FROM = frozenset({*BY_SOURCE, "task_scores", "evaluation_overlap", "selected_subset"})
@@ -135,21 +137,20 @@ def _with(error: SmartError, problems: Sequence[str]) -> SmartError:
 def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
     manifest, store = target.manifest, project.store
     budget, recipe = split_grid_key(manifest.partition)
-    result: Mapping[str, Any] = manifest.summary["seeds"][str(target.seed)]
+    result = CheckpointSummary.read(manifest).seeds[target.seed]
     subset = next((one for one in chain.manifests if one.asset == "selected_subset"), None)
     sources = [one for one in chain.manifests if one.asset == "raw_tasks"]
     if subset is None:
         gone = SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
         raise _with(gone, chain.problems)
-    dropped = tuple(result.get("dropped", ()))
     try:
-        rows = trained_rows(store, subset, sources, target.seed, {row["id"] for row in dropped})
+        rows = trained_rows(store, subset, sources, target.seed, result)
         tasks = audited_tasks(store, subset, rows)
         rejected = [one for source in sources for one in rejections(store, source)]
         forgotten = forgotten_rows(store, rows)
     except (StoreError, OSError, pa.ArrowException) as error:
         raise _with(SmartError(f"the rows of this model cannot be read: {error}"), chain.problems) from error
-    folder = store.artifact_folder(manifest.asset, manifest.content_version) / f"seed-{target.seed}"
+    folder = store.artifact_folder(manifest.asset, manifest.content_version) / seed_folder(target.seed)
     return ModelAudit(
         project=project.root.name,
         budget=budget,
@@ -159,16 +160,16 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
         current=target.current,
         hashed_at=chain.hashed_at,
         path=str(folder),
-        base_model=result.get("base_model", {}),
-        hyperparameters={"loss": UNRECORDED_LOSS, **result.get("hyperparameters", {})},
+        base_model=result.base_model.as_kept(),
+        hyperparameters={"loss": UNRECORDED_LOSS, **result.hyperparameters},
         selection=subset.parameters,
-        training=_training(manifest, result),
-        truncated=tuple(result.get("truncated", ())),
-        dropped=dropped,
+        training=_training(manifest, target.seed, result),
+        truncated=tuple(result.truncated),
+        dropped=tuple(row.as_kept() for row in result.dropped),
         licences={str(one.partition): _licence(project, str(one.partition)) for one in sources},
         chain=tuple(chain.links),
         raw=tuple(chain.raw),
-        problems=tuple(chain.problems + _unlike(folder / "result.json", result)),
+        problems=tuple(chain.problems + _unlike(folder / "result.json", result.as_kept())),
         tasks=tuple(tasks),
         rejected=tuple(rejected),
         forgotten=tuple(forgotten),
@@ -176,15 +177,15 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
     )
 
 
-def _training(manifest: Manifest, result: Mapping[str, Any]) -> dict[str, Any]:
+def _training(manifest: Manifest, seed: int, result: TrainingRecord) -> dict[str, Any]:
     """What the fine-tune says of itself, and when and where it ran."""
     told = ("rows", "steps", "response_tokens", "final_loss", "mean_last_losses", "precision", "device", "processes")
     made = ("at", "run_id", "git_commit", "python", "machine", "settings_version")
-    of_seed = manifest.made.get(f"seed {result.get('seed')}", {})
+    circumstances, cost = Circumstances.read(manifest), training_costs(manifest).get(seed)
     return {
-        **{name: result[name] for name in told if name in result},
-        **{name: manifest.made.get(name) for name in made},
-        **{name: of_seed[name] for name in ("hardware", "threads") if name in of_seed},
+        **{name: getattr(result, name) for name in told},
+        **{name: getattr(circumstances, name) for name in made},
+        **(cost.model_dump(include={"hardware", "threads"}, exclude_none=True) if cost else {}),
     }
 
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.assets.finetuned_checkpoint import rows_of_seed
+from smart_assets.assets.records import TrainingRecord
+from smart_assets.lineage.trained_rows import learnt, rows_given
 from smart_assets.store import Manifest, Store
 from smart_assets.tasks.tombstones import read_tombstones
 
@@ -38,13 +39,15 @@ class Rejection:
     first: tuple[str, ...]  # places of the first ones, as file:line
 
 
-def trained_rows(store: Store, subset: Manifest, sources: Sequence[Manifest], seed: int, dropped: set[str]) -> pa.Table:
+def trained_rows(
+    store: Store, subset: Manifest, sources: Sequence[Manifest], seed: int, record: TrainingRecord
+) -> pa.Table:
     """The rows of a seed (ROWS) in the order of the mixture; `trained` is false for those that no token was learnt of.
 
     Raises:
         StoreError: a file is missing.
     """
-    table = rows_of_seed(pq.read_table(store.artifact(subset) / "subset.parquet"), seed)
+    table = rows_given(pq.read_table(store.artifact(subset) / "subset.parquet"), seed)
     origins = [
         pq.read_table(store.folder(source.attachments["origins"]) / "origins.parquet")
         for source in sources
@@ -54,8 +57,7 @@ def trained_rows(store: Store, subset: Manifest, sources: Sequence[Manifest], se
     places = pc.index_in(table["id"], known["id"].combine_chunks())
     for name in ("file", "line"):
         table = table.append_column(name, known[name].combine_chunks().take(places))
-    trained = pc.invert(pc.is_in(table["id"], pa.array(sorted(dropped), pa.string())))
-    return table.append_column("trained", trained).select(ROWS)
+    return table.append_column("trained", learnt(table, record)).select(ROWS)
 
 
 def audited_tasks(store: Store, subset: Manifest, rows: pa.Table) -> list[AuditedTask]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smart_assets.assets.finetuned_checkpoint import NAME
-from smart_assets.assets.step import grid_key
+from smart_assets.assets.records import seeds_of
+from smart_assets.assets.step import grid_key, seed_of_folder
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.history import History
 from smart_assets.settings import Project
@@ -48,7 +49,7 @@ def find_target(project: Project, history: History, names: Sequence[str], seed: 
         seed = of_folder if seed is None else seed
     else:
         raise SmartError("name a budget and a recipe, a folder of weights, or a content version")
-    seeds = [int(one) for one in manifest.summary["seeds"]]
+    seeds = seeds_of(manifest)
     chosen = seeds[0] if seed is None else seed
     if chosen not in seeds:
         raise SmartError(f"this checkpoint has no seed {chosen}; it has {', '.join(map(str, seeds))}")
@@ -66,8 +67,7 @@ def _by_version_or_folder(project: Project, history: History, name: str) -> tupl
                 f"{name}: neither a content version nor a folder under {root}; there are {_there(history)}"
             )
         version, *inside = path.relative_to(root).parts
-        seeds = [part for part in inside if re.fullmatch(r"seed-\d+", part)]
-        seed = int(seeds[0].removeprefix("seed-")) if seeds else None
+        seed = next((found for part in inside if (found := seed_of_folder(part)) is not None), None)
     found = {one.content_version: one for one in history.manifests(NAME) if one.content_version.startswith(version)}
     if len(found) != 1:
         many = "several checkpoints begin" if found else "no checkpoint begins"

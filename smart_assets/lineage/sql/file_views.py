@@ -9,7 +9,7 @@ import pyarrow as pa
 from smart_assets.assets.evaluation_overlap import OVERLAPS, UNSEARCHED
 from smart_assets.assets.instance_orderings import ORDERINGS
 from smart_assets.assets.prompt_embeddings import ROW_COLUMNS
-from smart_assets.assets.step import split_grid_key
+from smart_assets.assets.step import seed_of_folder, split_grid_key
 from smart_assets.assets.task_scores import SCORES
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.lineage.sql.quoting import file_name, quoted
@@ -61,8 +61,9 @@ class View:
             added += [f"{budget} AS {name}", f"{quoted(recipe)} AS recipe"]
         elif manifest.partition is not None:
             added += [f"{quoted(manifest.partition)} AS source"]
-        if path.parent.name.startswith("seed-"):
-            added += [f"{int(path.parent.name.removeprefix('seed-'))} AS seed"]
+        seed = seed_of_folder(path.parent.name)
+        if seed is not None:
+            added += [f"{seed} AS seed"]
         return f"SELECT {', '.join(added)}, * FROM read_parquet({file_name(path)})"  # noqa: S608  (quoted)
 
     def nothing(self) -> str:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from smart_assets.assets.step import parse_input, split_grid_key
+from smart_assets.assets.step import parse_input, seed_folder, split_grid_key
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History, Materialization
 from smart_assets.lineage.sql.file_views import VIEWS, nothing
 from smart_assets.lineage.sql.quoting import file_name
+from smart_assets.lineage.trained_rows import Training, dropped_table, joined, trainings
 from smart_assets.settings import Project
 from smart_assets.store import Store
+from smart_assets.store.records import Circumstances
 from smart_assets.tasks.tombstones import read_tombstones
 
 if TYPE_CHECKING:
@@ -93,21 +95,15 @@ _PAST = """
 CREATE VIEW past_subsets AS SELECT p.budget, p.recipe, f.* EXCLUDE (filename), p.content_version, p.made_at, p.run_id
 FROM read_parquet([{files}], filename = true) f JOIN past_subset_versions p ON p.path = f.filename
 """
-# What `audit.holdings` says of checkpoints, in SQL.
-_TRAINED = """
+_COLUMNS = "budget, recipe, seed, content_version, id, source, task, template, rank, gain"
+_ROWS = f"(SELECT {_COLUMNS} FROM subsets UNION ALL SELECT {_COLUMNS} FROM past_subsets)"  # noqa: S608  (of ours)
+_TRAINED = f"""
 CREATE VIEW trained_rows AS
-WITH rows_of AS (
-    SELECT budget, recipe, seed, content_version, id, source, task, template, rank, gain FROM subsets
-    UNION ALL SELECT budget, recipe, seed, content_version, id, source, task, template, rank, gain FROM past_subsets
-)
-SELECT c.budget, c.recipe, c.seed, c.content_version, c.made_at, c.run_id, c.current,
+SELECT m.budget, m.recipe, m.seed, m.content_version, m.made_at, m.run_id, m.current,
     r.id, r.source, r.task, r.template, r.rank, r.gain
-FROM checkpoints c JOIN rows_of r ON r.content_version = c.subset_version AND r.budget = c.budget
-    AND r.recipe = c.recipe AND (r.seed IS NULL OR r.seed = c.seed)
-WHERE NOT EXISTS (
-    SELECT 1 FROM dropped_rows d WHERE d.content_version = c.content_version AND d.seed = c.seed AND d.id = r.id
-)
-"""
+FROM {joined("checkpoints", _ROWS, "dropped_rows")}
+WHERE r.budget = m.budget AND r.recipe = m.recipe AND d.id IS NULL
+"""  # noqa: S608  (of ours)
 
 
 def create_history(connection: "DuckDBPyConnection", project: Project, history: History) -> None:
@@ -116,9 +112,9 @@ def create_history(connection: "DuckDBPyConnection", project: Project, history: 
     connection.execute(_RUNS)
     _create(connection, "lineage", _LINEAGE, _edges(history))
     store = project.store.snapshot()
-    checkpoints = [row for item in history.of("finetuned_checkpoint") for row in _checkpoint(store, item)]
-    _create(connection, "checkpoints", _CHECKPOINTS, checkpoints)
-    _create(connection, "dropped_rows", _DROPPED, list(_dropped_rows(history)))
+    models = list(trainings(history))
+    _create(connection, "checkpoints", _CHECKPOINTS, [_checkpoint(store, one) for one in models])
+    _create(connection, "dropped_rows", _DROPPED, dropped_table(models).to_pylist())
     _create_past_subsets(connection, list(_past_subsets(store, history)))
     connection.execute(_TRAINED)
     _create(connection, "forgotten", _FORGOTTEN, list(_forgotten(store)))
@@ -137,15 +133,15 @@ def _create(
 
 
 def _materialization(item: Materialization) -> dict[str, Any]:
-    manifest = item.manifest
+    manifest, made = item.manifest, Circumstances.read(item.manifest)
     return {
         "asset": manifest.asset,
         "partition": manifest.partition,
         "content_version": manifest.content_version,
         "made_at": _utc(item),
         "current": item.current,
-        "seconds": manifest.made.get("seconds"),
-        "device": manifest.made.get("device"),
+        "seconds": made.seconds,
+        "device": made.device,
         "run_id": item.run_id,
         "code_version": manifest.code_version,
         "inputs": json.dumps(manifest.inputs),
@@ -180,40 +176,28 @@ def _edges(history: History) -> list[dict[str, Any]]:
     return [dict(zip(_LINEAGE, edge, strict=True)) for edge in edges]
 
 
-def _checkpoint(store: Store, item: Materialization) -> Iterator[dict[str, Any]]:
-    """A row for each seed of a materialization."""
-    manifest = item.manifest
+def _checkpoint(store: Store, model: Training) -> dict[str, Any]:
+    item, manifest, record = model.item, model.item.manifest, model.record
     budget, recipe = split_grid_key(manifest.partition)
     folder = store.artifact_folder(manifest.asset, manifest.content_version)
     there = store.has(manifest.artifact)
-    for seed, record in manifest.summary.get("seeds", {}).items():
-        base: dict[str, Any] = record.get("base_model", {})
-        yield {
-            "budget": budget,
-            "recipe": recipe,
-            "seed": int(seed),
-            "content_version": manifest.content_version,
-            "base_model": base.get("reference"),
-            "rows": record.get("rows"),
-            "dropped_rows": len(record["dropped"]) if "dropped" in record else None,
-            "steps": record.get("steps"),
-            "final_loss": record.get("final_loss"),
-            "mean_last_losses": record.get("mean_last_losses"),
-            "made_at": _utc(item),
-            "run_id": item.run_id,
-            "current": item.current,
-            "subset_version": manifest.inputs.get(f"selected_subset[{manifest.partition}]"),
-            "path": str(folder / f"seed-{seed}") if there else None,
-        }
-
-
-def _dropped_rows(history: History) -> Iterator[dict[str, Any]]:
-    """The rows that each version of a checkpoint was given and did not train on."""
-    records = {item.manifest.content_version: item.manifest.summary for item in history.of("finetuned_checkpoint")}
-    for version, summary in records.items():
-        for seed, record in summary.get("seeds", {}).items():
-            for row in record.get("dropped", []):
-                yield {"content_version": version, "seed": int(seed), "id": row["id"], "reason": row["reason"]}
+    return {
+        "budget": budget,
+        "recipe": recipe,
+        "seed": model.seed,
+        "content_version": manifest.content_version,
+        "base_model": record.base_model.reference,
+        "rows": record.rows,
+        "dropped_rows": len(record.dropped),
+        "steps": record.steps,
+        "final_loss": record.final_loss,
+        "mean_last_losses": record.mean_last_losses,
+        "made_at": _utc(item),
+        "run_id": item.run_id,
+        "current": item.current,
+        "subset_version": model.subset,
+        "path": str(folder / seed_folder(model.seed)) if there else None,
+    }
 
 
 def _forgotten(store: Store) -> Iterator[dict[str, Any]]:

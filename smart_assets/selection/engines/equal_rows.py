@@ -13,7 +13,7 @@ from smart_assets.selection.engines.products import Ids
 
 
 def by_index(rows: NDArray[np.floating], picks: Ids) -> Ids:
-    """The picks (k,) with the places of equal rows (n, d) exchanged: in every group of them the lowest index first.
+    """Return the picks (k,) with equal rows (n, d) exchanged: of each group of them the lowest index comes first.
 
     A pick is replaced by a lower row of its group that was not picked.
     """
@@ -36,7 +36,7 @@ def by_index(rows: NDArray[np.floating], picks: Ids) -> Ids:
 
 
 def _keys(rows: NDArray[np.floating]) -> NDArray[np.uint64]:
-    """A number for each row (n,), the same for equal bits; different rows share one by chance alone."""
+    """Return a number for each row (n,), the same for equal bits; different rows share one by chance alone."""
     words = rows.view(np.uint64 if rows.dtype.itemsize == 8 else np.uint32)
     factors = np.random.default_rng(0).integers(1, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     keys = np.empty(len(rows), dtype=np.uint64)

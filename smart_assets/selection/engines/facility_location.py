@@ -27,10 +27,10 @@ _SAMPLE = 256  # rows by which the pairs are estimated
 
 
 def facility_location_picks(
-    ground: GroundSet, products: Products, count: int, memory_bytes: int, tell: Callable[[int, float], None]
+    ground: GroundSet, products: Products, count: int, memory_bytes: int, on_progress: Callable[[int, float], None]
 ) -> tuple[Ids, Values]:
-    """Picks and gains (count,) of the whole ground set; pairs may take two thirds of the memory."""
-    course = _Course(count, tell)
+    """Return picks and gains (count,) of the whole ground set; pairs may take two thirds of the memory."""
+    course = _Course(count, on_progress)
     picks, gains = np.empty(count, dtype=np.int64), np.empty(count)
     cover = np.zeros(len(ground))
     course.at(0)
@@ -57,8 +57,8 @@ def facility_location_picks(
 class _Course:
     """How far the work is, in passes over all pairs of rows, which take most of the time."""
 
-    def __init__(self, count: int, tell: Callable[[int, float], None]) -> None:
-        self._count, self._tell = count, tell
+    def __init__(self, count: int, on_progress: Callable[[int, float], None]) -> None:
+        self._count, self._on_progress = count, on_progress
         self._passed, self._paired = 0.0, False
 
     def at(self, done: int, passed: float = 0.0, paired: bool = False) -> None:
@@ -67,13 +67,13 @@ class _Course:
         self._paired |= paired
         to_come = _PICKING * (1 - done / self._count) + (0.0 if self._paired else _ALL_BOUNDS + 1.0)
         picked = _PICKING * done / self._count
-        self._tell(done, (self._passed + picked) / (self._passed + picked + to_come))
+        self._on_progress(done, (self._passed + picked) / (self._passed + picked + to_come))
 
 
 def _pick_by_products(
     ground: GroundSet, products: Products, bounds: Values, cover: Values, left: NDArray[np.bool_]
 ) -> tuple[int, float, int]:
-    """The next pick, its gain, and how many candidates were bounded anew for it; the pick is covered."""
+    """Return the next pick, its gain, and how many candidates were bounded anew for it; the pick is covered."""
     vectors = (ground.rows, ground.scales)
     fresh = np.zeros(len(bounds), dtype=bool)
     exact = np.zeros(len(bounds), dtype=bool)
@@ -99,7 +99,7 @@ def _pick_by_products(
 
 
 def _near(similarities: Values, cover: Values) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The rows that a candidate covers better, or by rounding may."""
+    """Return the rows that a candidate covers better, or by rounding may."""
     rows = np.flatnonzero(similarities > cover - _ROUNDING)
     return rows.astype(np.int32), similarities[rows].astype(np.float32)
 

@@ -47,7 +47,7 @@ class GraphCutGains:
         return self._gains[: self._done]
 
     def renew(self, ids: Ids, values: Values, since: int) -> Values:
-        """The gains (m,) now."""
+        """Return the gains (m,) now."""
         return self._products.project(ids, self._direction) - self._weight
 
     def open(self, ids: Ids, values: Values) -> None:
@@ -77,10 +77,14 @@ def _kinds(cosines: Values) -> tuple[NDArray[np.uint8], Values]:
 
 
 def graph_cut_picks(
-    ground: GroundSet, products: Products, redundancy_weight: float, count: int, tell: Callable[[int, float], None]
+    ground: GroundSet,
+    products: Products,
+    redundancy_weight: float,
+    count: int,
+    on_progress: Callable[[int, float], None],
 ) -> tuple[Ids, Values]:
-    """Picks and gains (count,) of the whole ground set."""
+    """Return picks and gains (count,) of the whole ground set."""
     state = GraphCutGains(ground, products, redundancy_weight, count)
     everything = np.arange(len(ground))
-    pick_by_windows(state, state.renew(everything, np.empty(0), 0), count, tell)
+    pick_by_windows(state, state.renew(everything, np.empty(0), 0), count, on_progress)
     return state.picked, state.gains

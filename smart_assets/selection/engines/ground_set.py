@@ -51,7 +51,7 @@ class GroundSet:
         return self.rows.shape[1]
 
     def unit(self, ids: NDArray[np.int64] | slice) -> NDArray[np.float64]:
-        """The unit vectors (k, d) of some elements."""
+        """Return the unit vectors (k, d) of some elements."""
         chosen = np.arange(len(self))[ids] if isinstance(ids, slice) else ids
         out = np.empty((len(chosen), self.width))
         self.read(chosen, out)
@@ -62,5 +62,5 @@ class GroundSet:
         kernels.read(self.rows, self.scales, ids, out)
 
     def total(self) -> NDArray[np.float64]:
-        """The sum of all unit vectors (d,)."""
+        """Return the sum of all unit vectors (d,)."""
         return kernels.weighted_sum(self.rows, self.scales)

@@ -20,7 +20,7 @@ from smart_assets.selection.engines.compiled import (
 
 @compiled(ROWS, fast=SUMS)
 def lengths(rows: Rows) -> Numbers:
-    """The length of every row (n,)."""
+    """Return the length of every row (n,)."""
     found = np.empty(rows.shape[0])
     for i in range(rows.shape[0]):
         square = 0.0
@@ -106,7 +106,7 @@ def moved(direction: Numbers, then: Numbers, centre: Numbers) -> tuple[float, fl
 
 @compiled(types.float64, types.float64, types.float64)
 def growth(along: float, across: float, least: float) -> float:
-    """The most that -x.step can be for a unit x whose cosine with the centre is at least `least`."""
+    """Return the most that -x.step can be for a unit x whose cosine with the centre is at least `least`."""
     length = np.sqrt(along * along + across * across)
     if -along >= least * length:
         return length

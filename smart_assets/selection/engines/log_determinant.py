@@ -43,7 +43,7 @@ class LogDeterminantGains:
         return self._gains[: self._done]
 
     def renew(self, ids: Ids, values: Values, since: int) -> Values:
-        """The quadratic forms (m,) now: less what the picks since took, or anew where those are many."""
+        """Return the quadratic forms (m,) now: less what the picks since took, or anew where those are many."""
         if self._done - since <= self._ground.width // 2:
             return values - self._products.energies(ids, self._steps(since))
         self._apply()
@@ -74,14 +74,14 @@ class LogDeterminantGains:
         self._applied = self._done
 
     def _steps(self, since: int) -> NDArray[np.float64]:
-        """The y (t, d) of the picks from number `since` on."""
+        """Return the y (t, d) of the picks from number `since` on."""
         return self._recent[np.arange(since, self._done) % len(self._recent)]
 
 
 def log_determinant_picks(
-    ground: GroundSet, products: Products, regularization: float, count: int, tell: Callable[[int, float], None]
+    ground: GroundSet, products: Products, regularization: float, count: int, on_progress: Callable[[int, float], None]
 ) -> tuple[Ids, Values]:
-    """Picks and gains (count,) of the whole ground set."""
+    """Return picks and gains (count,) of the whole ground set."""
     state = LogDeterminantGains(ground, products, regularization, count)
-    pick_by_windows(state, np.ones(len(ground)), count, tell)
+    pick_by_windows(state, np.ones(len(ground)), count, on_progress)
     return state.picked, state.gains

@@ -112,7 +112,7 @@ def sink(keys: Numbers, ids: Ids, size: int) -> None:
 
 @compiled(SMALL, SINGLES, NUMBERS, types.float64)
 def bound_by_pairs(rows: Small, similarities: Singles, cover: Numbers, slack: float) -> tuple[float, int]:
-    """An upper bound of a candidate's gain by its pairs; those that matter no more are dropped; how many stay."""
+    """Return an upper bound of a candidate's gain by its pairs, and how many pairs stay; the others are dropped."""
     total, kept = 0.0, 0
     for at in range(rows.shape[0]):
         row, similarity = rows[at], similarities[at]
@@ -128,7 +128,7 @@ def bound_by_pairs(rows: Small, similarities: Singles, cover: Numbers, slack: fl
 def bound_all_by_pairs(
     starts: Ids, counts: Ids, rows: Small, similarities: Singles, cover: Numbers, slack: float, out: Numbers
 ) -> None:
-    """The same for every candidate, into `out` (n,)."""
+    """Write the same for every candidate into `out` (n,)."""
     for j in range(out.shape[0]):
         stop = starts[j] + counts[j]
         out[j], counts[j] = bound_by_pairs(rows[starts[j] : stop], similarities[starts[j] : stop], cover, slack)
@@ -147,7 +147,7 @@ def inner(rows: Rows, row: int, other: Numbers) -> float:
 def gain_by_pairs(
     vectors: Rows, scales: Numbers, j: int, rows: Small, similarities: Singles, cover: Numbers, take: bool
 ) -> tuple[float, int]:
-    """The gain of j in float64 by its pairs, of which only rows that it covers better are kept; how many stay.
+    """Return the gain of j in float64 by its pairs, of which only rows that it covers better are kept; how many stay.
 
     With `take` they are covered by it.
     """

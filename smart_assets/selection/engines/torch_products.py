@@ -23,7 +23,7 @@ _COPIES = 6  # of a block of similarities that stand at once, in 32 bits
 
 
 def bytes_needed(size: int, width: int, itemsize: int = 4) -> int:
-    """The least memory of the device for (size, width) rows."""
+    """Return the least memory of the device for (size, width) rows."""
     rows = size * (width * itemsize + 8)
     return rows + SMALLEST_SIDE * (4 * _COPIES * size + 8 * width)
 

@@ -31,7 +31,7 @@ class Gains(Protocol):
     """What the windows need to know of an objective, as picks are made one by one."""
 
     def renew(self, ids: Ids, values: Values, since: int) -> Values:
-        """The values (m,) of elements now, from those they had before pick number `since`."""
+        """Return the values (m,) of elements now, from those they had before pick number `since`."""
         ...
 
     def open(self, ids: Ids, values: Values) -> None:
@@ -72,14 +72,14 @@ class _Window:
     taken: int  # the pick number before which it was
 
 
-def pick_by_windows(gains: Gains, values: Values, count: int, tell: Callable[[int, float], None]) -> None:
+def pick_by_windows(gains: Gains, values: Values, count: int, on_progress: Callable[[int, float], None]) -> None:
     """Pick `count` (1 <= count <= n) elements greedily, given the values (n,) of all before the first pick.
 
     Args:
         gains: the objective's arithmetic; it records the picks.
         values: what orders the elements; ties go to the lowest index.
         count: how many to pick.
-        tell: is told of the picks so far and their share every now and then; what it raises ends the picking.
+        on_progress: called with the picks so far and their share every now and then; what it raises ends the picking.
     """
     left = np.ones(len(values), dtype=bool)
     nothing = np.full(int(gains.kinds.max()) + 1, -np.inf)
@@ -101,7 +101,7 @@ def pick_by_windows(gains: Gains, values: Values, count: int, tell: Callable[[in
         while done < count and failed == len(windows):
             failed = gains.pick(min(count, done + TELL_EVERY), bounds, taken)
             done = len(gains.picked)
-            tell(done, done / count)
+            on_progress(done, done / count)
         left[gains.picked[opened:]] = False
 
 

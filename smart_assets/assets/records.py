@@ -1,0 +1,376 @@
+"""What each asset keeps in its manifests, beside the circumstances that all of them record.
+
+Steps write these records, and everybody who asks a manifest reads it through them. Captions for people are made where
+they are shown.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from smart_assets.assets.step import seed_folder, seed_of_folder
+from smart_assets.core.metrics import Direction
+from smart_assets.evaluation.directions import recorded_direction
+from smart_assets.store import Manifest
+from smart_assets.store.records import ManifestRecord, RecordModel, kept_as
+
+_BASE = "base"
+
+
+class RawTasksParameters(ManifestRecord):
+    """The settings of a source, as its kind declares them, and of its split."""
+
+    PART = "parameters"
+
+    source: dict[str, Any]
+    validation: dict[str, Any]
+    forgotten: list[str] | None = None  # keys of tombstones that concern the source
+
+
+class RawTasksSummary(ManifestRecord):
+    """How many rows a source gave."""
+
+    rows: int
+    training_rows: Annotated[int, kept_as("training rows")]
+    validation_rows: Annotated[int, kept_as("validation rows")]
+    tasks: int
+    templates: int
+    rejected_rows: Annotated[int, kept_as("rejected rows")]
+    tasks_without_rows: Annotated[list[str], kept_as("tasks without rows")]
+
+
+class RawTasksCost(ManifestRecord):
+    """How much of a source was read. None: a version made it that read everything, always."""
+
+    PART = "made"
+
+    files_read: Annotated[int | None, kept_as("files read")] = None
+    files_reused: Annotated[int | None, kept_as("files reused")] = None
+    rows_read: Annotated[int | None, kept_as("rows read")] = None
+
+
+class EmbeddingParameters(ManifestRecord):
+    """The encoder, by the version of its content."""
+
+    PART = "parameters"
+
+    encoder: str
+
+
+class EmbeddingSummary(ManifestRecord):
+    """How many vectors a source has."""
+
+    rows: int
+    distinct_prompts: Annotated[int, kept_as("distinct prompts")]
+    dimensions: int
+    tasks: int
+    encoder: str
+    precision: str
+
+
+class EmbeddingCost(ManifestRecord):
+    """How many prompts were embedded, and how many had a vector already."""
+
+    PART = "made"
+
+    prompts_embedded: Annotated[int, kept_as("prompts embedded")]
+    prompts_reused: Annotated[int, kept_as("prompts reused")]
+    embedding_seconds: Annotated[float | None, kept_as("embedding seconds")] = None
+
+
+class IndexSummary(ManifestRecord):
+    """What the search for near duplicates found."""
+
+    rows: int
+    dimensions: int
+    index: str
+    near_duplicate_pairs: Annotated[int, kept_as("near-duplicate pairs")]
+    all_pairs_found: Annotated[bool, kept_as("all pairs found")]
+    threshold: float  # cosine
+    neighbours_searched: Annotated[int, kept_as("neighbours searched")]
+
+
+class OrderingParameters(ManifestRecord):
+    """What decides orderings beside the vectors."""
+
+    PART = "parameters"
+
+    objectives: list[str]
+    engine: str
+    approximate: list[Any] | None = None  # group size from which on, algorithm, its version; None: all are exact
+
+
+class OrderingSummary(ManifestRecord):
+    """How many groups were ordered."""
+
+    groups: int
+    objectives: list[str]
+    rows: int
+    largest_group: Annotated[int, kept_as("largest group")]
+    approximate_orderings: Annotated[int, kept_as("approximate orderings")]
+
+
+class OrderingCost(ManifestRecord):
+    """How many groups were ordered anew."""
+
+    PART = "made"
+
+    groups_ordered: Annotated[int, kept_as("groups ordered")]
+    groups_reused: Annotated[int, kept_as("groups reused")]
+    rows_ordered: Annotated[int | None, kept_as("rows ordered")] = None
+
+
+class OverlapParameters(ManifestRecord):
+    """What decides which rows hold evaluation text; the evaluation sets stand beside it."""
+
+    PART = "parameters"
+
+    contamination: dict[str, Any]
+    near_duplicate: float
+    encoder: str | None = None  # None: no vectors were compared
+
+
+class LongPrompts(RecordModel):
+    """Prompts that the encoder does not read to their ends."""
+
+    training_rows: Annotated[int, kept_as("training rows")]
+    evaluation_rows: Annotated[dict[str, int], kept_as("evaluation rows")]  # by benchmark
+
+
+class OverlapSummary(ManifestRecord):
+    """How many training rows hold evaluation text, and what could not be told."""
+
+    training_rows: Annotated[int, kept_as("training rows")]
+    evaluation_rows: Annotated[dict[str, int], kept_as("evaluation rows")]  # by benchmark
+    rows_with_evaluation_text: Annotated[int, kept_as("rows with evaluation text")]
+    rows_by_kind: Annotated[dict[str, int], kept_as("rows by kind")]
+    rows_by_benchmark: Annotated[dict[str, int], kept_as("rows by benchmark")]
+    rows_undecided: Annotated[dict[str, int] | None, kept_as("rows undecided, by task")] = None
+    untold_by_ngrams: Annotated[
+        dict[str, dict[str, int]] | None, kept_as("evaluation rows that n-grams cannot tell")
+    ] = None  # by cause and benchmark
+    long_prompts: Annotated[LongPrompts | None, kept_as("prompts longer than the encoder reads")] = None
+
+
+class OverlapCost(ManifestRecord):
+    """How many evaluation prompts were embedded."""
+
+    PART = "made"
+
+    prompts_embedded: Annotated[int | None, kept_as("prompts embedded")] = None
+
+
+class ObjectiveFigures(RecordModel):
+    """The weights of all tasks at temperature 1, by one objective."""
+
+    effective_tasks: Annotated[float, kept_as("effective tasks")]
+    largest_weight: Annotated[float, kept_as("largest weight")]
+    smallest_weight: Annotated[float, kept_as("smallest weight")]
+    negative_gains: Annotated[int, kept_as("negative gains")]
+    proposed_max_tasks: Annotated[int | None, kept_as("proposed max tasks")] = None
+
+
+class TaskScoresSummary(ManifestRecord):
+    """What the objectives say of the tasks."""
+
+    tasks: int
+    objectives: dict[str, ObjectiveFigures]
+
+
+class SubsetParameters(ManifestRecord):
+    """What decides which rows are taken."""
+
+    PART = "parameters"
+
+    budget: int
+    recipe: dict[str, Any]
+    exclude: bool  # rows with evaluation text
+    unseen_tasks: list[str] | None = None  # None: there are none
+    seeds: list[int] | None = None  # None: the rows are the same for all
+
+
+class SubsetSummary(ManifestRecord):
+    """Figures of one row set: the mean of the row sets where each seed has its own."""
+
+    budget: int
+    row_sets: Annotated[int, kept_as("row sets")]
+    tasks: int
+    effective_tasks: Annotated[float, kept_as("effective tasks")]
+    largest_task_budget: Annotated[int, kept_as("largest task budget")]
+    rows_left_out: Annotated[int | None, kept_as("rows left out for evaluation text")] = None
+    left_out_by_rule: Annotated[dict[str, int] | None, kept_as("left out by rule")] = None
+    proposed_max_tasks: Annotated[int | None, kept_as("max tasks (auto)")] = None
+
+
+class SubsetCost(ManifestRecord):
+    """What was seen on the way."""
+
+    PART = "made"
+
+    refused_chats: Annotated[dict[str, int] | None, kept_as("refused by the chat template")] = None  # by reason
+
+
+class CheckpointParameters(ManifestRecord):
+    """What decides the weights beside the rows."""
+
+    PART = "parameters"
+
+    finetune: dict[str, Any]
+    base_model: str  # the version of its content
+
+
+class RecordedBaseModel(RecordModel):
+    """What a fine-tune started from."""
+
+    reference: str
+    revision: str | None
+    weights_sha256: str
+
+
+class RecordedDrop(RecordModel):
+    """A row that no token was learnt of."""
+
+    id: str
+    reason: str
+
+
+class TrainingRecord(RecordModel):
+    """What a fine-tune says of itself: its `result.json`."""
+
+    base_model: RecordedBaseModel
+    hyperparameters: dict[str, Any]
+    seed: int
+    processes: int
+    precision: str
+    device: str
+    rows: int
+    dropped: list[RecordedDrop]
+    truncated: list[str]  # ids
+    response_tokens: int
+    steps: int
+    final_loss: float | None  # nats a response token; None where it was not finite, which JSON cannot say
+    mean_last_losses: float | None
+    tasks: dict[str, int] | None = None  # rows of each
+    special_tokens_as_text: list[str] | None = None  # ids
+    turns_not_written: list[str] | None = None  # ids
+
+
+class CheckpointSummary(ManifestRecord):
+    """The fine-tunes of a checkpoint, by seed."""
+
+    rows: int
+    seeds: dict[int, TrainingRecord]
+
+    def as_kept(self) -> dict[str, Any]:
+        """Return what a manifest keeps, where JSON has no numbers as keys."""
+        return {**super().as_kept(), "seeds": {str(seed): one.as_kept() for seed, one in self.seeds.items()}}
+
+
+class TrainingCost(RecordModel):
+    """What one fine-tune took."""
+
+    tokens: int
+    tokens_per_second: float
+    peak_memory_bytes: int
+    seconds: dict[str, float]
+    tokens_trained: int | None = None  # by this run; fewer than `tokens` where it went on from a saved step
+    hardware: str | None = None
+    threads: int | None = None
+    job: str | None = None  # the version of all that decides the weights
+    reused: bool = False  # taken over from the checkpoint before
+
+
+def seeds_of(checkpoint: Manifest) -> tuple[int, ...]:
+    """Return the seeds that a checkpoint was trained with, in their order."""
+    return tuple(CheckpointSummary.read(checkpoint).seeds)
+
+
+def training_costs(checkpoint: Manifest) -> dict[int, TrainingCost]:
+    """Return what each seed's fine-tune took; earlier versions kept it under `seed N`."""
+    kept = {seed_of_folder(key.replace(" ", "-", 1)): key for key in checkpoint.made}
+    return {
+        seed: TrainingCost.parse(checkpoint.made[key], checkpoint, f"made.{key}")
+        for seed, key in kept.items()
+        if seed is not None
+    }
+
+
+class EvaluationParameters(ManifestRecord):
+    """What decides the figures of an evaluation beside the model and the rows. Settings that are new may be missing."""
+
+    PART = "parameters"
+
+    evaluate: dict[str, Any]
+    collections: dict[str, Any] | None = None
+    base_model: str | None = None  # None for checkpoints, whose manifests name it
+
+    def others(self) -> dict[str, Any]:
+        """Return the settings that have no field here, as they are kept."""
+        return dict(self.model_extra or {})
+
+
+class EvaluationRecord(RecordModel):
+    """What an evaluation says of one model: its `result.json`."""
+
+    macro_means: dict[str, dict[str, dict[str, float]]]  # benchmark -> all, seen, unseen -> metric -> mean over tasks
+    benchmarks: dict[str, dict[str, Any]] | None = None  # of lm-eval: what its tasks declare
+    refused: dict[str, list[dict[str, str]]] | None = None  # benchmark -> id, task and reason
+
+    def direction(self, benchmark: str, metric: str) -> Direction:
+        """Return which way of a metric is better, as far as the evaluation recorded it."""
+        return recorded_direction({"benchmarks": self.benchmarks or {}}, benchmark, metric)
+
+
+class EvaluationCost(RecordModel):
+    """What the evaluation of one model took."""
+
+    peak_memory_bytes: int
+
+
+def evaluation_records(evaluation: Manifest) -> dict[int | None, EvaluationRecord]:
+    """Return what was measured, by seed; None is the base model."""
+    return {
+        _model(key): EvaluationRecord.parse(value, evaluation, f"summary.{key}")
+        for key, value in evaluation.summary.items()
+    }
+
+
+def evaluation_costs(evaluation: Manifest) -> dict[int | None, EvaluationCost]:
+    """Return what each model's evaluation took, by seed; None is the base model."""
+    return {
+        _model(key): EvaluationCost.parse(value, evaluation, f"made.{key}")
+        for key, value in evaluation.made.items()
+        if key == _BASE or seed_of_folder(key) is not None
+    }
+
+
+def by_seed(values: Mapping[int, TrainingCost]) -> dict[str, Any]:
+    """Return the costs of a checkpoint as its manifest keeps them."""
+    return {seed_folder(seed): value.as_kept() for seed, value in values.items()}
+
+
+def _model(key: str) -> int | None:
+    return None if key == _BASE else seed_of_folder(key)
+
+
+class ReportSummary(ManifestRecord):
+    """What the page shows, and the comparisons that were computed for it."""
+
+    tasks: int
+    mixtures: int
+    evaluated_models: Annotated[int, kept_as("evaluated models")]
+    bytes: int
+    comparisons: list[dict[str, Any]]  # of each benchmark with rows, what `comparison.record` makes of response losses
+
+
+SUMMARIES: Mapping[str, type[ManifestRecord]] = {
+    "raw_tasks": RawTasksSummary,
+    "prompt_embeddings": EmbeddingSummary,
+    "similarity_index": IndexSummary,
+    "instance_orderings": OrderingSummary,
+    "evaluation_overlap": OverlapSummary,
+    "task_scores": TaskScoresSummary,
+    "selected_subset": SubsetSummary,
+    "finetuned_checkpoint": CheckpointSummary,
+    "mixture_report": ReportSummary,
+}
+"""The summaries that have fields; those of evaluations go by model."""
