@@ -21,10 +21,7 @@ def _needs_no_hub(job: EvaluationJob) -> bool:
     """Return whether model, collections and rows of every lm-eval task are local: others may name the hub."""
     base = job.base_model
     model = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
-    collections = all(
-        collection.kind == "folder" or Path(collection.path).expanduser().is_dir()
-        for collection in job.evaluate.collections.values()
-    )
+    collections = all(collection.is_local(Path()) for collection in job.evaluate.collections.values())
     return model and collections and set(job.evaluate.tasks) <= job.evaluate.local_data.keys()
 
 
