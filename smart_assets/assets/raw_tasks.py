@@ -23,7 +23,7 @@ from smart_assets.store import Artifact, Manifest
 from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
-from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.forgotten import Forgotten, refusal_id
 from smart_assets.tasks.read_result import INSTANCES, ReadResult
 from smart_assets.tasks.reader import ReadOptions, hashes_of, read_source, require_readable, source_files, source_state
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
@@ -33,6 +33,9 @@ from smart_assets.tasks.validation_split import SIDES, split
 
 NAME = "raw_tasks"
 CODE_VERSION = "1"
+ORIGINS_FOLDER = "origins"
+"""The attachment: where rows stood, those that were rejected, tasks, files."""
+WITH_SIDES = pa.schema([*INSTANCES, *SIDES])
 PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tell what they change
 # Whatever else a source says of itself does not change its rows.
 _NOT_CONTENT = {"license"}
@@ -71,7 +74,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
     held_out = _write_instances(result, sides, out.content / "instances.parquet")
-    _write_origins(result, source, out.attachment("origins"))
+    _write_origins(result, source, out.attachment(ORIGINS_FOLDER))
     return StepResult(
         summary=_summary(result, sides).as_kept(),
         facets={"validation": held_out_version(held_out)},
@@ -113,6 +116,12 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
     options = ReadOptions(hashes=_hashes(project, partition), earlier=earlier)
     result = read_source(source, project.root, lambda _: None, options, forgotten)
     return changes_between(earlier.rows, result.rows)
+
+
+def refused_ids(rejected: pa.Table) -> pa.Array:
+    """Return the ids by which refused rows are forgotten; null for those that have no excerpt."""
+    excerpts = rejected["excerpt"].to_pylist()
+    return pa.array([None if excerpt is None else refusal_id(excerpt) for excerpt in excerpts], pa.string())
 
 
 def held_out_version(held_out: pa.Table) -> str:
@@ -162,7 +171,7 @@ def _earlier(
 
 
 def _read_earlier(project: Project, manifest: Manifest, forgotten: Forgotten) -> Earlier:
-    origins = manifest.attachments.get("origins")
+    origins = manifest.attachments.get(ORIGINS_FOLDER)
     if origins is None:
         raise SmartError("its origins were not recorded")
     return read_earlier(project.store.artifact(manifest), project.store.folder(origins), forgotten)
@@ -177,12 +186,11 @@ def _require_intact(project: Project, artifact: Artifact) -> None:
 
 def _write_instances(result: ReadResult, sides: pa.Table, path: Path) -> pa.Table:
     """Write the instances, a row group at a time: the bytes are those of `write_table`. Return the held-out rows."""
-    schema = pa.schema([*INSTANCES, *SIDES])
-    held_out = [schema.empty_table().select(["id", "messages"])]
-    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
+    held_out = [WITH_SIDES.empty_table().select(["id", "messages"])]
+    with pq.ParquetWriter(path, WITH_SIDES, compression="zstd", store_schema=False) as writer:
         for at, instances in enumerate(result.instances(ROW_GROUP)):
             of_rows = sides.slice(at * ROW_GROUP, ROW_GROUP).combine_chunks()
-            rows = pa.table([*instances.columns, *of_rows.columns], schema=schema)
+            rows = pa.table([*instances.columns, *of_rows.columns], schema=WITH_SIDES)
             writer.write_table(rows, row_group_size=ROW_GROUP)
             held_out.append(rows.filter(pc.equal(rows["split"], "validation")).select(["id", "messages"]))
     return pa.concat_tables(held_out)

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition, parse_input
 from smart_assets.core.errors import StoreError
-from smart_assets.planning.graph import STEPS, partitions
+from smart_assets.planning.graph import partitions
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Recorded, recorded
@@ -117,7 +118,7 @@ def read_history(project: Project, assets: Collection[str] | None = None) -> His
     Raises:
         StoreError: the remote store cannot be reached.
     """
-    named = frozenset(key for asset in STEPS for key in partitions(project, asset))
+    named = frozenset(key for asset in catalog.names() for key in partitions(project, asset))
     return history_of(recorded(project.store, assets), named)
 
 

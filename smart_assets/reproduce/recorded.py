@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from smart_assets.assets import catalog
 from smart_assets.assets.records import (
     CheckpointParameters,
     EmbeddingSummary,
@@ -19,7 +20,7 @@ from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.contamination.settings import Contamination
 from smart_assets.core.errors import SmartError
 from smart_assets.mixture.recipes import Recipe
-from smart_assets.planning.graph import STEPS, desired_state
+from smart_assets.planning.graph import desired_state
 from smart_assets.planning.plan import parameter_differences
 from smart_assets.reproduce.ancestors import Ancestors
 from smart_assets.selection.settings import Selection
@@ -159,7 +160,7 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
     """
     notes: list[str] = []
     for key, manifest in made.items():
-        planned = STEPS[key.asset].desired(project, key.partition)
+        planned = catalog.asset(key.asset).step.desired(project, key.partition)
         then, now = _comparable(manifest.parameters), _comparable(planned.parameters)
         if key.asset == "finetuned_checkpoint":  # a part of its seeds may be trained
             then["finetune"], now["finetune"] = ({**one["finetune"], "seeds": None} for one in (then, now))
@@ -194,6 +195,6 @@ def changed_since(project: Project, subset: Manifest) -> tuple[str, ...]:
     if budget not in project.settings.budgets or recipe not in project.settings.recipes:
         return (f"smart.yaml has no {subset.partition} any more",)
     key = AssetPartition(subset.asset, subset.partition)
-    now = STEPS[key.asset].desired(project, key.partition)
+    now = catalog.asset(key.asset).step.desired(project, key.partition)
     words = parameter_differences(key, subset.parameters, now.parameters)
     return tuple(f"smart.yaml has changed since (then -> now): {one}" for one in words)

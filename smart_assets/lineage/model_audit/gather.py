@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from smart_assets.assets import catalog, finetuned_checkpoint
 from smart_assets.assets.records import CheckpointSummary, TrainingRecord, training_costs
 from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError
@@ -25,15 +26,11 @@ from smart_assets.lineage.model_audit.rows import (
     trained_rows,
 )
 from smart_assets.lineage.model_audit.target import Target, find_target
-from smart_assets.planning.graph import BY_SOURCE
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
 from smart_assets.store.records import Circumstances
 from smart_assets.training.settings import UNRECORDED_LOSS
-
-MADE_FROM = frozenset({*BY_SOURCE, "task_scores", "evaluation_overlap", "selected_subset"})
-"""The assets that a checkpoint is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ def audit_by_manifests(project: Project, manifest: Manifest, seed: int) -> Model
     Raises:
         SmartError: what it was trained on is not in the store any more.
     """
-    history = history_of(recorded(project.store, MADE_FROM))
+    history = history_of(recorded(project.store, catalog.ancestors(finetuned_checkpoint.NAME)))
     target = Target(manifest, seed, current=True)
     return _audit(project, target, _chain(project, target, history, [], hashed=False))
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from smart_assets.assets.step import parse_input, seed_folder, split_grid_key
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History, Materialization
-from smart_assets.lineage.sql.file_views import VIEWS, nothing
+from smart_assets.lineage.sql.file_views import nothing, views
 from smart_assets.lineage.sql.quoting import file_name
 from smart_assets.lineage.trained_rows import Training, dropped_table, joined, trainings
 from smart_assets.settings import Project
@@ -248,6 +248,6 @@ def _create_past_subsets(connection: "DuckDBPyConnection", versions: list[dict[s
         files = ", ".join(file_name(Path(path)) for path in sorted({version["path"] for version in versions}))
         connection.execute(_PAST.format(files=files))
     else:
-        columns = nothing(VIEWS["subsets"].columns)
+        columns = nothing(views()["subsets"].columns)
         more = "NULL::TIMESTAMP AS made_at, NULL::VARCHAR AS run_id"
         connection.execute(f"CREATE VIEW past_subsets AS SELECT {columns}, {more} WHERE false")
