@@ -37,7 +37,7 @@ def sources_table(subset: SubsetRecord) -> str:
                 source.tasks,
                 source.licence or "not known",
                 source.revision or source.version,
-                len(source.files) or "of the hub",
+                len(source.files) or source.where,
             ]
             for source in subset.sources
         ),

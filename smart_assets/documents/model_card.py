@@ -33,7 +33,7 @@ def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
     ]
     metadata = ModelCardData(
         base_model=base.hub_name,
-        datasets=sorted({source.dataset for source in subset.sources if source.dataset is not None}) or None,
+        datasets=sorted({one.dataset.card_id for one in subset.sources if one.dataset and one.dataset.card_id}) or None,
         library_name="transformers" if _is_whole(checkpoint) else "peft",
         pipeline_tag="text-generation",
         tags=["instruction-tuning"],

@@ -82,7 +82,7 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
 
 
 def _answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | int | None]) -> Path | None:
-    """Where the model's answers are kept: a name of all that decides them, its code and libraries included."""
+    """Return where the model's answers are kept: a name of all that decides them, its code and libraries included."""
     if job.cache is None:
         return None
     import lm_eval
@@ -99,7 +99,7 @@ def _answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | i
 
 
 def _with_adapter(model: Any, folder: Path) -> tuple[Any, str]:
-    """The model under its adapter, left unmerged (merging into bfloat16 weights would round it), and its sha256."""
+    """Return the model under its adapter, not merged (bfloat16 weights would round it), and the adapter's sha256."""
     from peft import PeftModel
     from safetensors import SafetensorError
 

@@ -49,7 +49,7 @@ class SharedContext:
 
 
 def shares_contexts(model: Any) -> bool:
-    """Whether a model goes by the positions and the attention it is given, of every token alike.
+    """Return whether a model goes by the positions and the attention it is given, of every token alike.
 
     So do transformers' own decoders with full attention in each layer. Recurrent layers, windows of attention,
     distances or positions that the model counts itself and kernels that take no mask do not.
@@ -81,25 +81,27 @@ def share_contexts(requests: Sequence[TokenRequest], window: int) -> list[Shared
     groups: dict[tuple[int, ...], list[int]] = {}
     for place, context in enumerate(kept):
         groups.setdefault(shared[context], []).append(place)
-    found: list[SharedContext] = []
+    shared_contexts: list[SharedContext] = []
     for context, members in sorted(groups.items()):
         leads = {place: kept[place][len(context) :] for place in members}
         asked = {place: (*leads[place], *requests[place][2]) for place in members}
         for places in _parts(members, [len(asked[place]) - 1 for place in members], window - len(context)):
             continuations = tuple(asked[place] for place in places)
-            found.append(SharedContext(context, continuations, tuple(len(leads[at]) for at in places), tuple(places)))
-    return found
+            shared_contexts.append(
+                SharedContext(context, continuations, tuple(len(leads[place]) for place in places), tuple(places))
+            )
+    return shared_contexts
 
 
 def _shared(contexts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
-    """For each of some distinct contexts in order the one whose sequence it shares: itself, or one that begins it."""
-    found: dict[tuple[int, ...], tuple[int, ...]] = {}
+    """Return for each of some distinct contexts in order the one whose sequence it shares: itself, or its beginning."""
+    sharing: dict[tuple[int, ...], tuple[int, ...]] = {}
     base: tuple[int, ...] | None = None
     for context in contexts:  # what begins a context comes before it
         if base is None or context[: len(base)] != base or len(context) - len(base) > _MOST_LEAD:
             base = context
-        found[context] = base
-    return found
+        sharing[context] = base
+    return sharing
 
 
 def _parts(places: Sequence[int], lengths: Sequence[int], room: int) -> list[list[int]]:
@@ -116,7 +118,7 @@ def _parts(places: Sequence[int], lengths: Sequence[int], room: int) -> list[lis
 
 
 def score_continuations(model: Any, device: Any, groups: Sequence[SharedContext]) -> list[Answer]:
-    """The answers to all continuations of some groups, one after another, by one pass of the model."""
+    """Return the answers to all continuations of some groups, one after another, by one pass of the model."""
     import torch
 
     layout = _lay_out(groups)
@@ -179,7 +181,7 @@ def _lay_out(groups: Sequence[SharedContext]) -> _Layout:
 
 
 def _attention(branches: Any) -> Any:
-    """Which positions each one sees: itself and those before it, of the context and of its own continuation."""
+    """Return which positions each one sees: itself and those before it, of the context and of its own continuation."""
     import torch
 
     places = torch.arange(branches.shape[1], device=branches.device)

@@ -13,7 +13,6 @@ from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import file_sha256
 from smart_assets.store.records import Circumstances
-from smart_assets.tasks.sources import FolderSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +142,18 @@ def raw_files(project: Project, manifest: Manifest, hashed: bool = True) -> list
     if not hashed:
         return [RawFile(source, path, version, "not looked at again") for path, version in manifest.outside.items()]
     settings = project.settings.sources.get(source)
-    folder = project.root / settings.path if isinstance(settings, FolderSource) else None
-    return [RawFile(source, path, version, _state(folder, path, version)) for path, version in manifest.outside.items()]
+    return [
+        RawFile(source, path, version, _state(settings and settings.local_file(project.root, path), version))
+        for path, version in manifest.outside.items()
+    ]
 
 
-def _state(folder: Path | None, path: str, version: str) -> str:
-    if folder is None:
+def _state(file: Path | None, version: str) -> str:
+    if file is None:
         return "a dataset's revision, or of a source that smart.yaml names no longer: not read again"
-    place = folder / path if folder.is_dir() else folder
-    if not place.is_file():
+    if not file.is_file():
         return "not there any more"
-    return "as read" if file_sha256(place) == version else "changed since"
+    return "as read" if file_sha256(file) == version else "changed since"
 
 
 def _called(manifest: Manifest) -> str:
