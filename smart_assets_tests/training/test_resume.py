@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,7 @@ def test_killed_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     steps = SavedSteps(killed.out.with_name("out.steps"))
     while steps.newest is None:
         assert program.poll() is None, program.communicate()
+        time.sleep(0.02)
     program.send_signal(signal.SIGKILL)
     program.communicate()
     assert steps.newest is not None
