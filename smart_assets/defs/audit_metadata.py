@@ -12,11 +12,12 @@ from smart_assets.assets.records import seeds_of
 from smart_assets.assets.step import split_grid_key
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.tables import table
-from smart_assets.lineage.model_audit.attach import AUDIT, page_name
+from smart_assets.documents.audit_pages import AUDIT, page_name
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_by_manifests
 from smart_assets.lineage.model_audit.page import audit_command
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.tasks.source_kind import REVISION
 
 OPENING = "A browser opens no file from this page: copy the path into its address bar."
 
@@ -97,9 +98,9 @@ def _sources(audit: ModelAudit) -> list[dict[str, Any]]:
     return [
         {
             "source": name,
-            "revision": next((one.sha256 for one in audit.raw if one.source == name and one.path == "revision"), None),
+            "revision": next((one.sha256 for one in audit.raw if one.source == name and one.path == REVISION), None),
             "licence": licence or "not stated",
-            "files": sum(one.source == name and one.path != "revision" for one in audit.raw),
+            "files": sum(one.source == name and one.path != REVISION for one in audit.raw),
             "rejected rows": sum(one.rows for one in audit.rejected if one.source == name),
         }
         for name, licence in audit.licences.items()

@@ -23,7 +23,6 @@ from smart_assets.planning.graph import batches, desired_state, desired_states, 
 from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
 from smart_assets.planning.retraining import Due, decide
 from smart_assets.settings import Project
-from smart_assets.tasks.reader import last_change
 
 Job = UnresolvedAssetJobDefinition
 Asked = list[dg.RunRequest] | dg.SkipReason
@@ -275,7 +274,7 @@ def _recently_modified(project: Project, steps: Iterable[PlanStep]) -> str | Non
     """Why a source is left alone: its files changed a moment ago, and may be written still."""
     quiet = project.settings.automation.quiet_seconds
     for key in (step.key for step in steps if step.key.asset == "raw_tasks"):
-        touched = last_change(project.settings.sources[str(key.partition)], project.root)
+        touched = project.settings.sources[str(key.partition)].last_change(project.root)
         age = (datetime.now(UTC) - touched).total_seconds() if touched is not None else quiet
         if age < quiet:
             return f"{key}: files changed {max(0, age):.0f} s ago: waits until they are quiet for {quiet} s"
