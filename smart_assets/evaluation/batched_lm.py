@@ -50,6 +50,7 @@ class Batcher:
         import torch
 
         while True:
+            # Rounded up, so that there are no more parts than asked for.
             size = max(1, -(-len(groups) // self._parts))
             try:
                 return [
@@ -138,6 +139,7 @@ def _generations(requests: Any, lm: Any, limits: BatchLimits) -> list[list[int]]
     """Return batches of places; in each the arguments of generation are the same."""
     alike: dict[str, list[int]] = {}
     for place, request in enumerate(requests):
+        # lm-eval gives a batch one set of arguments: requests of others may not stand in it.
         alike.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)
     batches: list[list[int]] = []
     for places in alike.values():

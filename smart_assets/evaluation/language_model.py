@@ -67,7 +67,7 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
     limits = batch_limits(job.evaluate.batch_size, job.device)
     log(f"batches of at most {limits.rows} rows and {limits.logits:,} logits (batch_size: {job.evaluate.batch_size})")
     identity = {**record, "precision": precision, "max_length": job.max_length, "device": hardware_name(job.device)}
-    answers = AnswerCache(_answers_file(job, weights.path, identity), log)
+    answers = AnswerCache(answers_file(job, weights.path, identity), log)
     lm = reporting_lm(Batcher(limits, answers, progress))(
         pretrained=model,
         tokenizer=tokenizer,
@@ -81,7 +81,7 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
     return LanguageModel(lm, tokenizer, encoder, precision, record, answers)
 
 
-def _answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | int | None]) -> Path | None:
+def answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | int | None]) -> Path | None:
     """Return where the model's answers are kept: a name of all that decides them, its code and libraries included."""
     if job.cache is None:
         return None

@@ -76,6 +76,7 @@ def share_contexts(requests: Sequence[TokenRequest], window: int) -> list[Shared
     its continuations: choices that are ranked with and without the line break before them share their prompt. A context
     loses its start where its continuation would not fit after it. Contexts are in order of their tokens.
     """
+    # A sequence lacks the continuation's last token, hence the one token more that a window holds.
     kept = [tuple(context[-(window + 1 - len(continuation)) :]) for _, context, continuation in requests]
     shared = _shared(sorted(set(kept)))
     groups: dict[tuple[int, ...], list[int]] = {}
@@ -168,12 +169,16 @@ def _lay_out(groups: Sequence[SharedContext]) -> _Layout:
         positions[row, :context] = np.arange(context)
         branches[row, :context] = _CONTEXT
         for branch, continuation in enumerate(group.continuations, start=1):
+            # The last token predicts nothing that is asked, so it is no part of the sequence.
             end = start + len(continuation) - 1
             tokens[row, start:end] = continuation[:-1]
+            # Each continuation's positions go on from the context's, as if no other one stood before it.
             positions[row, start:end] = np.arange(context, context + end - start)
             branches[row, start:end] = branch
+            # The context's last token predicts the first of each continuation; the rest predict the next one.
             predictors += [row * shape[1] + place for place in (context - 1, *range(start, end))]
             start = end
+    # Many continuations share the context's last token: its logits are computed once.
     kept, places = np.unique(predictors, return_inverse=True)
     predicts = np.zeros(shape, bool)
     predicts.flat[kept] = True

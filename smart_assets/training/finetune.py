@@ -72,7 +72,7 @@ def finetune(job: TrainingJob, log: Log) -> None:
     if not is_main():
         _train_along(model, mixture, run, job)
         return
-    with disk_advice(job.out), saved_steps(_steps_folder(job), _version(mixture, base, run), log) as steps:
+    with disk_advice(job.out), saved_steps(_steps_folder(job), job_version(mixture, base, run), log) as steps:
         ready = time.monotonic()
         progress = _train(model, mixture, run, replace(steps, resume=agreed(steps.resume)), log)
         trained = time.monotonic()
@@ -98,7 +98,7 @@ def _steps_folder(job: TrainingJob) -> Path:
     return job.steps or job.out.with_name(f"{job.out.name}.steps")
 
 
-def _version(mixture: TrainingRows, base: BaseModel, run: TrainingSetup) -> str:
+def job_version(mixture: TrainingRows, base: BaseModel, run: TrainingSetup) -> str:
     """Return a hash of all that decides every step: a run goes on only from steps of an equal one."""
     import torch
     import transformers
