@@ -32,12 +32,12 @@ class ExactTexts:
 
     def matches(self, prompts: Sequence[str], responses: Sequence[str]) -> Matches:
         """The pairs of rows that are the same; of each benchmark the first row for either key."""
-        found: list[tuple[int, int]] = []
+        pairs_found: list[tuple[int, int]] = []
         for row, (prompt, text) in enumerate(_folded(prompts, responses)):
             for places in (self._prompts.get(prompt), self._texts.get(text)):
                 if places is not None:
-                    found += [(row, place) for place in places.values()]
-        pairs = np.array(found, np.int64).reshape(-1, 2)
+                    pairs_found += [(row, place) for place in places.values()]
+        pairs = np.array(pairs_found, np.int64).reshape(-1, 2)
         return Matches(pairs[:, 0], pairs[:, 1], np.ones(len(pairs)))
 
 

@@ -28,8 +28,8 @@ class Matches:
     @classmethod
     def nearest(cls, rows: NDArray[np.int64], evaluation: NDArray[np.int64], scores: NDArray[np.float64]) -> Self:
         """Of each of `rows` (n,) its one evaluation row (n,); -1 where there is none."""
-        there = evaluation >= 0
-        return cls(rows[there], evaluation[there], scores[there])
+        has_match = evaluation >= 0
+        return cls(rows[has_match], evaluation[has_match], scores[has_match])
 
     def moved(self, rows: int, evaluation: int = 0) -> "Matches":
         """The same pairs, counted from later places."""
@@ -50,9 +50,9 @@ class Matches:
         Args:
             benchmarks: (e,) the benchmark's number of each evaluation row.
         """
-        of = benchmarks[self.evaluation]
-        order = np.lexsort((self.evaluation, -self.scores, of, self.rows))
-        rows, of = self.rows[order], of[order]
-        again = (rows[1:] == rows[:-1]) & (of[1:] == of[:-1])
+        groups = benchmarks[self.evaluation]
+        order = np.lexsort((self.evaluation, -self.scores, groups, self.rows))
+        rows, groups = self.rows[order], groups[order]
+        again = (rows[1:] == rows[:-1]) & (groups[1:] == groups[:-1])
         first = order[np.concatenate([np.ones(min(1, len(order)), np.bool_), ~again])]
         return Matches(self.rows[first], self.evaluation[first], self.scores[first])

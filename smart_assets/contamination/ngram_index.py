@@ -62,7 +62,7 @@ class TextNgrams:
         return np.repeat(np.arange(len(self.starts) - 1), self.sizes())
 
     def shared(
-        self, of: NDArray[np.int64], texts: NDArray[np.int64], rows: NDArray[np.int64], ngrams: NDArray[np.int64]
+        self, pair_rows: NDArray[np.int64], texts: NDArray[np.int64], rows: NDArray[np.int64], ngrams: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """How many of them some rows hold.
 
@@ -75,14 +75,16 @@ class TextNgrams:
         Returns:
             (m,) of each pair.
         """
+        # A row and an n-gram as one number, row * width + n-gram: rising, as rows rise and n-grams rise in a row.
         width = int(max(self.ngrams.max(initial=0), ngrams.max(initial=0))) + 1
         held, times = rows * width + ngrams, self.sizes()[texts]
-        shared = np.zeros(len(of), np.int64)
+        shared = np.zeros(len(pair_rows), np.int64)
+        # All n-grams of a pair's text are looked up; pairs are taken together up to _MOST_LOOKUPS of them.
         part = np.cumsum(times) // _MOST_LOOKUPS
-        for chunk in np.split(np.arange(len(of)), np.flatnonzero(np.diff(part)) + 1):
+        for chunk in np.split(np.arange(len(pair_rows)), np.flatnonzero(np.diff(part)) + 1):
             pair = np.repeat(chunk, times[chunk])
             asked = self.ngrams[ranges(self.starts[texts[chunk]], times[chunk])]
-            shared += np.bincount(pair[among(of[pair] * width + asked, held)], minlength=len(of))
+            shared += np.bincount(pair[among(pair_rows[pair] * width + asked, held)], minlength=len(pair_rows))
         return shared
 
 
@@ -101,12 +103,14 @@ class NgramIndex:
         hashes, texts, prompts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
         start = 0
         for batch, begins in batches:
-            found, text = hasher.hashes(batch)
-            hashes.append(found)
+            hashed, text = hasher.hashes(batch)
+            hashes.append(hashed)
+            # Texts are numbered from 0 in a batch: `start` is how many came before it.
             texts.append(text + start)
             prompts.append(_in_prompt(text, begins, hasher.width))
             start += len(batch)
         every, text, prompt = np.concatenate(hashes), np.concatenate(texts), np.concatenate(prompts)
+        # By n-gram, then text; of one n-gram in one text the place in the prompt comes first, and is the one kept.
         order = np.lexsort((~prompt, text, every))
         every, text, prompt = every[order], text[order], prompt[order]
         again = (every[1:] == every[:-1]) & (text[1:] == text[:-1])
@@ -128,11 +132,12 @@ class NgramIndex:
         hashes, text = self.hasher.hashes(texts)
         maybe = self.passes[_upper(hashes, len(self.passes).bit_length() - 1)]
         hashes, text = hashes[maybe], text[maybe]
-        at = np.searchsorted(self.ngrams, hashes)
-        there = at < len(self.ngrams)
-        there[there] = self.ngrams[at[there]] == hashes[there]
+        places = np.searchsorted(self.ngrams, hashes)
+        is_indexed = places < len(self.ngrams)
+        is_indexed[is_indexed] = self.ngrams[places[is_indexed]] == hashes[is_indexed]
+        # Text and n-gram as one number, which `unique` sorts and makes single, and `divmod` takes apart again.
         width = max(1, len(self.ngrams))
-        return np.divmod(np.unique(text[there] * width + at[there]), width)
+        return np.divmod(np.unique(text[is_indexed] * width + places[is_indexed]), width)
 
 
 def _upper(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
@@ -142,5 +147,6 @@ def _upper(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
 def _in_prompt(texts: NDArray[np.int64], prompts: Sequence[str], width: int) -> NDArray[np.bool_]:
     """Which n-grams, those of a text in their order (m,), end before the prompt does that their text begins with."""
     words = np.fromiter((len(normalized(prompt).split()) for prompt in prompts), np.int64, len(prompts))
+    # A text's n-grams follow one another, so the distance from its first one is the number of an n-gram's first word.
     place = np.arange(len(texts)) - np.searchsorted(texts, texts)
     return place + width <= words[texts]

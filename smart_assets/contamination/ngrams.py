@@ -40,12 +40,12 @@ class NgramHasher:
         each = np.fromiter(map(self._words.__getitem__, words), np.uint64, total)
         if total < self.width:
             return np.empty(0, np.uint64), np.empty(0, np.int64)
-        found = np.zeros(total - self.width + 1, np.uint64)
+        hashes = np.zeros(total - self.width + 1, np.uint64)
         for place, factor in enumerate(self._factors):
-            found += each[place : place + len(found)] * factor
+            hashes += each[place : place + len(hashes)] * factor
         text = np.repeat(np.arange(len(texts)), lengths)
-        whole = text[: len(found)] == text[self.width - 1 :]  # none that reaches into the next text
-        return found[whole], text[: len(found)][whole]
+        whole = text[: len(hashes)] == text[self.width - 1 :]  # none that reaches into the next text
+        return hashes[whole], text[: len(hashes)][whole]
 
 
 class _WordHashes(dict[str, int]):
