@@ -13,7 +13,7 @@ from smart_assets.defs.executors import gpu_tags
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.partitions import dependency, partition_key, partitions_of
 from smart_assets.defs.resources import ComputeDevice, run_context
-from smart_assets.lineage.model_audit.attach import with_pages
+from smart_assets.documents.audit_pages import with_pages
 from smart_assets.planning.materialize import materialize
 from smart_assets.settings import Project
 

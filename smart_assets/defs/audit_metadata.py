@@ -12,7 +12,7 @@ from smart_assets.assets.records import seeds_of
 from smart_assets.assets.step import split_grid_key
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.tables import table
-from smart_assets.lineage.model_audit.attach import AUDIT, page_name
+from smart_assets.documents.audit_pages import AUDIT, page_name
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_by_manifests
 from smart_assets.lineage.model_audit.page import audit_command
 from smart_assets.settings import Project

@@ -4,15 +4,16 @@ from typing import Any
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table, plain
-from smart_assets.documents.activity import flat, moment, software_version
-from smart_assets.documents.base_model import BaseModelRecord, base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
 from smart_assets.documents.dataset_card import sources_table
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import BaseModelRecord, base_model, flat, moment, software_version
 
 
 def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
-    """Markdown after the YAML that the hub reads, with a result for each mean over tasks; holds no prompt, no response.
+    """Return markdown after the YAML that the hub reads, with a result for each mean over tasks.
+
+    Holds no prompt, no response.
 
     The licence of the weights is left to whoever publishes them: neither the base model's nor that of the rows decides
     it alone.
@@ -44,7 +45,7 @@ def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 
 def results_table(checkpoint: CheckpointRecord) -> str:
-    """The means over tasks; says so where nothing was measured."""
+    """Return the means over tasks; says so where nothing was measured."""
     rows = list(_means(checkpoint))
     if not rows:
         return "No evaluation of this version of the weights is in the store."

@@ -55,7 +55,7 @@ class SourceRecord:
 
 
 def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceRecord:
-    """The source of some rows, from the manifest of its `raw_tasks`.
+    """Return the source of some rows, from the manifest of its `raw_tasks`.
 
     The licence is the one that `smart.yaml` gives now: naming it later does not make the rows again.
 

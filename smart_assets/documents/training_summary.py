@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table
-from smart_assets.documents.activity import moment
-from smart_assets.documents.base_model import base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import base_model, moment
 from smart_assets.tasks.source_kind import PublicDataset
 
 BLANK = "**TO BE FILLED IN**"
@@ -61,7 +60,7 @@ def _general(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 
 def _tokens(checkpoint: CheckpointRecord) -> str:
-    """The size in tokens: the template's smallest range is below one billion."""
+    """Return the size in tokens: the template's smallest range is below one billion."""
     counted = f"{checkpoint.result.response_tokens:,} tokens of responses by the model's tokenizer, prompts not counted"
     return f"{counted} (range in tokens: {BLANK})"
 

@@ -18,7 +18,7 @@ def _work(job: EvaluationJob, log: Log) -> None:
 
 
 def _needs_no_hub(job: EvaluationJob) -> bool:
-    """A local model, local collections, and local rows of every lm-eval task: others may name datasets on the hub."""
+    """Return whether model, collections and rows of every lm-eval task are local: others may name the hub."""
     base = job.base_model
     model = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
     collections = all(collection.is_local(Path()) for collection in job.evaluate.collections.values())

@@ -37,7 +37,7 @@ def read_collections(evaluate: Evaluate, log: Log) -> list[ReadCollection]:
 
 
 def collections_state(evaluate: Evaluate, hashes: Path) -> dict[str, Any]:
-    """All that decides the rows of the collections: their settings, and file hashes or the commit.
+    """Return all that decides the rows of the collections: their settings, and file hashes or the commit.
 
     Args:
         evaluate: with absolute paths of folders.
@@ -56,7 +56,7 @@ def collections_state(evaluate: Evaluate, hashes: Path) -> dict[str, Any]:
 
 
 def settings_record(evaluate: Evaluate) -> dict[str, Any]:
-    """The settings of an evaluation without the places of folders, which are no content."""
+    """Return the settings of an evaluation without the places of folders, which are no content."""
     settings = evaluate.model_dump(mode="json", exclude={"include_path"})
     return settings | {
         "collections": {name: one.parameters_without_place(Path()) for name, one in evaluate.collections.items()},

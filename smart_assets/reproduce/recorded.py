@@ -41,7 +41,7 @@ _FORGOTTEN = "forgotten"
 
 
 def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> Project:
-    """The project as it was when a subset was made, with one partition and a store of its own.
+    """Return the project as it was when a subset was made, with one partition and a store of its own.
 
     Sources, the split, budget, recipe, unseen tasks, seeds and the engine are those of the manifests; all else stays as
     `smart.yaml` has it.
@@ -62,7 +62,9 @@ def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> 
 
 
 def overlap_is_given(project: Project, ancestors: Ancestors) -> str | None:
-    """Why the rows that hold evaluation text are not looked for again; None where they are, or none were left out.
+    """Return why the rows that hold evaluation text are not looked for again.
+
+    None where they are, or none were left out.
 
     Args:
         project: as recorded.
@@ -86,7 +88,7 @@ def overlap_is_given(project: Project, ancestors: Ancestors) -> str | None:
 
 
 def trained_as_recorded(project: Project, checkpoint: Manifest, seeds: Sequence[int] | None) -> Project:
-    """A project whose fine-tune is that of a checkpoint's manifest; the base model stays as `smart.yaml` has it.
+    """Return a project whose fine-tune is that of a checkpoint's manifest; the base model stays as `smart.yaml` has it.
 
     Args:
         project: as recorded otherwise.
@@ -141,7 +143,7 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
 
 
 def _selection(selection: Selection, parameters: OrderingParameters) -> Selection:
-    """The engine and the bound of approximation that orderings were made with."""
+    """Return the engine and the bound of approximation that orderings were made with."""
     ours = selection.engine if selection.engine != "submodlib" else "cpu"
     engine = "submodlib" if parameters.engine.startswith("submodlib") else ours
     bound = parameters.approximate[0] if parameters.approximate else None
@@ -190,7 +192,7 @@ def _code_differences(key: AssetPartition, manifest: Manifest, code: str, engine
 
 
 def changed_since(project: Project, subset: Manifest) -> tuple[str, ...]:
-    """What `smart.yaml` wants otherwise by now, in words; none where it still wants this subset."""
+    """Return what `smart.yaml` wants otherwise by now, in words; none where it still wants this subset."""
     budget, recipe = split_grid_key(subset.partition)
     if budget not in project.settings.budgets or recipe not in project.settings.recipes:
         return (f"smart.yaml has no {subset.partition} any more",)

@@ -79,7 +79,7 @@ def remove_garbage(garbage: Iterable[Garbage]) -> list[Garbage]:
 def kept_artifacts(
     histories: Sequence[Sequence[Recorded]], retention: Retention, since: datetime, pinned: frozenset[str]
 ) -> set[Name]:
-    """The artifacts that stay.
+    """Return the artifacts that stay.
 
     Args:
         histories: the manifests of each partition, newest first.
@@ -125,7 +125,7 @@ def _since(store: Store, retention: Retention) -> datetime:
 def not_kept(
     store: Store, place: Place, kept: set[Name], known: set[Name], age: float, where: str = ""
 ) -> Iterator[Garbage]:
-    """The artifacts in a place that do not stay.
+    """Return the artifacts in a place that do not stay.
 
     Args:
         store: whose place it is.
@@ -151,7 +151,7 @@ def not_kept(
 
 
 def _leftovers(store: Store, retention: Retention) -> Iterator[Garbage]:
-    """Drafts of dead runs, and vectors that waited for a run that never came."""
+    """Return drafts of dead runs, and vectors that waited for a run that never came."""
     for path in store.drafts.leftovers():
         size = sum(found.size for found in store.local.files(path).values())
         yield Garbage(store.local, path, size, "drafts", "a killed run left it", None)

@@ -20,7 +20,7 @@ from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.requests import REASON_TAG, request_run
 from smart_assets.defs.tables import TABLE_ROWS
-from smart_assets.lineage.model_audit.attach import AUDIT
+from smart_assets.documents.audit_pages import AUDIT
 from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.planning.graph import partitions
 from smart_assets.planning.materialize import MaterializeResult

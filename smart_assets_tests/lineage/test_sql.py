@@ -19,9 +19,9 @@ import pytest
 
 from smart_assets.cli.sql import run_sql
 from smart_assets.core.errors import SmartError
+from smart_assets.documents.sql_export import export_views
 from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.lineage.sql.connect import connect
-from smart_assets.lineage.sql.export import export_views
 from smart_assets.lineage.sql.file_views import views
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project

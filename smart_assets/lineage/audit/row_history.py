@@ -40,7 +40,7 @@ class Duplicate:
 
 
 def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[RowHistory, ...]]:
-    """Id -> its standings, the newest first; none where no rows are left that have it."""
+    """Return of each id its histories, the newest first; none where no rows are left that have it."""
     chosen = "WHERE id IN (SELECT unnest($p0))"
     rows = {
         (version, id_): facts
@@ -61,7 +61,7 @@ def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Ro
 
 
 def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Duplicate, ...]]:
-    """Id -> the rejected rows that repeat it exactly, now or in the past."""
+    """Return of each id the rejected rows that repeat it exactly, now or in the past."""
     files = reader.files(ROWS, "rejected.parquet", "origins")
     rest = "WHERE reason = $p0 AND id IN (SELECT unnest($p1)) ORDER BY file, line"
     columns = f"{_PLACE}, task, template"

@@ -56,7 +56,9 @@ class RawFile:
 
 
 def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str]]:
-    """All that a manifest was made from, the nearest first; and the inputs that no manifest in the store explains.
+    """Return all that a manifest was made from, the nearest first.
+
+    Besides, the inputs that no manifest in the store explains.
 
     Content that was read in two states, such as rows before and after their lines moved, is named as the nearest read
     it.
@@ -80,7 +82,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
 
 
 def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
-    """A manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
+    """Return a manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
     artifacts = manifest.artifacts
     redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
     files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
@@ -137,7 +139,7 @@ def _problems(store: Store, artifact: Artifact) -> Iterator[str]:
 
 
 def raw_files(project: Project, manifest: Manifest, hashed: bool = True) -> list[RawFile]:
-    """What a materialization of `raw_tasks` read outside the store, and whether it is still there as it was."""
+    """Return what a materialization of `raw_tasks` read outside the store, and whether it is still there as it was."""
     source = str(manifest.partition)
     if not hashed:
         return [RawFile(source, path, version, "not looked at again") for path, version in manifest.outside.items()]

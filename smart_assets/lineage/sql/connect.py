@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def connect(project: Project, log: Log) -> "DuckDBPyConnection":
-    """An in-memory DuckDB with all views and tables of `docs/sql.md`; empty ones where nothing was made yet.
+    """Return an in-memory DuckDB with all views and tables of `docs/sql.md`; empty ones where nothing was made yet.
 
     `log` is told of files that are damaged, and of manifests that cannot be relied on: the views are without them.
     """
@@ -33,7 +33,7 @@ def connect(project: Project, log: Log) -> "DuckDBPyConnection":
 
 
 def _parts(project: Project, history: History, view: View, log: Log) -> Iterator[str]:
-    """The queries that read the files of all current artifacts."""
+    """Return the queries that read the files of all current artifacts."""
     for item in history.of(view.asset):
         if item.current:
             try:
