@@ -28,11 +28,11 @@ class Postings:
     asked: NDArray[np.bool_]  # (p,) whether it stands in the text's prompt; all do where a prompt has no n-gram
 
     def ngrams(self) -> NDArray[np.int64]:
-        """The n-gram of each of `texts` (p,)."""
+        """Return the n-gram of each of `texts` (p,)."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def only(self, kept: NDArray[np.bool_]) -> "Postings":
-        """The postings that are kept, by place (p,)."""
+        """Return the postings that are kept, by place (p,)."""
         counts = np.bincount(self.ngrams()[kept], minlength=len(self.starts) - 1)
         return Postings(np.concatenate([[0], np.cumsum(counts)]), self.texts[kept], self.asked[kept])
 
@@ -47,27 +47,27 @@ class TextNgrams:
 
     @classmethod
     def of(cls, postings: Postings, kept: NDArray[np.bool_], count: int) -> Self:
-        """Those of the postings that are kept (p,), of `count` texts."""
+        """Return those of the postings that are kept (p,), of `count` texts."""
         places = np.argsort(postings.texts, kind="stable")
         places = places[kept[places]]
         starts = np.searchsorted(postings.texts[places], np.arange(count + 1))
         return cls(starts, postings.ngrams()[places], places)
 
     def sizes(self) -> NDArray[np.int64]:
-        """(e,) how many each text has."""
+        """Return how many each text has, (e,)."""
         return np.diff(self.starts)
 
     def texts(self) -> NDArray[np.int64]:
-        """The text of each of `ngrams` (p,)."""
+        """Return the text of each of `ngrams` (p,)."""
         return np.repeat(np.arange(len(self.starts) - 1), self.sizes())
 
     def shared(
         self, pair_rows: NDArray[np.int64], texts: NDArray[np.int64], rows: NDArray[np.int64], ngrams: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """How many of them some rows hold.
+        """Count how many of them some rows hold.
 
         Args:
-            of: (m,) the row of each pair.
+            pair_rows: (m,) the row of each pair.
             texts: (m,) its evaluation text.
             rows: (h,) rising.
             ngrams: (h,) that each row holds; of a row rising.
@@ -124,7 +124,7 @@ class NgramIndex:
         return cls(hasher, ngrams, Postings(np.append(starts, len(text)), text, asked), passes)
 
     def hits(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of each text the n-grams that stand in an evaluation text too, each once.
+        """Return of each text the n-grams that stand in an evaluation text too, each once.
 
         Returns:
             Texts (h,), rising, and places in `ngrams` (h,).
@@ -145,7 +145,7 @@ def _upper(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
 
 
 def _in_prompt(texts: NDArray[np.int64], prompts: Sequence[str], width: int) -> NDArray[np.bool_]:
-    """Which n-grams, those of a text in their order (m,), end before the prompt does that their text begins with."""
+    """Return which n-grams (m,), in the order of their text, end before the prompt that the text begins with."""
     words = np.fromiter((len(normalized(prompt).split()) for prompt in prompts), np.int64, len(prompts))
     # A text's n-grams follow one another, so the distance from its first one is the number of an n-gram's first word.
     place = np.arange(len(texts)) - np.searchsorted(texts, texts)

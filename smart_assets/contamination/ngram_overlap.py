@@ -47,7 +47,7 @@ class NgramSearch:
     """Takes all rows once, in order, then says which of them hold text of which evaluation rows."""
 
     def __init__(self, index: NgramIndex, scratch: Path) -> None:
-        """What stands in evaluation rows of the rows that were taken is kept in the folder `scratch`."""
+        """Keep what stands in evaluation rows, of all rows that are taken, in the folder `scratch`."""
         self._index, self._scratch = index, scratch
         self._starts = [0]
         self._groups: list[NDArray[np.int64]] = []
@@ -64,7 +64,7 @@ class NgramSearch:
     def findings(
         self, groups: EvaluationGroups, template_share: float, share: float, searched: NDArray[np.bool_]
     ) -> NgramFindings:
-        """The pairs that are found, and those that are left undecided.
+        """Return the pairs that are found, and those that are left undecided.
 
         Args:
             groups: of the evaluation rows, all of which were taken, too.
@@ -102,7 +102,7 @@ class NgramSearch:
         )
 
     def by_template(self, pairs: Matches, groups: EvaluationGroups, template_share: float) -> NDArray[np.bool_]:
-        """Which pairs of prompts (m,), alike by another rule, have but a template in common, by all that n-grams tell.
+        """Return which pairs of prompts (m,), alike by another rule, have but a template in common by their n-grams.
 
         So it is where more than half of what the evaluation prompt says is its template, and the training row holds
         nothing of the rest.
@@ -123,7 +123,7 @@ class NgramSearch:
         return found
 
     def _own(self, groups: EvaluationGroups) -> Counts:
-        """In how many rows n-grams stand, where evaluation rows of one group and prompt count once."""
+        """Count in how many rows n-grams stand, where evaluation rows of one group and prompt count once."""
         return self._counted(groups).less(self._counts_of_evaluation(groups, groups.again))
 
     def _counted(self, groups: EvaluationGroups) -> Counts:
@@ -132,7 +132,7 @@ class NgramSearch:
         return Counts(keys, rows, np.bincount(every, minlength=len(groups.named)), max(1, len(self._index.ngrams)))
 
     def _counts_of_evaluation(self, groups: EvaluationGroups, which: NDArray[np.bool_]) -> Counts:
-        """The same of some evaluation rows (e,) alone."""
+        """Count the same of some evaluation rows (e,) alone."""
         postings = self._index.postings.only(which[self._index.postings.texts])
         keys, rows = np.unique(self._keys(groups.of[postings.texts], postings.ngrams()), return_counts=True)
         sizes = np.bincount(groups.of[which], minlength=len(groups.named))
@@ -141,7 +141,7 @@ class NgramSearch:
     def _chunks(
         self, searched: NDArray[np.bool_]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        """Training rows, counted through all chunks, their n-grams and their groups."""
+        """Yield training rows, counted through all chunks, their n-grams and their groups."""
         for chunk, groups in enumerate(self._groups):
             rows, ngrams = np.load(self._chunk(chunk), allow_pickle=False)
             # Rows are numbered from 0 in a chunk, and through all chunks from the chunk's start.
@@ -172,7 +172,7 @@ class _TellingNgrams:
     def of(
         cls, postings: Postings, left: NDArray[np.bool_], rare: NDArray[np.bool_], mixed: NDArray[np.bool_], count: int
     ) -> Self:
-        """Of all postings (p,), those that are no template's, rare, or maybe of one of several; `count` rows."""
+        """Take of all postings (p,) those that are no template's, rare, or maybe of one of several; `count` rows."""
         telling = postings.only(left)
         sizes = _sizes(telling, count)
         return cls(
@@ -187,7 +187,7 @@ class _TellingNgrams:
 
     @classmethod
     def doubted(cls, postings: Postings, left: NDArray[np.bool_], unsure: NDArray[np.bool_], count: int) -> Self:
-        """Those of evaluation rows that may hold less of a template than is taken for one (p,), these n-grams too."""
+        """Take those of rows that may hold less of a template than is taken for one (p,), these n-grams too."""
         some = np.zeros(count, np.bool_)
         some[postings.texts[unsure]] = True
         kept = (left | unsure) & some[postings.texts]
@@ -196,7 +196,7 @@ class _TellingNgrams:
     def places(
         self, ngrams: NDArray[np.int64], common: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the evaluation rows of each n-gram (h,) begin, and how many there are."""
+        """Return where the evaluation rows of each n-gram (h,) begin, and how many there are."""
         each = [(part.starts[ngrams], np.diff(part.starts)[ngrams]) for part in (self.postings, self.alone)]
         (first, counts), (first_alone, counts_alone) = each
         return np.where(common, first_alone + len(self.rare), first), np.where(common, counts_alone, counts)
@@ -222,23 +222,23 @@ class _Rule:
     telling: _TellingNgrams
 
     def found(self, pairs: _Pairs) -> Matches:
-        """The pairs that are found, with their scores."""
+        """Return the pairs that are found, with their scores."""
         few = self._share(pairs.rare, self.telling.rare_sizes[pairs.evaluation])
         scores = np.maximum(few, self._half(pairs, pairs.spread))
         return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
 
     def alike(self, pairs: _Pairs) -> Matches:
-        """The pairs of half an evaluation row, however many rows of the training group hold it."""
+        """Return the pairs of half an evaluation row, however many rows of the training group hold it."""
         scores = self._half(pairs, pairs.every)
         return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
 
     def _share(self, shared: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Which share of n-grams it is, where that is enough; else 0."""
+        """Return which share of n-grams it is, where that is enough; else 0."""
         scores = shared / np.maximum(1, sizes)
         return scores * (scores >= self.share)
 
     def _half(self, pairs: _Pairs, shared: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The same where it is half of the words, too, of the text or of the prompt (2, m)."""
+        """Return the same where it is half of the words, too, of the text or of the prompt (2, m)."""
         sizes = self.telling.sizes[:, pairs.evaluation]
         more = self.width - 1  # n-grams in a row are as many words, and these more, which the last one ends with
         words = sizes + more * self.telling.entire[:, pairs.evaluation]  # else the last ones end in the template
@@ -261,7 +261,7 @@ class _Counts:
             self.total()
 
     def total(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The keys, rising, and how often each came."""
+        """Return the keys, rising, and how often each came."""
         new, counts = np.unique(np.concatenate([np.empty(0, np.int64), *self._pending]), return_counts=True)
         self._pending = []
         keys, place = np.unique(np.concatenate([self._keys, new]), return_inverse=True)
@@ -271,14 +271,14 @@ class _Counts:
 
 
 def _sizes(postings: Postings, count: int) -> NDArray[np.int64]:
-    """(2, count) how many n-grams each evaluation row has, and how many its prompt."""
+    """Return how many n-grams each evaluation row has, and how many its prompt, (2, count)."""
     return np.stack([np.bincount(texts, minlength=count) for texts in (postings.texts, postings.texts[postings.asked])])
 
 
 def _shared(
     rows: NDArray[np.int64], ngrams: NDArray[np.int64], spread: NDArray[np.int64], telling: _TellingNgrams
 ) -> Iterator[_Pairs]:
-    """How many n-grams rows share with evaluation rows.
+    """Count the n-grams that rows share with evaluation rows.
 
     Args:
         rows: (h,) rising.
@@ -311,7 +311,7 @@ def _shared(
 
 
 def _parts(rows: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[slice]:
-    """Slices of some _MOST_PAIRS counts each that end between rows: the pairs of a row are counted together."""
+    """Yield slices of some _MOST_PAIRS counts each. They end between rows: the pairs of a row are counted together."""
     part = np.cumsum(counts) // _MOST_PAIRS
     ends = np.searchsorted(rows, rows[np.flatnonzero(part[1:] != part[:-1]) + 1])
     bounds = np.unique([0, *ends.tolist(), len(rows)])

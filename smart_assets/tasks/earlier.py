@@ -58,7 +58,7 @@ class Earlier:
     _again: frozenset[str]  # files with rows that were forgotten then and are not any more
 
     def has(self, file: SourceFile) -> bool:
-        """Whether a file was read then as it is now, and what is taken over says all that reading it would say."""
+        """Return whether a file was read then as it is now, and reading it again would say no more."""
         before = self.files.get(file.path)
         return before is not None and before.sha256 == file.sha256 != "" and file.path not in self._again
 

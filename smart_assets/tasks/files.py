@@ -193,7 +193,7 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def _is_gone(entry: os.DirEntry[str]) -> bool:
-    """Whether a file was removed since its folder was read; a link that leads nowhere is still there."""
+    """Return whether a file was removed since its folder was read; a link that leads nowhere is still there."""
     try:
         os.lstat(entry.path)
     except OSError as error:
