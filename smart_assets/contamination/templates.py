@@ -31,7 +31,7 @@ class Counts:
         return Counts(self.keys, rows, self.sizes - other.sizes, self.width)
 
     def common(self, share: float | NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the rising keys of n-grams in LEAST_COMMON rows or more, and more than a share (or (g,)) of a group."""
+        """Return the rising keys of n-grams in LEAST_COMMON rows or more and in over a share (or (g,)) of a group."""
         most = (share * self.sizes)[self.keys // self.width]
         return self.keys[(self.rows >= LEAST_COMMON) & (self.rows > most)]
 
