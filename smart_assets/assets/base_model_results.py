@@ -11,7 +11,7 @@ CODE_VERSION = "3"
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the held-out rows alone: changed training rows leave it current."""
+    """Return what it is made from: the held-out rows alone: changed training rows leave it current."""
     finetune = project.settings.finetune
     return DesiredState(
         AssetPartition(NAME, partition),

@@ -215,7 +215,7 @@ class Asset:
 
 
 def _holds_strings(kind: pa.DataType) -> bool:
-    """Whether values of a type can hold a text, however deep."""
+    """Return whether values of a type can hold a text, however deep."""
     if pa.types.is_dictionary(kind):
         return _holds_strings(kind.value_type)
     if pa.types.is_nested(kind):

@@ -11,7 +11,7 @@ CODE_VERSION = "3"
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the checkpoint and the held-out rows of all sources."""
+    """Return what it is made from: the checkpoint and the held-out rows of all sources."""
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(

@@ -62,7 +62,7 @@ SHORT, TEMPLATE = "fewer words than an n-gram", "all its n-grams are common to i
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the rows, their vectors where these are compared, and the evaluation sets outside the store."""
+    """Return what it is made from: rows, vectors where these are compared, and evaluation sets outside the store."""
     contamination = project.settings.contamination
     evaluation_sets, outside = outside_state(project)
     inputs = [*raw_task_inputs(project)]
@@ -136,7 +136,7 @@ def _nothing() -> None:
 
 
 def by_kind(overlaps: pa.Table) -> dict[str, int]:
-    """How many training rows each rule found; a row may be found by several."""
+    """Return how many training rows each rule found; a row may be found by several."""
     return {kind: pc.count_distinct(overlaps.filter(pc.equal(overlaps["kind"], kind))["id"]).as_py() for kind in KINDS}
 
 
@@ -192,7 +192,7 @@ def not_looked_at(project: Project, looked: OverlapSummary, undecided: int) -> l
 
 
 def _starts(sources: Sequence[SourceRows]) -> list[int]:
-    """The place of each source's first row among all rows, and of the one after the last."""
+    """Return the place of each source's first row among all rows, and of the one after the last."""
     return [0, *accumulate(source.rows.num_rows for source in sources)]
 
 
@@ -209,7 +209,7 @@ class _Texts:
     def judged(
         self, alike: Mapping[str, Matches], rule: Contamination
     ) -> tuple[dict[str, Matches], dict[str, Matches], pa.Table]:
-        """What is found and what is left undecided, by kind; and the rows that were not looked for, as UNSEARCHED.
+        """Return what is found and what is left undecided, by kind; and the rows not looked for, as UNSEARCHED.
 
         Prompts that are alike by their template alone are undecided.
         """
@@ -247,7 +247,7 @@ def _read_texts(
 
 
 def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[NDArray[np.int64], EvaluationGroups]:
-    """The number of the task and template of all rows, those from outside last; and of the evaluation rows."""
+    """Return the number of the task and template of all rows, those from outside last; and of the evaluation rows."""
     parts = [source.groups for source in sources] + [numbered(evaluation.outside, ["benchmark", "task"])]
     firsts = [*accumulate((int(part.max(initial=-1)) + 1 for part in parts), initial=0)]
     moved = [part + first for part, first in zip(parts, firsts, strict=False)]
@@ -262,7 +262,7 @@ def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[
 
 
 def _of_signatures(sources: Sequence[SourceRows], evaluation: EvaluationRows, similarity: float) -> Matches:
-    """Rows whose prompts are near duplicates of evaluation prompts. Within a source the split leaves none."""
+    """Return rows whose prompts are near duplicates of evaluation prompts. Within a source the split leaves none."""
     prompts = evaluation.outside["prompt"].to_pylist()
     outside = [Sketcher().signatures(prompts)] if prompts else []
     theirs = np.concatenate([*(source.signatures()[~source.train] for source in sources), *outside])
@@ -283,7 +283,7 @@ def _of_vectors(
     cut: CutPrompts,
     similarity: float,
 ) -> Matches:
-    """Rows whose prompts have nearly the vector of an evaluation prompt, where the encoder read both to their ends."""
+    """Return rows whose prompts have nearly the vector of an evaluation prompt, where both were read to their ends."""
     theirs = [vectors[source.name][~source.train] for source in sources] + ([outside] if len(outside) else [])
     every = np.concatenate(theirs)
     parts: list[Matches] = []
@@ -298,7 +298,7 @@ def _of_vectors(
 
 
 def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluation: EvaluationRows) -> pa.Table:
-    """The pairs by kind as OVERLAPS, of each row, kind and benchmark the best one."""
+    """Return the pairs by kind as OVERLAPS, of each row, kind and benchmark the best one."""
     rows = pa.concat_tables(
         source.rows.select(["id", "task", "template"]).append_column(
             "source", pa.array([source.name] * source.rows.num_rows, pa.string())
@@ -322,7 +322,7 @@ def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluati
 
 
 def _unsearched(ngrams: NgramFindings, evaluation: EvaluationRows) -> pa.Table:
-    """The evaluation rows of which n-grams tell nothing, as UNSEARCHED."""
+    """Return the evaluation rows of which n-grams tell nothing, as UNSEARCHED."""
     short = ngrams.ngrams == 0
     blind = np.flatnonzero(ngrams.telling == 0)
     rows = evaluation.rows.take(pa.array(blind))

@@ -59,7 +59,10 @@ _BY_CONTENT = {"base_model", "revision"}
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the subset and the base model. The texts are in the subset's version: an id is a hash of its row."""
+    """Return what it is made from: the subset and the base model.
+
+    The texts are in the subset's version: an id is a hash of its row.
+    """
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition(selected_subset.NAME, partition)), *raw_task_inputs(project, counts=False)),
@@ -119,7 +122,10 @@ def _require_none_forgotten(project: Project, partition: str | None, subset: pa.
 
 
 def rows_of_seed(subset: pa.Table, seed: int) -> pa.Table:
-    """The rows that one seed trains on: its own row set where rows are drawn at random, else the one there is."""
+    """Return the rows that one seed trains on.
+
+    Its own row set where rows are drawn at random, else the one there is.
+    """
     return subset.filter(pc.fill_null(pc.equal(subset["seed"], seed), True))
 
 
@@ -134,12 +140,12 @@ def _parameters(project: Project) -> CheckpointParameters:
 
 
 def _processes(project: Project, device: str) -> int:
-    """A process for each GPU that `smart.yaml` gives an asset."""
+    """Return how many processes train: one for each GPU that `smart.yaml` gives an asset."""
     return 1 if device == "cpu" else project.settings.gpu.count
 
 
 def _key(project: Project, rows: Path, seed: int, device: str) -> str:
-    """The version of one seed's job."""
+    """Return the version of one seed's job."""
     parameters = _parameters(project).as_kept()
     del parameters["finetune"]["seeds"]
     computed_on = [device.partition(":")[0], _processes(project, device)]

@@ -78,13 +78,13 @@ _HASHED_ROWS = 16_384
 
 
 def objectives_in_use(settings: Settings) -> list[Objective]:
-    """The objectives by which some recipe orders instances, each once, by label."""
+    """Return the objectives by which some recipe orders instances, each once, by label."""
     found = [recipe.instance_objective for recipe in settings.recipes.values()]
     return sorted({objective for objective in found if objective is not None}, key=lambda objective: objective.label)
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the source's vectors by the objectives in use, and its index where orderings may be approximate."""
+    """Return what it is made from: the source's vectors, and its index where orderings may be approximate."""
     selection = project.settings.selection
     inputs = [Input(AssetPartition(prompt_embeddings.NAME, partition))]
     if selection.searches_index:
@@ -122,7 +122,7 @@ class Group:
         return self.source[self.rows]
 
     def keys(self, objectives: Sequence[Objective], selection: Selection, index: str | None) -> list[str]:
-        """What decides this group's ordering by each objective.
+        """Return what decides this group's ordering by each objective.
 
         Args:
             objectives: the objectives.
@@ -143,7 +143,7 @@ class Group:
 
 
 def groups_of(rows: pa.Table, vectors: NDArray[np.float32]) -> list[Group]:
-    """The groups of a source's training rows, by task and template; rows inside a group by id.
+    """Return the groups of a source's training rows, by task and template; rows inside a group by id.
 
     Args:
         rows: (N,) with `id`, `task`, `template` and `split`.
@@ -255,7 +255,10 @@ def _on_device(device: str, selection: Selection) -> Generator[None]:
 
 
 def _neighbours(group: Group, vectors: NDArray[np.float32], index: Path | None, count: int) -> NDArray[np.int64] | None:
-    """The group's rows nearest to each, by the source's index; None where most of the source lies outside the group."""
+    """Return the group's rows nearest to each, by the source's index.
+
+    None where most of the source lies outside the group.
+    """
     if index is None or 2 * len(group) < len(group.source):
         return None
     found = nearest_rows(read_index(index), vectors, NEIGHBOURS_SEARCHED * count)
@@ -286,7 +289,7 @@ def _ordered(job: _Job, ordering: GreedyOrdering, selection: Selection) -> _Orde
 
 
 def _orderings_table(found: Sequence[_Ordered]) -> pa.Table:
-    """All orderings, one under the other; each is a chunk of every column, which is copied no more."""
+    """Return all orderings, one under the other; each is a chunk of every column, which is copied no more."""
     if not found:
         return ORDERINGS.empty_table()
     ranks = pa.array(np.arange(max(len(one.gains) for one in found)))
@@ -301,7 +304,7 @@ def _orderings_table(found: Sequence[_Ordered]) -> pa.Table:
 
 
 def _earlier_orderings(project: Project, partition: str | None, run: RunContext) -> dict[str, _Ordered]:
-    """The groups of the source's last materialization by key; none where it cannot be read."""
+    """Return the groups of the source's last materialization by key; none where it cannot be read."""
     manifest = project.store.current(NAME, partition)
     if manifest is None:
         return {}

@@ -35,7 +35,7 @@ PAGE = "report.html"
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from all that is there: before any training the page shows the mixtures alone."""
+    """Return what it is made from: all that is there: before any training the page shows the mixtures alone."""
     settings = project.settings
     grid = [grid_key(budget, recipe) for budget in settings.budgets for recipe in settings.recipes]
     inputs = [Input(AssetPartition(task_scores.NAME))]

@@ -31,7 +31,7 @@ _TEXTS_AT_ONCE = 4096
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the source's rows by one encoder."""
+    """Return what it is made from: the source's rows by one encoder."""
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition(raw_tasks.NAME, partition)),),
@@ -86,7 +86,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
 
 
 def _distinct_and_missing(hashes: pa.Array, known: VectorCache) -> tuple[int, NDArray[np.int64]]:
-    """How many prompts there are, and the first row of each that has no vector yet, rising."""
+    """Return how many prompts there are, and the first row of each that has no vector yet, rising."""
     encoded = hashes.dictionary_encode()
     codes = encoded.indices.to_numpy()
     first = np.empty(len(encoded.dictionary), np.int64)
@@ -95,7 +95,10 @@ def _distinct_and_missing(hashes: pa.Array, known: VectorCache) -> tuple[int, ND
 
 
 def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str, str]]:
-    """Prompt hash and text at some rows of a file, in rising order; row groups without any of them are not read."""
+    """Yield prompt hash and text at some rows of a file, in rising order.
+
+    Row groups without any of them are not read.
+    """
     file = pq.ParquetFile(instances)
     start = 0
     for group in range(file.num_row_groups):
@@ -111,7 +114,9 @@ def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str,
 
 
 def known_vectors(project: Project, writer: str, encoder: str, links: Path, run: RunContext) -> VectorCache:
-    """The vectors that this encoder gave before: the newest of each source, and what a killed run of a writer left.
+    """Return the vectors that this encoder gave before.
+
+    The newest of each source, and what a killed run of a writer left.
 
     Args:
         project: whose store holds them.
@@ -136,7 +141,7 @@ def known_vectors(project: Project, writer: str, encoder: str, links: Path, run:
 
 
 def _task_vectors(rows: pa.Table, vectors: NDArray[np.float32]) -> tuple[pa.Table, NDArray[np.float32]]:
-    """Tasks with training rows (task, training_rows) by name, and their unit mean vectors (T, d)."""
+    """Return the tasks with training rows (task, training_rows) by name, and their unit mean vectors (T, d)."""
     train = np.flatnonzero(np.asarray(pc.equal(rows["split"], "train")))
     tasks = rows["task"].combine_chunks().take(pa.array(train)).dictionary_encode()
     names: list[str] = tasks.dictionary.to_pylist()

@@ -39,7 +39,7 @@ PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tel
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from files or a dataset outside the store, the columns' names and the rule of the split."""
+    """Return what it is made from: files or a dataset outside the store, columns' names and the rule of the split."""
     source = project.settings.sources[str(partition)]
     outside = source.state(project.root, _hashes(project, partition))
     if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
@@ -122,7 +122,7 @@ def refused_ids(rejected: pa.Table) -> pa.Array:
 
 
 def held_out_version(held_out: pa.Table) -> str:
-    """The version of the held-out rows alone, so that a changed training row leaves evaluations current."""
+    """Return the version of the held-out rows alone, so that a changed training row leaves evaluations current."""
     return json_version(held_out.select(["id", "messages"]).to_pylist())
 
 
@@ -138,7 +138,7 @@ def _hashes(project: Project, partition: str | None) -> Path:
 
 
 def _rows_stand(manifest: Manifest, source: SourceKind) -> bool:
-    """Whether the rows of unchanged files are what they were: the validation's settings do not count."""
+    """Return whether the rows of unchanged files are what they were: the validation's settings do not count."""
     same = json_version(RawTasksParameters.read(manifest).source) == json_version(source.parameters())
     return same and manifest.code_version == CODE_VERSION
 
@@ -146,7 +146,7 @@ def _rows_stand(manifest: Manifest, source: SourceKind) -> bool:
 def _earlier(
     project: Project, partition: str | None, forgotten: Forgotten, log: Log
 ) -> tuple[Earlier | None, KnownSignatures | None]:
-    """What the current artifact saves of the work, where its files are still what they were when it was made."""
+    """Return what the current artifact saves of the work, where its files are still what they were when it was made."""
     source = project.settings.sources[str(partition)]
     try:
         manifest = project.store.current(NAME, partition)

@@ -50,7 +50,10 @@ TASK_BUDGETS = pa.schema(
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the rows and those to leave out; from scores and orderings only where the recipe asks for them."""
+    """Return what it is made from: the rows and those to leave out.
+
+    From scores and orderings only where the recipe asks for them.
+    """
     budget, name = split_grid_key(partition)
     recipe = project.settings.recipes[name]
     exclude = project.settings.contamination.exclude
@@ -104,7 +107,10 @@ class _LeftOut:
 
 
 def _summary(recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut) -> SubsetSummary:
-    """Figures of one row set: their mean where each seed has its own, of the largest task budget the largest."""
+    """Return the figures of one row set.
+
+    Their mean where each seed has its own, of the largest task budget the largest.
+    """
     of_sets: dict[int | None, list[int]] = {}
     for row in mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")]).to_pylist():
         of_sets.setdefault(row["seed"], []).append(row["count_all"])
@@ -122,14 +128,14 @@ def _summary(recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut) 
 
 
 def _proposed(recipe: Recipe, mixture: Mixture) -> int | None:
-    """What `max_tasks: auto` came to, None where the recipe does not ask; tasks whose budget is 0 count."""
+    """Return what `max_tasks: auto` came to, None where the recipe does not ask; tasks whose budget is 0 count."""
     rule = recipe.task_budgets
     automatic = isinstance(rule, SubmodularBudgets) and rule.max_tasks == "auto"
     return mixture.tasks.num_rows if automatic else None
 
 
 def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, _LeftOut]:
-    """The training rows of all seen tasks, less those that hold evaluation text; how many each rule left out."""
+    """Return the training rows of all seen tasks, less those that hold evaluation text; how many each rule left out."""
     read = {source: _rows(inputs.folder(raw_tasks.NAME, source)) for source in project.settings.sources}
     names = [task for table in read.values() for task in pc.unique(table["task"]).to_pylist()]
     seen = pa.array(seen_tasks(project.settings.evaluate.unseen_tasks, names), pa.string())
@@ -157,7 +163,7 @@ def _rows(folder: Path) -> pa.Table:
 
 
 def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:
-    """The orderings of all sources; rows that may not be trained on are taken out and the ranks closed up."""
+    """Return the orderings of all sources; rows that may not be trained on are taken out and the ranks closed up."""
     found = [source for source in project.settings.sources if inputs.find(instance_orderings.NAME, source) is not None]
     tables = [
         pq.read_table(inputs.folder(instance_orderings.NAME, source) / "orderings.parquet").cast(ORDERINGS)
@@ -171,7 +177,7 @@ def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Tabl
 
 
 def _closed_up(orderings: pa.Table) -> pa.Table:
-    """Ranks that count from 0 again in every group; rows of a group stand together, in order."""
+    """Return the ranks that count from 0 again in every group; rows of a group stand together, in order."""
     groups = [orderings[name].to_pylist() for name in ("objective", "task", "template")]
     ranks = np.zeros(orderings.num_rows, dtype=np.int64)
     keys = list(zip(*groups, strict=True))
@@ -181,7 +187,7 @@ def _closed_up(orderings: pa.Table) -> pa.Table:
 
 
 def _task_gains(inputs: Inputs) -> pa.Table:
-    """The tasks' greedy orders, where the recipe needs them."""
+    """Return the tasks' greedy orders, where the recipe needs them."""
     if inputs.find(task_scores.NAME) is None:
         return SCORES.empty_table()
     return pq.read_table(inputs.folder(task_scores.NAME) / "scores.parquet").cast(SCORES)

@@ -19,7 +19,7 @@ NEAR_DUPLICATES = pa.schema(
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the source's vectors."""
+    """Return what it is made from: the source's vectors."""
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition(prompt_embeddings.NAME, partition)),),

@@ -37,12 +37,12 @@ class Input:
         return str(self.source) if self.facet is None else f"{self.source}#{self.facet}"
 
     def version(self, manifest: Manifest) -> str:
-        """The version that counts, of the input's current manifest."""
+        """Return the version that counts, of the input's current manifest."""
         return manifest.content_version if self.facet is None else manifest.facets.get(self.facet, "")
 
 
 def parse_input(name: str) -> tuple[AssetPartition, str | None]:
-    """The partition and the facet that a manifest's name of an input stands for."""
+    """Return the partition and the facet that a manifest's name of an input stands for."""
     source, _, facet = name.partition("#")
     asset, bracket, partition = source.removesuffix("]").partition("[")
     return AssetPartition(asset, partition if bracket else None), facet or None
@@ -68,15 +68,15 @@ class Inputs:
     manifests: Mapping[AssetPartition, Manifest]
 
     def folder(self, asset: str, partition: str | None = None) -> Path:
-        """The local folder of an input's artifact."""
+        """Return the local folder of an input's artifact."""
         return self.store.artifact(self.manifest(asset, partition))
 
     def manifest(self, asset: str, partition: str | None = None) -> Manifest:
-        """The manifest of an input."""
+        """Return the manifest of an input."""
         return self.manifests[AssetPartition(asset, partition)]
 
     def find(self, asset: str, partition: str | None = None) -> Manifest | None:
-        """The manifest of an optional input, or None."""
+        """Return the manifest of an optional input, or None."""
         return self.manifests.get(AssetPartition(asset, partition))
 
 
@@ -107,7 +107,7 @@ class Draft:
         return self.folder / "attached"
 
     def attachment(self, name: str) -> Path:
-        """A new folder that becomes the attachment `name`."""
+        """Return a new folder that becomes the attachment `name`."""
         folder = self.attached / name
         folder.mkdir(parents=True)
         return folder
@@ -138,7 +138,7 @@ class Step(Protocol):
         ...
 
     def desired(self, project: Project, partition: str | None) -> DesiredState:
-        """What the partition is to be made from."""
+        """Return what the partition is to be made from."""
         ...
 
     def make(self, project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
@@ -147,7 +147,7 @@ class Step(Protocol):
 
 
 def grid_key(budget: int, recipe: str) -> str:
-    """The partition key of a budget and a recipe, in the order of Dagster's dimensions."""
+    """Return the partition key of a budget and a recipe, in the order of Dagster's dimensions."""
     return f"{budget}|{recipe}"
 
 

@@ -46,13 +46,16 @@ TEMPERED = pa.schema(
 
 
 def objectives_in_use(settings: Settings) -> list[Objective]:
-    """The objectives by which some recipe scores tasks, each once, by label."""
+    """Return the objectives by which some recipe scores tasks, each once, by label."""
     found = [recipe.task_objective for recipe in settings.recipes.values()]
     return sorted({objective for objective in found if objective is not None}, key=lambda objective: objective.label)
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
-    """Made from the task vectors of all sources, and from nothing else of them; unseen tasks are left out."""
+    """Return what it is made from: the task vectors of all sources, and from nothing else of them.
+
+    Unseen tasks are left out.
+    """
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=tuple(
@@ -127,7 +130,7 @@ def _figures(gains: NDArray[np.float64]) -> ObjectiveFigures:
 
 
 def _all_tasks(project: Project, inputs: Inputs) -> tuple[pa.Table, NDArray[np.float32]]:
-    """Tasks (source, task, training_rows) by name, and their mean vectors (T, d)."""
+    """Return the tasks (source, task, training_rows) by name, and their mean vectors (T, d)."""
     tables: list[pa.Table] = []
     means: list[NDArray[np.float32]] = []
     for source in project.settings.sources:
@@ -141,7 +144,7 @@ def _all_tasks(project: Project, inputs: Inputs) -> tuple[pa.Table, NDArray[np.f
 
 
 def _seen(project: Project, tasks: pa.Table, vectors: NDArray[np.float32]) -> tuple[pa.Table, NDArray[np.float32]]:
-    """The tasks that may be selected from, and their vectors."""
+    """Return the tasks that may be selected from, and their vectors."""
     seen = seen_tasks(project.settings.evaluate.unseen_tasks, tasks["task"].to_pylist())
     kept = np.asarray(pc.is_in(tasks["task"], pa.array(seen, pa.string())))
     return tasks.filter(kept), vectors[kept]

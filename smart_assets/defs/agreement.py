@@ -58,7 +58,7 @@ class _Records:
         self._newest = cache(self._record)
 
     def agree(self, key: AssetPartition, manifest: Manifest, inputs: dict[str, list[AssetPartition]]) -> bool:
-        """Whether Dagster shows a partition with this content, and as made from its inputs as they are now."""
+        """Return whether Dagster shows a partition with this content, and as made from its inputs as they are now."""
         record = self._newest(key)
         if record is None:
             return False
@@ -98,7 +98,7 @@ class _Records:
         self._newest.cache_clear()
 
     def _moved(self, tags: Mapping[str, str], asset: str, keys: list[AssetPartition]) -> bool:
-        """Whether an input has another version than when the record with these tags was written."""
+        """Return whether an input has another version than when the record with these tags was written."""
         name = dg.AssetKey(asset)
         before, pointer = tags.get(get_input_data_version_tag(name)), tags.get(get_input_event_pointer_tag(name), "")
         newest = [(key, record) for key in keys if (record := self._newest(key)) is not None]

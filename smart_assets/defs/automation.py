@@ -31,7 +31,7 @@ Look = tuple[list[dg.RunRequest], list[str]]
 
 
 def build_jobs() -> dict[str, Job]:
-    """The jobs that sensors and the schedule start, by name; a person may start them too."""
+    """Return the jobs that sensors and the schedule start, by name; a person may start them too."""
     return {
         name: dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=f"Makes {', '.join(assets)}.")
         for name, assets in catalog.jobs().items()
@@ -39,8 +39,11 @@ def build_jobs() -> dict[str, Job]:
 
 
 def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDefinition]:
-    """`task_sources` keeps subsets up to date with their sources, `report` the report; `upkeep` looks after Dagster's
-    own records, and fails while `smart.yaml` is not what was loaded."""
+    """Return the sensors: `task_sources`, `report` and `upkeep`.
+
+    The first keeps subsets up to date with their sources, the second the report. `upkeep` looks after Dagster's own
+    records, and fails while `smart.yaml` is not what was loaded.
+    """
     automation = project.settings.automation
     running = dg.DefaultSensorStatus.RUNNING
 
@@ -106,17 +109,17 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
 
 
 def look_at_sources(project: Project, instance: dg.DagsterInstance) -> Look:
-    """Runs of whatever is out of date up to the subsets."""
+    """Return the runs of whatever is out of date up to the subsets."""
     return _look(project, instance, "task_sources", "sources and subsets are up to date")
 
 
 def look_at_report(project: Project, instance: dg.DagsterInstance) -> Look:
-    """A run of the report where it does not show what there is."""
+    """Return a run of the report where it does not show what there is."""
     return _look(project, instance, "report", "the report shows what there is")
 
 
 def _look(project: Project, instance: dg.DagsterInstance, requester: Requester, all_made: str) -> Look:
-    """Runs for every batch that is out of date and whose inputs are not out of date themselves."""
+    """Return the runs for every batch that is out of date and whose inputs are not out of date themselves."""
     project.require_unchanged()
     assets = catalog.requested_by(requester)
     desired = [desired_state(project, key) for batch in batches(project) for key in batch if key.asset in assets]
@@ -146,7 +149,7 @@ def _plan_of(desired: Sequence[DesiredState], current_state: CurrentState, reque
 def _answers(
     project: Project, instance: dg.DagsterInstance, plan: Iterable[PlanStep]
 ) -> Iterator[tuple[list[PlanStep], dg.RunRequest | SkipRun]]:
-    """Each batch that is out of date, and the run of it or why there is none now."""
+    """Yield each batch that is out of date, and the run of it or why there is none now."""
     steps = {step.key: step for step in plan}
     busy = under_way(instance)
     for batch in batches(project):
@@ -165,7 +168,7 @@ def _answers(
 
 
 def look_at_models(project: Project, instance: dg.DagsterInstance) -> Look:
-    """Runs for the checkpoints and results that are due, and in words why whatever else is out of date is left so."""
+    """Return the runs of checkpoints and results that are due, and in words why what else is out of date is left."""
     project.require_unchanged()
     desired, current_state = desired_states(project), read_current_state(project)
     results = {step.key: step for step in _plan_of(desired, current_state, "retrain")}
@@ -178,7 +181,7 @@ def look_at_models(project: Project, instance: dg.DagsterInstance) -> Look:
 
 
 def _due_now(project: Project, instance: dg.DagsterInstance, due_ones: Sequence[Due]) -> Look:
-    """The runs of what is due, as many trainings as a tick may ask for; and why there is none of the others now."""
+    """Return the runs of what is due, with as many trainings as a tick may ask for; and why none of the others."""
     automation, busy = project.settings.automation, under_way(instance)
     requests: list[dg.RunRequest] = []
     told: list[str] = []
@@ -203,12 +206,12 @@ def _due_now(project: Project, instance: dg.DagsterInstance, due_ones: Sequence[
 
 
 def _with_its_others(why: str, keys: Sequence[AssetPartition]) -> str:
-    """What holds up the first of some partitions, and those that are held up with it."""
+    """Return what holds up the first of some partitions, and those that are held up with it."""
     return f"{why}; with it {names(keys[1:])}" if len(keys) > 1 else why
 
 
 def _by_reason(left: Mapping[AssetPartition, str]) -> dict[str, list[AssetPartition]]:
-    """Partitions that are left as they are for the same reason."""
+    """Return the partitions that are left as they are for the same reason."""
     found: dict[str, list[AssetPartition]] = {}
     for key, why in left.items():
         found.setdefault(why, []).append(key)
@@ -218,7 +221,7 @@ def _by_reason(left: Mapping[AssetPartition, str]) -> dict[str, list[AssetPartit
 def _sensors(
     project: Project, instance: dg.DagsterInstance, desired: Sequence[DesiredState], current_state: CurrentState
 ) -> tuple[SensorAnswers, SensorAnswers]:
-    """What `task_sources` and `report` would answer now."""
+    """Return what `task_sources` and `report` would answer now."""
     automation = project.settings.automation
     sensors: tuple[tuple[Requester, bool], ...] = (
         ("task_sources", automation.watches),
@@ -236,8 +239,10 @@ def _sensors(
 
 
 def _about_to_change(found: SensorAnswers) -> frozenset[AssetPartition]:
-    """The raw tasks and subsets that `task_sources` brings up to date now: it is on, and nothing holds them up for
-    good."""
+    """Return the raw tasks and subsets that `task_sources` brings up to date now.
+
+    It is on, and nothing holds them up for good.
+    """
     if not found.is_on:
         return frozenset()
     stuck = {
@@ -257,21 +262,21 @@ def _about_to_change(found: SensorAnswers) -> frozenset[AssetPartition]:
 
 
 def _is_on(instance: dg.DagsterInstance, sensor: str, by_default: bool) -> bool:
-    """Whether a sensor is switched on: by a person in the UI, else as the settings have it."""
+    """Return whether a sensor is switched on: by a person in the UI, else as the settings have it."""
     states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
     state = next((state.status for state in states if state.instigator_name == sensor), None)
     return by_default if state in (None, InstigatorStatus.DECLARED_IN_CODE) else state is InstigatorStatus.RUNNING
 
 
 def _told(log: Callable[[str], None], requests: list[dg.RunRequest], told: Sequence[str]) -> Asked:
-    """The requests, with what was left told in the tick's log; or all of that as the reason for none."""
+    """Return the requests, with what was left told in the tick's log; or all of that as the reason for none."""
     for line in told:
         log(line)
     return requests or dg.SkipReason("; ".join(told) or UP_TO_DATE)
 
 
 def _recently_modified(project: Project, steps: Iterable[PlanStep]) -> str | None:
-    """Why a source is left alone: its files changed a moment ago, and may be written still."""
+    """Return why a source is left alone: its files changed a moment ago, and may be written still."""
     quiet = project.settings.automation.quiet_seconds
     for key in (step.key for step in steps if step.key.asset == raw_tasks.NAME):
         touched = project.settings.sources[str(key.partition)].last_change(project.root)

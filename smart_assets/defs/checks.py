@@ -82,7 +82,7 @@ CHECKS: tuple[CheckCard, ...] = (
 
 
 def build_checks(project: Project) -> list[dg.AssetChecksDefinition]:
-    """All checks of a project; each blocks what depends on its asset."""
+    """Return all checks of a project; each blocks what depends on its asset."""
     with warnings.catch_warnings():  # partitions of checks are in preview, which a user can do nothing about
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [_check(project, card) for card in CHECKS]

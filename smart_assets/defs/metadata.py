@@ -69,7 +69,7 @@ _MOST_REASONS = 20  # for which rows were left out
 
 
 def metadata_of(project: Project, result: MaterializeResult) -> Metadata:
-    """Figures of the manifest, and what the asset itself has to show."""
+    """Return the figures of the manifest, and what the asset itself has to show."""
     manifest = result.manifest
     store = project.store
     inputs = Inputs(store, {AssetPartition(manifest.asset, manifest.partition): manifest})
@@ -84,7 +84,7 @@ def metadata_of(project: Project, result: MaterializeResult) -> Metadata:
 
 
 def figures_of(manifest: Manifest) -> Metadata:
-    """What a manifest says by itself, without its files."""
+    """Return what a manifest says by itself, without its files."""
     made = Circumstances.read(manifest)
     return {
         **_figures(manifest),
@@ -97,7 +97,7 @@ def figures_of(manifest: Manifest) -> Metadata:
 
 
 def _figures(manifest: Manifest) -> Metadata:
-    """The summary of a manifest under captions; that of evaluations goes by model."""
+    """Return the summary of a manifest under captions; that of evaluations goes by model."""
     kind = catalog.asset(manifest.asset).summary
     summary = dict(manifest.summary) if kind is None else _captioned(kind.read(manifest))
     return {
@@ -113,7 +113,7 @@ def _captioned(summary: ManifestRecord) -> dict[str, Any]:
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
-    """A PNG as metadata."""
+    """Return a PNG as metadata."""
     return dg.MetadataValue.md(f"![]({'data:image/png;base64,' + b64encode(png).decode('ascii')})")
 
 
@@ -216,12 +216,12 @@ def _finetuned_checkpoint(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 
 def _counted(ids: Sequence[str] | None) -> int | None:
-    """How many; None where a version made it that did not look for them."""
+    """Return how many; None where a version made it that did not look for them."""
     return None if ids is None else len(ids)
 
 
 def loss_curves(checkpoint: Path) -> list[LossCurve]:
-    """The loss of every seed of a checkpoint."""
+    """Return the loss of every seed of a checkpoint."""
     curves: list[LossCurve] = []
     for path in sorted(checkpoint.glob("seed-*/loss.parquet")):
         rows = pq.read_table(path)
@@ -256,7 +256,7 @@ def _mixture_report(inputs: Inputs, manifest: Manifest) -> Metadata:
 
 
 def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
-    """What the recipes' scores come to, by what the manifest recorded."""
+    """Return what the recipes' scores come to, by what the manifest recorded."""
     if not recorded:
         return {"comparisons": "no model has been evaluated row by row yet"}
     curves = {found["title"]: recorded_curve(found) for found in recorded}

@@ -30,7 +30,7 @@ class SkipRun:
 def request_run(
     instance: dg.DagsterInstance, steps: Sequence[PlanStep], reason: str, attempts: int
 ) -> dg.RunRequest | SkipRun:
-    """A run of some steps of one partition key.
+    """Return a run of some steps of one partition key.
 
     The state of the steps keys the run: asking twice gives one run. A run that failed is tried again, `attempts` times
     in all, until the state changes; one that a person cancelled is not. A state that comes again after a run dealt with
@@ -54,7 +54,7 @@ def request_run(
 
 
 def under_way(instance: dg.DagsterInstance) -> set[AssetPartition]:
-    """The partitions that a queued or running run is about to make.
+    """Return the partitions that a queued or running run is about to make.
 
     A run that was written down and never queued, its process killed between the two, does not hold up others for ever.
     """

@@ -168,7 +168,7 @@ class ForgottenScan:
 
 
 def _of_each_row(name: str) -> bool:
-    """Whether an asset has something for each row of a source that is computed from its texts."""
+    """Return whether an asset has something for each row of a source that is computed from its texts."""
     asset = catalog.find(name)
     return asset is not None and asset.from_texts is not None and asset.partitioned_by == "source"
 

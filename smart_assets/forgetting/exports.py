@@ -76,7 +76,7 @@ def remember_export(store: Store, out: Path, subset: str | None) -> None:
 
 
 def exports_with(project: Project, history: History, tombstones: Tombstones) -> Iterator[Exported]:
-    """The exports that hold forgotten rows and are not gone.
+    """Yield the exports that hold forgotten rows and are not gone.
 
     Raises:
         StoreError: a record cannot be read.
@@ -104,7 +104,7 @@ def exports_with(project: Project, history: History, tombstones: Tombstones) -> 
 
 
 def _newest(store: Store) -> list[Export]:
-    """The exports, of several to one place the last one: it took the place of those before."""
+    """Return the exports, of several to one place the last one: it took the place of those before."""
     found: dict[tuple[str, str], Export] = {}
     for record in records(store, LOG):
         try:
@@ -116,7 +116,7 @@ def _newest(store: Store) -> list[Export]:
 
 
 def _state(export: Export) -> State | None:
-    """What became of an export; None where it is gone."""
+    """Return what became of an export; None where it is gone."""
     if export.machine != platform.node():
         return "on another machine"
     root = Path(export.path)

@@ -36,7 +36,7 @@ class ForgetRequest:
 
 
 def by_ids(reader: AuditReader, names: Sequence[str]) -> ForgetRequest:
-    """Rows by their ids, or unique beginnings of these; with those that say the same under another task.
+    """Return rows by their ids, or unique beginnings of these; with those that say the same under another task.
 
     Raises:
         SmartError: an id is none, or is that of no row or of several.
@@ -59,7 +59,7 @@ def by_ids(reader: AuditReader, names: Sequence[str]) -> ForgetRequest:
 
 
 def by_task(reader: AuditReader, task: str) -> ForgetRequest:
-    """All rows that a task has or had.
+    """Return all rows that a task has or had.
 
     Raises:
         SmartError: no source ever had such a task.
@@ -74,7 +74,9 @@ def by_task(reader: AuditReader, task: str) -> ForgetRequest:
 
 
 def by_text(reader: AuditReader, text: str) -> ForgetRequest:
-    """All rows in whose prompt, response or turns a text stands, whatever its case; refused ones by their excerpts.
+    """Return all rows in whose prompt, response or turns a text stands, whatever its case.
+
+    Refused ones by their excerpts.
 
     Raises:
         SmartError: the text is too short to mean anything, or stands nowhere.
@@ -104,7 +106,7 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
 
 
 def _said_by(reader: AuditReader, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What rows say, by hash, and all rows that say the same: these first, then those of other tasks."""
+    """Return what rows say, by hash, and all rows that say the same: these first, then those of other tasks."""
     chosen = "WHERE prompt_hash <> $p1 AND prompt_hash IN (SELECT unnest($p0))"
     hashes = reader.query(reader.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     columns = "DISTINCT id, prompt, response, messages"
@@ -116,7 +118,7 @@ def _said_by(reader: AuditReader, ids: Sequence[str]) -> tuple[tuple[str, ...], 
 
 
 def same_prompt(reader: AuditReader, ids: Sequence[str]) -> int:
-    """How many other rows have the prompt of one of these; they stay, since they are rows of their own."""
+    """Return how many other rows have the prompt of one of these; they stay, since they are rows of their own."""
     hashes = reader.query(reader.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     rest = "WHERE prompt_hash IN (SELECT unnest($p0)) AND id NOT IN (SELECT unnest($p1))"
     known = [value for (value,) in hashes if value != NO_DIGEST]
@@ -127,7 +129,7 @@ def same_prompt(reader: AuditReader, ids: Sequence[str]) -> int:
 def sources_of(
     reader: AuditReader, ids: Sequence[str], excerpts: Sequence[str], task: str | None = None
 ) -> tuple[str, ...]:
-    """The sources that have or had some rows, by name; a row that is forgotten already counts where it stood.
+    """Return the sources that have or had some rows, by name; a row that is forgotten already counts where it stood.
 
     Args:
         reader: what is looked through.
@@ -147,7 +149,7 @@ def sources_of(
 
 
 def _partitions(reader: AuditReader, versions: Sequence[str]) -> set[str]:
-    """The sources of some versions of rows or of their origins."""
+    """Return the sources of some versions of rows or of their origins."""
     wanted, found = set(versions), set[str]()
     for item in reader.history.of(ROWS):
         artifacts = item.manifest.artifacts

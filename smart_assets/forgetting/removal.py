@@ -96,7 +96,7 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
 
 
 def _unnamed(store: Store, history: History) -> Iterator[Garbage]:
-    """Artifacts that nothing names: no run is at work here, so no manifest of theirs comes any more."""
+    """Yield artifacts that nothing names: no run is at work here, so no manifest of theirs comes any more."""
     named = {name_of(artifact) for item in history.made for artifact in item.manifest.artifacts}
     named |= kept_of(redacted(store).values()).keys()
     yield from not_kept(store, store.local, named, named, age=0)

@@ -128,7 +128,7 @@ def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord
 
 
 def _returning(reader: AuditReader, left: Tombstones, tombstone: TombstoneRecord) -> tuple[str, ...]:
-    """The ids of a tombstone that those which are left do not name, neither the row nor its task."""
+    """Return the ids of a tombstone that those which are left do not name, neither the row nor its task."""
     chosen = "WHERE id IN (SELECT unnest($p0)) AND task IN (SELECT unnest($p1))"
     forgotten = left.forgotten
     by_task = reader.query(reader.instances, "DISTINCT id", chosen, list(tombstone.ids), list(forgotten.tasks))
@@ -141,6 +141,6 @@ def _keys(tombstones: Tombstones) -> str:
 
 
 def _says_all(tombstone: TombstoneRecord, request: ForgetRequest, reason: str) -> bool:
-    """Whether another tombstone would say nothing that this one does not say."""
+    """Return whether another tombstone would say nothing that this one does not say."""
     rows = {*request.every} <= {*tombstone.ids} and {*request.sources} <= {*tombstone.sources}
     return rows and tombstone.task == request.task and tombstone.reason == reason

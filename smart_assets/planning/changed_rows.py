@@ -35,7 +35,7 @@ class ChangedRows:
         self.between = cache(self._between)
 
     def outside(self, desired: DesiredState) -> tuple[str, ...]:
-        """What the changed files change in the rows; nothing where only reading the whole source would tell."""
+        """Return what the changed files change in the rows; nothing where only reading the whole source would tell."""
         source = desired.key.partition
         changes = self.preview(source) if desired.key.asset == raw_tasks.NAME else None
         if desired.key.asset == raw_tasks.NAME and source in self._failures:
@@ -43,12 +43,12 @@ class ChangedRows:
         return () if changes is None else self._words(source, changes, "the rows are the same")
 
     def rows_kept(self, desired: DesiredState) -> bool:
-        """Whether the files outside changed and still give the same rows."""
+        """Return whether the files outside changed and still give the same rows."""
         changes = self.preview(desired.key.partition) if desired.key.asset == raw_tasks.NAME else None
         return changes is not None and not changes.added.num_rows and not changes.removed.num_rows
 
     def input(self, item: Input, before: str, now: Manifest) -> tuple[str, ...]:
-        """Which rows of an input came and went; nothing where its earlier artifact is not there any more."""
+        """Return which rows of an input came and went; nothing where its earlier artifact is not there any more."""
         asset, partition = item.source.asset, item.source.partition
         if asset in _ROWS and item.facet is None:
             changes = self.between(asset, partition, before, now.content_version)
@@ -62,7 +62,7 @@ class ChangedRows:
         return ()
 
     def forgotten(self, manifest: Manifest) -> tuple[str, ...]:
-        """Whether a subset, or the rows that a checkpoint was trained on, are to be forgotten in part."""
+        """Return whether a subset, or the rows that a checkpoint was trained on, are to be forgotten in part."""
         key = AssetPartition(selected_subset.NAME, manifest.partition)
         version = manifest.content_version if manifest.asset == key.asset else manifest.inputs.get(str(key))
         if manifest.asset not in (key.asset, finetuned_checkpoint.NAME) or version is None:
@@ -78,8 +78,10 @@ class ChangedRows:
         return (f"{verb} {count:,} forgotten row{'s' * (count != 1)}",) if count else ()
 
     def replaced(self, subset: AssetPartition, before: str, now: Manifest) -> tuple[int, int] | None:
-        """How many rows of a subset are others than in its version `before`, and how many it has, row sets of all
-        seeds together. None where the earlier artifact is not there any more."""
+        """Return how many rows of a subset are others than in its version `before`, and how many it has.
+
+        Row sets of all seeds count together. None where the earlier artifact is not there any more.
+        """
         old, new = (self._subset_rows(subset, version) for version in (before, now.content_version))
         if old is None or new is None:
             return None
@@ -94,7 +96,9 @@ class ChangedRows:
         return rows and {(row["id"], row["seed"]) for row in rows.to_pylist()}
 
     def rows_now(self, source: str | None, read: bool) -> pa.Table | None:
-        """The rows (id, task, template, prompt_hash) that a source will have; None where that cannot be told yet.
+        """Return the rows (id, task, template, prompt_hash) that a source will have.
+
+        None where that cannot be told yet.
 
         Args:
             source: its name.

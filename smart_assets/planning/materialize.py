@@ -159,7 +159,7 @@ def _circumstances(project: Project, run: RunContext, measured: _Measured) -> Ci
 
 
 def _git_commit(folder: Path) -> str | None:
-    """The commit that the project's folder is at; None where it is no checkout, or there is no git."""
+    """Return the commit that the project's folder is at; None where it is no checkout, or there is no git."""
     command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

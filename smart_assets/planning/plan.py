@@ -43,7 +43,7 @@ class PlanStep:
 
 
 def fingerprint(desired: DesiredState, versions: Mapping[str, str]) -> str:
-    """The hash of all that decides a partition's content; `versions` are its inputs' as `Input` -> version."""
+    """Return the hash of all that decides a partition's content; `versions` are its inputs' as `Input` -> version."""
     return json_version(
         {
             "inputs": dict(versions),
@@ -55,7 +55,10 @@ def fingerprint(desired: DesiredState, versions: Mapping[str, str]) -> str:
 
 
 def fingerprint_of(manifest: Manifest) -> str:
-    """The fingerprint that a manifest's own words give; another than it names means that somebody changed them."""
+    """Return the fingerprint that a manifest's own words give.
+
+    Another than it names means that somebody changed them.
+    """
     return json_version(
         {
             "inputs": manifest.inputs,
@@ -67,7 +70,7 @@ def fingerprint_of(manifest: Manifest) -> str:
 
 
 def input_versions(desired: DesiredState, current: Callable[[AssetPartition], Manifest | None]) -> dict[str, str]:
-    """The versions of those inputs that count and are there."""
+    """Return the versions of those inputs that count and are there."""
     found = ((item, current(item.source)) for item in desired.inputs if item.counts)
     return {str(item): item.version(manifest) for item, manifest in found if manifest is not None}
 
@@ -132,20 +135,23 @@ def _step(desired: DesiredState, current_state: CurrentState, above: Mapping[Ass
 
 
 def _keeps_content(manifest: Manifest, desired: DesiredState, current_state: CurrentState) -> bool:
-    """Whether making a partition anew can only change what lies outside its data version."""
+    """Return whether making a partition anew can only change what lies outside its data version."""
     before = replace(desired, outside=manifest.outside)
     only_outside = manifest.fingerprint == fingerprint(before, input_versions(desired, current_state.current))
     return only_outside and current_state.details is not None and current_state.details.rows_kept(desired)
 
 
 def _kept(item: Input, step: PlanStep, current: Callable[[AssetPartition], Manifest | None]) -> bool:
-    """Whether an input's step leaves what counts of it as it is: an attachment lies outside the data version."""
+    """Return whether an input's step leaves what counts of it as it is: an attachment lies outside the data version."""
     manifest = current(item.source)
     return step.keeps_content and manifest is not None and item.facet not in manifest.attachments
 
 
 def differences(manifest: Manifest, desired: DesiredState, current_state: CurrentState) -> tuple[str, ...]:
-    """Why a partition is stale, in words: code, parameters, files outside, inputs; in rows where details tell."""
+    """Return why a partition is stale, in words: code, parameters, files outside, inputs.
+
+    In rows where details tell.
+    """
     details = current_state.details
     reasons: list[str] = []
     if manifest.code_version != desired.code_version:
@@ -172,13 +178,13 @@ def differences(manifest: Manifest, desired: DesiredState, current_state: Curren
 
 
 def parameter_differences(key: AssetPartition, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tells two states of a partition's parameters apart, in words; none where nothing does."""
+    """Return what tells two states of a partition's parameters apart, in words; none where nothing does."""
     changes = value_changes(dict(before), dict(after))
     return tuple(_parameter_words(key, path, old, new) for path, old, new in changes)
 
 
 def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) -> str:
-    """A changed parameter in words; one of a recipe is named by the recipe."""
+    """Return a changed parameter in words; one of a recipe is named by the recipe."""
     if path.startswith("recipe.") and key.partition is not None:
         path = f"recipe `{split_grid_key(key.partition)[1]}`: {path.removeprefix('recipe.')}"
     path = {"engine": "code version of the selection engine"}.get(path, path)

@@ -70,7 +70,7 @@ def decide(
     decision = _Decision(project, results, current_state, about_to_change)
     found = [one for key in partitions(project, CHECKPOINT) for one in decision.of(key.partition)]
     trains = any(isinstance(one, Due) and one.trains for one in found)
-    found = [*decision.of_base(trains), *found]
+    found = [*decision.of_base(trains), *found, *decision.of_others()]
     due = sorted((one for one in found if isinstance(one, Due)), key=lambda one: -one.share)
     return Retraining(tuple(due), dict(one for one in found if not isinstance(one, Due)))
 
@@ -87,7 +87,7 @@ class _Decision:
         self._results, self._current_state, self._about_to_change = results, current_state, about_to_change
 
     def of(self, partition: str | None) -> Iterator[Due | _Left]:
-        """What is due of a budget and recipe, and why whatever else of it is out of date is left as it is."""
+        """Yield what is due of a budget and recipe, and why whatever else of it is out of date is left as it is."""
         checkpoint, results = (self._results[AssetPartition(name, partition)] for name in (CHECKPOINT, RESULTS))
         training = self._training(checkpoint)
         if isinstance(training, Due):
@@ -103,15 +103,27 @@ class _Decision:
             yield found if isinstance(found, Due) else (results.key, found)
 
     def of_base(self, trains: bool) -> Iterator[Due | _Left]:
-        """The same of the base model; `trains`: whether some model is trained now, as the settings have it."""
+        """Yield the same of the base model; `trains`: whether some model is trained now, as the settings have it."""
         base = self._results[AssetPartition(BASE)]
         if base.status == "current":
             return
         found = self._held_up(base) or self._anew(base, [] if trains else self._checkpoints())
         yield found if isinstance(found, Due) else (base.key, found)
 
+    def of_others(self) -> Iterator[Due | _Left]:
+        """Yield what is due of assets that are neither a training nor an evaluation: whatever is out of date."""
+        for key, step in self._results.items():
+            if key.asset in (CHECKPOINT, RESULTS, BASE) or step.status == "current":
+                continue
+            if step.status == "blocked":
+                yield key, step.reasons[0]
+            elif step.status == "waiting":
+                yield key, f"it waits for {min(step.after)}"
+            else:
+                yield Due((step,), ", ".join(step.reasons), 0)
+
     def _training(self, checkpoint: PlanStep) -> Due | str | None:
-        """Whether a checkpoint is due for training; why not, where it is out of date all the same."""
+        """Return whether a checkpoint is due for training; why not, where it is out of date all the same."""
         if checkpoint.status == "current":
             return None
         if checkpoint.status == "blocked":
@@ -124,7 +136,7 @@ class _Decision:
         return self._training_of_change(checkpoint)
 
     def _training_of_change(self, checkpoint: PlanStep) -> Due | str:
-        """Whether the subset's change is reason enough to train."""
+        """Return whether the subset's change is reason enough to train."""
         manifest = self._whole(checkpoint.key)
         if manifest is None:
             return Due((checkpoint,), checkpoint.reasons[0], 1)
@@ -144,7 +156,7 @@ class _Decision:
         return Due((checkpoint,), words, rows / of)
 
     def _evaluation(self, results: PlanStep, training: str | None) -> Due | str:
-        """Whether a model that is not trained again is evaluated anew; why not, where that is out of date."""
+        """Return whether a model that is not trained again is evaluated anew; why not, where that is out of date."""
         held_up = self._held_up(results)
         if held_up is not None:
             return held_up
@@ -160,7 +172,7 @@ class _Decision:
         return self._anew(results, [model])
 
     def _held_up(self, evaluation: PlanStep) -> str | None:
-        """Why an evaluation is not looked at now."""
+        """Return why an evaluation is not looked at now."""
         if evaluation.status == "blocked":
             return evaluation.reasons[0]
         subset = AssetPartition(SUBSET, evaluation.key.partition)
@@ -171,7 +183,7 @@ class _Decision:
         return f"{sources[0]} is out of date, and is made first" if sources else None
 
     def _anew(self, evaluation: PlanStep, models: Sequence[Manifest]) -> Due | str:
-        """Whether an evaluation of models that were evaluated before is made anew."""
+        """Return whether an evaluation of models that were evaluated before is made anew."""
         made = self._whole(evaluation.key)
         why = ", ".join(evaluation.reasons)
         if made is None:
@@ -184,7 +196,10 @@ class _Decision:
         return Due((evaluation,), why, 0)
 
     def _unlike_training(self, made: Manifest, models: Sequence[Manifest]) -> list[str]:
-        """The settings in which an evaluation would leave its models' training: its figures would mean little."""
+        """Return the settings in which an evaluation would leave its models' training.
+
+        Its figures would mean little.
+        """
         now = desired_state(self._project, AssetPartition(made.asset, made.partition)).parameters
         moved = [name for name, value in now.items() if not _equal(made.parameters.get(name), value)]
         trained = [{**CheckpointParameters.read(model).finetune, **model.parameters} for model in models]
@@ -199,16 +214,19 @@ class _Decision:
         return [manifest for manifest in found if manifest is not None]
 
     def _whole(self, key: AssetPartition) -> Manifest | None:
-        """The newest manifest of a partition, where its files are there."""
+        """Return the newest manifest of a partition, where its files are there."""
         manifest = self._current_state.current(key)
         return manifest if manifest is not None and self._current_state.whole(manifest) else None
 
 
 def changed_enough(rows: int, of: int, minimum: float) -> bool:
-    """Whether so many changed rows are the minimum share or more. Divided, not multiplied: 100 * 0.07 is above 7."""
+    """Return whether so many changed rows are the minimum share or more. Divided, not multiplied.
+
+    100 * 0.07 is above 7.
+    """
     return rows > 0 and rows / of >= minimum
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON."""
+    """Return whether two values are the same JSON."""
     return json_version(one) == json_version(other)

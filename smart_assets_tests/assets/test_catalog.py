@@ -22,7 +22,9 @@ from smart_assets.defs.build import build_definitions
 from smart_assets.documents.sql_export import export_views
 from smart_assets.forgetting.find import by_text
 from smart_assets.lineage.sql.connect import connect
-from smart_assets.planning.graph import desired_states, partitions
+from smart_assets.planning.graph import desired_states, partitions, read_current_state
+from smart_assets.planning.plan import PlanStep, Status, make_plan
+from smart_assets.planning.retraining import decide
 from smart_assets.settings import Project
 from smart_assets.store.settings import Retention
 from smart_assets.upkeep.gc import find_garbage, remove_garbage
@@ -131,6 +133,21 @@ def test_forgotten_rows_leave_a_new_asset_and_what_was_replaced_is_collected(pro
     assert TOY.asset in {item.what for item in gone}
     assert not project.store.has(redaction.replaced_by)
     assert project.store.is_whole(current(project, TOY.asset, TOY.partition))
+
+
+def test_what_the_schedule_asks_for_is_due_whenever_it_is_out_of_date(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = replace(TOY_ENTRY, partitioned_by="nothing", job="update_results", requested_by="retrain", work=None)
+    monkeypatch.setattr(catalog, "CATALOG", catalog.checked((*catalog.CATALOG, entry)))
+    key, desired, present = AssetPartition(TOY.asset), desired_states(project), read_current_state(project)
+    expected: dict[Status, bool] = {"missing": True, "stale": True, "blocked": False, "waiting": False}
+    for status, due in expected.items():
+        step = PlanStep(key, status, ("for a reason",), after=(AssetPartition("task_scores"),))
+        plan = [one for one in make_plan(desired, present, frozenset(item.key for item in desired)) if one.key != key]
+        decision = decide(project, {one.key: one for one in (*plan, step)}, present)
+        assert [key in [one.key for one in each.steps] for each in decision.due].count(True) == due
+        assert decision.left.get(key) == {"blocked": "for a reason", "waiting": "it waits for task_scores"}.get(status)
 
 
 def quoting(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:

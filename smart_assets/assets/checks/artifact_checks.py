@@ -56,7 +56,7 @@ def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
 
 
 def vectors_are_unit(project: Project, partition: str | None) -> CheckResult:
-    """Every vector of a source is finite and has length 1."""
+    """Check that every vector of a source is finite and has length 1."""
     inputs = _inputs(project, AssetPartition(prompt_embeddings.NAME, partition))
     vectors = np.load(
         inputs.folder(prompt_embeddings.NAME, partition) / "vectors.npy", mmap_mode="r", allow_pickle=False
@@ -73,7 +73,7 @@ def vectors_are_unit(project: Project, partition: str | None) -> CheckResult:
 
 
 def orderings_reproduce(project: Project, partition: str | None) -> CheckResult:
-    """Every ordering is a permutation of its group, and its gains are what the objective gives along it.
+    """Check that every ordering is a permutation of its group, and its gains are what the objective gives along it.
 
     Gains of approximate orderings are taken as they are; those of facility location are recomputed for as many groups
     as MOST_PAIRS_RECOMPUTED allows.
@@ -125,7 +125,10 @@ def orderings_reproduce(project: Project, partition: str | None) -> CheckResult:
 
 
 def _recomputable(groups: Sequence[Mapping[str, Any]], objectives: Mapping[str, Objective]) -> set[str]:
-    """The keys of the groups whose gains are recomputed. A key is a hash, so what is left out is left to chance."""
+    """Return the keys of the groups whose gains are recomputed.
+
+    A key is a hash, so what is left out is left to chance.
+    """
     left = MOST_PAIRS_RECOMPUTED
     chosen: set[str] = set()
     for group in sorted(groups, key=lambda group: group["key"]):
@@ -150,7 +153,7 @@ def _subset(project: Project, partition: str | None, *besides: AssetPartition) -
 
 
 def budgets_hold(project: Project, partition: str | None) -> CheckResult:
-    """Every row set has as many rows as the budget says, and no task gives more than it has."""
+    """Check that every row set has as many rows as the budget says, and no task gives more than it has."""
     subset, inputs = _subset(project, partition)
     budget, _ = split_grid_key(partition)
     sizes: dict[str, int] = {}
@@ -231,7 +234,7 @@ def _evaluated(looked: OverlapSummary) -> str:
 
 
 def _undecided_in(file: Path, ids: pa.Array) -> int:
-    """How many rows of a subset n-grams could not judge; artifacts of earlier versions tell of none."""
+    """Return how many rows of a subset n-grams could not judge; artifacts of earlier versions tell of none."""
     if not file.is_file():
         return 0
     rows = pq.read_table(file, columns=["id"])["id"]
@@ -245,7 +248,7 @@ def _seed_folders(project: Project, partition: str | None) -> Inputs:
 
 
 def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
-    """Every step of every seed has a finite loss. A warning: the last losses lie far above the first."""
+    """Check that every step of every seed has a finite loss. A warning: the last losses lie far above the first."""
     inputs = _seed_folders(project, partition)
     folder = inputs.folder(finetuned_checkpoint.NAME, partition)
     results = CheckpointSummary.read(inputs.manifest(finetuned_checkpoint.NAME, partition)).seeds
@@ -270,7 +273,7 @@ def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
 
 
 def selected_tasks_trained(project: Project, partition: str | None) -> CheckResult:
-    """The manifest of a checkpoint names every task of the subset with as many rows, less those named as dropped."""
+    """Check that a checkpoint's manifest names every task of the subset with as many rows, less those it dropped."""
     inputs = _seed_folders(project, partition)
     subset = pq.read_table(inputs.folder(selected_subset.NAME, partition) / "subset.parquet")
     results = CheckpointSummary.read(inputs.manifest(finetuned_checkpoint.NAME, partition)).seeds

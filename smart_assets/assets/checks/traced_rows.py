@@ -1,5 +1,6 @@
-"""Whether every row of a subset can be followed to what it was read from: a file whose hash is known, or a dataset's
-revision and the row's index in it.
+"""Whether every row of a subset can be followed to what it was read from.
+
+That is a file whose hash is known, or a dataset's revision and the row's index in it.
 
 The rows and origins are those of the `raw_tasks` versions that the subset's manifest names, not the newest ones.
 """
@@ -40,7 +41,7 @@ class _Origins:
 
 
 def rows_are_traced(project: Project, partition: str | None) -> CheckResult:
-    """Every row is in the version of `raw_tasks` that the subset was made from, and was read from something known.
+    """Check that every row is in the rows that the subset was made from, and was read from something known.
 
     Known is a file with a hash, or a revision of a dataset; a file that changed while it was read has no hash.
 
@@ -71,7 +72,7 @@ def rows_are_traced(project: Project, partition: str | None) -> CheckResult:
 
 
 def _untraced(store: Store, subset: Manifest, rows: pa.Table) -> Iterator[dict[str, Any]]:
-    """The rows that cannot be followed, with what is known of them and why not."""
+    """Yield the rows that cannot be followed, with what is known of them and why not."""
     versions = {
         key.partition: version
         for (key, facet), version in ((parse_input(name), version) for name, version in subset.inputs.items())
@@ -97,7 +98,7 @@ def _untraced(store: Store, subset: Manifest, rows: pa.Table) -> Iterator[dict[s
 
 
 def _origins(store: Store, source: str, version: str | None, ids: Sequence[str]) -> _Origins:
-    """What a materialization of a source says of some ids.
+    """Return what a materialization of a source says of some ids.
 
     Raises:
         StoreError: it, or what it recorded of origins, is not in the store or is not what was written.
@@ -124,7 +125,7 @@ def _origins(store: Store, source: str, version: str | None, ids: Sequence[str])
 
 
 def _known(manifest: Manifest, folder: Path) -> Callable[[str], str | None]:
-    """What tells of a file's name in the origins whether its content is pinned, by `files.json` and the manifest."""
+    """Return what tells of a file's name in the origins whether its content is pinned."""
     provenance = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     hashes: dict[str, str] = {file["path"]: file["sha256"] for file in provenance["files"]}
     source = recorded_source(RawTasksParameters.read(manifest).source)

@@ -89,7 +89,7 @@ def _existing(checkpoint: Path | None, name: str) -> Path | None:
 
 
 def summary_of(content: Path) -> dict[str, Any]:
-    """The macro means of each evaluated model of an artifact, by the name of its folder."""
+    """Return the macro means of each evaluated model of an artifact, by the name of its folder."""
     return {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(content.glob("*/result.json"))
     }

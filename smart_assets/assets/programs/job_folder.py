@@ -30,7 +30,7 @@ class Workplace:
 
 
 def workplace(root: Path, key: str, scratch: Path) -> Workplace:
-    """The folder of a key under `root`; where another process is at work there, a new one in `scratch`.
+    """Return the folder of a key under `root`; where another process is at work there, a new one in `scratch`.
 
     The kernel lets go of it when this process ends, however it ends.
     """

@@ -29,7 +29,7 @@ def run_program(run: RunContext, module: str, write_job: Callable[[Path], None],
 
 
 def take_timing(out: Path) -> dict[str, Any]:
-    """What a program says of the time it took, taken out of its folder: it is no content."""
+    """Return what a program says of the time it took, taken out of its folder: it is no content."""
     timing = out / "timing.json"
     figures = json.loads(timing.read_text(encoding="utf-8"))
     timing.unlink()
@@ -37,7 +37,7 @@ def take_timing(out: Path) -> dict[str, Any]:
 
 
 def _ending(error: ProgramError) -> str:
-    """Why a program ended that could not say so itself."""
+    """Return why a program ended that could not say so itself."""
     if not re.search(rf"code (-{signal.SIGKILL}|{128 + signal.SIGKILL})\b", str(error)):
         return str(error)
     return (

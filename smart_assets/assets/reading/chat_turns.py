@@ -34,7 +34,7 @@ def count_refused_chats(project: Project, inputs: Inputs, ids: pa.ChunkedArray, 
 
 
 def _roles(project: Project, inputs: Inputs, ids: pa.ChunkedArray) -> Iterator[Roles]:
-    """The roles of each chat of several turns among the rows."""
+    """Yield the roles of each chat of several turns among the rows."""
     chosen = pc.unique(ids)
     for source in project.settings.sources:
         with pq.ParquetFile(inputs.folder(raw_tasks.NAME, source) / "instances.parquet") as file:

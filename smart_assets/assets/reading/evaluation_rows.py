@@ -40,7 +40,7 @@ class RowTexts:
     others: Sequence[str]  # turns of a chat that are no part of its prompt: those of the system
 
     def whole(self) -> list[str]:
-        """Rows as one text each, the prompt first: a response leaks as a prompt does."""
+        """Return rows as one text each, the prompt first: a response leaks as a prompt does."""
         every = zip(self.prompts, self.responses, self.others, strict=True)
         return [" ".join(texts) for texts in every]
 
@@ -77,20 +77,20 @@ class SourceRows:
         return np.load(self.folder / "signatures.npy", mmap_mode="r", allow_pickle=False)
 
     def texts(self) -> Iterator[RowTexts]:
-        """Some thousand rows at a time."""
+        """Yield some thousand rows at a time."""
         with pq.ParquetFile(self.folder / "instances.parquet") as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["prompt", "response", "messages"]):
                 prompts, responses, turns = (column.to_pylist() for column in batch.columns)
                 yield RowTexts(prompts, responses, [*map(_beyond_the_prompt, prompts, turns)])
 
     def prompts(self) -> Iterator[Sequence[str]]:
-        """The prompts alone, some thousand at a time."""
+        """Yield the prompts alone, some thousand at a time."""
         with pq.ParquetFile(self.folder / "instances.parquet") as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["prompt"]):
                 yield batch["prompt"].to_pylist()
 
     def held_out(self) -> pa.Table:
-        """The held-out rows as EVALUATION."""
+        """Return the held-out rows as EVALUATION."""
         columns = [name for name in EVALUATION.names if name != "benchmark"]
         rows = pq.read_table(
             self.folder / "instances.parquet", columns=columns, filters=pc.field("split") == "validation"
@@ -118,7 +118,7 @@ class EvaluationRows:
         return list(zip(found.values.to_pylist(), [0, *stops][:-1], stops, strict=True))
 
     def prompts(self) -> Iterator[Sequence[str]]:
-        """The prompts alone, some thousand at a time."""
+        """Yield the prompts alone, some thousand at a time."""
         for batch in self.rows.select(["prompt"]).to_batches(_BATCH_ROWS):
             yield batch["prompt"].to_pylist()
 
@@ -128,13 +128,13 @@ class EvaluationRows:
         return numbered(self.rows, ["benchmark"])
 
     def texts(self) -> Iterator[RowTexts]:
-        """Some thousand rows at a time."""
+        """Yield some thousand rows at a time."""
         for batch in self.rows.select(["prompt", "response"]).to_batches(_BATCH_ROWS):
             yield RowTexts(batch["prompt"].to_pylist(), batch["response"].to_pylist(), [""] * batch.num_rows)
 
 
 def read_sources(project: Project, inputs: Inputs) -> list[SourceRows]:
-    """The rows of all sources, by name: their order in `smart.yaml` decides nothing."""
+    """Return the rows of all sources, by name: their order in `smart.yaml` decides nothing."""
     return [SourceRows(source, inputs.folder(raw_tasks.NAME, source)) for source in sorted(project.settings.sources)]
 
 
@@ -154,7 +154,7 @@ def read_evaluation_rows(project: Project, sources: Sequence[SourceRows], log: L
 
 
 def outside_state(project: Project) -> tuple[dict[str, Any], dict[str, str]]:
-    """How collections and local sets are read; and what they hold, by file or commit.
+    """Return how collections and local sets are read; and what they hold, by file or commit.
 
     Raises:
         SourceError: one of them cannot be found or reached.
@@ -177,7 +177,7 @@ def outside_state(project: Project) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def numbered(rows: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
-    """The number of each row's values in some columns (n,): from 0, the same for the same values."""
+    """Return the number of each row's values in some columns (n,): from 0, the same for the same values."""
     numbers = np.zeros(rows.num_rows, np.int64)
     for name in columns:
         encoded = rows[name].combine_chunks().dictionary_encode()
@@ -187,7 +187,7 @@ def numbered(rows: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _beyond_the_prompt(prompt: str, turns: str | None) -> str:
-    """What a chat's turns say that its prompt does not."""
+    """Return what a chat's turns say that its prompt does not."""
     if turns is None:
         return ""
     return " ".join(turn["content"] for turn in json.loads(turns) if turn["content"] not in prompt)

@@ -69,7 +69,7 @@ def _attach(folder: Path, hashes: list[str], vectors: NDArray[np.float32]) -> No
 
 
 def _add_attached(project: Project, asset: str, encoder: str, known: VectorCache, run: RunContext) -> None:
-    """What the last artifact was given."""
+    """Add the vectors that the last artifact was given."""
     try:
         earlier = project.store.current(asset, None)
         attached = None if earlier is None else earlier.attachments.get(ATTACHMENT)

@@ -15,23 +15,23 @@ TEXT_COLUMNS = ["id", "task", "template", "prompt", "response", "messages"]
 
 
 def raw_task_inputs(project: Project, facet: str | None = None, counts: bool = True) -> tuple[Input, ...]:
-    """The raw tasks of all sources as inputs."""
+    """Return the raw tasks of all sources as inputs."""
     sources = project.settings.sources
     return tuple(Input(AssetPartition(raw_tasks.NAME, source), facet, counts=counts) for source in sources)
 
 
 def read_split(project: Project, inputs: Inputs, side: str) -> pa.Table:
-    """The rows of all sources that stand on one side of the split ("train" or "validation"), with their source."""
+    """Return the rows of all sources on one side of the split ("train" or "validation"), with their source."""
     return _read(project.settings.sources, inputs, lambda rows: pc.equal(rows["split"], side))
 
 
 def read_training_rows(project: Project, inputs: Inputs, ids: pa.ChunkedArray) -> pa.Table:
-    """Those training rows of all sources of `smart.yaml` whose ids are given, in any order, with their source."""
+    """Return the training rows of all sources of `smart.yaml` whose ids are given, in any order, with their source."""
     return read_rows(inputs, project.settings.sources, ids)
 
 
 def read_rows(inputs: Inputs, sources: Iterable[str], ids: pa.ChunkedArray) -> pa.Table:
-    """Those training rows of some sources whose ids are given, in any order, with their source.
+    """Return those training rows of some sources whose ids are given, in any order, with their source.
 
     Texts are read a row group at a time, so that few rows out of many need little memory.
     """
@@ -61,7 +61,7 @@ def _with_source(rows: pa.Table, source: str) -> pa.Table:
 
 
 def rows_in_order(rows: pa.Table, ids: Sequence[str]) -> pa.Table:
-    """The rows of the given ids, in their order.
+    """Return the rows of the given ids, in their order.
 
     Raises:
         StoreError: an id is not among the rows.

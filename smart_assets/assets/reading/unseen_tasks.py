@@ -10,13 +10,16 @@ _MOST_NAMES = 5
 
 
 def unseen_parameter(project: Project) -> dict[str, list[str]]:
-    """The unseen tasks as a parameter of a step; none at all where there are none, so that nothing is made again."""
+    """Return the unseen tasks as a parameter of a step.
+
+    None at all where there are none, so that nothing is made again.
+    """
     unseen = sorted(set(project.settings.evaluate.unseen_tasks))
     return {"unseen_tasks": unseen} if unseen else {}
 
 
 def seen_tasks(unseen: Iterable[str], tasks: Iterable[str]) -> list[str]:
-    """The tasks that rows may be selected from, in order of name.
+    """Return the tasks that rows may be selected from, in order of name.
 
     Args:
         unseen: the tasks to keep out.
