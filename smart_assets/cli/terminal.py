@@ -72,7 +72,7 @@ def _shown(value: object) -> object:
 
 @contextmanager
 def spinner(doing: str) -> Generator[Log]:
-    """Where long work tells its progress: the last line beside a spinner in a terminal, plain lines elsewhere."""
+    """Show the progress of long work: the last line beside a spinner in a terminal, plain lines elsewhere."""
     if not console.is_terminal:
         yield lambda line: console.print(literal(line))
         return
