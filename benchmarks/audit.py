@@ -91,7 +91,7 @@ class Synthetic:
         )
 
     def write(self, subsets: int) -> None:
-        """The source, its vectors, and the subsets with their checkpoints, oldest first."""
+        """Write the source, its vectors, and the subsets with their checkpoints, oldest first."""
         rows = self._source()
         self._vectors(rows)
         for number in range(subsets):

@@ -59,7 +59,7 @@ class Row:
 
     @classmethod
     def of(cls, case: str, shape: tuple[int, int], ours: Outcome, submodlib: Outcome | None) -> "Row":
-        """With the ratios, where both were measured."""
+        """Return it with the ratios, where both were measured."""
         if not (isinstance(ours, Measured) and isinstance(submodlib, Measured)):
             return cls(case, *shape, ours, submodlib)
         memory = submodlib.took_bytes / ours.took_bytes if ours.took_bytes else None
@@ -79,10 +79,10 @@ _RESULTS = TypeAdapter(Results)
 
 
 def read_results(path: Path) -> Results:
-    """What `write_results` wrote."""
+    """Return what `write_results` wrote."""
     return _RESULTS.validate_json(path.read_bytes())
 
 
 def write_results(path: Path, results: Results) -> None:
-    """As JSON, after every row, so that a run that is stopped leaves what it has."""
+    """Write JSON after every row, so that a run that is stopped leaves what it has."""
     path.write_bytes(_RESULTS.dump_json(results, indent=1) + b"\n")

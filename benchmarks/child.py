@@ -22,14 +22,14 @@ Order = Callable[[Vectors, Objective], object]
 
 
 def order_by_ours(vectors: Vectors, objective: Objective) -> object:
-    """All of `vectors` (n, d), exactly, on all cores."""
+    """Return all of `vectors` (n, d), exactly, on all cores."""
     from smart_assets.selection.greedy import greedy_ordering
 
     return greedy_ordering(vectors, objective, engine="cpu")
 
 
 def order_by_submodlib(vectors: Vectors, objective: Objective) -> object:
-    """All but the last of `vectors` (n, d), as a user of submodlib does who cares for speed.
+    """Return all but the last of `vectors` (n, d), as a user of submodlib does who cares for speed.
 
     The dense kernel comes from one product in 32 bits, which is faster than submodlib's own, and raw, so that lazy
     greedy picks wrongly by graph cut where similarities are negative.
@@ -66,7 +66,7 @@ def measure(case: str, who: str, path: Path) -> Measured:
 
 
 def _resident_bytes(field: str) -> int:
-    """From the kernel's account of this process; `ru_maxrss` would count the parent that it was forked from too."""
+    """Read the kernel's account of this process; `ru_maxrss` would count the parent that it was forked from too."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 

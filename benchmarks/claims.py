@@ -78,19 +78,19 @@ def verdict_table(
     trials: int, seed: int, seeds: Sequence[int] = SEEDS, tasks: Sequence[int] = TASKS,
     rows: Sequence[int] = ROWS,
 ) -> list[Verdicts]:  # fmt: skip
-    """Coverage, false and right verdicts for each number of seeds, tasks, and rows of a task."""
+    """Return coverage, false and right verdicts for each number of seeds, tasks, and rows of a task."""
     return [
         _verdicts(s, t, n, trials, np.random.default_rng([seed, s, t, n])) for s, t, n in product(seeds, tasks, rows)
     ]
 
 
 def page_table(trials: int, seed: int, seeds: Sequence[int] = SEEDS) -> list[Pages]:
-    """Six recipes and the base model, equal in truth, at two budgets, ten tasks of ten rows."""
+    """Simulate six recipes and the base model, equal in truth, at two budgets, ten tasks of ten rows."""
     return [_pages(s, trials, np.random.default_rng([seed, s])) for s in seeds]
 
 
 def stop_table(trials: int, seed: int, seeds: Sequence[int] = SEEDS) -> list[Stops]:
-    """One recipe at four budgets, each worse than twice as many rows by so much; ten tasks of thirty rows."""
+    """Return one recipe at four budgets, each worse than twice as many rows by so much; ten tasks of thirty rows."""
     truths = (("equal", 0.0), ("worse by the margin", 0.04), ("worse by 0.05", 0.05))
     return [
         _stops(name, doubling, s, trials, np.random.default_rng([seed, s]))
@@ -152,7 +152,7 @@ def _stops(truth: str, doubling: float, seeds: int, trials: int, rng: np.random.
 def _page(
     models: Sequence[_Model], levels: NDArray[np.float64], tasks: int, rows: int, rng: np.random.Generator
 ) -> tuple[SharedRows, NDArray[np.float64]]:
-    """What the models scored on rows, and the mean loss of each training (m,) on all rows there might have been."""
+    """Return what the models scored on rows, and the mean loss of each training (m,) on all rows there might be."""
     recipes = {key: at for at, key in enumerate(dict.fromkeys(model[:2] for model in models))}
     places = np.array([recipes[model[:2]] for model in models])
     noise = rng.choice(TRAINING_NOISE, len(recipes))[places] * np.array([model[1] is not None for model in models])
@@ -184,7 +184,7 @@ def _page(
 
 
 def _better(shared: SharedRows, seeds: int, by: float) -> SharedRows:
-    """The same page with the first recipe better by so much."""
+    """Return the same page with the first recipe better by so much."""
     tasks: list[SharedTask] = []
     for task in shared.tasks:
         losses = task.columns[RESPONSE_LOSS.numerator].copy()
@@ -194,7 +194,7 @@ def _better(shared: SharedRows, seeds: int, by: float) -> SharedRows:
 
 
 def _compared(shared: SharedRows) -> tuple[Difference, Interval, Difference]:
-    """The difference of the two recipes, the score of the first, and the difference of their exact matches."""
+    """Return the difference of the two recipes, the score of the first, and the difference of their exact matches."""
     losses, matches = (measured_models(shared, metric) for metric in (RESPONSE_LOSS, EXACT_MATCH))
     [difference] = to_references(losses, RESPONSE_LOSS, ["random"])
     [shares] = to_references(matches, EXACT_MATCH, ["random"])
@@ -202,7 +202,7 @@ def _compared(shared: SharedRows) -> tuple[Difference, Interval, Difference]:
 
 
 def _truth(trained: NDArray[np.float64], seeds: int) -> tuple[float, float]:
-    """Of the difference and of the first recipe's score."""
+    """Return the truth of the difference and of the first recipe's score."""
     return (0.0, 2.0) if seeds > 1 else (float(trained[0] - trained[1]), float(trained[0]))
 
 
@@ -215,7 +215,7 @@ def _share(found: Iterable[bool]) -> float:
 
 
 def verdicts_as_markdown(found: Iterable[Verdicts]) -> str:
-    """One row a setting."""
+    """Return one row a setting."""
     lines = [
         "| seeds | tasks | rows each | difference | score | share | false verdicts | right at 1 / 2 / 3 errors |",
         "|---|---|---|---|---|---|---|---|",
@@ -230,7 +230,7 @@ def verdicts_as_markdown(found: Iterable[Verdicts]) -> str:
 
 
 def pages_as_markdown(found: Iterable[Pages]) -> str:
-    """One row a number of seeds."""
+    """Return one row a number of seeds."""
     lines = [
         "| seeds | claims of a page | made, each by itself | pages with one that holds corrected |",
         "|---|---|---|---|",
@@ -240,7 +240,7 @@ def pages_as_markdown(found: Iterable[Pages]) -> str:
 
 
 def stops_as_markdown(found: Iterable[Stops]) -> str:
-    """One row a truth and number of seeds."""
+    """Return one row a truth and number of seeds."""
     lines = ["| truth, a doubling fewer rows | seeds | false stops | right stops |", "|---|---|---|---|"]
     lines += [f"| {one.truth} | {one.seeds} | {one.false:.1%} | {one.right:.1%} |" for one in found]
     return "\n".join(lines)

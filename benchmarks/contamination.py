@@ -33,12 +33,12 @@ class Simulated:
     planted: set[int]
 
     def text(self, words: int) -> str:
-        """Words by Zipf's law, so that short runs meet by chance."""
+        """Return words by Zipf's law, so that short runs meet by chance."""
         return " ".join(f"w{number}" for number in self.random.zipf(1.3, words).clip(max=20_000))
 
 
 def _plain(random: np.random.Generator, evaluated: int, template: int = 0) -> Simulated:
-    """Tasks of 20 rows and evaluation rows of another task; with a template of so many words, all share it."""
+    """Return tasks of 20 rows and evaluation rows of another task; with a template of so many words, all share it."""
     made = Simulated(random, [], [], set())
     shared = made.text(template)
     made.rows = [(f"{shared} {made.text(40)}", at // ROWS) for at in range(ROWS * TASKS)]
@@ -58,7 +58,7 @@ def _planted(random: np.random.Generator, evaluated: int, times: int, half: bool
 
 
 def judge(made: Simulated) -> tuple[set[int], set[int]]:
-    """The rows that are found, and those that are undecided."""
+    """Return the rows that are found, and those that are undecided."""
     with tempfile.TemporaryDirectory() as scratch:
         asked = [text for text, _ in made.evaluation]
         search = NgramSearch(NgramIndex.of(NgramHasher(RULE.ngram), [(asked, asked)]), Path(scratch))
@@ -73,7 +73,7 @@ def judge(made: Simulated) -> tuple[set[int], set[int]]:
 
 
 def rates(draw: Callable[[np.random.Generator], Simulated], repeats: int) -> tuple[float, float, float]:
-    """Misses among planted rows, false alarms among the others, and undecided ones among all, in percent."""
+    """Return misses among planted rows, false alarms among the others, and undecided among all, in percent."""
     missed = planted = alarms = others = undecided = 0
     for repeat in range(repeats):
         made = draw(np.random.default_rng(repeat))

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def write_project(arguments: argparse.Namespace) -> None:
-    """The tasks that are short enough, and the settings."""
+    """Write the tasks that are short enough, and the settings."""
     tasks = write_tasks(arguments.data / "t0", arguments.out / "tasks", arguments.characters, arguments.least_rows)
     settings = {
         "sources": {"t0": {"kind": "folder", "path": "tasks", "license": "Apache-2.0"}},
@@ -93,7 +93,7 @@ def write_project(arguments: argparse.Namespace) -> None:
 
 
 def write_tasks(source: Path, out: Path, characters: int, least_rows: int) -> list[str]:
-    """Copy the tasks with enough short rows; gives their names in order."""
+    """Copy the tasks with enough short rows; return their names in order."""
     out.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for path in sorted(source.glob("*.jsonl")):
@@ -106,7 +106,7 @@ def write_tasks(source: Path, out: Path, characters: int, least_rows: int) -> li
 
 
 def is_short(row: dict[str, str], characters: int) -> bool:
-    """Whether a row has a response, and is no longer than that."""
+    """Return whether a row has a response, and is no longer than that."""
     return bool(row["response"].strip()) and len(row["prompt"]) + len(row["response"]) <= characters
 
 

@@ -55,21 +55,21 @@ def main(
 
 
 def draw(tasks: Path, rows: int) -> list[str]:
-    """Some prompts of all files."""
+    """Return some prompts of all files."""
     lines = [line for path in sorted(tasks.glob("*.jsonl")) for line in path.open(encoding="utf-8", newline="\n")]
     drawn = np.random.default_rng(SEED).choice(len(lines), rows, replace=False)
     return [json.loads(lines[row])["prompt"] for row in drawn]
 
 
 def timed(embed: Callable[[list[str]], Vectors], prompts: list[str]) -> tuple[float, Vectors]:
-    """Seconds, and the vectors."""
+    """Return the seconds, and the vectors."""
     start = time.perf_counter()
     vectors = embed(prompts)
     return time.perf_counter() - start, vectors
 
 
 def unit(vectors: Vectors) -> NDArray[np.float64]:
-    """The rows scaled to length 1, in float64."""
+    """Return the rows scaled to length 1, in float64."""
     wide = vectors.astype(np.float64)
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)
 

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def job_of(arguments: argparse.Namespace) -> EvaluationJob:
-    """SmolLM2-135M-Instruct, remembering nothing."""
+    """Return the evaluation of SmolLM2-135M-Instruct, remembering nothing."""
     base = smollm2().path
     return EvaluationJob.model_validate(
         {
@@ -82,7 +82,7 @@ def job_of(arguments: argparse.Namespace) -> EvaluationJob:
 
 
 def requests(model: LanguageModel, benchmark: Benchmark) -> list[Any]:
-    """What is asked, as tokens, in no order."""
+    """Return what is asked, as tokens, in no order."""
     rows = prepare_rows(model, benchmark).scored
     found = [(None, *model.lm._encode_pair(row.example.context, text)) for row in rows for text in row.continuations]
     random.Random(0).shuffle(found)  # noqa: S311
@@ -90,7 +90,7 @@ def requests(model: LanguageModel, benchmark: Benchmark) -> list[Any]:
 
 
 def peer(model: LanguageModel, batch_size: int) -> Any:
-    """lm-eval's own class around the same model."""
+    """Return lm-eval's own class around the same model."""
     from lm_eval.models.huggingface import HFLM
 
     own: Any = HFLM  # its decorator hides its type

@@ -55,12 +55,12 @@ class Drift:
 def promotion_table(
     trials: int, rng: np.random.Generator, tasks: Sequence[int] = TASKS, rows: Sequence[int] = ROWS
 ) -> list[PromotionRates]:
-    """Coverage, false promotions and power for each kind of metric, number of tasks, and rows of a task."""
+    """Return coverage, false promotions and power for each kind of metric, number of tasks, and rows of a task."""
     return [_rates(kind, t, n, trials, rng) for kind in KINDS for t in tasks for n in rows]
 
 
 def drift_table(trials: int, rng: np.random.Generator, tasks: Sequence[int] = TASKS) -> list[Drift]:
-    """Thirty nights, each with a candidate half an error worse than production, or about as good."""
+    """Simulate thirty nights, each with a candidate half an error worse than production, or about as good."""
     return [_drift(spread, t, margin, trials, rng) for spread in (0.0, 1.0) for t in tasks for margin in MARGINS]
 
 
@@ -86,7 +86,7 @@ def _rates(kind: Kind, tasks: int, rows: int, trials: int, rng: np.random.Genera
 def _differences(
     kind: Kind, shape: tuple[int, int, int], gap: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], float]:
-    """(trials, tasks) of differences of a task's figures, the candidate worse by `gap` errors, and one error."""
+    """Return (trials, tasks) of differences of a task's figures, the candidate worse by `gap` errors, and one error."""
     _, tasks, rows = shape
     if kind == "share":
         # Rows that are answered alike do not differ; of the others each model has some half right.
@@ -107,7 +107,7 @@ def _steps(kind: Kind, differences: NDArray[np.float64], rows: int) -> NDArray[n
 
 
 def _drift(spread: float, tasks: int, margin: float, trials: int, rng: np.random.Generator) -> Drift:
-    """Candidates are (0.5 +- `spread`) errors worse than production, or with a spread as good in the mean."""
+    """Simulate candidates (0.5 +- `spread`) errors worse than production, or with a spread as good in the mean."""
     shift = 0.0 if spread else 0.5
     truth, best_truth = np.zeros(trials), np.zeros(trials)
     production = best = _figures(truth, tasks, rng)
@@ -136,7 +136,7 @@ def _drift(spread: float, tasks: int, margin: float, trials: int, rng: np.random
 
 
 def _figures(truth: NDArray[np.float64], tasks: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(trials, tasks) as measured once on the held-out rows: two models' mean difference has the error 1."""
+    """Return (trials, tasks) as measured once on the held-out rows: two models' mean difference has the error 1."""
     return truth[:, None] + np.sqrt(tasks / 2) * rng.normal(size=(len(truth), tasks))
 
 
@@ -145,7 +145,7 @@ def _compared(one: NDArray[np.float64], other: NDArray[np.float64]) -> MeanDiffe
 
 
 def rates_as_markdown(found: Iterable[PromotionRates]) -> str:
-    """One row a setting."""
+    """Return one row a setting."""
     lines = [
         "| metric | tasks | rows each | coverage | worse by the margin | equal | better by an error |",
         "|---|---|---|---|---|---|---|",
@@ -157,7 +157,7 @@ def rates_as_markdown(found: Iterable[PromotionRates]) -> str:
 
 
 def drift_as_markdown(found: Iterable[Drift]) -> str:
-    """One row a setting."""
+    """Return one row a setting."""
     lines = [
         "| candidates | tasks | margin | mean drift | 95% of runs | beyond the margin | nights that promote |",
         "|---|---|---|---|---|---|---|",

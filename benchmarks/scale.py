@@ -74,7 +74,7 @@ def _measure(name: str, command: list[str], config: Path) -> float:
 
 
 def _print_assets(config: Path) -> None:
-    """The seconds and the peak memory of each asset's newest materialization."""
+    """Print the seconds and the peak memory of each asset's newest materialization."""
     project = load_project(config)
     for desired in desired_states(project):
         manifest = project.store.current(desired.key.asset, desired.key.partition)

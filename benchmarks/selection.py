@@ -60,7 +60,7 @@ def main(  # noqa: PLR0913, PLR0917  (one for each option)
 
 
 def measure(case: str, vectors: Vectors, size: int, time_limit: float, with_submodlib: bool) -> Row:
-    """One row of the results; says how it goes."""
+    """Return one row of the results; says how it goes."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "vectors.npy"
         write_variant(path, vectors, size, CASES[case].nonnegative)
@@ -75,7 +75,7 @@ def measure(case: str, vectors: Vectors, size: int, time_limit: float, with_subm
 
 
 def run_child(case: str, who: str, path: Path, time_limit: float) -> Outcome:
-    """What one ordering took in a fresh process, or why it did not end well."""
+    """Return what one ordering took in a fresh process, or why it did not end well."""
     command = [sys.executable, "-m", "benchmarks.child", case, who, str(path)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=time_limit, check=False)
@@ -99,7 +99,7 @@ def show(results: Results, plot: Path | None, table: bool) -> None:
 
 
 def machine() -> str:
-    """The processor, its cores that may be used, the memory, and the versions that matter."""
+    """Return the processor, its cores that may be used, the memory, and the versions that matter."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

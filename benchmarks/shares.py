@@ -23,12 +23,12 @@ Rule = Callable[[Floats, Integers, int], Integers]
 
 
 def sizes_of_tasks(count: int, spread: float = 1.5) -> Integers:
-    """Log-normal task sizes with a median of about 150 rows."""
+    """Return log-normal task sizes with a median of about 150 rows."""
     return np.exp(np.random.default_rng(0).normal(5, spread, count)).astype(np.int64) + 1
 
 
 def exact_shares(rates: Floats, limits: Integers, total: int) -> Floats:
-    """The real numbers min(limit, x * rate) that sum to `total`."""
+    """Return the real numbers min(limit, x * rate) that sum to `total`."""
     low, high = 0.0, float((limits / rates).max())
     for _ in range(200):
         middle = (low + high) / 2
@@ -37,12 +37,12 @@ def exact_shares(rates: Floats, limits: Integers, total: int) -> Floats:
 
 
 def by_alphabet(rates: Floats, limits: Integers, total: int) -> Integers:
-    """SMART's rule in order of name: floors, and what is left over to the first tasks."""
+    """Share by SMART's rule in order of name: floors, and what is left over to the first tasks."""
     return task_budgets(rates / rates.sum(), limits, total)
 
 
 def by_largest_remainder(rates: Floats, limits: Integers, total: int) -> Integers:
-    """Floors of the exact shares, and what is left over to the largest fractions: the nearest whole numbers."""
+    """Take floors of the exact shares, and give what is left over to the largest fractions: the nearest integers."""
     exact = exact_shares(rates, limits, total)
     floors = np.floor(exact + 1e-9).astype(np.int64)
     floors[np.argsort(floors - exact, kind="stable")[: total - floors.sum()]] += 1
@@ -50,7 +50,7 @@ def by_largest_remainder(rates: Floats, limits: Integers, total: int) -> Integer
 
 
 def by_sainte_lague(rates: Floats, limits: Integers, total: int) -> Integers:
-    """The method of proportional and equal budgets."""
+    """Return the method of proportional and equal budgets."""
     ties = [tie_key(0, str(task)) for task in range(len(rates))]
     return np.array(highest_averages(rates.tolist(), limits.tolist(), total, ties))
 
@@ -63,7 +63,7 @@ RULES: dict[str, Rule] = {
 
 
 def rates_of(sizes: Integers) -> dict[str, Floats]:
-    """The rates of the recipes that are not SMART's."""
+    """Return the rates of the recipes that are not SMART's."""
     return {
         "proportional": proportional_rates(sizes),
         "temperature 2": proportional_rates(sizes, temperature=2),
@@ -83,7 +83,7 @@ def away_from_exact() -> None:
 
 
 def losses(pairs: Iterable[tuple[Integers, Integers]]) -> str:
-    """In how many pairs the larger budget takes a row from a task, or from a template."""
+    """Say in how many pairs the larger budget takes a row from a task, or from a template."""
     lost = [bool((fewer > more).any()) for fewer, more in pairs]
     return f"{sum(lost):,} of {len(lost):,}"
 

@@ -25,14 +25,14 @@ class StubEncoder:
     version: str
 
     def cuts(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
-        """None is."""
+        """Say that no prompt is cut."""
         return np.zeros(len(prompts), np.bool_)
 
     def load(self) -> None:
-        """There is nothing to load."""
+        """Load nothing."""
 
     def batches(self, prompts: Sequence[str]) -> list[Batch]:
-        """As the prompts stand."""
+        """Return the prompts as they stand."""
         starts = range(0, len(prompts), BATCH)
         rows = [np.arange(start, min(start + BATCH, len(prompts))) for start in starts]
         return [Batch(part, len(part), {"prompts": [prompts[row] for row in part]}) for part in rows]
@@ -46,11 +46,11 @@ class StubEncoder:
 
 
 def load_encoder(settings: Embedding, *_: str) -> StubEncoder:
-    """In place of the real one."""
+    """Return the stub in place of the real encoder."""
     return StubEncoder(encoder_version(settings))
 
 
 def run() -> None:
-    """The command line."""
+    """Run the command line."""
     prompt_embeddings.load_encoder = prompt_windows.load_encoder = load_encoder
     main.run()

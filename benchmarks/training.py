@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--steps", type=int, default=2)
@@ -54,7 +54,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def child(side: str) -> dict[str, Any]:
-    """One side's figures."""
+    """Return one side's figures."""
     command = [sys.executable, "-m", "benchmarks.training", *sys.argv[1:], "--side", side]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.strip().rpartition("\n")[2])
@@ -86,7 +86,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_rows(data: Path, count: int) -> list[dict[str, str]]:
-    """Rows of all T0 tasks, drawn with a fixed seed."""
+    """Return rows of all T0 tasks, drawn with a fixed seed."""
     rows: list[dict[str, str]] = []
     for path in sorted((data / "t0").glob("*.jsonl")):
         rows += [json.loads(line) for line in path.read_text(encoding="utf-8").strip().split("\n")]
@@ -96,7 +96,7 @@ def read_rows(data: Path, count: int) -> list[dict[str, str]]:
 
 
 def ours(model: Any, rows: Any, arguments: argparse.Namespace, scratch: Path) -> float:
-    """The loop of `smart_assets.training`, as the asset runs it."""
+    """Return the loop of `smart_assets.training`, as the asset runs it."""
     from smart_assets.training.batches import micro_batches_a_step, training_batches
     from smart_assets.training.devices import compute_precision
     from smart_assets.training.progress import TrainingProgress
@@ -114,7 +114,7 @@ def ours(model: Any, rows: Any, arguments: argparse.Namespace, scratch: Path) ->
 
 
 def peer(model: Any, rows: Any, arguments: argparse.Namespace, scratch: Path) -> float:
-    """`Trainer` with its defaults, the response alone labelled."""
+    """Run `Trainer` with its defaults, the response alone labelled."""
     from transformers import AutoTokenizer, DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
     features = [
@@ -146,7 +146,7 @@ def peer(model: Any, rows: Any, arguments: argparse.Namespace, scratch: Path) ->
 
 
 def smollm2() -> Any:
-    """The base model, converted once."""
+    """Return the base model, converted once."""
     from smart_assets.training.base_model import resolve_base_model
 
     cache = Path(tempfile.gettempdir()) / "smart-benchmark-models"
@@ -154,7 +154,7 @@ def smollm2() -> Any:
 
 
 def one_billion(tokenizer_of: Path) -> Any:
-    """A Llama of some 1.2 billion random weights with SmolLM2's vocabulary."""
+    """Return a Llama of some 1.2 billion random weights with SmolLM2's vocabulary."""
     from transformers import AutoConfig, LlamaForCausalLM
 
     config = AutoConfig.from_pretrained(tokenizer_of)
@@ -164,7 +164,7 @@ def one_billion(tokenizer_of: Path) -> Any:
 
 
 def share_of_peak(model: Any, tokens_a_second: float, device: str) -> dict[str, Any]:
-    """Model FLOPs (6 a weight and token) over the GPU's peak; nothing for a CPU or a GPU that is not listed."""
+    """Return model FLOPs (6 a weight and token) over the GPU's peak; nothing for a CPU or a GPU that is not listed."""
     if device == "cpu":
         return {}
     import torch

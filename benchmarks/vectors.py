@@ -20,7 +20,7 @@ Vectors = NDArray[np.float32]
 
 
 def read_or_make(path: Path | None) -> Vectors:
-    """The rows (n, d) of an .npy file as unit vectors; without a file, clustered synthetic ones."""
+    """Return the rows (n, d) of an .npy file as unit vectors; without a file, clustered synthetic ones."""
     return _unit(clustered_vectors(SYNTHETIC_SIZE, SYNTHETIC_WIDTH) if path is None else np.load(path))
 
 
@@ -37,7 +37,7 @@ def clustered_vectors(size: int, width: int, seed: int = SEED) -> Vectors:
 
 
 def variant(vectors: Vectors, size: int, nonnegative: bool, positions: NDArray[np.int64]) -> Vectors:
-    """The rows at some ascending positions (m,) of `size` rows made from `vectors`, absolute where `nonnegative`."""
+    """Return rows at ascending positions (m,) of `size` rows made from `vectors`, absolute where `nonnegative`."""
     order = np.random.default_rng(SEED).permutation(len(vectors))
     rows = vectors[order[positions % len(vectors)]]
     copied = positions >= len(vectors)

@@ -12,7 +12,7 @@ _WHO = {"ours": "-", "submodlib": "--"}
 
 
 def markdown_table(results: Results) -> str:
-    """One row a case and size, ours beside submodlib's, under a line that names machine and vectors."""
+    """Return one row a case and size, ours beside submodlib's, under a line that names machine and vectors."""
     lines = [
         f"{results.machine}; {results.vectors}. Loading libraries and compiled code, once a process: "
         f"{_loading(results):.1f} s, not included.",
@@ -28,7 +28,7 @@ def markdown_table(results: Results) -> str:
 
 
 def draw(results: Results) -> bytes:
-    """Seconds and memory against the number of vectors, both axes logarithmic, as a PNG."""
+    """Draw seconds and memory against the number of vectors, both axes logarithmic, as a PNG."""
     from smart_assets.report.canvas import colour, legend, marker, png, title
     from smart_assets.report.canvas import draw as panels
 

@@ -10,13 +10,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.assets import catalog
 from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.core.metrics import HELD_OUT_METRICS
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.lineage.sql.connect import connect
-from smart_assets.planning.graph import STEPS, closure, find_partitions
+from smart_assets.planning.graph import closure, find_partitions
 from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.promotion.rule import judge
 from smart_assets.settings import Project, load_project
@@ -45,7 +46,7 @@ TASKS = {
 
 def run_all(project: Project) -> tuple[RunSummary, Lines]:
     display = Lines()
-    return run_plan(project, closure(project, find_partitions(project, list(STEPS))), display), display
+    return run_plan(project, closure(project, find_partitions(project, list(catalog.names()))), display), display
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,9 @@ from smart_assets.training.settings import NOT_CONTENT
 NAME = "finetuned_checkpoint"
 CODE_VERSION = "3"
 BOARD = "tensorboard"
+LOSSES = pa.schema(
+    [("step", pa.int64()), ("loss", pa.float64()), ("learning_rate", pa.float64()), ("tokens", pa.int64())]
+)
 # The base model counts by its content.
 _BY_CONTENT = {"base_model", "revision"}
 

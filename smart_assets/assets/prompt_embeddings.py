@@ -24,7 +24,8 @@ from smart_assets.store.hashing import json_version
 NAME = "prompt_embeddings"
 CODE_VERSION = "1"
 _MANIFESTS = 20  # looked through for vectors of the encoder that is wanted now
-ROW_COLUMNS = ["id", "prompt_hash", "task", "template", "split"]
+ROWS = pa.schema([(name, pa.string()) for name in ("id", "prompt_hash", "task", "template", "split")])
+TASKS = pa.schema([("task", pa.string()), ("training_rows", pa.int64())])
 _TEXTS_AT_ONCE = 4096
 
 
@@ -59,7 +60,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     known.fill(known.rows_of(hashes), vectors)
     vectors.flush()
 
-    rows = pq.read_table(instances, columns=ROW_COLUMNS)
+    rows = pq.read_table(instances, columns=ROWS.names)
     tasks, means = _task_vectors(rows, vectors)
     write_table(rows, out.content / "rows.parquet")
     write_table(tasks, out.content / "tasks.parquet")
@@ -145,5 +146,5 @@ def _task_vectors(rows: pa.Table, vectors: NDArray[np.float32]) -> tuple[pa.Tabl
     names.sort()
     means = task_means(vectors, train, codes, names)
     counts = np.bincount(codes, minlength=len(names))
-    table = pa.table({"task": pa.array(names, pa.string()), "training_rows": pa.array(counts, pa.int64())})
+    table = pa.table({"task": names, "training_rows": counts}, TASKS)
     return table, means.astype(np.float32)

@@ -6,7 +6,6 @@ their rows and signatures come from its artifact. The result is to the byte that
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,32 +22,33 @@ from smart_assets.store import Artifact, Manifest
 from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
-from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.forgotten import Forgotten, refusal_id
 from smart_assets.tasks.read_result import INSTANCES, ReadResult
-from smart_assets.tasks.reader import ReadOptions, hashes_of, read_source, require_readable, source_files, source_state
+from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
-from smart_assets.tasks.sources import FolderSource, Source
+from smart_assets.tasks.source_kind import SourceKind, outside_of
 from smart_assets.tasks.tombstones import Tombstones, read_tombstones
 from smart_assets.tasks.validation_split import SIDES, split
 
 NAME = "raw_tasks"
 CODE_VERSION = "1"
+ORIGINS_FOLDER = "origins"
+"""The attachment: where rows stood, those that were rejected, tasks, files."""
+WITH_SIDES = pa.schema([*INSTANCES, *SIDES])
 PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tell what they change
-# Whatever else a source says of itself does not change its rows.
-_NOT_CONTENT = {"license"}
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from files or a dataset outside the store, the columns' names and the rule of the split."""
     source = project.settings.sources[str(partition)]
-    outside = source_state(source, project.root, _hashes(project, partition))
+    outside = source.state(project.root, _hashes(project, partition))
     if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
-        require_readable(source.path, manifest.outside, outside)
+        require_readable(source.label, manifest.outside, outside)
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(),
         parameters=RawTasksParameters(
-            source=_parameters(source),
+            source=source.parameters(),
             validation=project.settings.validation.model_dump(mode="json"),
             forgotten=_forgotten(read_tombstones(project.store), partition),
         ).as_kept(),
@@ -71,7 +71,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
     held_out = _write_instances(result, sides, out.content / "instances.parquet")
-    _write_origins(result, source, out.attachment("origins"))
+    _write_origins(result, source, out.attachment(ORIGINS_FOLDER))
     return StepResult(
         summary=_summary(result, sides).as_kept(),
         facets={"validation": held_out_version(held_out)},
@@ -81,24 +81,24 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             rows_read=result.rows_read,
         ).as_kept(),
         # A file may have changed since the plan was made.
-        outside={"revision": result.revision} if result.revision else hashes_of(result.files),
+        outside=result.outside,
     )
 
 
 def preview(project: Project, partition: str | None, manifest: Manifest) -> RowChanges | None:
     """Return what reading the source now would change in the rows of an earlier materialization; writes no artifact.
 
-    Only files that changed are read. None where it cannot be told cheaply: the source is no folder of files or its
-    settings changed, the code's version changed, the earlier artifact cannot be read, or the files that changed hold
-    more than PREVIEW_BYTES.
+    Only files that changed are read. None where it cannot be told cheaply: the source is not read file by file, its
+    settings or the code's version changed, the earlier artifact cannot be read, or the files that changed hold more
+    than PREVIEW_BYTES.
 
     Raises:
         SourceError: The source cannot be read; making it fails with the same words.
     """
     source = project.settings.sources[str(partition)]
-    if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
+    if not source.by_file or not _rows_stand(manifest, source):
         return None
-    files = source_files(source, project.root, _hashes(project, partition))
+    snapshot = source.snapshot(project.root, _hashes(project, partition))
     tombstones = read_tombstones(project.store)
     forgotten = tombstones.forgotten
     try:
@@ -106,22 +106,24 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
     except SmartError:
         return None
     same_forgotten = RawTasksParameters.read(manifest).forgotten == _forgotten(tombstones, partition)
-    if manifest.outside == hashes_of(files) and same_forgotten:
+    if manifest.outside == outside_of(snapshot.files, snapshot.revision) and same_forgotten:
         return no_changes(earlier.rows)
-    if sum(file.bytes for file in files if not earlier.has(file)) > PREVIEW_BYTES:
+    if sum(file.bytes for file in snapshot.files if not earlier.has(file)) > PREVIEW_BYTES:
         return None
     options = ReadOptions(hashes=_hashes(project, partition), earlier=earlier)
     result = read_source(source, project.root, lambda _: None, options, forgotten)
     return changes_between(earlier.rows, result.rows)
 
 
+def refused_ids(rejected: pa.Table) -> pa.Array:
+    """Return the ids by which refused rows are forgotten; null for those that have no excerpt."""
+    excerpts = rejected["excerpt"].to_pylist()
+    return pa.array([None if excerpt is None else refusal_id(excerpt) for excerpt in excerpts], pa.string())
+
+
 def held_out_version(held_out: pa.Table) -> str:
     """The version of the held-out rows alone, so that a changed training row leaves evaluations current."""
     return json_version(held_out.select(["id", "messages"]).to_pylist())
-
-
-def _parameters(source: Source) -> dict[str, Any]:
-    return source.model_dump(mode="json", exclude=_NOT_CONTENT)
 
 
 def _forgotten(tombstones: Tombstones, partition: str | None) -> list[str] | None:
@@ -131,13 +133,13 @@ def _forgotten(tombstones: Tombstones, partition: str | None) -> list[str] | Non
 
 def _hashes(project: Project, partition: str | None) -> Path:
     # Projects that share a store may give different folders the same name.
-    place = json_version(str(project.root / project.settings.sources[str(partition)].path))
+    place = json_version(str(project.root / project.settings.sources[str(partition)].label))
     return project.store.cache_folder("file_hashes") / f"{partition}-{place[:8]}.json"
 
 
-def _rows_stand(manifest: Manifest, source: Source) -> bool:
+def _rows_stand(manifest: Manifest, source: SourceKind) -> bool:
     """Whether the rows of unchanged files are what they were: the validation's settings do not count."""
-    same = json_version(RawTasksParameters.read(manifest).source) == json_version(_parameters(source))
+    same = json_version(RawTasksParameters.read(manifest).source) == json_version(source.parameters())
     return same and manifest.code_version == CODE_VERSION
 
 
@@ -153,7 +155,7 @@ def _earlier(
         for artifact in manifest.artifacts:
             _require_intact(project, artifact)
         known = read_signatures(project.store.artifact(manifest))
-        if not isinstance(source, FolderSource) or not _rows_stand(manifest, source):
+        if not source.by_file or not _rows_stand(manifest, source):
             return None, known
         return _read_earlier(project, manifest, forgotten), known
     except SmartError as error:
@@ -162,7 +164,7 @@ def _earlier(
 
 
 def _read_earlier(project: Project, manifest: Manifest, forgotten: Forgotten) -> Earlier:
-    origins = manifest.attachments.get("origins")
+    origins = manifest.attachments.get(ORIGINS_FOLDER)
     if origins is None:
         raise SmartError("its origins were not recorded")
     return read_earlier(project.store.artifact(manifest), project.store.folder(origins), forgotten)
@@ -177,18 +179,17 @@ def _require_intact(project: Project, artifact: Artifact) -> None:
 
 def _write_instances(result: ReadResult, sides: pa.Table, path: Path) -> pa.Table:
     """Write the instances, a row group at a time: the bytes are those of `write_table`. Return the held-out rows."""
-    schema = pa.schema([*INSTANCES, *SIDES])
-    held_out = [schema.empty_table().select(["id", "messages"])]
-    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
+    held_out = [WITH_SIDES.empty_table().select(["id", "messages"])]
+    with pq.ParquetWriter(path, WITH_SIDES, compression="zstd", store_schema=False) as writer:
         for at, instances in enumerate(result.instances(ROW_GROUP)):
             of_rows = sides.slice(at * ROW_GROUP, ROW_GROUP).combine_chunks()
-            rows = pa.table([*instances.columns, *of_rows.columns], schema=schema)
+            rows = pa.table([*instances.columns, *of_rows.columns], schema=WITH_SIDES)
             writer.write_table(rows, row_group_size=ROW_GROUP)
             held_out.append(rows.filter(pc.equal(rows["split"], "validation")).select(["id", "messages"]))
     return pa.concat_tables(held_out)
 
 
-def _write_origins(result: ReadResult, source: Source, folder: Path) -> None:
+def _write_origins(result: ReadResult, source: SourceKind, folder: Path) -> None:
     write_table(result.origins.combine_chunks(), folder / "origins.parquet")
     write_table(result.rejected.combine_chunks(), folder / "rejected.parquet")
     write_table(result.tasks, folder / "tasks.parquet")

@@ -35,6 +35,17 @@ from smart_assets.settings import Project
 
 NAME = "selected_subset"
 CODE_VERSION = "3"
+TASK_BUDGETS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("position", pa.int64()),
+        ("size", pa.int64()),
+        ("gain", pa.float64()),
+        ("weight", pa.float64()),
+        ("budget", pa.int64()),
+        ("seed", pa.int64()),
+    ]
+)
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:

@@ -12,6 +12,9 @@ from smart_assets.settings import Project
 
 NAME = "similarity_index"
 CODE_VERSION = "1"
+NEAR_DUPLICATES = pa.schema(
+    [*((name, pa.string()) for name in ("id", "other_id", "task", "other_task")), ("cosine", pa.float32())]
+)
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
@@ -36,13 +39,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     np.save(out.content / "nearest.npy", found.nearest.astype(np.float32), allow_pickle=False)
     first, second = (rows.take(pa.array(side)) for side in (found.first, found.second))
     pairs = pa.table(
-        {
-            "id": first["id"],
-            "other_id": second["id"],
-            "task": first["task"],
-            "other_task": second["task"],
-            "cosine": pa.array(found.cosine, pa.float32()),
-        }
+        [first["id"], second["id"], first["task"], second["task"], pa.array(found.cosine, pa.float32())],
+        NEAR_DUPLICATES,
     )
     write_table(pairs, out.content / "near_duplicates.parquet")
     return StepResult(

@@ -128,6 +128,11 @@ class Step(Protocol):
     """A module of this package: one asset."""
 
     @property
+    def NAME(self) -> str:  # noqa: N802  (a constant of the module)
+        """The asset's key."""
+        ...
+
+    @property
     def CODE_VERSION(self) -> str:  # noqa: N802  (a constant of the module)
         """Raised with any change of code that changes content; everything made by the old code is then out of date."""
         ...

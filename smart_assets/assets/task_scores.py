@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.assets import prompt_embeddings
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
 from smart_assets.assets.records import ObjectiveFigures, TaskScoresSummary
@@ -21,6 +22,7 @@ from smart_assets.settings import Project, Settings
 
 NAME = "task_scores"
 CODE_VERSION = "2"
+TASKS = pa.schema([("source", pa.string()), *prompt_embeddings.TASKS])
 SCORES = pa.schema(
     [
         ("objective", pa.string()),

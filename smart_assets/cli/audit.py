@@ -9,7 +9,7 @@ from smart_assets.cli.terminal import console, first, literal, print_json, print
 from smart_assets.core.files import write_beside
 from smart_assets.core.safe_text import in_line
 from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
-from smart_assets.lineage.audit.row_history import Origin, RowHistory
+from smart_assets.lineage.audit.row_history import RowHistory
 from smart_assets.lineage.audit.row_uses import Consumer, RowUse, UnknownConsumer
 from smart_assets.lineage.audit.rows import MOST_ROWS, RowsFound, RowTrace, audit_row, audit_text
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
@@ -140,9 +140,10 @@ def _show_facts(row: RowTrace) -> None:
         _say("  its task is unseen: no row of it is selected")
     for twin in row.twins:
         when = "" if twin.current else " (in the past)"
-        _say(f"  left out as an exact duplicate of it: {place_of(twin.origin)}, source {twin.source}{when}")
+        _say(f"  left out as an exact duplicate of it: {twin.origin.in_words}, source {twin.source}{when}")
 
 
+<<<<<<< HEAD
 def _history_words(history: RowHistory) -> str:
     template = f", template {history.template}" if history.template else ""
     side = _SIDES.get(history.split, history.split)
@@ -155,6 +156,11 @@ def place_of(origin: Origin) -> str:
         revision = f" at {origin.revision}" if origin.revision else ""
         return f"dataset {origin.dataset}{revision}, index {origin.index}"
     return f"file {origin.file}, line {origin.line}" if origin.file is not None else "its place was not recorded"
+=======
+def _stands(one: RowHistory) -> str:
+    template = f", template {one.template}" if one.template else ""
+    return f"{_SIDES.get(one.split, one.split)}; source {one.source}, task {one.task}{template}; {one.origin.in_words}"
+>>>>>>> main
 
 
 def _show_held(held: Sequence[RowUse], what: str) -> None:

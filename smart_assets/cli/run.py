@@ -6,11 +6,12 @@ from pathlib import Path
 
 import typer
 
+from smart_assets.assets import catalog
 from smart_assets.assets.mixture_report import PAGE
 from smart_assets.assets.step import AssetPartition
 from smart_assets.cli.start import require_instance
 from smart_assets.cli.terminal import TerminalDisplay, console, errors, literal
-from smart_assets.planning.graph import STEPS, closure, find_partitions
+from smart_assets.planning.graph import closure, find_partitions
 from smart_assets.promotion.rule import consider
 from smart_assets.settings import Project, load_project
 
@@ -18,7 +19,7 @@ from smart_assets.settings import Project, load_project
 def run_selected(config: Path | None, names: list[str]) -> None:
     """Make what is out of date of the named assets and all that they are made from."""
     project = load_project(config)
-    make_current(project, find_partitions(project, names or list(STEPS)))
+    make_current(project, find_partitions(project, names or list(catalog.names())))
     if project.settings.promotion is not None:
         console.print(literal(consider(project).sentence))
     report = project.store.current("mixture_report", None)

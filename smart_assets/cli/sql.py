@@ -12,9 +12,9 @@ from smart_assets.cli.options import print_error, refuse
 from smart_assets.cli.sql_answers import MOST_SHOWN, show_table, write_csv, write_json
 from smart_assets.cli.terminal import IN_TERMINAL, console, literal, to_stderr
 from smart_assets.core.errors import SmartError
+from smart_assets.documents.sql_export import export_views
 from smart_assets.forgetting.exports import remember_export
 from smart_assets.lineage.sql.connect import connect
-from smart_assets.lineage.sql.export import export_views
 from smart_assets.lineage.sql.quoting import complete_statements
 from smart_assets.settings import load_project
 

@@ -33,14 +33,17 @@ REFERENCES = ("random", "proportional")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """All that one page claims: comparisons with recipes and the base model, along sweeps and between budgets, of all
-    benchmarks and metrics. A claim can be wrong by chance; so can one of many sooner."""
+    """All that one page claims, of all benchmarks and metrics.
+
+    It compares with recipes and the base model, along sweeps and between budgets. A claim can be wrong by chance, and
+    one of many sooner.
+    """
 
     claims: int = 0
     level: float = -1.0  # the largest p that holds corrected for all of them (Holm); below 0: none
 
     def holds(self, p: float) -> bool:
-        """Whether a claim holds when corrected for all."""
+        """Return whether a claim holds when corrected for all."""
         return p <= self.level
 
 
@@ -74,12 +77,12 @@ class ComparisonResult:
     @property
     def tasks_left_out(self) -> int:
         """Tasks of which not one row went to all models."""
-        return sum(one.whole for one in self.left_out)
+        return sum(task.whole for task in self.left_out)
 
     @property
     def rows_left_out(self) -> int:
         """Rows that did not go to all models, of all tasks."""
-        return sum(one.rows for one in self.left_out)
+        return sum(task.rows for task in self.left_out)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -89,16 +92,16 @@ class ComparisonResult:
     @property
     def all_differences(self) -> tuple[Difference, ...]:
         """Every comparison, each once."""
-        found = (*self.differences, *self.to_base, *self.to_largest, *self.to_last)
-        return tuple({each.names: each for each in found}.values())
+        differences = (*self.differences, *self.to_base, *self.to_largest, *self.to_last)
+        return tuple({each.names: each for each in differences}.values())
 
     def score(self, budget: int | None, recipe: str | None) -> RecipeScore | None:
-        """The score of a recipe at a budget (None, None: of the base model), where it was measured."""
-        return next((found for found in self.scores if (found.budget, found.recipe) == (budget, recipe)), None)
+        """Return the score of a recipe at a budget (None, None: of the base model), where it was measured."""
+        return next((score for score in self.scores if (score.budget, score.recipe) == (budget, recipe)), None)
 
     def claims(self) -> list[float]:
-        """The p of everything that is claimed; what was trained once claims nothing."""
-        differ = [found.p for found in self.all_differences]
+        """Return the p of everything that is claimed; what was trained once claims nothing."""
+        differ = [difference.p for difference in self.all_differences]
         enough = [each.p for sufficient in self.sufficient_budgets for each in sufficient.smaller]
         return [p for p in (*differ, *enough) if isfinite(p)]
 
@@ -114,27 +117,27 @@ class ComparisonSpec:
 
 
 def compare_recipes(results: Sequence[RowResults], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
-    """The evidence of each benchmark and metric that rows have, from the results of each evaluated model."""
+    """Return the evidence of each benchmark and metric that rows have, from the results of each evaluated model."""
     return compare_shared_rows(share_rows(results, spec.unseen_tasks), spec)
 
 
 def compare_shared_rows(parts: Iterable[SharedRows], spec: ComparisonSpec) -> tuple[ComparisonResult, ...]:
-    """The same, from the rows that all models of each benchmark were asked."""
-    found = [
+    """Return the same, from the rows that all models of each benchmark were asked."""
+    results = [
         _result(measured, metric, spec)
         for shared in parts
         for metric in COMPARED_METRICS
         if (measured := shared.measured_by(metric)).tasks
     ]
-    p = [each for result in found for each in result.claims()]
+    p = [each for result in results for each in result.claims()]
     family = Family(len(p), holm_level(p))
-    return tuple(replace(each, family=family) for each in found)
+    return tuple(replace(each, family=family) for each in results)
 
 
 def _result(shared: SharedRows, metric: RowMetric, spec: ComparisonSpec) -> ComparisonResult:
     models = measured_models(shared, metric)
     measured = {recipe for _, recipe in models}
-    found = {preset: recipe for preset, recipe in spec.references.items() if recipe in measured}
+    references = {preset: recipe for preset, recipe in spec.references.items() if recipe in measured}
     scores = tuple(score(key, models, metric) for key in models)
     budgets = to_largest(models, metric)
     return ComparisonResult(
@@ -146,9 +149,9 @@ def _result(shared: SharedRows, metric: RowMetric, spec: ComparisonSpec) -> Comp
         left_out=shared.left_out,
         models_left_out=shared.models_left_out,
         tasks_of_one_row=tuple(task.task for task in shared.tasks if task.rows == 1),
-        references=found,
+        references=references,
         scores=scores,
-        differences=to_references(models, metric, list(found.values())),
+        differences=to_references(models, metric, list(references.values())),
         to_base=to_base(models, metric),
         to_largest=budgets,
         to_last=to_last(models, metric, spec.sweeps),

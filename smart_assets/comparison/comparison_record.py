@@ -23,20 +23,20 @@ _NAMED = 50  # tasks that are left out, of each benchmark; the sentences count t
 
 
 def comparison_record(result: ComparisonResult) -> dict[str, Any]:
-    """Scores, differences and sentences as plain values; a figure that is not finite is None."""
+    """Return scores, differences and sentences as plain values; a figure that is not finite is None."""
     return {
         "title": shorten(result.title, 80),
         "metric": result.metric.name,
         "better": result.metric.direction.value,
         "tasks": result.tasks,
         "rows": result.rows,
-        "left out": [asdict(one) for one in result.left_out[:_NAMED]],
+        "left out": [asdict(task) for task in result.left_out[:_NAMED]],
         "scores": [
             {"budget": score.budget, "recipe": score.recipe, "seeds": score.seeds}
             | _finite(value=score.interval.value, low=score.interval.low, high=score.interval.high)
             for score in result.scores
         ],
-        "differences": [_difference(found, result) for found in result.all_differences],
+        "differences": [_difference(difference, result) for difference in result.all_differences],
         "sentences": [
             sentence
             for sentence in (
@@ -52,7 +52,7 @@ def comparison_record(result: ComparisonResult) -> dict[str, Any]:
 
 
 def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
-    """The score against the budget of what `record` gave."""
+    """Return the score against the budget of what `record` gave."""
     trained = [score for score in recorded["scores"] if score["recipe"] is not None and score["value"] is not None]
     base = [score["value"] for score in recorded["scores"] if score["recipe"] is None]
     points = [
@@ -73,18 +73,18 @@ def recorded_curve(recorded: Mapping[str, Any]) -> Curve:
     return Curve(recorded["title"], metric, recorded["tasks"], tuple(points), next(iter(base), None))
 
 
-def _difference(found: Difference, result: ComparisonResult) -> dict[str, Any]:
-    interval = found.interval
+def _difference(difference: Difference, result: ComparisonResult) -> dict[str, Any]:
+    interval = difference.interval
     return {
-        "budget": found.budget,
-        "recipe": found.recipe,
-        "other": found.other,
-        "other budget": found.other_budget,
-        **_finite(difference=interval.value, low=interval.low, high=interval.high, p=found.p),
-        "verdict": verdict(found),
-        "corrected": None if found.better is None else result.family.holds(found.p),
-        "seeds": found.seeds,
-        "other seeds": found.other_seeds,
+        "budget": difference.budget,
+        "recipe": difference.recipe,
+        "other": difference.other,
+        "other budget": difference.other_budget,
+        **_finite(difference=interval.value, low=interval.low, high=interval.high, p=difference.p),
+        "verdict": verdict(difference),
+        "corrected": None if difference.better is None else result.family.holds(difference.p),
+        "seeds": difference.seeds,
+        "other seeds": difference.other_seeds,
     }
 
 

@@ -45,7 +45,7 @@ class Curve:
 
 
 def metric_curve(comparison: TaskComparison, result: ComparisonResult | None = None) -> Curve:
-    """The curve of a comparison, with the evidence's means and intervals where there are any."""
+    """Return the curve of a comparison, with the evidence's means and intervals where there are any."""
     points: list[CurvePoint] = []
     for budget in comparison.budgets:
         for standing in sorted(comparison.standings(budget), key=lambda standing: standing.recipe):

@@ -71,7 +71,7 @@ Models = Mapping[tuple[int | None, str | None], tuple[tuple[int | None, ...], Fi
 
 
 def measured_models(shared: SharedRows, metric: RowMetric) -> Models:
-    """The figures of each recipe at each budget, smaller budgets first."""
+    """Return the figures of each recipe at each budget, smaller budgets first."""
     figures = measure([task.stratum(metric) for task in shared.tasks], metric.right_or_wrong)
     columns: dict[tuple[int | None, str | None], list[tuple[int | None, int]]] = {}
     for column, (budget, recipe, seed) in enumerate(shared.models):
@@ -84,14 +84,14 @@ def measured_models(shared: SharedRows, metric: RowMetric) -> Models:
 
 
 def score(key: tuple[int | None, str | None], models: Models, metric: RowMetric) -> RecipeScore:
-    """The score of one of the models."""
+    """Return the score of one of the models."""
     seeds, figures = models[key]
     interval = mean_over_seeds(figures)
     return RecipeScore(*key, len(seeds), interval.within(0, 1) if metric.is_fraction else interval)
 
 
 def to_references(models: Models, metric: RowMetric, references: Sequence[str]) -> tuple[Difference, ...]:
-    """Each recipe against each reference of its budget; two references against each other once."""
+    """Return each recipe against each reference of its budget; two references against each other once."""
     return tuple(
         _difference(models, metric, (budget, recipe), (budget, other))
         for place, other in enumerate(references)
@@ -101,13 +101,13 @@ def to_references(models: Models, metric: RowMetric, references: Sequence[str]) 
 
 
 def to_base(models: Models, metric: RowMetric) -> tuple[Difference, ...]:
-    """Each recipe against the base model, where that was measured."""
+    """Return each recipe against the base model, where that was measured."""
     base = (None, None)
     return tuple(_difference(models, metric, model, base) for model in _trained(models) if base in models)
 
 
 def to_largest(models: Models, metric: RowMetric) -> tuple[Difference, ...]:
-    """Each recipe at each smaller budget against itself at its largest."""
+    """Return each recipe at each smaller budget against itself at its largest."""
     largest: dict[str, int] = {}
     for budget, recipe in _trained(models):
         largest[recipe] = max(budget, largest.get(recipe, 0))
@@ -119,25 +119,25 @@ def to_largest(models: Models, metric: RowMetric) -> tuple[Difference, ...]:
 
 
 def to_last(models: Models, metric: RowMetric, sweeps: Sequence[Sweep]) -> tuple[Difference, ...]:
-    """Each recipe of a sweep against the sweep's last one, at one budget."""
+    """Return each recipe of a sweep against the sweep's last one, at one budget."""
     pairs = dict.fromkeys((point.recipe, sweep.points[-1].recipe) for sweep in sweeps for point in sweep.points[:-1])
     return tuple(
         _difference(models, metric, (budget, recipe), (budget, last))
         for recipe, last in pairs
-        for budget, found in _trained(models)
-        if found == recipe and (budget, last) in models
+        for budget, trained in _trained(models)
+        if trained == recipe and (budget, last) in models
     )
 
 
 def _trained(models: Models) -> list[tuple[int, str]]:
-    """All but the base model."""
+    """Return all but the base model."""
     return [(budget, recipe) for budget, recipe in models if budget is not None and recipe is not None]
 
 
 def _difference(
-    models: Models, metric: RowMetric, one: tuple[int, str], other: tuple[int | None, str | None]
+    models: Models, metric: RowMetric, model: tuple[int, str], other: tuple[int | None, str | None]
 ) -> Difference:
-    seeds, mine = models[one]
+    seeds, mine = models[model]
     other_seeds, theirs = models[other]
     base = other[1] is None
     paired = base or seeds == other_seeds
@@ -145,8 +145,8 @@ def _difference(
     interval = interval.within(-1, 1) if metric.is_fraction else interval
     known = interval.excludes_zero and len(seeds) > 1 and (base or len(other_seeds) > 1)
     return Difference(
-        budget=one[0],
-        recipe=one[1],
+        budget=model[0],
+        recipe=model[1],
         other=BASE_MODEL if other[1] is None else other[1],
         other_budget=other[0],
         seeds=len(seeds),

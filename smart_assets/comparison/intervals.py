@@ -34,7 +34,7 @@ class Spread:
     degrees: tuple[float, ...] = ()
 
     def reach(self, tail: float) -> float:
-        """How far above the truth a figure lies with the chance `tail`, in (0, 0.5]."""
+        """Return how far above the truth a figure lies with the chance `tail`, in (0, 0.5]."""
         from scipy.special import stdtrit
 
         total = sum(self.variances)
@@ -44,7 +44,7 @@ class Spread:
         return -sum(variance * float(stdtrit(degrees, tail)) for variance, degrees in each if variance) / sqrt(total)
 
     def tail(self, distance: float) -> float:
-        """The chance of a figure `distance` or more above the truth, in [0, 1]; NaN where a variance is no number."""
+        """Return the chance of a figure `distance` or more above the truth; NaN where a variance is no number."""
         from scipy.optimize import root_scalar
 
         if not isfinite(sum(self.variances)):
@@ -73,17 +73,17 @@ class Interval:
         return self.low > 0 or self.high < 0
 
     def within(self, low: float, high: float) -> "Interval":
-        """With bounds that the figure cannot pass, such as those of a share."""
+        """Return it with bounds that the figure cannot pass, such as those of a share."""
         return Interval(self.value, max(self.low, low), min(self.high, high), self.p, self.spread)
 
 
 def mean_over_seeds(seeds: Figures) -> Interval:
-    """The mean over (s,) seeds. With one seed the interval covers the rows alone."""
+    """Return the mean over (s,) seeds. With one seed the interval covers the rows alone."""
     return _interval(float(seeds.values.mean()), _spread(seeds.deviations.mean(axis=1), (seeds,)))
 
 
-def difference(one: Figures, other: Figures, paired: bool) -> Interval:
-    """One's mean over seeds minus the other's, on the same rows.
+def difference(figures: Figures, other: Figures, paired: bool) -> Interval:
+    """Return one's mean over seeds minus the other's, on the same rows.
 
     Args:
         one: figures of its seeds.
@@ -92,26 +92,26 @@ def difference(one: Figures, other: Figures, paired: bool) -> Interval:
             no seed went into. Otherwise the seeds of both vary on their own.
     """
     if paired:
-        return mean_over_seeds(one.minus(other))
-    value = float(one.values.mean() - other.values.mean())
-    return _interval(value, _spread(one.deviations.mean(axis=1) - other.deviations.mean(axis=1), (one, other)))
+        return mean_over_seeds(figures.minus(other))
+    value = float(figures.values.mean() - other.values.mean())
+    return _interval(value, _spread(figures.deviations.mean(axis=1) - other.deviations.mean(axis=1), (figures, other)))
 
 
 def holm_level(p: list[float], level: float = ONE_SIDED) -> float:
-    """The largest of the p that holds where the chance that any true hypothesis falls may be `level` (Holm 1979).
+    """Return the largest p that holds where the chance that any true hypothesis falls may be `level` (Holm 1979).
 
     All p up to it hold. Below 0 where none does.
     """
     holding = -inf
-    for at, each in enumerate(sorted(p)):
-        if each > level / (len(p) - at):
+    for rank, each in enumerate(sorted(p)):
+        if each > level / (len(p) - rank):
             break
         holding = each
     return holding
 
 
 def _spread(row_deviations: NDArray[np.float64], sides: tuple[Figures, ...]) -> Spread:
-    """Of a mean that rows move by `row_deviations` (r,), and the seeds of each side on their own."""
+    """Return the spread of a mean that rows move by `row_deviations` (r,), and each side's seeds on their own."""
     by_task = np.add.reduceat(row_deviations**2, sides[0].starts)
     total, degrees = float(by_task.sum()), _degrees(by_task, sides[0].degrees)
     # Where few rows happen to lie close, all of a small total would be taken for the seeds': one part in its degrees
@@ -126,7 +126,7 @@ def _spread(row_deviations: NDArray[np.float64], sides: tuple[Figures, ...]) -> 
 
 
 def _degrees(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> float:
-    """Of freedom of a sum of independent variances (t,) known with degrees (t,).
+    """Return the degrees of freedom of a sum of independent variances (t,) known with degrees (t,).
 
     Satterthwaite's with the + 2 and - 2 that take out its bias: a square of an estimated variance is too large.
     """
@@ -136,7 +136,7 @@ def _degrees(variances: NDArray[np.float64], degrees: NDArray[np.float64]) -> fl
 
 
 def _of_single_seeds(side: Figures) -> float:
-    """What of the rows' variance of the mean over seeds is each seed's own: it is in the spread of the seeds."""
+    """Return what of the rows' variance of the mean over seeds is each seed's own: it is in the spread of the seeds."""
     several = side.deviations.shape[1]
     if several == 1:
         return 0.0
@@ -145,7 +145,7 @@ def _of_single_seeds(side: Figures) -> float:
 
 
 def _seeds(side: Figures) -> tuple[float, float]:
-    """Variance and degrees of freedom of the mean over seeds by other seeds; none for one seed."""
+    """Return variance and degrees of freedom of the mean over seeds by other seeds; 0 and 1 for one seed."""
     several = len(side.values)
     if several == 1:
         return 0.0, 1.0

@@ -32,16 +32,16 @@ class Figures:
     least_variance: float = 0.0  # of one row more that differs; 0 for figures that are no shares
 
     def of(self, columns: Sequence[int]) -> "Figures":
-        """Those of some models."""
+        """Return those of some models."""
         return replace(self, values=self.values[columns], deviations=self.deviations[:, columns])
 
     def minus(self, other: "Figures") -> "Figures":
-        """Column by column, on the same rows; one column of the other is taken from all."""
+        """Subtract column by column, on the same rows; one column of the other is taken from all."""
         return replace(self, values=self.values - other.values, deviations=self.deviations - other.deviations)
 
 
 def measure(strata: Iterable[Stratum], shares: bool = False) -> Figures:
-    """The plain mean over strata of each column's ratio, with what each row does to it.
+    """Return the plain mean over strata of each column's ratio, with what each row does to it.
 
     A stratum of one row cannot be told without that row: its deviation is its distance from the mean of the other
     strata, which is more than its own spread. Alone it has none, and what is made of it is no number.
@@ -59,9 +59,11 @@ def measure(strata: Iterable[Stratum], shares: bool = False) -> Figures:
         raise ValueError("there is nothing to measure")
     ratios = np.stack([task.numerators.sum(axis=0) / task.denominators.sum(axis=0) for task in tasks])
     moved = [_without_each(task, ratio) for task, ratio in zip(tasks, ratios, strict=True)]
-    for at, task in enumerate(tasks):
+    for place, task in enumerate(tasks):
         if len(task.numerators) == 1:
-            moved[at] = ratios[[at]] - np.delete(ratios, at, axis=0).mean(axis=0) if len(tasks) > 1 else ratios * np.nan
+            moved[place] = (
+                ratios[[place]] - np.delete(ratios, place, axis=0).mean(axis=0) if len(tasks) > 1 else ratios * np.nan
+            )
     rows = np.array([len(task.numerators) for task in tasks])
     starts, degrees = np.cumsum(rows) - rows, np.array([max(1.0, _effective_rows(task) - 1) for task in tasks])
     if (rows == 1).all():  # each is told by the others alone: t such tasks are one sample
@@ -76,7 +78,7 @@ def measure(strata: Iterable[Stratum], shares: bool = False) -> Figures:
 
 
 def _without_each(stratum: Stratum, ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the ratio (m,) moves without each row, (n, m), so scaled that the squares sum to its variance."""
+    """Return how far the ratio (m,) moves without each row, (n, m), so scaled that the squares sum to its variance."""
     rows = len(stratum.numerators)
     rest = stratum.denominators.sum(axis=0) - stratum.denominators
     if rows == 1:
@@ -85,6 +87,6 @@ def _without_each(stratum: Stratum, ratio: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _effective_rows(stratum: Stratum) -> float:
-    """Rows of equal weight that would tell as much (Kish 1965): a few long responses carry most tokens."""
+    """Return how many rows of equal weight would tell as much (Kish 1965): long responses carry most tokens."""
     weights = stratum.denominators
     return float((weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)).min())

@@ -55,7 +55,7 @@ class RecipeMeans:
         return np.mean([run.values for run in self.runs], axis=0)
 
     def mean_where(self, trained: bool) -> float | None:
-        """Mean over the tasks with (or without) rows in the subset, all seeds together; None where there is none."""
+        """Return the mean over the tasks with (or without) rows in the subset, all seeds together, if there are any."""
         values = np.concatenate([run.values[run.trained == trained] for run in self.runs])
         return float(values.mean()) if len(values) else None
 
@@ -93,19 +93,19 @@ class TaskComparison:
         return tuple(sorted({run.budget for run in self.runs}))
 
     def standings(self, budget: int) -> tuple[RecipeMeans, ...]:
-        """The recipes at a budget, best mean first (NaN last), equals by name; all by name where none is better."""
+        """Return the recipes at a budget, best mean first (NaN last), equals by name; by name where none is better."""
         recipes = sorted({run.recipe for run in self.runs if run.budget == budget})
-        found = [
+        by_name = [
             RecipeMeans(name, tuple(r for r in self.runs if (r.budget, r.recipe) == (budget, name))) for name in recipes
         ]
         if not self.metric.direction.is_known:
-            return tuple(found)
-        losses = self.metric.as_loss(np.array([standing.mean for standing in found]))
-        return tuple(found[at] for at in np.argsort(losses, kind="stable"))  # NaN sorts last
+            return tuple(by_name)
+        losses = self.metric.as_loss(np.array([standing.mean for standing in by_name]))
+        return tuple(by_name[place] for place in np.argsort(losses, kind="stable"))  # NaN sorts last
 
     def standing(self, budget: int, recipe: str) -> RecipeMeans | None:
-        """The recipe at the budget, or None where it was not measured."""
-        return next((found for found in self.standings(budget) if found.recipe == recipe), None)
+        """Return the recipe at the budget, or None where it was not measured."""
+        return next((means for means in self.standings(budget) if means.recipe == recipe), None)
 
 
 def compare_shared_tasks(
@@ -113,7 +113,7 @@ def compare_shared_tasks(
     unseen_tasks: Collection[str] = (),
     evaluated: Mapping[tuple[int | None, str | None], str] | None = None,
 ) -> tuple[TaskComparison, ...]:
-    """A comparison for each benchmark and metric: held-out response loss first, then the rest of held-out.
+    """Return a comparison for each benchmark and metric: held-out response loss first, then the rest of held-out.
 
     Where some held-out tasks are unseen, seen and unseen ones are compared apart. `evaluated` says when each budget and
     recipe was (ISO 8601): it tells why a task is left out.
@@ -172,11 +172,11 @@ def _comparison(
 
 
 def _direction(rows: Sequence[Measurement]) -> Direction:
-    """The direction that the evaluations agree on, task by task; one that has none recorded contradicts no other."""
+    """Return the direction that the evaluations agree on, task by task; an unknown one contradicts no other."""
     by_task: dict[str, set[Direction]] = {}
     for row in rows:
         by_task.setdefault(row.task, set()).update({row.direction} - {Direction.UNKNOWN})
-    return agreed(agreed(found) for found in by_task.values())
+    return agreed(agreed(directions) for directions in by_task.values())
 
 
 def _runs(

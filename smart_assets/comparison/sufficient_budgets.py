@@ -47,7 +47,7 @@ class SufficientBudget:
 def sufficient_budgets(
     to_largest: Iterable[Difference], scores: Sequence[RecipeScore], metric: Metric, margin: float
 ) -> tuple[SufficientBudget, ...]:
-    """What is known of each recipe that was trained at several budgets with two seeds or more.
+    """Return what is known of each recipe that was trained at several budgets with two seeds or more.
 
     Args:
         to_largest: of each recipe at each smaller budget to itself at the largest.
@@ -57,24 +57,24 @@ def sufficient_budgets(
     """
     if not metric.direction.is_known:
         return ()
-    found: dict[str, list[SmallerBudget]] = {}
+    smaller: dict[str, list[SmallerBudget]] = {}
     largest = {(score.budget, score.recipe): score.interval.value for score in scores}
     for each in sorted(to_largest, key=lambda each: -each.budget):
         if not each.one_training:
             allowed = margin * abs(largest[each.other_budget, each.recipe])
-            found.setdefault(each.recipe, []).append(_beside_largest(each, metric, allowed))
+            smaller.setdefault(each.recipe, []).append(_beside_largest(each, metric, allowed))
     order = dict.fromkeys(each.recipe for each in to_largest)
     return tuple(
-        SufficientBudget(recipe, found[recipe][0].difference.other_budget or 0, tuple(found[recipe]))
+        SufficientBudget(recipe, smaller[recipe][0].difference.other_budget or 0, tuple(smaller[recipe]))
         for recipe in order
-        if recipe in found
+        if recipe in smaller
     )
 
 
-def _beside_largest(found: Difference, metric: Metric, margin: float) -> SmallerBudget:
-    interval = found.interval
+def _beside_largest(difference: Difference, metric: Metric, margin: float) -> SmallerBudget:
+    interval = difference.interval
     worse = -interval.value if metric.direction is Direction.HIGHER else interval.value
     if not interval.spread.variances:  # not finite
-        return SmallerBudget(found, interval.low, margin, interval.p)
+        return SmallerBudget(difference, interval.low, margin, interval.p)
     spread = interval.spread
-    return SmallerBudget(found, worse + spread.reach(ONE_SIDED), margin, spread.tail(margin - worse))
+    return SmallerBudget(difference, worse + spread.reach(ONE_SIDED), margin, spread.tail(margin - worse))

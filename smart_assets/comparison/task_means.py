@@ -32,7 +32,7 @@ class MeanDifference:
 
 
 def mean_over_tasks(differences: NDArray[np.float64], steps: NDArray[np.float64], confidence: float) -> MeanDifference:
-    """The mean over tasks and its two-sided interval; NaN where a difference is no number.
+    """Return the mean over tasks and its two-sided interval; NaN where a difference is no number.
 
     Args:
         differences: (..., n) of n >= 2 tasks.
@@ -54,9 +54,9 @@ def mean_over_tasks(differences: NDArray[np.float64], steps: NDArray[np.float64]
 
 
 def not_inferior(against: Iterable[MeanDifference], margin: float) -> NDArray[np.bool_]:
-    """Whether a model is known to be worse by no more than the margin than each of the others; (...) cases.
+    """Return whether a model is known to be worse by no more than the margin than each of the others; (...) cases.
 
     No correction for the number of the others is due: a model that is worse than one of them by more than the margin
     passes no more often than it would pass that one alone.
     """
-    return np.logical_and.reduce([found.high <= margin for found in against])
+    return np.logical_and.reduce([difference.high <= margin for difference in against])

@@ -25,6 +25,10 @@ class StoreError(SmartError):
     """The store cannot be read or written, or an artifact is not what its manifest says."""
 
 
+class CatalogError(SmartError):
+    """The catalog of assets contradicts itself, or a step does what its entry does not declare: an error of code."""
+
+
 class SourceError(SmartError):
     """A source as a whole cannot be read: its folder, its dataset, or none of its rows."""
 

@@ -33,7 +33,7 @@ class Direction(StrEnum):
 
     @classmethod
     def recorded(cls, higher_is_better: bool | None) -> "Direction":
-        """Of `higher_is_better` as lm-eval and `metrics.parquet` have it; None where nobody declared it."""
+        """Return that of `higher_is_better` as lm-eval and `metrics.parquet` have it; None where nobody declared it."""
         if higher_is_better is None:
             return cls.UNKNOWN
         return cls.HIGHER if higher_is_better else cls.LOWER
@@ -85,7 +85,7 @@ class Metric:
         return -values if self.direction is Direction.HIGHER else values
 
     def improves(self, change: float) -> bool | None:
-        """Whether a change is for the better; None for no change, and where the direction is unknown."""
+        """Return whether a change is for the better; None for no change, and where the direction is unknown."""
         if self.direction is Direction.UNKNOWN or not change:
             return None
         return (change > 0) == (self.direction is Direction.HIGHER)
@@ -187,7 +187,7 @@ def recorded_metric(name: str, direction: Direction) -> Metric:
 
 
 def undeclared(metric: str, benchmark: str) -> str:
-    """One sentence for a metric without a direction: what is not known, and what would tell."""
+    """Return one sentence for a metric without a direction: what is not known, and what would tell."""
     return (
         f"it is not known whether a lower or a higher {metric} of {benchmark} is better: declare it in smart.yaml, "
         f"such as `{DIRECTIONS_SETTING}: {{{benchmark}: {{{metric.partition(',')[0]}: lower}}}}`, and evaluate again"

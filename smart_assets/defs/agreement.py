@@ -10,8 +10,8 @@ from functools import cache
 
 import dagster as dg
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition
-from smart_assets.defs.catalog import cards
 from smart_assets.defs.dagster_private import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
@@ -23,7 +23,6 @@ from smart_assets.defs.dagster_private import (
 from smart_assets.defs.metadata import figures_of
 from smart_assets.defs.partitions import upstream_partitions
 from smart_assets.defs.requests import under_way
-from smart_assets.planning.graph import STEPS
 from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -38,7 +37,7 @@ def record_current(
     """Record the current partitions of a plan that Dagster does not know as such; gives those."""
     busy = under_way(instance)
     records = _Records(instance)
-    upstream = {card.name: card.upstream for card in cards(project.settings)}
+    upstream = {asset.name: asset.upstream_of(project.settings) for asset in catalog.assets()}
     recorded: list[AssetPartition] = []
     for step in plan:  # inputs before their users
         manifest = current_state.current(step.key)
@@ -125,4 +124,4 @@ def _version(record: dg.EventLogRecord) -> str | None:
 
 
 def _code(key: AssetPartition) -> str:
-    return STEPS[key.asset].CODE_VERSION
+    return catalog.asset(key.asset).step.CODE_VERSION

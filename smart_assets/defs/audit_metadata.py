@@ -12,11 +12,12 @@ from smart_assets.assets.records import seeds_of
 from smart_assets.assets.step import split_grid_key
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.tables import table
-from smart_assets.lineage.model_audit.attach import AUDIT, page_name
+from smart_assets.documents.audit_pages import AUDIT, page_name
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_by_manifests
 from smart_assets.lineage.model_audit.page import audit_command
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.tasks.source_kind import REVISION
 
 OPENING = "A browser opens no file from this page: copy the path into its address bar."
 
@@ -106,10 +107,10 @@ def _sources(audit: ModelAudit) -> list[dict[str, Any]]:
         {
             "source": name,
             "revision": next(
-                (file.sha256 for file in audit.raw if file.source == name and file.path == "revision"), None
+                (file.sha256 for file in audit.raw if file.source == name and file.path == REVISION), None
             ),
             "licence": licence or "not stated",
-            "files": sum(file.source == name and file.path != "revision" for file in audit.raw),
+            "files": sum(file.source == name and file.path != REVISION for file in audit.raw),
             "rejected rows": sum(group.rows for group in audit.rejected if group.source == name),
         }
         for name, licence in audit.licences.items()

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from smart_assets.assets import catalog
+from smart_assets.assets.declaration import Requester
 from smart_assets.assets.step import AssetPartition, DesiredState
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.agreement import record_current
@@ -16,28 +18,23 @@ from smart_assets.defs.dagster_private import (
 )
 from smart_assets.defs.orphans import end_orphans
 from smart_assets.defs.out_of_date import UP_TO_DATE, SensorAnswers, left_out_of_date, names, nothing_to_ask, reasons
-from smart_assets.defs.requests import JOBS, SkipRun, request_run, under_way
+from smart_assets.defs.requests import SkipRun, request_run, under_way
 from smart_assets.planning.graph import batches, desired_state, desired_states, read_current_state
 from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
 from smart_assets.planning.retraining import Due, decide
 from smart_assets.settings import Project
-from smart_assets.tasks.reader import last_change
 
 Job = UnresolvedAssetJobDefinition
 Asked = list[dg.RunRequest] | dg.SkipReason
 Look = tuple[list[dg.RunRequest], list[str]]
 """The runs that a tick asks for, and in words what it leaves."""
 
-TO_SUBSETS = JOBS["update_sources"] + JOBS["update_subsets"]
-TO_RESULTS = ("base_model_results", "finetuned_checkpoint", "eval_results")
-TO_REPORT = ("mixture_report",)
-
 
 def build_jobs() -> dict[str, Job]:
     """The jobs that sensors and the schedule start, by name; a person may start them too."""
     return {
         name: dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=f"Makes {', '.join(assets)}.")
-        for name, assets in JOBS.items()
+        for name, assets in catalog.jobs().items()
     }
 
 
@@ -110,19 +107,20 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
 
 def look_at_sources(project: Project, instance: dg.DagsterInstance) -> Look:
     """Runs of whatever is out of date up to the subsets."""
-    return _look(project, instance, TO_SUBSETS, "sources and subsets are up to date")
+    return _look(project, instance, "task_sources", "sources and subsets are up to date")
 
 
 def look_at_report(project: Project, instance: dg.DagsterInstance) -> Look:
     """A run of the report where it does not show what there is."""
-    return _look(project, instance, TO_REPORT, "the report shows what there is")
+    return _look(project, instance, "report", "the report shows what there is")
 
 
-def _look(project: Project, instance: dg.DagsterInstance, assets: Sequence[str], all_made: str) -> Look:
+def _look(project: Project, instance: dg.DagsterInstance, requester: Requester, all_made: str) -> Look:
     """Runs for every batch that is out of date and whose inputs are not out of date themselves."""
     project.require_unchanged()
+    assets = catalog.requested_by(requester)
     desired = [desired_state(project, key) for batch in batches(project) for key in batch if key.asset in assets]
-    plan = _plan_of(desired, read_current_state(project), assets)
+    plan = _plan_of(desired, read_current_state(project), requester)
     told = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
     requests: list[dg.RunRequest] = []
     for _, answer in _answers(project, instance, plan):
@@ -139,8 +137,9 @@ def _whole_plan(desired: Sequence[DesiredState], current_state: CurrentState) ->
     return make_plan(desired, current_state, frozenset(item.key for item in desired))
 
 
-def _plan_of(desired: Sequence[DesiredState], current_state: CurrentState, assets: Sequence[str]) -> list[PlanStep]:
-    """The plan of some assets, for which all others count as they stand."""
+def _plan_of(desired: Sequence[DesiredState], current_state: CurrentState, requester: Requester) -> list[PlanStep]:
+    """Return the plan of the assets that a sensor or schedule asks for; all others count as they stand."""
+    assets = catalog.requested_by(requester)
     return make_plan(desired, current_state, frozenset(item.key for item in desired if item.key.asset in assets))
 
 
@@ -169,7 +168,7 @@ def look_at_models(project: Project, instance: dg.DagsterInstance) -> Look:
     """Runs for the checkpoints and results that are due, and in words why whatever else is out of date is left so."""
     project.require_unchanged()
     desired, current_state = desired_states(project), read_current_state(project)
-    results = {step.key: step for step in _plan_of(desired, current_state, TO_RESULTS)}
+    results = {step.key: step for step in _plan_of(desired, current_state, "retrain")}
     subsets, report = _sensors(project, instance, desired, current_state)
     decision = decide(project, results, current_state, _about_to_change(subsets))
     requests, told = _due_now(project, instance, decision.due)
@@ -221,16 +220,17 @@ def _sensors(
 ) -> tuple[SensorAnswers, SensorAnswers]:
     """What `task_sources` and `report` would answer now."""
     automation = project.settings.automation
+    sensors: tuple[tuple[Requester, bool], ...] = (
+        ("task_sources", automation.watches),
+        ("report", automation.watches or automation.retrain is not None),
+    )
     subsets, report = (
         SensorAnswers(
             name,
             _is_on(instance, name, by_default),
-            list(_answers(project, instance, _plan_of(desired, current_state, assets))),
+            list(_answers(project, instance, _plan_of(desired, current_state, name))),
         )
-        for name, by_default, assets in (
-            ("task_sources", automation.watches, TO_SUBSETS),
-            ("report", automation.watches or automation.retrain is not None, TO_REPORT),
-        )
+        for name, by_default in sensors
     )
     return subsets, report
 
@@ -274,7 +274,7 @@ def _recently_modified(project: Project, steps: Iterable[PlanStep]) -> str | Non
     """Why a source is left alone: its files changed a moment ago, and may be written still."""
     quiet = project.settings.automation.quiet_seconds
     for key in (step.key for step in steps if step.key.asset == "raw_tasks"):
-        touched = last_change(project.settings.sources[str(key.partition)], project.root)
+        touched = project.settings.sources[str(key.partition)].last_change(project.root)
         age = (datetime.now(UTC) - touched).total_seconds() if touched is not None else quiet
         if age < quiet:
             return f"{key}: files changed {max(0, age):.0f} s ago: waits until they are quiet for {quiet} s"

@@ -2,40 +2,47 @@
 
 import dagster as dg
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition
-from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, partitions
+from smart_assets.planning.graph import partitions
 from smart_assets.settings import Project
 
 
 def partitions_of(project: Project, asset: str) -> dg.PartitionsDefinition[str] | None:
-    """The partitions of an asset; None for an asset of the whole project."""
-    if asset in BY_SOURCE:
-        return dg.StaticPartitionsDefinition(list(project.settings.sources))
-    if asset in BY_BUDGET_AND_RECIPE:
-        return dg.MultiPartitionsDefinition(
-            {
-                "budget": dg.StaticPartitionsDefinition([str(budget) for budget in project.settings.budgets]),
-                "recipe": dg.StaticPartitionsDefinition(list(project.settings.recipes)),
-            }
-        )
-    return None
+    """Return the partitions of an asset; None for an asset of the whole project."""
+    settings = project.settings
+    match catalog.asset(asset).partitioned_by:
+        case "source":
+            return dg.StaticPartitionsDefinition(list(settings.sources))
+        case "budget and recipe":
+            return dg.MultiPartitionsDefinition(
+                {
+                    "budget": dg.StaticPartitionsDefinition([str(budget) for budget in settings.budgets]),
+                    "recipe": dg.StaticPartitionsDefinition(list(settings.recipes)),
+                }
+            )
+        case "nothing":
+            return None
 
 
 def dependency(upstream: str, asset: str) -> dg.AssetDep:
-    """How partitions of `asset` depend on `upstream`'s: equal keys where both have the same, else all of them."""
-    same = any({upstream, asset} <= family.keys() for family in (BY_SOURCE, BY_BUDGET_AND_RECIPE))
-    if same or upstream not in BY_SOURCE | BY_BUDGET_AND_RECIPE:
+    """Return how partitions of `asset` depend on `upstream`'s: equal keys where both have them, else all of them."""
+    if _same_keys(upstream, asset) or catalog.asset(upstream).partitioned_by == "nothing":
         return dg.AssetDep(upstream)
     return dg.AssetDep(upstream, partition_mapping=dg.AllPartitionMapping())
 
 
 def upstream_partitions(project: Project, upstream: str, key: AssetPartition) -> list[AssetPartition]:
-    """The partitions of an upstream asset that `dependency` maps a partition to."""
-    if any({upstream, key.asset} <= family.keys() for family in (BY_SOURCE, BY_BUDGET_AND_RECIPE)):
+    """Return the partitions of an upstream asset that `dependency` maps a partition to."""
+    if _same_keys(upstream, key.asset):
         return [AssetPartition(upstream, key.partition)]
     return partitions(project, upstream)
 
 
+def _same_keys(upstream: str, asset: str) -> bool:
+    return catalog.asset(upstream).partitioned_by == catalog.asset(asset).partitioned_by
+
+
 def partition_key(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str | None:
-    """The partition of a run; None for an asset without partitions."""
+    """Return the partition of a run; None for an asset without partitions."""
     return str(context.partition_key) if context.has_partition_key else None

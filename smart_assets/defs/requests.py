@@ -6,19 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.safe_text import in_line
 from smart_assets.defs.dagster_private import NOT_FINISHED_STATUSES, PARTITION_NAME_TAG
-from smart_assets.planning.graph import BY_SOURCE
 from smart_assets.planning.plan import PlanStep
 from smart_assets.store.hashing import json_version
 
-# Assets of one job must have the same partitions, or none: hence three jobs and not one.
-JOBS = {
-    "update_sources": tuple(BY_SOURCE),
-    "update_subsets": ("evaluation_overlap", "task_scores", "selected_subset"),
-    "update_results": ("base_model_results", "finetuned_checkpoint", "eval_results", "mixture_report"),
-}
 REASON_TAG = "smart/reason"
 STATE_TAG = "smart/state"
 TAG_LENGTH = 250
@@ -51,7 +45,7 @@ def request_run(
     if failed >= attempts:
         return SkipRun(f"{first}: {failed} run{'s' * (failed != 1)} failed; {again}")
     return dg.RunRequest(
-        job_name=next(name for name, assets in JOBS.items() if first.asset in assets),
+        job_name=catalog.asset(first.asset).job,
         run_key=f"{state}-{failed}-{made}",
         asset_selection=[dg.AssetKey(step.key.asset) for step in steps],
         partition_key=first.partition,
@@ -73,10 +67,11 @@ def under_way(instance: dg.DagsterInstance) -> set[AssetPartition]:
             )
         ),
     ]
+    assets_of: dict[str, tuple[str, ...]] = {**catalog.jobs()}
     return {
         AssetPartition(key.to_user_string(), run.tags.get(PARTITION_NAME_TAG))
         for run in runs
-        for key in run.asset_selection or map(dg.AssetKey, JOBS.get(run.job_name, ()))  # a whole job names none
+        for key in run.asset_selection or map(dg.AssetKey, assets_of.get(run.job_name, ()))  # a whole job names none
     }
 
 

@@ -8,12 +8,13 @@ from typing import Protocol
 
 import dagster as dg
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.orphans import end_orphans
-from smart_assets.planning.graph import BY_SOURCE, batches, desired_state, desired_states, read_current_state
+from smart_assets.planning.graph import batches, desired_state, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 
@@ -93,7 +94,9 @@ def _out_of_date(project: Project, batch: Sequence[AssetPartition], summary: Run
         elif step.to_do:
             # A source that cannot be read now still has its last rows: what is made from them goes on.
             usable = {
-                key for key in summary.held_up if key.asset in BY_SOURCE and current_state.current(key) is not None
+                key
+                for key in summary.held_up
+                if catalog.asset(key.asset).partitioned_by == "source" and current_state.current(key) is not None
             }
             inputs = [item.source for item in want.inputs if not item.optional and item.source not in usable]
             stopped = summary.stopped(inputs)

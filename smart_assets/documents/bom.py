@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from smart_assets.documents.activity import NOT_RECORDED, moment, packages, software_version, started
-from smart_assets.documents.base_model import BaseModelRecord, base_model
 from smart_assets.documents.bom_model_card import bom_model_card, properties
 from smart_assets.documents.checkpoints import CheckpointRecord
-from smart_assets.documents.licences import spdx_expression
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import (
+    NOT_RECORDED,
+    BaseModelRecord,
+    base_model,
+    moment,
+    packages,
+    software_version,
+    spdx_expression,
+    started,
+)
 from smart_assets.store.records import Circumstances
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
@@ -25,7 +32,10 @@ PARTITION = "smart:partition"
 
 
 def bom(checkpoint: CheckpointRecord, subset: SubsetRecord, croissant_sha256: str) -> dict[str, Any]:
-    """The document, ready for JSON. Its serial number is a hash of its content, so equal contents have the same."""
+    """Return the document, ready for JSON.
+
+    Its serial number is a hash of its content, so equal contents have the same.
+    """
     base = base_model(checkpoint)
     libraries = [_library(name, version) for name, version in packages(checkpoint.manifest).items()]
     sources = [_source(source) for source in subset.sources]
@@ -119,7 +129,7 @@ def _version(base: BaseModelRecord) -> dict[str, str]:
 
 
 def _subset(subset: SubsetRecord, croissant_sha256: str) -> dict[str, Any]:
-    """The rows by their Croissant file, which names the hash of each file of theirs."""
+    """Return the rows by their Croissant file, which names the hash of each file of theirs."""
     return {
         "type": "data",
         "bom-ref": _SUBSET,
@@ -138,7 +148,7 @@ def _subset(subset: SubsetRecord, croissant_sha256: str) -> dict[str, Any]:
 
 
 def _source(source: SourceRecord) -> dict[str, Any]:
-    """A source without its files, which Croissant lists."""
+    """Return a source without its files, which Croissant lists."""
     component: dict[str, Any] = {
         "type": "data",
         "bom-ref": f"source:{source.name}",

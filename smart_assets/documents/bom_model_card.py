@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from smart_assets.documents.activity import flat
 from smart_assets.documents.checkpoints import CheckpointRecord
+from smart_assets.documents.terms import flat
 
 _TRAINED = {"seed", "precision", "processes", "rows", "steps", "response_tokens", "final_loss", "mean_last_losses"}
 _TAIL = 0.025  # beyond each bound
 
 
 def bom_model_card(checkpoint: CheckpointRecord, dataset: str) -> dict[str, Any]:
-    """A `modelCard`; `dataset` is the reference of the component that stands for the rows."""
+    """Return a `modelCard`; `dataset` is the reference of the component that stands for the rows."""
     parameters: dict[str, Any] = {
         "approach": {"type": "supervised"},
         "task": "text-generation",
@@ -39,7 +39,7 @@ def _means(checkpoint: CheckpointRecord) -> Iterator[dict[str, Any]]:
 
 
 def performance_metric(metric: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `metrics.parquet`, with its 95% interval over the task's rows where these tell one."""
+    """Return a row of `metrics.parquet`, with its 95% interval over the task's rows where these tell one."""
     value, stderr = metric["value"], metric["stderr"]
     found = {"type": metric["metric"], "value": repr(value), "slice": f"{metric['benchmark']}: {metric['task']}"}
     if not stderr or metric["rows"] < 2:  # rows that all came out alike do not tell how far other rows would lie
@@ -51,5 +51,5 @@ def performance_metric(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def properties(values: Mapping[str, str]) -> list[dict[str, str]]:
-    """Names and values as CycloneDX has them."""
+    """Return names and values as CycloneDX has them."""
     return [{"name": name, "value": value} for name, value in values.items()]

@@ -43,7 +43,7 @@ class CheckpointRecord:
 
 
 def read_checkpoints(project: Project, checkpoint: Manifest, seeds: tuple[int, ...]) -> list[CheckpointRecord]:
-    """The weights of some seeds of a checkpoint.
+    """Return the weights of some seeds of a checkpoint.
 
     Raises:
         StoreError: its files are not in the store.

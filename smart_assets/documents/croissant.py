@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_assets.core.formatting import count
-from smart_assets.documents.activity import moment
-from smart_assets.documents.licences import licence_reference
 from smart_assets.documents.provenance import derived_from, generated_by
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import licence_reference, moment
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 RECORDS = "instances"
@@ -87,7 +86,7 @@ class RowsFile:
 
 
 def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
-    """The document, ready for JSON; names of tasks and files are values in it, never keys."""
+    """Return the document, ready for JSON; names of tasks and files are values in it, never keys."""
     tasks = len(subset.tasks)
     document: dict[str, Any] = {
         "@context": _CONTEXT,

@@ -4,16 +4,15 @@ from typing import Any
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table
-from smart_assets.documents.activity import moment, software_version
-from smart_assets.documents.licences import hub_licence
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import hub_licence, moment, software_version
 
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 _MOST_TASKS = 200  # shown; the rest is counted
 
 
 def dataset_card(subset: SubsetRecord) -> str:
-    """Markdown after the YAML that `datasets.load_dataset` and the hub read; holds no prompt and no response."""
+    """Return markdown after the YAML that `datasets.load_dataset` and the hub read; holds no prompt and no response."""
     from huggingface_hub import DatasetCardData
 
     metadata = DatasetCardData(
@@ -27,7 +26,7 @@ def dataset_card(subset: SubsetRecord) -> str:
 
 
 def sources_table(subset: SubsetRecord) -> str:
-    """The sources of the rows: what each gave, its licence and its version."""
+    """Return the sources of the rows: what each gave, its licence and its version."""
     return markdown_table(
         ["source", "rows", "tasks", "licence", "version", "files"],
         (
@@ -37,7 +36,7 @@ def sources_table(subset: SubsetRecord) -> str:
                 source.tasks,
                 source.licence or "not known",
                 source.revision or source.version,
-                len(source.files) or "of the hub",
+                len(source.files) or source.where,
             ]
             for source in subset.sources
         ),

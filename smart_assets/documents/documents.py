@@ -30,7 +30,7 @@ class DocumentSet:
 
 
 def document_set(project: Project, partition: str, seed: int | None) -> DocumentSet:
-    """The newest checkpoint with the very rows it was trained on; where nothing was trained, the newest subset.
+    """Return the newest checkpoint with the very rows it was trained on; where nothing was trained, the newest subset.
 
     Args:
         seed: of the row set where rows are random, and of the weights; None for the first row set and all its weights.
@@ -71,5 +71,5 @@ def write_documents(found: DocumentSet, folder: Path) -> None:
 
 
 def model_folder(checkpoint: CheckpointRecord) -> str:
-    """Where the documents of one seed's weights stand."""
+    """Return where the documents of one seed's weights stand."""
     return f"model-seed-{checkpoint.seed}"

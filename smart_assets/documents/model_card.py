@@ -4,15 +4,16 @@ from typing import Any
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table, plain
-from smart_assets.documents.activity import flat, moment, software_version
-from smart_assets.documents.base_model import BaseModelRecord, base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
 from smart_assets.documents.dataset_card import sources_table
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import BaseModelRecord, base_model, flat, moment, software_version
 
 
 def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
-    """Markdown after the YAML that the hub reads, with a result for each mean over tasks; holds no prompt, no response.
+    """Return markdown after the YAML that the hub reads, with a result for each mean over tasks.
+
+    Holds no prompt, no response.
 
     The licence of the weights is left to whoever publishes them: neither the base model's nor that of the rows decides
     it alone.
@@ -33,7 +34,7 @@ def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
     ]
     metadata = ModelCardData(
         base_model=base.hub_name,
-        datasets=sorted({source.dataset for source in subset.sources if source.dataset is not None}) or None,
+        datasets=sorted({one.dataset.card_id for one in subset.sources if one.dataset and one.dataset.card_id}) or None,
         library_name="transformers" if _is_whole(checkpoint) else "peft",
         pipeline_tag="text-generation",
         tags=["instruction-tuning"],
@@ -44,7 +45,7 @@ def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 
 def results_table(checkpoint: CheckpointRecord) -> str:
-    """The means over tasks; says so where nothing was measured."""
+    """Return the means over tasks; says so where nothing was measured."""
     rows = list(_means(checkpoint))
     if not rows:
         return "No evaluation of this version of the weights is in the store."

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from smart_assets.documents.activity import flat, moment, software_version, started
-from smart_assets.documents.licences import licence_reference
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import flat, licence_reference, moment, software_version, started
 from smart_assets.store.records import Circumstances
 
 
 def derived_from(source: SourceRecord) -> dict[str, Any]:
-    """A source as a collection of its files, or as a dataset of the hub at a commit."""
+    """Return a source as a collection of its files, or as a dataset of the hub at a commit."""
     entity: dict[str, Any] = {
         "@type": "prov:Collection",
         "@id": _identifier(f"raw_tasks[{source.name}]", source.version),
@@ -44,7 +43,7 @@ def derived_from(source: SourceRecord) -> dict[str, Any]:
 
 
 def generated_by(subset: SubsetRecord) -> dict[str, Any]:
-    """The selection as an activity: when it ran, on which artifacts, with which parameters."""
+    """Return the selection as an activity: when it ran, on which artifacts, with which parameters."""
     manifest = subset.manifest
     return {
         "@type": "prov:Activity",
@@ -65,7 +64,7 @@ def generated_by(subset: SubsetRecord) -> dict[str, Any]:
 
 
 def _identifier(made: str, version: str) -> str:
-    """A version of what a manifest calls `asset` or `asset[partition]`, as an identifier within the document."""
+    """Return a version of what a manifest calls `asset` or `asset[partition]`, as an identifier within the document."""
     asset, _, partition = made.removesuffix("]").partition("[")
     return "/".join(filter(None, [asset, quote(partition, safe=""), version]))
 

@@ -45,7 +45,7 @@ def sign(project: Project, found: DocumentSet, folder: Path, private_key: Path) 
 
 
 def verify_signatures(project: Project, folder: Path, public_key: Path) -> list[str]:
-    """What does not agree with the signatures of a folder of documents; empty where all does.
+    """Return what does not agree with the signatures of a folder of documents; empty where all does.
 
     The weights are looked for in the project's store, where the signed ML-BOM says they are. Where the documents do not
     agree they are not believed, and no weights are looked for.
@@ -71,7 +71,7 @@ def verify_signatures(project: Project, folder: Path, public_key: Path) -> list[
 
 
 def _weights_problem(project: Project, bom: Path, check: Callable[[Path, Path], str | None]) -> str | None:
-    """What is wrong with the weights that a signed ML-BOM is about, in the project's store."""
+    """Return what is wrong with the weights that a signed ML-BOM is about, in the project's store."""
     seed = int(bom.parent.name.removeprefix("model-seed-"))
     model: dict[str, Any] = json.loads(bom.read_text(encoding="utf-8"))["metadata"]["component"]
     [partition] = [item["value"] for item in model["properties"] if item["name"] == PARTITION]
@@ -87,7 +87,7 @@ def _weights_problem(project: Project, bom: Path, check: Callable[[Path, Path], 
 
 
 def _foreign_weights(artifact: Path, model: Mapping[str, Any], bom: Path) -> str | None:
-    """Weights may be signed by the same key and still be another model's: the ML-BOM names those that are meant."""
+    """Return what names other weights: they may be signed by the same key and still be another model's."""
     for file in model["components"]:
         path = artifact / file["name"]
         if file_sha256(path) != file["hashes"][0]["content"]:
@@ -96,7 +96,7 @@ def _foreign_weights(artifact: Path, model: Mapping[str, Any], bom: Path) -> str
 
 
 def _hashing(package: ModuleType) -> Any:
-    """Every file counts, also those of git, but for the signatures themselves."""
+    """Return how files are hashed: every one counts, also those of git, but for the signatures themselves."""
     return package.hashing.Config().set_ignored_paths(paths=[FOLDER], ignore_git_paths=False)
 
 

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +14,8 @@ from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.records import made_at
+from smart_assets.tasks.source_kind import PublicDataset
+from smart_assets.tasks.sources import recorded_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +35,27 @@ class SourceRecord:
     name: str
     licence: str | None  # in the user's words; None where none was given
     version: str  # content version of its `raw_tasks`
-    dataset: str | None  # name on the Hugging Face hub; None for local files
-    subset: str | None  # configuration of that dataset
-    split: str | None  # of that dataset
-    revision: str | None  # commit of that dataset
-    files: tuple[RowsOfFile, ...]  # that gave rows, sorted by path; none for a dataset on the hub
+    dataset: PublicDataset | None  # None where nobody else can fetch it
+    where: str  # its rows lie, where no files are counted
+    revision: str | None  # that was read, where it is known by one
+    files: tuple[RowsOfFile, ...]  # that gave rows, sorted by path; none where rows are of no one file
     rows: int  # in the row set
     tasks: int  # in the row set
     read_at: str  # when the files were read last, ISO 8601
 
     @property
     def label(self) -> str:
-        """How people name it: the dataset on the hub, or the name in `smart.yaml`."""
-        return self.dataset or self.name
+        """How people name it: the public dataset, or the name in `smart.yaml`."""
+        return self.dataset.name if self.dataset else self.name
 
     @property
     def url(self) -> str | None:
-        """The dataset's page on the hub at its commit; None for local files."""
-        if self.dataset is None:
-            return None
-        return f"https://huggingface.co/datasets/{quote(self.dataset)}/tree/{quote(str(self.revision), safe='')}"
+        """Where others find what was read; None where nobody else can fetch it."""
+        return self.dataset and self.dataset.url
 
 
 def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceRecord:
-    """The source of some rows, from the manifest of its `raw_tasks`.
+    """Return the source of some rows, from the manifest of its `raw_tasks`.
 
     The licence is the one that `smart.yaml` gives now: naming it later does not make the rows again.
 
@@ -71,17 +69,15 @@ def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceR
     folder = project.store.folder(attachment)
     recorded: dict[str, Any] = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     settings = project.settings.sources.get(name)
-    of_source = RawTasksParameters.read(manifest).source
-    on_hub = recorded["revision"] is not None
+    source = recorded_source(RawTasksParameters.read(manifest).source)
     origins = pq.read_table(folder / "origins.parquet")
     counts = Counter[str](origins.filter(pc.is_in(origins["id"], value_set=rows["id"]))["file"].to_pylist())
     return SourceRecord(
         name=name,
         licence=(settings and settings.license) or recorded["license"],
         version=manifest.content_version,
-        dataset=of_source["path"] if on_hub else None,
-        subset=of_source.get("name") if on_hub else None,
-        split=of_source.get("split") if on_hub else None,
+        dataset=source.public_dataset(recorded["revision"]),
+        where=source.where,
         revision=recorded["revision"],
         files=tuple(
             RowsOfFile(file["path"], file["sha256"], file["bytes"], counts[file["path"]])

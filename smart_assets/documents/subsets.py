@@ -57,7 +57,7 @@ class SubsetRecord:
 
 
 def current_subset(project: Project, partition: str, seed: int | None) -> SubsetRecord:
-    """The newest version of a subset.
+    """Return the newest version of a subset.
 
     Raises:
         UpstreamMissingError: it was never made.
@@ -71,7 +71,7 @@ def current_subset(project: Project, partition: str, seed: int | None) -> Subset
 
 
 def trained_subset(project: Project, checkpoint: Manifest, seed: int | None) -> SubsetRecord:
-    """The version of a subset that a checkpoint was trained on.
+    """Return the version of a subset that a checkpoint was trained on.
 
     Raises:
         StoreError: no manifest names that version any more, or its files or those of its rows are not in the store.
@@ -86,7 +86,7 @@ def trained_subset(project: Project, checkpoint: Manifest, seed: int | None) -> 
 
 
 def read_subset(project: Project, manifest: Manifest, seed: int | None) -> SubsetRecord:
-    """A version of a subset, with its rows' texts and the sources these came from; forgotten rows are left out.
+    """Return a version of a subset, with its rows' texts and the sources these came from; forgotten rows are left out.
 
     Args:
         seed: whose row set, where rows are random; None for the first.
@@ -131,7 +131,7 @@ def _seed_of(subset: pa.Table, seed: int | None) -> int | None:
 
 
 def _raw_tasks(project: Project, subset: Manifest, source: str) -> Manifest:
-    """The rows of a source as the subset was selected from them."""
+    """Return the rows of a source as the subset was selected from them."""
     key = AssetPartition("raw_tasks", source)
     version = subset.inputs[str(key)]
     found = project.store.find(key.asset, key.partition, version)

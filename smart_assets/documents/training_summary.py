@@ -3,15 +3,15 @@
 Its sections are those of the Commission's template of 24 July 2025. What the store cannot know is a marked blank.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped, markdown_table
-from smart_assets.documents.activity import moment
-from smart_assets.documents.base_model import base_model
 from smart_assets.documents.checkpoints import CheckpointRecord
 from smart_assets.documents.sources import SourceRecord
 from smart_assets.documents.subsets import SubsetRecord
+from smart_assets.documents.terms import base_model, moment
+from smart_assets.tasks.source_kind import PublicDataset
 
 BLANK = "**TO BE FILLED IN**"
 
@@ -60,19 +60,19 @@ def _general(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
 
 
 def _tokens(checkpoint: CheckpointRecord) -> str:
-    """The size in tokens: the template's smallest range is below one billion."""
+    """Return the size in tokens: the template's smallest range is below one billion."""
     counted = f"{checkpoint.result.response_tokens:,} tokens of responses by the model's tokenizer, prompts not counted"
     return f"{counted} (range in tokens: {BLANK})"
 
 
-def _data_sources(sources: Iterable[SourceRecord]) -> str:
-    on_hub = [source for source in sources if source.dataset is not None]
-    local = [source for source in sources if source.dataset is None]
+def _data_sources(sources: Sequence[SourceRecord]) -> str:
+    public = [(source, source.dataset) for source in sources if source.dataset is not None]
+    others = [source for source in sources if source.dataset is None]
     return f"""## 2. List of data sources
 
 ### 2.1 Publicly available datasets
 
-{_hub_table(on_hub)}
+{_public_tables(public)}
 
 ### 2.2 Private non-publicly available datasets obtained from third parties
 
@@ -98,33 +98,42 @@ Nothing was crawled by the software that made the model. Whether the files below
 
 ### 2.6 Other sources of data
 
-{_local_table(local)}"""
+{_other_table(others)}"""
 
 
-def _hub_table(sources: list[SourceRecord]) -> str:
-    if not sources:
+def _public_tables(datasets: list[tuple[SourceRecord, PublicDataset]]) -> str:
+    if not datasets:
         return f"No dataset of the Hugging Face hub was read. Others among the files of 2.6: {BLANK}"
+    hosts = sorted({dataset.host for _, dataset in datasets})
+    tables = (_public_table(host, [pair for pair in datasets if pair[1].host == host]) for host in hosts)
+    return "\n\n".join([*tables, f"Whether each is public, and what it holds: {BLANK}"])
+
+
+def _public_table(host: str, datasets: list[tuple[SourceRecord, PublicDataset]]) -> str:
     columns = [
-        "dataset of the Hugging Face hub",
+        f"dataset of the {host}",
         "configuration",
         "split",
         "commit",
         "licence as recorded",
         "rows in the subset",
     ]
-    rows = [[one.label, one.subset or "default", one.split, one.revision, one.licence, one.rows] for one in sources]
-    return f"{markdown_table(columns, rows)}\n\nWhether each is public, and what it holds: {BLANK}"
+    rows = [
+        [source.label, dataset.subset or "default", dataset.split, source.revision, source.licence, source.rows]
+        for source, dataset in datasets
+    ]
+    return markdown_table(columns, rows)
 
 
-def _local_table(sources: list[SourceRecord]) -> str:
+def _other_table(sources: list[SourceRecord]) -> str:
     if not sources:
         return "No local files were read."
     columns = ["source", "files", "licence as recorded", "rows in the subset"]
-    rows = [[one.label, len(one.files), one.licence, one.rows] for one in sources]
-    return (
-        f"Local files, each with its hash in `croissant.json`:\n\n{markdown_table(columns, rows)}\n\n"
-        f"Which of the sections 2.1 to 2.5 each belongs to: {BLANK}"
-    )
+    rows = [[one.label, len(one.files) or one.where, one.licence, one.rows] for one in sources]
+    heading = "Local files, each with its hash in `croissant.json`"
+    if any(not one.files for one in sources):
+        heading += "; and sources without files, each with its version there"
+    return f"{heading}:\n\n{markdown_table(columns, rows)}\n\nWhich of the sections 2.1 to 2.5 each belongs to: {BLANK}"
 
 
 def _processing(checkpoint: CheckpointRecord) -> str:

@@ -18,12 +18,10 @@ def _work(job: EvaluationJob, log: Log) -> None:
 
 
 def _needs_no_hub(job: EvaluationJob) -> bool:
-    """A local model, local collections, and local rows of every lm-eval task: others may name datasets on the hub."""
+    """Return whether model, collections and rows of every lm-eval task are local: others may name the hub."""
     base = job.base_model
     model = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
-    collections = all(
-        one.kind == "folder" or Path(one.path).expanduser().is_dir() for one in job.evaluate.collections.values()
-    )
+    collections = all(collection.is_local(Path()) for collection in job.evaluate.collections.values())
     return model and collections and set(job.evaluate.tasks) <= job.evaluate.local_data.keys()
 
 

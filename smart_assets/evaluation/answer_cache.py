@@ -30,13 +30,13 @@ class AnswerCache:
         self._connection = None if file is None else self._open(file)
 
     def recall(self, asked: Any) -> list[Any] | None:
-        """The answers to a batch (any JSON value that stands for all of it), or None."""
+        """Return the answers to a batch (any JSON value that stands for all of it), or None."""
         row = self._execute("SELECT answers FROM answers WHERE batch = ?", (json_version(asked),))
         with suppress(ValueError):
-            found: Any = json.loads(row[0]) if row else None
-            if isinstance(found, list):
+            answers: Any = json.loads(row[0]) if row else None
+            if isinstance(answers, list):
                 self.remembered += 1
-                return cast("list[Any]", found)
+                return cast("list[Any]", answers)
         return None
 
     def remember(self, asked: Any, answers: Sequence[Any]) -> None:

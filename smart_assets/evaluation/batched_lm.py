@@ -28,7 +28,7 @@ class Batcher:
         self._parts = 1  # that a batch is computed in; twice as many each time the memory did not suffice
 
     def run(self, asked: Any, groups: Sequence[Any], compute: Callable[[Sequence[Any]], list[Any]]) -> list[Any]:
-        """The answers to one batch.
+        """Return the answers to one batch.
 
         Args:
             asked: all that the answers depend on, as JSON; None for answers that differ from time to time.
@@ -38,18 +38,19 @@ class Batcher:
         Raises:
             OutOfMemoryError: of torch; not even one group at a time can be computed.
         """
-        found = None if asked is None else self.answers.recall(asked)
-        if found is None:
-            found = self._compute(groups, compute)
+        answers = None if asked is None else self.answers.recall(asked)
+        if answers is None:
+            answers = self._compute(groups, compute)
             if asked is not None:
-                self.answers.remember(asked, found)
-        self.progress.advance(len(found))
-        return found
+                self.answers.remember(asked, answers)
+        self.progress.advance(len(answers))
+        return answers
 
     def _compute(self, groups: Sequence[Any], compute: Callable[[Sequence[Any]], list[Any]]) -> list[Any]:
         import torch
 
         while True:
+            # Rounded up, so that there are no more parts than asked for.
             size = max(1, -(-len(groups) // self._parts))
             try:
                 return [
@@ -64,7 +65,7 @@ class Batcher:
 
 
 def reporting_lm(batcher: Batcher) -> Any:
-    """The class; its instances answer through the batcher."""
+    """Return the class; its instances answer through the batcher."""
     from lm_eval.models.huggingface import HFLM
 
     base: Any = HFLM  # its decorator hides its type
@@ -85,8 +86,8 @@ def reporting_lm(batcher: Batcher) -> Any:
                 arguments = requests[batch[0]].args[1]
                 contexts = [asked_as(requests[place].args[0]) for place in batch]
                 asked = None if arguments.get("do_sample") else ["generate_until", arguments, contexts]
-                found = batcher.run(asked, [requests[place] for place in batch], self._generated)
-                answers.update(zip(batch, found, strict=True))
+                texts = batcher.run(asked, [requests[place] for place in batch], self._generated)
+                answers.update(zip(batch, texts, strict=True))
             return [answers[place] for place in range(len(requests))]
 
         def tok_encode(self, string: str, *arguments: Any, **named: Any) -> Any:
@@ -115,10 +116,10 @@ def reporting_lm(batcher: Batcher) -> Any:
             for batch in plan_batches([group.length for group in groups], batcher.limits, int(self.vocab_size)):
                 parts = [groups[place] for place in batch]
                 asked = ["loglikelihood", shares, [group.asked for group in parts]]
-                found = batcher.run(asked, parts, compute)
+                scored = batcher.run(asked, parts, compute)
                 places = [place for group in parts for place in group.places]
                 answers.update(
-                    (place, (float(loss), bool(greedy))) for place, (loss, greedy) in zip(places, found, strict=True)
+                    (place, (float(loss), bool(greedy))) for place, (loss, greedy) in zip(places, scored, strict=True)
                 )
             return [answers[place] for place in range(len(requests))]
 
@@ -135,14 +136,15 @@ def reporting_lm(batcher: Batcher) -> Any:
 
 
 def _generations(requests: Any, lm: Any, limits: BatchLimits) -> list[list[int]]:
-    """Batches of places; in each the arguments of generation are the same."""
+    """Return batches of places; in each the arguments of generation are the same."""
     alike: dict[str, list[int]] = {}
     for place, request in enumerate(requests):
+        # lm-eval gives a batch one set of arguments: requests of others may not stand in it.
         alike.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)
     batches: list[list[int]] = []
     for places in alike.values():
         most = int(requests[places[0]].args[1].get("max_gen_toks", lm.max_gen_toks))
         lengths = [min(len(lm.tok_encode(requests[place].args[0])) + most, lm.max_length) for place in places]
         planned = plan_batches(lengths, limits, int(lm.vocab_size))
-        batches += [[places[at] for at in batch] for batch in planned]
+        batches += [[places[place] for place in batch] for batch in planned]
     return batches

@@ -25,13 +25,13 @@ class BatchLimits:
     logits: int
 
     def rows_of(self, length: int, vocabulary: int) -> int:
-        """Rows of so many tokens that fit: `rows`, or a power of two, so that there are few sizes; 1 at least."""
+        """Return how many rows of so many tokens fit: `rows`, or a power of two (few sizes), 1 at least."""
         fits = max(1, self.logits // (max(1, length) * vocabulary))
         return self.rows if fits >= self.rows else 1 << (fits.bit_length() - 1)
 
 
 def batch_limits(batch_size: int | Literal["auto"], device: str) -> BatchLimits:
-    """The limits on a device, once the model lies on it; `auto` on a GPU goes by its free memory."""
+    """Return the limits on a device, once the model lies on it; `auto` on a GPU goes by its free memory."""
     if batch_size != "auto":
         return BatchLimits(batch_size, MOST_LOGITS)
     if device == "cpu":

@@ -53,7 +53,7 @@ class BenchmarkResult:
 
 
 def find_benchmarks(evaluate: Evaluate) -> "TaskManager":
-    """The index that knows all of `evaluate.tasks`.
+    """Return the index that knows all of `evaluate.tasks`.
 
     Raises:
         EvaluationError: `include_path` is no folder, or a name is unknown; the message lists names like it.
@@ -169,7 +169,7 @@ def _as_text(value: Any) -> str:
 def _metrics(
     benchmark: str, task: str, figures: Mapping[str, Any], higher_is_better: Mapping[str, bool | None]
 ) -> Sequence[TaskMetric]:
-    """lm-eval keeps `exact_match,FILTER` beside `exact_match_stderr,FILTER`; the filter `none` goes without saying."""
+    """Return a task's metrics: lm-eval keeps `acc,FILTER` beside `acc_stderr,FILTER`; filter `none` is not named."""
     metrics: list[TaskMetric] = []
     for key, value in figures.items():
         name, comma, filtered = key.partition(",")

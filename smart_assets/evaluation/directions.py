@@ -10,22 +10,22 @@ from smart_assets.core.metrics import DIRECTIONS_SETTING, OWN_METRICS, Direction
 def settle_directions(
     benchmark: str, by_lm_eval: Mapping[str, Any], by_settings: Mapping[str, str]
 ) -> dict[str, bool | None]:
-    """`higher_is_better` of each metric (by its name without a filter); None where neither declares it.
+    """Return `higher_is_better` of each metric (by its name without a filter); None where neither declares it.
 
     Raises:
         EvaluationError: the settings contradict lm-eval.
     """
-    found = {metric: value if isinstance(value, bool) else None for metric, value in by_lm_eval.items()}
+    settled = {metric: value if isinstance(value, bool) else None for metric, value in by_lm_eval.items()}
     for metric, word in by_settings.items():
-        direction, theirs = Direction(word), Direction.recorded(found.get(metric))
+        direction, theirs = Direction(word), Direction.recorded(settled.get(metric))
         if theirs.is_known and theirs is not direction:
             raise EvaluationError(
                 f"{DIRECTIONS_SETTING} says that a {direction} {metric} of {benchmark} is better, and lm-eval declares "
                 f"that a {theirs} one is: take the line out, or change `higher_is_better` in a copy of the task's YAML "
                 "under `evaluate.include_path`"
             )
-        found[metric] = direction.higher_is_better
-    return found
+        settled[metric] = direction.higher_is_better
+    return settled
 
 
 def require_measured(benchmark: str, by_settings: Collection[str], measured: Collection[str]) -> None:
@@ -34,16 +34,16 @@ def require_measured(benchmark: str, by_settings: Collection[str], measured: Col
     Raises:
         EvaluationError: the message lists its metrics.
     """
-    there = {name.partition(",")[0] for name in measured}
-    astray = sorted(set(by_settings) - there)
+    known = {name.partition(",")[0] for name in measured}
+    astray = sorted(set(by_settings) - known)
     if astray:
         raise EvaluationError(
-            f"{DIRECTIONS_SETTING}: {benchmark} has no metric {', '.join(astray)}; it has {', '.join(sorted(there))}"
+            f"{DIRECTIONS_SETTING}: {benchmark} has no metric {', '.join(astray)}; it has {', '.join(sorted(known))}"
         )
 
 
 def recorded_direction(result: Mapping[str, Any], benchmark: str, metric: str) -> Direction:
-    """By `result.json` alone, which manifests hold as their summary, those of before directions were in the tables too.
+    """Return what `result.json` says, which manifests hold as their summary, also those of before directions.
 
     Of lm-eval's tasks it holds what they declare, and one direction must be common to all that measure the metric; what
     is no benchmark of lm-eval holds metrics of ours.

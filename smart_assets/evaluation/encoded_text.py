@@ -23,14 +23,14 @@ def _encoded(text: str, tokens: Sequence[int]) -> EncodedText:
 
 
 def scored_pair(row: EncodedRow) -> tuple[EncodedText, EncodedText]:
-    """A row as what is read and what is scored."""
+    """Return a row as what is read and what is scored."""
     example = row.example
     context = _encoded(example.context, row.tokens[: row.scored_from])
     return context, _encoded(example.continuation, row.tokens[row.scored_from :])
 
 
 def bare_pair(row: EncodedRow, end_tokens: int) -> tuple[str, str]:
-    """A row without its end, as text that lm-eval tokenizes in its own way.
+    """Return a row without its end, as text that lm-eval tokenizes in its own way.
 
     Where that would parse a special token in the row's text, or cut the row otherwise, it has its tokens.
     """
@@ -42,12 +42,12 @@ def bare_pair(row: EncodedRow, end_tokens: int) -> tuple[str, str]:
 
 
 def asked_as(text: str) -> Any:
-    """What stands for a text in JSON: its tokens where it has some."""
+    """Return what stands for a text in JSON: its tokens where it has some."""
     return list(text.tokens) if isinstance(text, EncodedText) else text
 
 
 def padded_left(rows: Sequence[EncodedText], pad_id: int) -> tuple[Any, Any]:
-    """Token ids and attention mask, both int64 (b, n)."""
+    """Return token ids and attention mask, both int64 (b, n)."""
     import torch
 
     width = max(len(row.tokens) for row in rows)

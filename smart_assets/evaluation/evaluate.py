@@ -67,7 +67,7 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
                 ready = time.monotonic()
                 asked = [Benchmark(HELD_OUT, instances, settings.max_rows_per_task)] if settings.held_out else []
                 asked += [collection.benchmark for collection in collections]
-                rows = {one.name: prepare_rows(model, one) for one in asked}
+                rows = {benchmark.name: prepare_rows(model, benchmark) for benchmark in asked}
                 results = [result for name in rows for result in _ask(name, rows[name], model, job, progress)]
                 scored = time.monotonic()
                 benchmarks: dict[str, BenchmarkResult] = {}
@@ -82,15 +82,15 @@ def evaluate(job: EvaluationJob, log: Log) -> None:
 
 
 def _indices(job: EvaluationJob, scratch: Path) -> Mapping[str, "TaskManager"]:
-    """Where each named benchmark is found, in their order."""
+    """Return where each named benchmark is found, in their order."""
     settings = job.evaluate
     index = find_benchmarks(settings)
-    found = dict.fromkeys(settings.tasks, index)
+    indices = dict.fromkeys(settings.tasks, index)
     for number, (name, folder) in enumerate(settings.local_data.items()):
         place = scratch / str(number)
         place.mkdir()
-        found[name] = index_of_local(name, Path(folder).expanduser(), index, place)
-    return found
+        indices[name] = index_of_local(name, Path(folder).expanduser(), index, place)
+    return indices
 
 
 def _ask(

@@ -18,7 +18,7 @@ from smart_assets.evaluation.settings import Generate
 
 
 def rows_to_write(rows: Sequence[AskedRow], settings: Generate) -> list[AskedRow]:
-    """The first rows of each task of long responses (by the median of its rows), those of a task standing together."""
+    """Return the first rows of each task whose responses are long by their median, in the rows' order."""
     chosen: list[AskedRow] = []
     for _, group in groupby(rows, key=lambda row: row.instance.task):
         task = list(group)
@@ -30,7 +30,7 @@ def rows_to_write(rows: Sequence[AskedRow], settings: Generate) -> list[AskedRow
 def write_answers(
     model: LanguageModel, rows: Sequence[AskedRow], results: Sequence[RowResult], settings: Generate
 ) -> list[RowResult]:
-    """The results (n,) of the rows (n,), with what the model writes for those of long responses.
+    """Return the results (n,) of the rows (n,), with what the model writes for those of long responses.
 
     It is given all that stands before the response, what the chat template writes there included. An answer ends at
     the end of the turn or text, or after `max_tokens` tokens; a prompt that leaves less room loses its middle.

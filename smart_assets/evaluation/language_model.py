@@ -67,7 +67,7 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
     limits = batch_limits(job.evaluate.batch_size, job.device)
     log(f"batches of at most {limits.rows} rows and {limits.logits:,} logits (batch_size: {job.evaluate.batch_size})")
     identity = {**record, "precision": precision, "max_length": job.max_length, "device": hardware_name(job.device)}
-    answers = AnswerCache(_answers_file(job, weights.path, identity), log)
+    answers = AnswerCache(answers_file(job, weights.path, identity), log)
     lm = reporting_lm(Batcher(limits, answers, progress))(
         pretrained=model,
         tokenizer=tokenizer,
@@ -81,8 +81,8 @@ def load_language_model(job: EvaluationJob, progress: RequestProgress, log: Log)
     return LanguageModel(lm, tokenizer, encoder, precision, record, answers)
 
 
-def _answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | int | None]) -> Path | None:
-    """Where the model's answers are kept: a name of all that decides them, its code and libraries included."""
+def answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | int | None]) -> Path | None:
+    """Return where the model's answers are kept: a name of all that decides them, its code and libraries included."""
     if job.cache is None:
         return None
     import lm_eval
@@ -99,7 +99,7 @@ def _answers_file(job: EvaluationJob, weights: Path, identity: dict[str, str | i
 
 
 def _with_adapter(model: Any, folder: Path) -> tuple[Any, str]:
-    """The model under its adapter, left unmerged (merging into bfloat16 weights would round it), and its sha256."""
+    """Return the model under its adapter, not merged (bfloat16 weights would round it), and the adapter's sha256."""
     from peft import PeftModel
     from safetensors import SafetensorError
 

@@ -23,7 +23,7 @@ class RowRequests:
 
 
 def ask_rows(lm: Any, rows: Sequence[AskedRow], question: RowRequests) -> list[dict[str, Any]]:
-    """What `question.read` gives of each row (those of a task standing together), in their order."""
+    """Return what `question.read` gives of each row (those of a task standing together), in their order."""
     from lm_eval.evaluator import evaluate
 
     if not rows:

@@ -20,7 +20,7 @@ _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 
 
 def index_of_local(name: str, folder: Path, index: "TaskManager", scratch: Path) -> "TaskManager":
-    """An index that knows one lm-eval task, group or tag, with its rows in a local folder.
+    """Return an index that knows one lm-eval task, group or tag, with its rows in a local folder.
 
     The rows of a task lie in `<dataset_name>.jsonl`, or `<task>.jsonl`, for the split that is evaluated; other splits,
     where there are files of them, in the like of `<dataset_name>.dev.jsonl`.
@@ -50,7 +50,7 @@ def index_of_local(name: str, folder: Path, index: "TaskManager", scratch: Path)
 
 
 def _entries(name: str, entries: Mapping[str, "Entry"]) -> Iterator["Entry"]:
-    """The entries of a name and of all that it holds, each once; a tag has none of its own."""
+    """Yield the entries of a name and of all that it holds, each once; a tag has none of its own."""
     left, known = [name], set[str]()
     while left:
         current = left.pop()
@@ -73,7 +73,7 @@ def _name(member: Any) -> str:
 
 
 def _on_local_rows(task: str, config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What a task's YAML says otherwise."""
+    """Return what a task's YAML says otherwise."""
     if "class" in config or "custom_dataset" in config:
         raise EvaluationError(
             f"evaluate.local_data: the lm-eval task {task!r} fetches its rows by Python of its own; "

@@ -35,7 +35,7 @@ def _read_file(name: str, path: Path, shown: str) -> Iterator[ChatInstance]:
                 if line.strip():
                     texts = list(_texts(_object(line)))
                     if texts:
-                        prompt = texts.pop(max(range(len(texts)), key=lambda at: len(texts[at])))
+                        prompt = texts.pop(max(range(len(texts)), key=lambda place: len(texts[place])))
                         yield ChatInstance(f"{shown}:{number}", Path(shown).stem, prompt, " ".join(texts), None)
     except (OSError, ValueError, RecursionError) as error:  # json's and the decoder's errors are ValueErrors
         raise EvaluationError(
@@ -51,7 +51,7 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts below a JSON value that hold more than white space, in their order."""
+    """Yield all texts below a JSON value that hold more than white space, in their order."""
     if isinstance(value, str):
         if value.strip():
             yield value.encode("utf-8", "replace").decode()  # JSON may name half a character

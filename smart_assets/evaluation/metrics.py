@@ -45,7 +45,7 @@ def row_metrics(results: Sequence[RowResult]) -> list[TaskMetric]:
 def macro_means(
     metrics: Sequence[TaskMetric], unseen: Collection[str], groups: Mapping[str, Collection[str]] | None = None
 ) -> MacroMeans:
-    """The plain mean over tasks of each metric, for each benchmark: over all tasks, over seen and over unseen ones.
+    """Return the plain mean over tasks of each metric, for each benchmark: over all, over seen and over unseen ones.
 
     Args:
         metrics: of any benchmarks.

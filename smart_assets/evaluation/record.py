@@ -75,13 +75,13 @@ class EvaluationResult:
     seconds: Mapping[str, float]
 
     def metrics(self) -> list[TaskMetric]:
-        """All figures: of rows first, then of lm-eval's benchmarks in their order."""
+        """Return all figures: of rows first, then of lm-eval's benchmarks in their order."""
         return row_metrics(self.results) + [
             metric for benchmark in self.benchmarks.values() for metric in benchmark.metrics
         ]
 
     def macro_means(self, unseen: Sequence[str]) -> MacroMeans:
-        """The means over tasks of each benchmark."""
+        """Return the means over tasks of each benchmark."""
         return macro_means(
             self.metrics(), unseen, {name: benchmark.tasks for name, benchmark in self.benchmarks.items()}
         )
@@ -152,7 +152,7 @@ def _timing_record(job: EvaluationJob, model: LanguageModel, outcome: Evaluation
 
 
 def _choices(rows: AskedRows) -> dict[str, int]:
-    """How many responses were ranked, of each task where they were."""
+    """Return how many responses were ranked, of each task where they were."""
     return {row.instance.task: len(row.choices) for row in rows.scored if row.choices}
 
 

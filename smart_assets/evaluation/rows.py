@@ -23,13 +23,13 @@ class Benchmark:
     ranked: bool = False  # the few distinct responses of a task are ranked for each of its rows
 
     def by_task(self) -> Iterator[list[ChatInstance]]:
-        """The instances of each task, by id; tasks by name."""
+        """Yield the instances of each task, by id; tasks by name."""
         ordered = sorted(self.instances, key=lambda instance: (instance.task, instance.id))
         for _, group in groupby(ordered, key=lambda instance: instance.task):
             yield list(group)
 
     def asked(self) -> list[ChatInstance]:
-        """The first `max_rows_per_task` instances of each task."""
+        """Return the first `max_rows_per_task` instances of each task."""
         return [instance for task in self.by_task() for instance in task[: self.max_rows_per_task]]
 
 
@@ -120,13 +120,13 @@ def prepare_rows(model: LanguageModel, benchmark: Benchmark) -> AskedRows:
 
 
 def _none(name: str, not_scored: Sequence[AskedRow], refused: Sequence[RefusedRow], window: int) -> str:
-    told = f"none of the {len(not_scored) + len(refused)} rows of {name} can be scored: "
+    message = f"none of the {len(not_scored) + len(refused)} rows of {name} can be scored: "
     if refused:
-        told += f"{len(refused)} are refused (first, {refused[0].instance.id!r}: {refused[0].reason}); "
+        message += f"{len(refused)} are refused (first, {refused[0].instance.id!r}: {refused[0].reason}); "
     if not_scored:
         shortest = min(row.tokens for row in not_scored)
-        told += f"the model reads {window} tokens at most, the shortest response has {shortest}; "
-    return told + "shorten the responses, set finetune.system_turns or prompt_format, or take another model"
+        message += f"the model reads {window} tokens at most, the shortest response has {shortest}; "
+    return message + "shorten the responses, set finetune.system_turns or prompt_format, or take another model"
 
 
 def _asked(encoder: RowEncoder, instance: ChatInstance, choices: tuple[str, ...], window: int) -> AskedRow:
@@ -139,11 +139,11 @@ def _asked(encoder: RowEncoder, instance: ChatInstance, choices: tuple[str, ...]
 
 
 def _fits(row: AskedRow, window: int) -> bool:
-    return all(len(one.tokens) <= window and len(one.tokens) > one.scored_from for one in row.encoded)
+    return all(len(encoded.tokens) <= window and len(encoded.tokens) > encoded.scored_from for encoded in row.encoded)
 
 
 def _choices(task: Sequence[ChatInstance], window: int) -> tuple[str, ...]:
-    """The distinct responses of all rows of a task, sorted; none where they are no choices to rank.
+    """Return the distinct responses of all rows of a task, sorted; none where they are no choices to rank.
 
     There are 2 to 8 of them, each given by two rows on average, and each short: so many bytes are as many tokens.
     """

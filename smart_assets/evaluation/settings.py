@@ -1,51 +1,47 @@
 """What an evaluation measures: the `evaluate` section of `smart.yaml`."""
 
-from typing import Annotated, Any, Literal, Self
+from functools import lru_cache
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import (
-    Discriminator,
     Field,
     StringConstraints,
-    Tag,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    create_model,
     model_validator,
 )
 
 from smart_assets.core.metrics import HELD_OUT, OWN_METRICS
 from smart_assets.core.section import Name, Section
-from smart_assets.tasks.sources import FolderSource, HuggingFaceSource
+from smart_assets.tasks.source_kind import SourceKind
+from smart_assets.tasks.sources import DEFAULT_KIND, OfAnyKind
 
 _Text = Annotated[str, StringConstraints(min_length=1)]
 _CHOICES = [f"`{name}`" for name, metric in OWN_METRICS.items() if metric.measured_on == "choices"]
-_MOST_ROWS = "Rows of each task at most, the first by id; `evaluate.max_rows_per_task` when absent."
 
 
-class FolderCollection(FolderSource):
-    """A folder of task files to evaluate on, in the form of a source."""
+class SourceCollection(SourceKind):
+    """A source of any kind to evaluate on, and how much of it."""
 
-    max_rows_per_task: int | None = Field(default=None, ge=1, description=_MOST_ROWS)
-
-
-class HuggingFaceCollection(HuggingFaceSource):
-    """A dataset of the hub to evaluate on, in the form of a source."""
-
-    max_rows_per_task: int | None = Field(default=None, ge=1, description=_MOST_ROWS)
+    max_rows_per_task: int | None = Field(
+        default=None,
+        ge=1,
+        description="Rows of each task at most, the first by id; `evaluate.max_rows_per_task` when absent.",
+    )
 
 
-def _kind(value: Any) -> Any:
-    return value.get("kind", "folder") if isinstance(value, dict) else getattr(value, "kind", None)
+@lru_cache
+def _collection_of(kind: type[SourceKind]) -> type[SourceCollection]:
+    """Return the settings of a kind of source with those of a collection beside them."""
+    model = create_model(
+        f"{kind.__name__.removesuffix('Source')}Collection", __base__=(kind, SourceCollection), __doc__=kind.__doc__
+    )
+    return cast("type[SourceCollection]", model)
 
 
-TaskCollection = Annotated[
-    Annotated[FolderCollection, Tag("folder")] | Annotated[HuggingFaceCollection, Tag("huggingface")],
-    Discriminator(
-        _kind,
-        custom_error_type="collection_kind",
-        custom_error_message="`kind` is `folder` (when absent) or `huggingface`",
-    ),
-]
+TaskCollection = Annotated[SourceCollection, OfAnyKind(_collection_of, DEFAULT_KIND)]
 """Rows that are only ever evaluated on. `kind` may be left out for a folder."""
 
 

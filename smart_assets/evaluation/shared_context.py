@@ -49,7 +49,7 @@ class SharedContext:
 
 
 def shares_contexts(model: Any) -> bool:
-    """Whether a model goes by the positions and the attention it is given, of every token alike.
+    """Return whether a model goes by the positions and the attention it is given, of every token alike.
 
     So do transformers' own decoders with full attention in each layer. Recurrent layers, windows of attention,
     distances or positions that the model counts itself and kernels that take no mask do not.
@@ -76,30 +76,33 @@ def share_contexts(requests: Sequence[TokenRequest], window: int) -> list[Shared
     its continuations: choices that are ranked with and without the line break before them share their prompt. A context
     loses its start where its continuation would not fit after it. Contexts are in order of their tokens.
     """
+    # A sequence lacks the continuation's last token, hence the one token more that a window holds.
     kept = [tuple(context[-(window + 1 - len(continuation)) :]) for _, context, continuation in requests]
     shared = _shared(sorted(set(kept)))
     groups: dict[tuple[int, ...], list[int]] = {}
     for place, context in enumerate(kept):
         groups.setdefault(shared[context], []).append(place)
-    found: list[SharedContext] = []
+    shared_contexts: list[SharedContext] = []
     for context, members in sorted(groups.items()):
         leads = {place: kept[place][len(context) :] for place in members}
         asked = {place: (*leads[place], *requests[place][2]) for place in members}
         for places in _parts(members, [len(asked[place]) - 1 for place in members], window - len(context)):
             continuations = tuple(asked[place] for place in places)
-            found.append(SharedContext(context, continuations, tuple(len(leads[at]) for at in places), tuple(places)))
-    return found
+            shared_contexts.append(
+                SharedContext(context, continuations, tuple(len(leads[place]) for place in places), tuple(places))
+            )
+    return shared_contexts
 
 
 def _shared(contexts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
-    """For each of some distinct contexts in order the one whose sequence it shares: itself, or one that begins it."""
-    found: dict[tuple[int, ...], tuple[int, ...]] = {}
+    """Return for each of some distinct contexts in order the one whose sequence it shares: itself, or its beginning."""
+    sharing: dict[tuple[int, ...], tuple[int, ...]] = {}
     base: tuple[int, ...] | None = None
     for context in contexts:  # what begins a context comes before it
         if base is None or context[: len(base)] != base or len(context) - len(base) > _MOST_LEAD:
             base = context
-        found[context] = base
-    return found
+        sharing[context] = base
+    return sharing
 
 
 def _parts(places: Sequence[int], lengths: Sequence[int], room: int) -> list[list[int]]:
@@ -116,7 +119,7 @@ def _parts(places: Sequence[int], lengths: Sequence[int], room: int) -> list[lis
 
 
 def score_continuations(model: Any, device: Any, groups: Sequence[SharedContext]) -> list[Answer]:
-    """The answers to all continuations of some groups, one after another, by one pass of the model."""
+    """Return the answers to all continuations of some groups, one after another, by one pass of the model."""
     import torch
 
     layout = _lay_out(groups)
@@ -166,12 +169,16 @@ def _lay_out(groups: Sequence[SharedContext]) -> _Layout:
         positions[row, :context] = np.arange(context)
         branches[row, :context] = _CONTEXT
         for branch, continuation in enumerate(group.continuations, start=1):
+            # The last token predicts nothing that is asked, so it is no part of the sequence.
             end = start + len(continuation) - 1
             tokens[row, start:end] = continuation[:-1]
+            # Each continuation's positions go on from the context's, as if no other one stood before it.
             positions[row, start:end] = np.arange(context, context + end - start)
             branches[row, start:end] = branch
+            # The context's last token predicts the first of each continuation; the rest predict the next one.
             predictors += [row * shape[1] + place for place in (context - 1, *range(start, end))]
             start = end
+    # Many continuations share the context's last token: its logits are computed once.
     kept, places = np.unique(predictors, return_inverse=True)
     predicts = np.zeros(shape, bool)
     predicts.flat[kept] = True
@@ -179,7 +186,7 @@ def _lay_out(groups: Sequence[SharedContext]) -> _Layout:
 
 
 def _attention(branches: Any) -> Any:
-    """Which positions each one sees: itself and those before it, of the context and of its own continuation."""
+    """Return which positions each one sees: itself and those before it, of the context and of its own continuation."""
     import torch
 
     places = torch.arange(branches.shape[1], device=branches.device)

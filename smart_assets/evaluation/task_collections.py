@@ -8,16 +8,15 @@ from typing import Any
 
 from smart_assets.core.progress import Log
 from smart_assets.evaluation.rows import Benchmark
-from smart_assets.evaluation.settings import Evaluate, FolderCollection, HuggingFaceCollection
+from smart_assets.evaluation.settings import Evaluate, SourceCollection
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.read_result import ReadResult
-from smart_assets.tasks.reader import hashes_of, read_source, source_state
+from smart_assets.tasks.reader import read_source
+from smart_assets.tasks.source_kind import hashes_of
 from smart_assets.training.formatting import ChatInstance
 
 _NAMED = 100  # rejected rows that a record names
 _BATCH_ROWS = 8192
-# What does not decide the rows: a folder counts by the files in it.
-_NO_CONTENT = {"license"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def read_collections(evaluate: Evaluate, log: Log) -> list[ReadCollection]:
 
 
 def collections_state(evaluate: Evaluate, hashes: Path) -> dict[str, Any]:
-    """All that decides the rows of the collections: their settings, and file hashes or the commit.
+    """Return all that decides the rows of the collections: their settings, and file hashes or the commit.
 
     Args:
         evaluate: with absolute paths of folders.
@@ -49,32 +48,23 @@ def collections_state(evaluate: Evaluate, hashes: Path) -> dict[str, Any]:
     """
     return {
         name: {
-            "source": _settings(settings),
-            "outside": source_state(
-                settings, Path(), hashes / f"evaluate.{name}-{json_version(settings.path)[:8]}.json"
-            ),
+            "source": settings.parameters_without_place(Path()),
+            "outside": settings.state(Path(), hashes / f"evaluate.{name}-{json_version(settings.label)[:8]}.json"),
         }
         for name, settings in evaluate.collections.items()
     }
 
 
 def settings_record(evaluate: Evaluate) -> dict[str, Any]:
-    """The settings of an evaluation without the places of folders, which are no content."""
+    """Return the settings of an evaluation without the places of folders, which are no content."""
     settings = evaluate.model_dump(mode="json", exclude={"include_path"})
     return settings | {
-        "collections": {name: _settings(settings) for name, settings in evaluate.collections.items()},
+        "collections": {name: one.parameters_without_place(Path()) for name, one in evaluate.collections.items()},
         "local_data": sorted(evaluate.local_data),
     }
 
 
-def _settings(collection: FolderCollection | HuggingFaceCollection) -> dict[str, Any]:
-    local = isinstance(collection, FolderCollection) or Path(collection.path).expanduser().is_dir()
-    return collection.model_dump(mode="json", exclude=_NO_CONTENT | ({"path"} if local else set()))
-
-
-def _read(
-    name: str, settings: FolderCollection | HuggingFaceCollection, evaluate: Evaluate, log: Log
-) -> ReadCollection:
+def _read(name: str, settings: SourceCollection, evaluate: Evaluate, log: Log) -> ReadCollection:
     result = read_source(settings, Path(), log)
     most = settings.max_rows_per_task or evaluate.max_rows_per_task
     benchmark = Benchmark(name, list(_instances(result)), most, evaluate.choices)

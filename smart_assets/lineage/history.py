@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition, parse_input
 from smart_assets.core.errors import StoreError
-from smart_assets.planning.graph import STEPS, partitions
+from smart_assets.planning.graph import partitions
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Recorded, recorded
@@ -59,15 +60,15 @@ class History:
     unreadable: tuple[Recorded, ...]  # manifests that cannot be relied on
 
     def of(self, *assets: str) -> Iterator[Materialization]:
-        """Those of some assets."""
+        """Return those of some assets."""
         return (item for item in self.made if item.manifest.asset in assets)
 
     def manifests(self, asset: str) -> list[Manifest]:
-        """The manifests of an asset."""
+        """Return the manifests of an asset."""
         return [item.manifest for item in self.of(asset)]
 
     def named(self, name: str, version: str, at: str = "") -> Manifest | None:
-        """The newest manifest that an input's name and version mean; None where there is none.
+        """Return the newest manifest that an input's name and version mean; None where there is none.
 
         Args:
             name: of the input.
@@ -81,14 +82,14 @@ class History:
         return next(then, found[-1] if found else None)
 
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
-        """What a manifest was made from, as far as there are manifests of it."""
+        """Return what a manifest was made from, as far as there are manifests of it."""
         for name, version in manifest.inputs.items():
             found = self.named(name, version, read_at(manifest))
             if found is not None:
                 yield found
 
     def input(self, manifest: Manifest, name: str) -> Manifest:
-        """One of the inputs that a manifest was made from, by the name that it gives it.
+        """Return one of the inputs that a manifest was made from, by the name that it gives it.
 
         Raises:
             StoreError: no manifest of it is left, or it was never named.
@@ -117,12 +118,12 @@ def read_history(project: Project, assets: Collection[str] | None = None) -> His
     Raises:
         StoreError: the remote store cannot be reached.
     """
-    named = frozenset(key for asset in STEPS for key in partitions(project, asset))
+    named = frozenset(key for asset in catalog.names() for key in partitions(project, asset))
     return history_of(recorded(project.store, assets), named)
 
 
 def history_of(histories: Sequence[Sequence[Recorded]], named: frozenset[AssetPartition] = frozenset()) -> History:
-    """Manifests that were read as a history.
+    """Return manifests that were read as a history.
 
     Args:
         histories: those of each partition, newest first, as `recorded` gives them.
@@ -147,12 +148,12 @@ def read_at(manifest: Manifest) -> str:
 
 
 def key_of(manifest: Manifest) -> AssetPartition:
-    """The partition that a manifest is of."""
+    """Return the partition that a manifest is of."""
     return AssetPartition(manifest.asset, manifest.partition)
 
 
 def stored_folder(store: Store, manifest: Manifest) -> Path | None:
-    """The local folder of an artifact, whole or damaged; None where it is not in the store any more."""
+    """Return the local folder of an artifact, whole or damaged; None where it is not in the store any more."""
     try:
         return store.artifact(manifest)
     except StoreError:
@@ -161,7 +162,7 @@ def stored_folder(store: Store, manifest: Manifest) -> Path | None:
 
 
 def presence(store: Store, artifact: Artifact, newest: bool) -> Presence:
-    """What is left of an artifact, here or in the remote store.
+    """Return what is left of an artifact, here or in the remote store.
 
     Args:
         store: the store; a snapshot where many are asked for.

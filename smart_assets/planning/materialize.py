@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SmartError, UpstreamMissingError
 from smart_assets.core.progress import Log
-from smart_assets.planning.graph import STEPS, desired_state, partitions
+from smart_assets.planning.graph import desired_state, partitions
 from smart_assets.planning.plan import fingerprint, input_versions
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -87,7 +88,11 @@ def _make(
     with ExitStack() as stack, _measured() as measured:
         out = Draft(stack.enter_context(store.draft()))
         out.content.mkdir()
-        made = STEPS[key.asset].make(project, key.partition, inputs, out, run)
+        asset = catalog.asset(key.asset)
+        made = asset.step.make(project, key.partition, inputs, out, run)
+        asset.require_declared_files(out.content)
+        for folder in out.attached.glob("*"):
+            asset.require_declared_files(folder, folder.name)
         artifact = store.commit(key.asset, out.content)
         attachments = {
             folder.name: store.commit(f"{key.asset}.{folder.name}", folder) for folder in sorted(out.attached.glob("*"))

@@ -55,13 +55,13 @@ _SHIFT = 0.09  # of a budget's points beside each other
 
 
 def sufficient_budget_chapter(results: Sequence[ComparisonResult]) -> Chapter:
-    """For each recipe, whether its largest budget is better than smaller ones."""
+    """Show for each recipe whether its largest budget is better than smaller ones."""
     heading = ("stopping", "How many rows are enough")
     several = [each for each in results if each.to_largest]
     if not several:
         return Chapter(*heading, ("No recipe has been evaluated row by row at several budgets yet.",))
     several_seeds = [each for each in several if each.sufficient_budgets]
-    told = tuple(
+    bullets = tuple(
         Bullets(
             shorten(each.title, 80),
             tuple(budget_sentence(sufficient, each) for sufficient in each.sufficient_budgets),
@@ -70,11 +70,11 @@ def sufficient_budget_chapter(results: Sequence[ComparisonResult]) -> Chapter:
         for place, each in enumerate(several_seeds)
     )
     tables = tuple(_stop_table(each, place > 0) for place, each in enumerate(several_seeds))
-    return Chapter(*heading, (_ENOUGH, *_trained_once(several)), (), tables, told)
+    return Chapter(*heading, (_ENOUGH, *_trained_once(several)), (), tables, bullets)
 
 
 def sweep_chapter(results: Sequence[ComparisonResult], sweeps: Sequence[Sweep]) -> Chapter:
-    """The score along each sweep, such as against M'."""
+    """Show the score along each sweep, such as against M'."""
     heading = ("sweeps", "Score against M' and other parameters")
     measured = [
         (each, sweep)
@@ -100,12 +100,14 @@ def sweep_chapter(results: Sequence[ComparisonResult], sweeps: Sequence[Sweep]) 
 
 
 def _trained_once(several: Sequence[ComparisonResult]) -> list[str]:
-    """Whose budgets say nothing, because there is no second training to tell by how much trainings differ."""
-    told = {sufficient.recipe for each in several for sufficient in each.sufficient_budgets}
-    single = [found for each in several for found in each.to_largest if found.one_training]
+    """Name the recipes whose budgets say nothing, because no second training tells how much trainings differ."""
+    known = {sufficient.recipe for each in several for sufficient in each.sufficient_budgets}
+    single = [difference for each in several for difference in each.to_largest if difference.one_training]
     once = dict.fromkeys(
-        f"{shorten(found.recipe, 40)} at {found.budget:,} rows" if found.recipe in told else found.recipe
-        for found in single
+        f"{shorten(difference.recipe, 40)} at {difference.budget:,} rows"
+        if difference.recipe in known
+        else difference.recipe
+        for difference in single
     )
     if not once:
         return []
@@ -123,17 +125,17 @@ def _stop_table(result: ComparisonResult, folded: bool) -> Table:
 
 
 def _stop_cells(largest: int, smaller: SmallerBudget, result: ComparisonResult) -> list[Cell]:
-    found = smaller.difference
+    difference = smaller.difference
     return [
-        words(found.recipe),
-        *map(rows_cell, (found.budget, largest)),
-        *bounds_cells(found.interval),
+        words(difference.recipe),
+        *map(rows_cell, (difference.budget, largest)),
+        *bounds_cells(difference.interval),
         signed_cell(smaller.worse_at_most),
         value_cell(smaller.margin),
         words("yes" if smaller.enough else "not known"),
         value_cell(smaller.p),
         corrected_cell(smaller.p if smaller.enough else nan, result),
-        seed_cells(found)[0],
+        seed_cells(difference)[0],
     ]
 
 
@@ -152,12 +154,16 @@ def _sweep_table(result: ComparisonResult, sweep: Sweep, folded: bool) -> Table:
 
 def _to_last(result: ComparisonResult, score: RecipeScore, last: str) -> list[Cell]:
     key = (score.budget, score.recipe, last)
-    found = next((each for each in result.to_last if (each.budget, each.recipe, each.other) == key), None)
-    return [*bounds_cells(found.interval), verdict_cell(found)] if found else [*[value_cell(None)] * 3, words("–")]
+    difference = next((each for each in result.to_last if (each.budget, each.recipe, each.other) == key), None)
+    return (
+        [*bounds_cells(difference.interval), verdict_cell(difference)]
+        if difference
+        else [*[value_cell(None)] * 3, words("–")]
+    )
 
 
 def sweep_scores(result: ComparisonResult, sweep: Sweep) -> bytes:
-    """The score along a sweep's values, evenly spaced, with intervals: a line a budget."""
+    """Draw the score along a sweep's values, evenly spaced, with intervals: a line a budget."""
     figure, [axes] = canvas.draw(5.2)
     for index, budget in enumerate(result.budgets):
         line = sweep_line(result, sweep, budget)
@@ -185,16 +191,16 @@ def sweep_scores(result: ComparisonResult, sweep: Sweep) -> bytes:
 
 
 def sweep_line(result: ComparisonResult, sweep: Sweep, budget: int) -> list[tuple[int, RecipeScore]]:
-    """The scores at a budget with their places in the sweep."""
-    found = [(place, result.score(budget, point.recipe)) for place, point in enumerate(sweep.points)]
-    return [(place, score) for place, score in found if score is not None]
+    """Return the scores at a budget with their places in the sweep."""
+    scores = [(place, result.score(budget, point.recipe)) for place, point in enumerate(sweep.points)]
+    return [(place, score) for place, score in scores if score is not None]
 
 
 def value_label(value: float | None) -> str:
-    """A sweep's value as text."""
+    """Return a sweep's value as text."""
     return "all" if value is None else f"{value:,g}"
 
 
 def parameter_title(parameter: str) -> str:
-    """A sweep's parameter in words."""
+    """Return a sweep's parameter in words."""
     return {"max_tasks": "M' (max_tasks)"}.get(parameter, parameter.replace("_", " "))

@@ -44,24 +44,24 @@ _PLACES: tuple[tuple[int, int, Literal["left", "center", "right"], Literal["bott
 
 
 def colour(index: int) -> str:
-    """The palette's colour for the index, from the start again when it ends."""
+    """Return the palette's colour for the index, from the start again when it ends."""
     return PALETTE[index % len(PALETTE)]
 
 
 def marker(index: int) -> str:
-    """The marker for the index; seven markers beside seven colours, shifted each round so that pairs differ."""
+    """Return the marker for the index; seven markers beside seven colours, shifted each round so that pairs differ."""
     return MARKERS[(index + index // len(PALETTE)) % len(MARKERS)]
 
 
 def draw(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A white figure of the common width with that many panels one below the other, sharing the x axis."""
+    """Return a white figure of the common width with that many panels one below the other, sharing the x axis."""
     figure = _blank(height)
     grid: Any = figure.subplots(panels, 1, sharex=True, squeeze=False)
     return figure, _styled(list(np.ravel(grid)))
 
 
 def draw_beside(height: float, widths: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """A white figure of the common width with panels side by side, of those relative widths, each with its own axes."""
+    """Return a white figure of the common width with panels of those relative widths side by side, each with axes."""
     figure = _blank(height)
     grid: Any = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
     return figure, _styled(list(np.ravel(grid)))
@@ -87,22 +87,22 @@ def _styled(axes: list[Axes]) -> list[Axes]:
 
 
 def title(axes: Axes, text: str) -> None:
-    """What is seen, above the panel, on the left; text from outside must have passed `label`."""
+    """Write what is seen above the panel, on the left; text from outside must have passed `label`."""
     axes.set_title(text, loc="left", fontsize=12, color=INK, fontweight="bold", wrap=True)
 
 
 def heading(figure: Figure, text: str) -> None:
-    """What is seen, above panels that stand side by side; text from outside must have passed `label`."""
+    """Write what is seen above panels that stand side by side; text from outside must have passed `label`."""
     figure.suptitle(text, x=0.01, horizontalalignment="left", fontsize=12, color=INK, fontweight="bold")
 
 
 def legend(figure: Figure, heading: str | None = None) -> None:
-    """The legend below the panels, where it covers nothing."""
+    """Put the legend below the panels, where it covers nothing."""
     figure.legend(title=heading, loc="outside lower center", ncols=4, fontsize=9, title_fontsize=9, frameon=False)
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG; without the drawing program's name and time, so that equal content gives equal bytes."""
+    """Draw the figure as PNG; without the drawing program's name and time, so that equal content gives equal bytes."""
     buffer = BytesIO()
     # Packing harder costs as much time as the drawing, and saves a few per cent of the page.
     figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 1})
@@ -110,7 +110,7 @@ def png(figure: Figure) -> bytes:
 
 
 def label(text: str, width: int = 34) -> str:
-    """A shortened name as pictures write it.
+    """Return a shortened name as pictures write it.
 
     `$` stands for itself, what the font cannot draw is a box, and a leading underscore, which legends take for hidden,
     is moved off the start.
@@ -122,14 +122,14 @@ def label(text: str, width: int = 34) -> str:
 
 @cache
 def _drawable() -> frozenset[int]:
-    """Code points of the font that comes with matplotlib, and so is the same everywhere."""
+    """Return the code points of the font that comes with matplotlib, and so is the same everywhere."""
     from matplotlib.font_manager import findfont, get_font
 
     return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
 
 
 def bar_end(axes: Axes, end: float, height: float, text: str) -> None:
-    """Small text beyond the end of a horizontal bar; where the bar is cut at the picture's edge, inside it."""
+    """Write small text beyond the end of a horizontal bar; where the bar is cut at the picture's edge, inside it."""
     cut = end > axes.get_xlim()[1]
     axes.annotate(
         f"{text} (bar is cut)" if cut else text,
@@ -140,7 +140,7 @@ def bar_end(axes: Axes, end: float, height: float, text: str) -> None:
 
 
 def intervals(axes: Axes, bars: Sequence[tuple[float, tuple[float, float] | None]], shade: str) -> None:
-    """Vertical bars with caps, each at its place from low to high; None and bounds that are no number draw nothing."""
+    """Draw vertical bars with caps, each at its place from low to high; bounds that are no number draw nothing."""
     for place, bounds in bars:
         if bounds is not None and np.isfinite(bounds).all():
             axes.plot([place, place], bounds, color=shade, linewidth=1.2, marker="_", markersize=8)

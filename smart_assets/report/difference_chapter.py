@@ -63,46 +63,47 @@ _NOT_ASKED = (
 
 
 def difference_chapter(results: Sequence[ComparisonResult], recipes: Sequence[str]) -> Chapter:
-    """Each recipe against random and proportional rows and the base model, on seen and unseen tasks and benchmarks."""
+    """Show each recipe against random and proportional rows and the base model, for each benchmark and metric."""
     heading = ("differences", "Differences")
     if not results:
         return Chapter(*heading, (_NONE,))
     pictures = tuple(
         Picture(difference_forest(each, recipes), f"Differences with intervals, {shorten(each.title, 80)}.")
-        for each in [found for found in results if found.differences and found.metric == RESPONSE_LOSS][:_PICTURED]
+        for each in [shown for shown in results if shown.differences and shown.metric == RESPONSE_LOSS][:_PICTURED]
     )
-    told = tuple(
-        Bullets(shorten(each.title, 80), tuple(_told(each)), folded=place > 0) for place, each in enumerate(results)
+    bullets = tuple(
+        Bullets(shorten(each.title, 80), tuple(_difference_sentences(each)), folded=place > 0)
+        for place, each in enumerate(results)
     )
     numbers = [(_difference_table(each, place > 0), _score_table(each)) for place, each in enumerate(results)]
-    tables = tuple(found for pair in numbers for found in pair)
-    return Chapter(*heading, tuple(filter(None, (_MEANING, references_sentence(results)))), pictures, tables, told)
+    tables = tuple(shown for pair in numbers for shown in pair)
+    return Chapter(*heading, tuple(filter(None, (_MEANING, references_sentence(results)))), pictures, tables, bullets)
 
 
 def with_left_out(chapter: Chapter, parts: Sequence[NotShared]) -> Chapter:
-    """A chapter that compares models, with what each benchmark's comparisons leave out."""
+    """Show a chapter that compares models, with what each benchmark's comparisons leave out."""
     if not parts:
         return chapter
-    told = [sentence for part in parts for sentence in _left_out_sentences(part)]
+    omitted = [sentence for part in parts for sentence in _left_out_sentences(part)]
     tables = tuple(_left_out_table(part, place > 0) for place, part in enumerate(parts) if part.left_out)
-    sentences = (*chapter.sentences, *((_NOT_ASKED, *told) if told else (_EVERYTHING,)))
+    sentences = (*chapter.sentences, *((_NOT_ASKED, *omitted) if omitted else (_EVERYTHING,)))
     return replace(chapter, sentences=sentences, tables=(*chapter.tables, *tables))
 
 
-def _told(result: ComparisonResult) -> list[str]:
-    told = [*comparison_sentences(result), correction_sentence(result), *base_sentences(result)]
-    return [sentence for sentence in (*told, omissions(result)) if sentence]
+def _difference_sentences(result: ComparisonResult) -> list[str]:
+    sentences = [*comparison_sentences(result), correction_sentence(result), *base_sentences(result)]
+    return [sentence for sentence in (*sentences, omissions(result)) if sentence]
 
 
 def _difference_table(result: ComparisonResult, folded: bool) -> Table:
     rows = [
         [
-            rows_cell(found.budget),
-            words(found.recipe),
-            words(found.other.removeprefix("the ")),
-            *_figures(found, result),
+            rows_cell(difference.budget),
+            words(difference.recipe),
+            words(difference.other.removeprefix("the ")),
+            *_figures(difference, result),
         ]
-        for found in (*result.differences, *result.to_base)
+        for difference in (*result.differences, *result.to_base)
     ]
     caption = f"{shorten(result.title, 80)}: the recipe minus the other ({result.metric.unit_and_direction})."
     return table(caption, ("Budget", "Recipe", "Other", *_FIGURES), rows, folded)
@@ -127,13 +128,13 @@ def score_cells(score: RecipeScore) -> list[Cell]:
     ]
 
 
-def _figures(found: Difference, result: ComparisonResult) -> list[Cell]:
+def _figures(difference: Difference, result: ComparisonResult) -> list[Cell]:
     return [
-        *bounds_cells(found.interval),
-        verdict_cell(found),
-        value_cell(None if found.one_training else found.p),
-        corrected_cell(nan if found.better is None else found.p, result),
-        *seed_cells(found),
+        *bounds_cells(difference.interval),
+        verdict_cell(difference),
+        value_cell(None if difference.one_training else difference.p),
+        corrected_cell(nan if difference.better is None else difference.p, result),
+        *seed_cells(difference),
     ]
 
 
@@ -142,57 +143,59 @@ def bounds_cells(interval: Interval) -> list[Cell]:
     return [signed_cell(interval.value), signed_cell(interval.low), signed_cell(interval.high)]
 
 
-def verdict_cell(found: Difference) -> Cell:
+def verdict_cell(difference: Difference) -> Cell:
     """Return what may be claimed of a difference."""
-    if not found.comparable:
+    if not difference.comparable:
         return words("not finite")
-    return words("none: one training" if found.one_training else _VERDICTS[found.better])
+    return words("none: one training" if difference.one_training else _VERDICTS[difference.better])
 
 
 def corrected_cell(p: float, result: ComparisonResult) -> Cell:
-    """Whether a claim holds when corrected for all claims of the page; a dash where nothing is claimed."""
+    """Return whether a claim holds when corrected for all claims of the page; a dash where nothing is claimed."""
     return words("–" if isnan(p) else "holds" if result.family.holds(p) else "does not hold")
 
 
-def seed_cells(found: Difference) -> list[Cell]:
-    """The seeds of both, and whether their noise is in the interval."""
-    sides = [found.seeds] if found.other_seeds is None else [found.seeds, found.other_seeds]
+def seed_cells(difference: Difference) -> list[Cell]:
+    """Return the seeds of both, and whether their noise is in the interval."""
+    sides = [difference.seeds] if difference.other_seeds is None else [difference.seeds, difference.other_seeds]
     seeds = " and ".join(map(str, sides)) if len(set(sides)) > 1 else f"{sides[0]}"
     single = sum(side == 1 for side in sides)
     covers = "rows, seeds" if not single else "rows" if single == len(sides) else "rows, seeds of one"
-    return [words(f"{seeds}, paired" if found.paired and not single else seeds), words(covers)]
+    return [words(f"{seeds}, paired" if difference.paired and not single else seeds), words(covers)]
 
 
 def _left_out_sentences(part: NotShared) -> list[str]:
     title = shorten(part.title, 80)
-    told: list[str] = []
+    sentences: list[str] = []
     if not part.rows:
-        told.append(f"{title}: nothing is compared, since no row was asked of all models.")
+        sentences.append(f"{title}: nothing is compared, since no row was asked of all models.")
     if part.left_out:
-        rows, tasks = sum(one.rows for one in part.left_out), sum(one.whole for one in part.left_out)
-        of = f"{count(part.rows, 'row')} of {count(part.tasks, 'task')} are compared"
-        told.append(f"{title}: {of}; left out are {count(rows, 'row')}, with them {count(tasks, 'task')} as a whole.")
+        rows, tasks = sum(task.rows for task in part.left_out), sum(task.whole for task in part.left_out)
+        compared = f"{count(part.rows, 'row')} of {count(part.tasks, 'task')} are compared"
+        sentences.append(
+            f"{title}: {compared}; left out are {count(rows, 'row')}, with them {count(tasks, 'task')} as a whole."
+        )
     if part.models_left_out:
-        told.append(f"{title}: {part.models_left_out}.")
-    return told
+        sentences.append(f"{title}: {part.models_left_out}.")
+    return sentences
 
 
 def _left_out_table(part: NotShared, folded: bool) -> Table:
     rows = [
         [
-            words(one.task),
-            rows_cell(one.rows),
-            words("no row" if one.whole else "its other rows"),
-            words(one.cause, _WIDE),
+            words(task.task),
+            rows_cell(task.rows),
+            words("no row" if task.whole else "its other rows"),
+            words(task.cause, _WIDE),
         ]
-        for one in part.left_out
+        for task in part.left_out
     ]
     columns = ("Task", "Rows left out", "Compared", "Cause")
     return table(f"{shorten(part.title, 80)}: tasks with rows that not all models were asked.", columns, rows, folded)
 
 
 def difference_forest(result: ComparisonResult, recipes: Sequence[str]) -> bytes:
-    """The difference of each recipe to the references at each budget, with its interval: a panel a reference.
+    """Draw the difference of each recipe to the references at each budget, with its interval: a panel a reference.
 
     A filled mark says that the interval excludes zero; what was trained once has a cross, a dashed interval over
     the rows alone, and no verdict. With more than forty rows the smallest budgets are left out.
@@ -202,15 +205,17 @@ def difference_forest(result: ComparisonResult, recipes: Sequence[str]) -> bytes
         recipes: all recipes of the report, so that a recipe has one colour in every picture.
     """
     references = [name for name in result.references.values() if _against(result, name)]
-    names = sorted({(found.budget, list(recipes).index(found.recipe)) for found in result.differences}, reverse=True)
+    names = sorted(
+        {(difference.budget, list(recipes).index(difference.recipe)) for difference in result.differences}, reverse=True
+    )
     shown = sorted(names[: canvas.SHOWN_TASKS])
     figure, panels = canvas.draw_beside(1.9 + 0.27 * max(4, len(shown)), [1.0] * max(1, len(references)))
     for axes, reference in zip(panels, references or [""], strict=True):
         axes.axvline(0, color=canvas.INK, linewidth=1)
         for height, (budget, index) in enumerate(shown):
-            for found in _against(result, reference):
-                if (found.budget, found.recipe) == (budget, recipes[index]):
-                    _draw_interval(axes, height, found, index)
+            for difference in _against(result, reference):
+                if (difference.budget, difference.recipe) == (budget, recipes[index]):
+                    _draw_interval(axes, height, difference, index)
         axes.set_xlabel(f"difference to {canvas.label(reference)}" if reference else "difference")
         _label_rows(axes, [(budget, canvas.label(recipes[index], 22)) for budget, index in shown], axes is panels[0])
     reach = [axes.get_xlim() for axes in panels]
@@ -224,17 +229,17 @@ def difference_forest(result: ComparisonResult, recipes: Sequence[str]) -> bytes
 
 
 def _against(result: ComparisonResult, reference: str) -> list[Difference]:
-    return [found for found in result.differences if found.other == reference]
+    return [difference for difference in result.differences if difference.other == reference]
 
 
-def _draw_interval(axes: Axes, height: int, found: Difference, index: int) -> None:
-    interval, shade = found.interval, canvas.colour(index)
+def _draw_interval(axes: Axes, height: int, difference: Difference, index: int) -> None:
+    interval, shade = difference.interval, canvas.colour(index)
     if not np.isfinite((interval.low, interval.high)).all():
         return
-    style = "--" if found.one_training else "-"
+    style = "--" if difference.one_training else "-"
     axes.plot([interval.low, interval.high], [height, height], style, color=shade, linewidth=2, solid_capstyle="butt")
-    filled = shade if found.better is not None else "white"
-    mark = "x" if found.one_training else canvas.marker(index)
+    filled = shade if difference.better is not None else "white"
+    mark = "x" if difference.one_training else canvas.marker(index)
     axes.plot([interval.value], [height], mark, color=shade, markersize=8, markerfacecolor=filled)
 
 
@@ -246,7 +251,7 @@ def _legend(shown: Sequence[Difference]) -> str:
 
 
 def _label_rows(axes: Axes, rows: Sequence[tuple[int, str]], named: bool) -> None:
-    """A line a recipe from the top, budgets set apart."""
+    """Name a line a recipe from the top, budgets set apart."""
     axes.set_ylim(len(rows) - 0.4, -0.6)
     names = [f"{recipe}, {budget:,} rows" for budget, recipe in rows] if named else []
     axes.set_yticks(range(len(rows)), names if named else [""] * len(rows), fontsize=9)

@@ -27,7 +27,7 @@ _MARKS = 20  # on the weights of one temperature, so that they do not hide each 
 
 
 def gain_chapter(content: ReportContent) -> Chapter:
-    """The greedy order of the tasks with gains and weights, for each objective in use."""
+    """Show the greedy order of the tasks with gains and weights, for each objective in use."""
     heading = ("gains", "Gains and weights")
     if not content.objectives:
         return Chapter(*heading, ("No recipe in use weighs its tasks by an objective, or none has been computed yet.",))
@@ -59,7 +59,7 @@ def _gain_pictures(gains: ObjectiveGains) -> list[Picture]:
 
 
 def _evenness(gains: ObjectiveGains) -> str:
-    """How uneven the weights are, the first temperature that nearly evens them, and where the value bends."""
+    """Return how uneven the weights are, the first temperature that nearly evens them, and where the value bends."""
     tempered = [weights for weights in weights_by_temperature(gains.gains) if weights.temperature >= 1]
     proposed, tasks = gains.proposed_max_tasks, len(gains.tasks)
     nearly_even = [weights for weights in tempered if weights.effective_tasks >= _NEARLY_EVEN * tasks]
@@ -82,7 +82,7 @@ def _negative_gains(gains: ObjectiveGains) -> str:
 
 
 def gain_curve(gains: ObjectiveGains) -> bytes:
-    """Stage 1 of one objective: the value of the first picks and where it bends, each pick's gain, and its weight."""
+    """Draw stage 1 of one objective: the value of the first picks and where it bends, each pick's gain and weight."""
     figure, [above, middle, below] = canvas.draw(9.5, panels=3)
     picks = np.arange(1, len(gains.tasks) + 1)
     shade, mark = canvas.PALETTE[0], "o" if len(picks) <= canvas.SHOWN_TASKS else None
@@ -107,7 +107,7 @@ def gain_curve(gains: ObjectiveGains) -> bytes:
 
 
 def temperature_effect(gains: ObjectiveGains) -> bytes:
-    """What the temperature does under one objective: how many equal tasks the weights are worth, and the weights."""
+    """Draw what the temperature does under one objective: how many equal tasks the weights are worth, and them."""
     figure, [left, right] = canvas.draw_beside(5, (1, 1.15))
     tasks = len(gains.tasks)
     left.set_xscale("log")
@@ -136,7 +136,7 @@ def temperature_effect(gains: ObjectiveGains) -> bytes:
 
 
 def _bend(gains: ObjectiveGains, value: Axes, others: Sequence[Axes]) -> None:
-    """The chord that the value rises above, the bend, and a shade over the picks past it."""
+    """Draw the chord that the value rises above, the bend, and a shade over the picks past it."""
     values, bend = np.cumsum(gains.gains), gains.proposed_max_tasks
     peak, tasks = value_peak(gains.gains), len(gains.tasks)
     value.plot([0, peak], [0, values[peak - 1]], "--", color=canvas.QUIET, linewidth=1, label="chord to the peak")
@@ -150,7 +150,7 @@ def _bend(gains: ObjectiveGains, value: Axes, others: Sequence[Axes]) -> None:
 
 
 def _weights_at(temperature: float, gains: ObjectiveGains, index: int, panels: tuple[Axes, Axes]) -> None:
-    """One temperature in both panels: the point on the curve, and the weights that are worth it."""
+    """Draw one temperature in both panels: the point on the curve, and the weights that are worth it."""
     worth, each = panels
     weights = taylor_softmax(gains.gains, temperature)
     shade, mark, tasks = canvas.colour(index), canvas.marker(index), len(weights)

@@ -29,29 +29,29 @@ class Cell:
 
 
 def words(text: str, width: int = 60) -> Cell:
-    """A cell of words on one line, cut to the width."""
+    """Return a cell of words on one line, cut to the width."""
     return Cell(shorten(text, width))
 
 
 def rows_cell(rows: float) -> Cell:
-    """A count of rows, or a mean of counts."""
+    """Return a count of rows, or a mean of counts."""
     return Cell(mean_count(rows), rows)
 
 
 def share_cell(share: float) -> Cell:
-    """A share in [0, 1], as a percentage."""
+    """Return a share in [0, 1], as a percentage."""
     return Cell(f"{share:.2%}", share)
 
 
 def value_cell(value: float | None) -> Cell:
-    """A measured value; None is a dash, and sorts lowest like a value that is not finite."""
+    """Return a measured value; None is a dash, and sorts lowest like a value that is not finite."""
     if value is None:
         return Cell("–", -math.inf)
     return Cell(number(value), value if math.isfinite(value) else -math.inf)
 
 
 def signed_cell(difference: float) -> Cell:
-    """A measured difference, with its sign."""
+    """Return a measured difference, with its sign."""
     return Cell(signed(difference), difference if math.isfinite(difference) else -math.inf)
 
 
@@ -66,7 +66,7 @@ class Table:
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], folded: bool = False) -> Table:
-    """A table of the first `TABLE_ROWS` rows, its caption saying so where there are more."""
+    """Return a table of the first `TABLE_ROWS` rows, its caption saying so where there are more."""
     capped = f" Showing {TABLE_ROWS:,} of {len(rows):,}." if len(rows) > TABLE_ROWS else ""
     shown = tuple(tuple(row) for row in rows[:TABLE_ROWS])
     return Table(caption + capped, tuple(shorten(column, 60) for column in columns), shown, folded)

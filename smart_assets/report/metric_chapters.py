@@ -37,7 +37,7 @@ _BASE_REACH = 1
 def metric_chapter(
     comparisons: Sequence[TaskComparison], results: Sequence[ComparisonResult], recipes: Sequence[str]
 ) -> Chapter:
-    """Each benchmark's metric against the budget, with intervals where rows were kept, and the base model to beat."""
+    """Show each benchmark's metric against the budget, with intervals where rows were kept, and the base model."""
     heading = ("metrics", "Metrics against the budget")
     if not comparisons:
         return Chapter(*heading, ("No checkpoint has been evaluated yet.",))
@@ -61,7 +61,7 @@ def metric_chapter(
 
 
 def result_chapter(comparisons: Sequence[TaskComparison], recipes: Sequence[str]) -> Chapter:
-    """Each task's results, for benchmarks of more than one task."""
+    """Show each task's results, for benchmarks of more than one task."""
     heading = ("results", "Results of each task")
     several = [comparison for comparison in comparisons if len(comparison.tasks) > 1]
     if not several:
@@ -127,17 +127,17 @@ def _task_table(comparison: TaskComparison, recipes: Sequence[str], folded: bool
     base = [] if comparison.base is None else [comparison.base]
     columns = ["Task", *["Base model" for _ in base], *(f"{standing.recipe}, {budget:,}" for budget, standing in shown)]
     rows = [
-        [words(comparison.tasks[at]), *(value_cell(float(column[at])) for column in base)]
-        + [value_cell(float(value)) for value in values[at]]
-        for at in _least_gained_first(comparison, values)
+        [words(comparison.tasks[place]), *(value_cell(float(column[place])) for column in base)]
+        + [value_cell(float(value)) for value in values[place]]
+        for place in _least_gained_first(comparison, values)
     ]
     return table(f"{shorten(comparison.title, 80)} ({comparison.metric.unit_and_direction}).", columns, rows, folded)
 
 
 def _standings(comparison: TaskComparison, recipes: Sequence[str]) -> list[tuple[int, RecipeMeans]]:
-    """What was measured as (budget, standing), recipes in the report's order."""
-    found = [(budget, comparison.standing(budget, recipe)) for budget in comparison.budgets for recipe in recipes]
-    return [(budget, standing) for budget, standing in found if standing is not None]
+    """Return what was measured as (budget, standing), recipes in the report's order."""
+    measured = [(budget, comparison.standing(budget, recipe)) for budget in comparison.budgets for recipe in recipes]
+    return [(budget, standing) for budget, standing in measured if standing is not None]
 
 
 def _gained(comparison: TaskComparison, values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,7 +148,7 @@ def _least_gained_first(comparison: TaskComparison, values: NDArray[np.float64])
     if comparison.base is None or not values.size or not comparison.metric.direction.is_known:
         return list(range(len(comparison.tasks)))
     least = _gained(comparison, values, comparison.base).min(axis=1)
-    return [int(at) for at in np.argsort(least, kind="stable")]
+    return [int(place) for place in np.argsort(least, kind="stable")]
 
 
 def _tasks_won(comparison: TaskComparison, standing: RecipeMeans) -> Cell:
@@ -159,7 +159,7 @@ def _tasks_won(comparison: TaskComparison, standing: RecipeMeans) -> Cell:
 
 
 def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
-    """A line a recipe over the budgets with its intervals, a point a seed, and the base model as the line to beat.
+    """Draw a line a recipe over the budgets with its intervals, a point a seed, and the base model as the line to beat.
 
     Budgets are evenly spaced, so that few and many are told apart. A base model far from all runs would flatten them:
     then it is written at the edge instead.
@@ -199,7 +199,7 @@ def metric_against_budget(curve: Curve, recipes: Sequence[str]) -> bytes:
 
 
 def loss_curve(curves: Sequence[LossCurve]) -> bytes:
-    """The training loss of one mixture over the optimizer's steps, a line a seed."""
+    """Draw the training loss of one mixture over the optimizer's steps, a line a seed."""
     figure, [axes] = canvas.draw(5)
     for index, curve in enumerate(curves):
         mark = canvas.marker(index) if len(curve.steps) <= canvas.SHOWN_TASKS else None

@@ -43,12 +43,12 @@ for (const head of document.querySelectorAll("thead th")) {
 
 
 def render_page(content: ReportContent) -> str:
-    """The whole page; equal content gives an equal page.
+    """Return the whole page; equal content gives an equal page.
 
     Parts that are missing are said to be missing. Tables stop at `layout.TABLE_ROWS` rows and say so.
     """
     comparisons = compare_shared_tasks(content.measurements, content.unseen_tasks, content.evaluated)
-    told: list[Chapter] = [
+    parts: list[Chapter] = [
         task_chapter(content),
         budget_chapter(content),
         gain_chapter(content),
@@ -67,7 +67,7 @@ def render_page(content: ReportContent) -> str:
         title=shorten(content.title, 120),
         summary=paragraph,
         findings=findings,
-        chapters=told,
+        chapters=parts,
         script=_SORTING,
         script_hash=b64encode(sha256(_SORTING.encode()).digest()).decode("ascii"),
     )

@@ -27,7 +27,7 @@ _EXAMPLES = 50
 
 
 def rejection_chapter(content: ReportContent) -> Chapter:
-    """What was not accepted, and why."""
+    """Show what was not accepted, and why."""
     rejections = content.rejections
     total = sum(reason.rows for reason in rejections.counts)
     sentences = [f"{count(total, 'row')} rejected." if total else "No row was rejected."]
@@ -50,24 +50,26 @@ def rejection_chapter(content: ReportContent) -> Chapter:
 
 
 def near_duplicate_chapter(content: ReportContent) -> Chapter:
-    """Prompts that nearly repeat each other."""
+    """Show prompts that nearly repeat each other."""
     heading = ("near-duplicates", "Near duplicates")
-    found = content.near_duplicates
-    if found is None:
+    near_duplicates = content.near_duplicates
+    if near_duplicates is None:
         return Chapter(*heading, ("No similarity index has been built yet.",))
-    sentence = f"{count(found.pairs, 'pair')} of prompts have a cosine of {found.threshold:g} or more."
-    if not found.pairs:
-        sentence = f"No two prompts have a cosine of {found.threshold:g} or more."
+    sentence = (
+        f"{count(near_duplicates.pairs, 'pair')} of prompts have a cosine of {near_duplicates.threshold:g} or more."
+    )
+    if not near_duplicates.pairs:
+        sentence = f"No two prompts have a cosine of {near_duplicates.threshold:g} or more."
     alt = "Histogram of the cosine of each prompt to its nearest other prompt, with the threshold of near duplicates."
-    drawn = (Picture(similarity_histogram(found.neighbour_cosines, found.threshold), alt),)
+    drawn = (Picture(similarity_histogram(near_duplicates.neighbour_cosines, near_duplicates.threshold), alt),)
     columns = ("Cosine", "First task", "First prompt", "Second task", "Second prompt")
-    rows = [_near_duplicate_row(pair) for pair in found.examples[:_EXAMPLES]]
-    caption = f"The closest pairs, {len(rows)} of {count(found.pairs)}."
+    rows = [_near_duplicate_row(pair) for pair in near_duplicates.examples[:_EXAMPLES]]
+    caption = f"The closest pairs, {len(rows)} of {count(near_duplicates.pairs)}."
     return Chapter(*heading, (sentence,), drawn, (table(caption, columns, rows),) if rows else ())
 
 
 def provenance_chapter(content: ReportContent) -> Chapter:
-    """From which versions of what the page was made."""
+    """Show from which versions of what the page was made."""
     heading = ("provenance", "Provenance")
     made_from = content.provenance
     if made_from is None:
@@ -86,7 +88,7 @@ def provenance_chapter(content: ReportContent) -> Chapter:
 
 
 def training_losses(made_from: Provenance) -> tuple[str, ...]:
-    """What the evaluated models learnt to lower; a warning where not all of them learnt the same."""
+    """Return what the evaluated models learnt to lower; a warning where not all of them learnt the same."""
     losses = made_from.training_losses
     if not losses:
         return ()
@@ -109,7 +111,7 @@ def _near_duplicate_row(pair: NearDuplicatePair) -> list[Cell]:
 
 
 def similarity_histogram(neighbour_cosines: NDArray[np.floating], threshold: float) -> bytes:
-    """How close each prompt's nearest other prompt is, with the threshold of near duplicates.
+    """Draw how close each prompt's nearest other prompt is, with the threshold of near duplicates.
 
     Args:
         neighbour_cosines: (n,) cosine of each row's nearest other row, in [-1, 1]; not finite where there is none.

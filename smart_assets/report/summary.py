@@ -26,7 +26,7 @@ _STOPS = 3
 
 
 def summary(content: ReportContent) -> tuple[str, tuple[Bullets, ...]]:
-    """The first paragraph, as plain text: what there is. And what each benchmark's rows say, sentence by sentence."""
+    """Return the first paragraph as plain text (what there is), and what each benchmark's rows say, in sentences."""
     losses = [result for result in content.recipe_comparisons if result.metric == RESPONSE_LOSS]
     nothing = () if losses else ("No response loss has been measured row by row yet: nothing tells the recipes apart.",)
     first = filter(None, [_collection(content), *_mixtures(content), references_sentence(losses), *nothing])
@@ -34,18 +34,18 @@ def summary(content: ReportContent) -> tuple[str, tuple[Bullets, ...]]:
 
 
 def findings(result: ComparisonResult) -> list[str]:
-    """A sentence for each budget, recipe and reference; the base model; how many rows are enough."""
+    """Return a sentence for each budget, recipe and reference; the base model; how many rows are enough."""
     compared = comparison_sentences(result)
     sentences, budgets = compared, result.sufficient_budgets
     if len(compared) > _TOLD:
         sentences = comparison_sentences(result, result.budgets[-1])[:_TOLD]
         more = len(compared) - len(sentences)
         sentences = [*sentences, f"{count(more, 'more comparison')} in the chapter Differences."]
-    told = [*sentences, correction_sentence(result), *base_sentences(result)]
-    told += [budget_sentence(sufficient, result) for sufficient in budgets[:_STOPS]]
+    lines = [*sentences, correction_sentence(result), *base_sentences(result)]
+    lines += [budget_sentence(sufficient, result) for sufficient in budgets[:_STOPS]]
     if len(budgets) > _STOPS:
-        told.append(f"{count(len(budgets) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
-    return list(filter(None, [*told, omissions(result)]))
+        lines.append(f"{count(len(budgets) - _STOPS, 'more recipe')} in the chapter How many rows are enough.")
+    return list(filter(None, [*lines, omissions(result)]))
 
 
 def _collection(content: ReportContent) -> str:

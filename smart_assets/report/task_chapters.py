@@ -38,7 +38,7 @@ _KERNEL_CELLS = 250
 
 
 def task_chapter(content: ReportContent) -> Chapter:
-    """The map of the tasks, their rows, and their weight in each recipe's mixture."""
+    """Show the map of the tasks, their rows, and their weight in each recipe's mixture."""
     if not content.tasks:
         return Chapter("tasks", "Tasks", ("No task has been read yet.",))
     weighed = [recipe for recipe in content.recipes if any(recipe in task.mixture_weights for task in content.tasks)]
@@ -64,7 +64,7 @@ def task_chapter(content: ReportContent) -> Chapter:
 
 
 def budget_chapter(content: ReportContent) -> Chapter:
-    """How many rows each task gives to each mixture."""
+    """Show how many rows each task gives to each mixture."""
     heading = ("budgets", "Task budgets")
     if not content.mixtures:
         return Chapter(*heading, ("No mixture has been selected yet.",))
@@ -78,7 +78,7 @@ def budget_chapter(content: ReportContent) -> Chapter:
 
 
 def kernel_chapter(content: ReportContent) -> Chapter:
-    """The cosine of every two tasks, and the closest pairs by name."""
+    """Show the cosine of every two tasks, and the closest pairs by name."""
     heading = ("kernel", "How alike the tasks are")
     if content.kernel is None:
         return Chapter(*heading, ("The tasks' prompts have not been embedded yet.",))
@@ -143,15 +143,15 @@ def _closest_pairs(kernel: TaskKernel) -> Table:
     cosines = kernel.similarities[first, second]
     closest = np.argsort(-cosines, kind="stable")[:_CLOSEST_PAIRS]
     rows = [
-        [value_cell(float(cosines[at])), words(kernel.tasks[first[at]]), words(kernel.tasks[second[at]])]
-        for at in closest
+        [value_cell(float(cosines[place])), words(kernel.tasks[first[place]]), words(kernel.tasks[second[place]])]
+        for place in closest
     ]
     caption = f"The {len(rows)} closest of {count(len(cosines), 'pair')} of tasks."
     return table(caption, ("Cosine", "First task", "Second task"), rows)
 
 
 def task_map(plane: TaskPlane, tasks: Sequence[TaskSummary], recipe: str | None = None) -> bytes:
-    """Tasks where their prompts lie. A mark's area is the share of training rows, its colour the mixture weight.
+    """Draw tasks where their prompts lie. A mark's area is the share of training rows, its colour the mixture weight.
 
     Args:
         plane: positions of the tasks.
@@ -204,7 +204,7 @@ def task_map(plane: TaskPlane, tasks: Sequence[TaskSummary], recipe: str | None 
 
 
 def task_kernel(kernel: TaskKernel) -> bytes:
-    """The cosine of every two tasks as a coloured matrix, similar tasks side by side."""
+    """Draw the cosine of every two tasks as a coloured matrix, similar tasks side by side."""
     figure, [axes] = canvas.draw(8.5)
     order = kernel_order(kernel.similarities)
     matrix = _blocks(kernel.similarities[np.ix_(order, order)])
@@ -227,7 +227,7 @@ def task_kernel(kernel: TaskKernel) -> bytes:
 
 
 def task_budget_bars(mixtures: Sequence[MixtureBudgets], recipes: Sequence[str]) -> bytes:
-    """Rows of each task at one budget, a bar a recipe; the largest tasks by name, the others summed.
+    """Draw the rows of each task at one budget, a bar a recipe; the largest tasks by name, the others summed.
 
     Args:
         mixtures: mixtures of one budget.
@@ -255,7 +255,7 @@ def task_budget_bars(mixtures: Sequence[MixtureBudgets], recipes: Sequence[str])
 
 
 def row_counts(tasks: Sequence[TaskSummary]) -> bytes:
-    """Accepted rows of each task, training and validation, and its rejected rows; the largest by name."""
+    """Draw accepted rows of each task, training and validation, and its rejected rows; the largest by name."""
     named, others = _largest(list(tasks), lambda task: task.train_rows + task.validation_rows + task.rejected_rows)
     figure, axes = _task_axes([task.task for task in named], len(others), 0.25)
     parts: tuple[tuple[str, Callable[[TaskSummary], int], str], ...] = (
@@ -281,7 +281,7 @@ def row_counts(tasks: Sequence[TaskSummary]) -> bytes:
 
 
 def _blocks(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of square blocks, few enough cells that a kernel of thousands of tasks stays a small picture."""
+    """Return means of square blocks: few cells, so that a kernel of thousands of tasks stays a small picture."""
     size = len(matrix)
     if size <= _KERNEL_CELLS:
         return matrix
@@ -292,13 +292,13 @@ def _blocks(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _largest(items: Sequence[_Item], size: Callable[[_Item], float]) -> tuple[list[_Item], list[_Item]]:
-    """The items to be named, largest first, and the others; equals stay in their order."""
+    """Return the items to be named, largest first, and the others; equals stay in their order."""
     ordered = sorted(items, key=lambda item: -size(item))
     return ordered[: canvas.SHOWN_TASKS], ordered[canvas.SHOWN_TASKS :]
 
 
 def _task_axes(names: Sequence[str], others: int, inches_a_row: float) -> tuple[Figure, Axes]:
-    """A figure with a row a task from the top, and one for the others."""
+    """Return a figure with a row a task from the top, and one for the others."""
     labels = [canvas.label(name) for name in names] + ([f"{others:,} other tasks"] if others else [])
     figure, [axes] = canvas.draw(1.6 + inches_a_row * max(4, len(labels)))
     axes.set_yticks(range(len(labels)), labels, fontsize=9)

@@ -23,7 +23,7 @@ class TaskPlane:
 
 
 def task_plane(tasks: tuple[str, ...], means: NDArray[np.floating]) -> TaskPlane:
-    """Principal components of the task means (T, d), by singular value decomposition.
+    """Return the principal components of the task means (T, d), by singular value decomposition.
 
     The sign of a component is the one that makes its largest loading positive, the first of equals. Fewer than three
     tasks leave components at 0.
@@ -51,7 +51,7 @@ def task_plane(tasks: tuple[str, ...], means: NDArray[np.floating]) -> TaskPlane
 
 
 def kernel_order(similarities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Indices (T,) that put similar tasks side by side: leaves of average-linkage clustering on 1 - cosine."""
+    """Return indices (T,) that put similar tasks side by side: leaves of average-linkage clustering on 1 - cosine."""
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 

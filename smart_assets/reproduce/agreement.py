@@ -88,7 +88,7 @@ def _prompt_hashes(folder: Path) -> pa.Array:
 
 
 def _places(stored: pa.Array, embedded: pa.Array) -> NDArray[np.int64]:
-    """Where each prompt that is in both stands first in each (n, 2)."""
+    """Return where each prompt that is in both stands first in each (n, 2)."""
     prompts = pc.unique(stored)
     here = pc.index_in(prompts, value_set=embedded)
     both = pc.is_valid(here)
@@ -97,7 +97,7 @@ def _places(stored: pa.Array, embedded: pa.Array) -> NDArray[np.int64]:
 
 
 def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """1 - cosine (n,) of vectors (n, d); 1 beside one without a direction."""
+    """Return 1 - cosine (n,) of vectors (n, d); 1 beside one without a direction."""
     first, second = one.astype(np.float64), other.astype(np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = np.einsum("ij,ij->i", first, second)

@@ -23,7 +23,7 @@ class Ancestors:
     overlap_explained: bool  # whether what it was made from is rows and vectors of these
 
     def find(self, key: AssetPartition) -> Manifest | None:
-        """The manifest of one of them."""
+        """Return the manifest of one of them."""
         source = str(key.partition)
         return {
             "raw_tasks": self.rows.get(source),
@@ -60,7 +60,7 @@ def ancestors_of(store: Store, history: History, subset: Manifest) -> Ancestors:
 def _vectors_of_scores(
     history: History, subset: Manifest, scores: Manifest, known: Mapping[str, Manifest]
 ) -> dict[str, Manifest]:
-    """The vectors behind task scores: those behind the orderings, where there are any."""
+    """Return the vectors behind task scores: those behind the orderings, where there are any."""
     found: dict[str, Manifest] = {}
     for name, version in scores.inputs.items():
         source = str(parse_input(name)[0].partition)
@@ -80,7 +80,7 @@ def _overlap_of(
     rows: Mapping[str, Manifest],
     known: Mapping[str, Manifest],
 ) -> tuple[Manifest | None, dict[str, Manifest] | None]:
-    """The manifest of the rows that were left out, and the vectors that prompts were compared by.
+    """Return the manifest of the rows that were left out, and the vectors that prompts were compared by.
 
     The same rows may hold evaluation text in several states of the sources: that of the subset's rows is taken where
     there is one. Without it, and without its vectors, there is None in the place of these.
@@ -102,7 +102,7 @@ def _vectors_of_overlap(
     rows: Mapping[str, Manifest],
     known: Mapping[str, Manifest],
 ) -> dict[str, Manifest] | None:
-    """The vectors that prompts were compared by; None where the rows, or known vectors, are of another state."""
+    """Return the vectors that prompts were compared by; None where the rows, or known vectors, are of another state."""
     found: dict[str, Manifest] = {}
     for name, version in overlap.inputs.items():
         key, _ = parse_input(name)
@@ -121,5 +121,5 @@ def _vectors_of_overlap(
 
 
 def _of_sources(inputs: Mapping[AssetPartition, Manifest], asset: str) -> dict[str, Manifest]:
-    """Those of one asset, in the order of the sources."""
+    """Return those of one asset, in the order of the sources."""
     return {str(key.partition): manifest for key, manifest in inputs.items() if key.asset == asset}

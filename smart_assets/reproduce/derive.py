@@ -18,7 +18,7 @@ from smart_assets.store.hashing import file_sha256
 
 @contextmanager
 def empty_folder(keep: Path | None) -> Generator[Path]:
-    """A folder for the empty store: a temporary one (below TMPDIR) that is removed at the end, or `keep`.
+    """Return a folder for the empty store: a temporary one (below TMPDIR) that is removed at the end, or `keep`.
 
     Raises:
         SmartError: `keep` holds something already, or is no folder.

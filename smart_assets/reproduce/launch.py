@@ -9,7 +9,7 @@ from smart_assets.core.progress import Log
 
 
 def launcher(log: Log) -> Callable[[Sequence[str]], None]:
-    """What runs `python ARGS` as its own process and tells each line of its output; it ends with this process."""
+    """Return what runs `python ARGS` as its own process and logs each line of its output; it ends with this process."""
 
     def launch(arguments: Sequence[str]) -> None:
         with subprocess.Popen(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from smart_assets.assets import catalog
 from smart_assets.assets.records import (
     CheckpointParameters,
     EmbeddingSummary,
@@ -19,7 +20,7 @@ from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.contamination.settings import Contamination
 from smart_assets.core.errors import SmartError
 from smart_assets.mixture.recipes import Recipe
-from smart_assets.planning.graph import STEPS, desired_state
+from smart_assets.planning.graph import desired_state
 from smart_assets.planning.plan import parameter_differences
 from smart_assets.reproduce.ancestors import Ancestors
 from smart_assets.selection.settings import Selection
@@ -40,7 +41,7 @@ _FORGOTTEN = "forgotten"
 
 
 def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> Project:
-    """The project as it was when a subset was made, with one partition and a store of its own.
+    """Return the project as it was when a subset was made, with one partition and a store of its own.
 
     Sources, the split, budget, recipe, unseen tasks, seeds and the engine are those of the manifests; all else stays as
     `smart.yaml` has it.
@@ -61,7 +62,9 @@ def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> 
 
 
 def overlap_is_given(project: Project, ancestors: Ancestors) -> str | None:
-    """Why the rows that hold evaluation text are not looked for again; None where they are, or none were left out.
+    """Return why the rows that hold evaluation text are not looked for again.
+
+    None where they are, or none were left out.
 
     Args:
         project: as recorded.
@@ -85,7 +88,7 @@ def overlap_is_given(project: Project, ancestors: Ancestors) -> str | None:
 
 
 def trained_as_recorded(project: Project, checkpoint: Manifest, seeds: Sequence[int] | None) -> Project:
-    """A project whose fine-tune is that of a checkpoint's manifest; the base model stays as `smart.yaml` has it.
+    """Return a project whose fine-tune is that of a checkpoint's manifest; the base model stays as `smart.yaml` has it.
 
     Args:
         project: as recorded otherwise.
@@ -140,7 +143,7 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
 
 
 def _selection(selection: Selection, parameters: OrderingParameters) -> Selection:
-    """The engine and the bound of approximation that orderings were made with."""
+    """Return the engine and the bound of approximation that orderings were made with."""
     ours = selection.engine if selection.engine != "submodlib" else "cpu"
     engine = "submodlib" if parameters.engine.startswith("submodlib") else ours
     bound = parameters.approximate[0] if parameters.approximate else None
@@ -159,7 +162,7 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
     """
     notes: list[str] = []
     for key, manifest in made.items():
-        planned = STEPS[key.asset].desired(project, key.partition)
+        planned = catalog.asset(key.asset).step.desired(project, key.partition)
         then, now = _comparable(manifest.parameters), _comparable(planned.parameters)
         if key.asset == "finetuned_checkpoint":  # a part of its seeds may be trained
             then["finetune"], now["finetune"] = ({**one["finetune"], "seeds": None} for one in (then, now))
@@ -189,11 +192,11 @@ def _code_differences(key: AssetPartition, manifest: Manifest, code: str, engine
 
 
 def changed_since(project: Project, subset: Manifest) -> tuple[str, ...]:
-    """What `smart.yaml` wants otherwise by now, in words; none where it still wants this subset."""
+    """Return what `smart.yaml` wants otherwise by now, in words; none where it still wants this subset."""
     budget, recipe = split_grid_key(subset.partition)
     if budget not in project.settings.budgets or recipe not in project.settings.recipes:
         return (f"smart.yaml has no {subset.partition} any more",)
     key = AssetPartition(subset.asset, subset.partition)
-    now = STEPS[key.asset].desired(project, key.partition)
+    now = catalog.asset(key.asset).step.desired(project, key.partition)
     words = parameter_differences(key, subset.parameters, now.parameters)
     return tuple(f"smart.yaml has changed since (then -> now): {one}" for one in words)

@@ -123,7 +123,10 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
 
 
 def _given(project: Project, ancestors: Ancestors) -> tuple[Manifest, ...]:
-    """The stored rows, and the vectors that were not collected: a subset's rows are kept, their vectors are not."""
+    """Return the stored rows, and the vectors that were not collected.
+
+    A subset's rows are kept, their vectors are not.
+    """
     vectors = (one for one in ancestors.vectors.values() if stored_folder(project.store, one) is not None)
     return (*ancestors.rows.values(), *vectors)
 
@@ -149,7 +152,7 @@ class _Again:
         return found if self.ancestors.overlap is not None else found | {OVERLAP}
 
     def collected(self) -> list[str]:
-        """Which vectors are not given though they were made from."""
+        """Return which vectors are not given though they were made from."""
         return [
             f"the vectors of source `{one.partition}` are not in the store any more: its prompts are embedded again"
             for one in self.ancestors.vectors.values()
@@ -163,14 +166,14 @@ class _Again:
         return require_recorded_settings(self.past, {key: one for key, one in found.items() if one is not None})
 
     def agreement(self) -> tuple[tuple[RowAgreement, ...], tuple[VectorAgreement, ...]]:
-        """How far what was read and embedded again is what is stored; what is stored no more is left out."""
+        """Return how far what was read and embedded again is what is stored; what is stored no more is left out."""
         self.run.log("comparing rows and vectors")
         rows = [rows_agree(*folders) for folders in self._folders("raw_tasks")]
         vectors = [vectors_agree(*folders) for folders in self._folders("prompt_embeddings")]
         return tuple(rows), tuple(vectors)
 
     def _folders(self, asset: str) -> Iterator[tuple[str, Path, Path]]:
-        """Of each source its name, and the folders of the stored artifact and of the one made again."""
+        """Return of each source its name, and the folders of the stored artifact and of the one made again."""
         for stored in (self.ancestors.rows if asset == "raw_tasks" else self.ancestors.vectors).values():
             made = self.past.store.current(asset, stored.partition)
             if made is not None and self.project.store.is_whole(stored):
@@ -187,7 +190,7 @@ class _Training:
 
     @classmethod
     def of(cls, again: _Again, extent: Extent) -> Self:
-        """The newest checkpoint of the subset.
+        """Return the newest checkpoint of the subset.
 
         Raises:
             UpstreamMissingError: none was trained on it, or not with that seed.
@@ -224,7 +227,7 @@ class _Training:
         return tuple(weights), tuple(self._circumstances(trained))
 
     def _circumstances(self, trained: Manifest) -> Iterator[str]:
-        """What may have made the weights others, besides chance: device, precision, libraries."""
+        """Return what may have made the weights others, besides chance: device, precision, libraries."""
         stored = CheckpointSummary.read(self.stored).seeds
         for seed, now in CheckpointSummary.read(trained).seeds.items():
             then = stored[seed]

@@ -110,7 +110,7 @@ def _keys(rows: pa.Table) -> set[tuple[str, int | None]]:
 
 
 def _budget_differences(stored: pa.Table, reproduced: pa.Table) -> tuple[BudgetDifference, ...]:
-    """By seed, and tasks in the order in which they were picked, those of the stored subset first."""
+    """Return differences by seed, and tasks as they were picked, those of the stored subset first."""
     tables = [with_seeds(table) for table in (stored, reproduced)]
     seeds = {seed for table in tables for seed in table["seed"].to_pylist()} - {None}
     old, new = (_lines(table, sorted(seeds)) for table in tables)
@@ -125,7 +125,7 @@ def _budget_differences(stored: pa.Table, reproduced: pa.Table) -> tuple[BudgetD
 
 
 def _lines(budgets: pa.Table, seeds: Sequence[int]) -> dict[tuple[int | None, str], dict[str, Any]]:
-    """Lines by seed and task; those of all seeds once for each of the seeds that the other table tells apart."""
+    """Return lines by seed and task; those of all seeds once for each of the seeds that the other table tells apart."""
     lines: dict[tuple[int | None, str], dict[str, Any]] = {}
     for row in budgets.to_pylist():
         of = row.pop("seed")
@@ -134,7 +134,7 @@ def _lines(budgets: pa.Table, seeds: Sequence[int]) -> dict[tuple[int | None, st
 
 
 def _gains_apart(stored: pa.Table, reproduced: pa.Table) -> float:
-    """How far gains at equal places are apart; none is 0."""
+    """Return how far gains at equal places are apart; none is 0."""
     common = min(stored.num_rows, reproduced.num_rows)
     old, new = (pc.fill_null(one["gain"].slice(0, common), 0).to_numpy() for one in (stored, reproduced))
     return float(np.max(np.abs(old - new) / np.maximum(1, np.abs(old)), initial=0.0))

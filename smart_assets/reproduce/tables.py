@@ -22,7 +22,7 @@ class TableDifference:
 def first_difference(
     stored: pa.Table, reproduced: pa.Table, figures: frozenset[str] = frozenset()
 ) -> TableDifference | None:
-    """The first place at which two tables of the same columns differ; None where they are equal.
+    """Return the first place at which two tables of the same columns differ; None where they are equal.
 
     Args:
         stored: a table.

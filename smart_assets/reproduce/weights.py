@@ -61,7 +61,7 @@ def compare_weights(seed: int, stored: Path, trained: Path) -> WeightComparison:
 
 
 def _compare_files(name: str, stored: Path, trained: Path) -> tuple[int, list[TensorDifference]]:
-    """How many tensors there are, and those that differ."""
+    """Return how many tensors there are, and those that differ."""
     from safetensors import SafetensorError, safe_open
 
     if not (stored.exists() and trained.exists()):
@@ -80,7 +80,7 @@ def _compare_files(name: str, stored: Path, trained: Path) -> tuple[int, list[Te
 
 
 def _largest(old: "torch.Tensor", new: "torch.Tensor") -> float | None:
-    """The largest absolute difference; 0 only where all bits are equal."""
+    """Return the largest absolute difference; 0 only where all bits are equal."""
     import torch
 
     if old.shape != new.shape or old.dtype != new.dtype:

@@ -10,7 +10,6 @@ from smart_assets.evaluation.settings import Evaluate
 from smart_assets.settings.smart_yaml import Settings, read_settings
 from smart_assets.store import Store
 from smart_assets.store.hashing import file_sha256
-from smart_assets.tasks.sources import Source
 
 CONFIG_VARIABLE = "SMART_CONFIG"
 LOADED_VARIABLE = "SMART_LOADED_SETTINGS"
@@ -84,19 +83,11 @@ def _anchored(settings: Settings, root: Path) -> Settings:
 def _anchored_evaluate(evaluate: Evaluate, root: Path) -> Evaluate:
     """The evaluation's program does not know the project: it is told absolute paths."""
     include = evaluate.include_path
-    collections = {
-        name: collection.model_copy(update={"path": _anchored_source(collection, root)})
-        for name, collection in evaluate.collections.items()
-    }
+    collections = {name: collection.anchored(root) for name, collection in evaluate.collections.items()}
     local = {name: str(root / Path(folder).expanduser()) for name, folder in evaluate.local_data.items()}
     return evaluate.model_copy(
         update={"include_path": include and str(root / include), "collections": collections, "local_data": local}
     )
-
-
-def _anchored_source(source: Source, root: Path) -> str:
-    folder = root / Path(source.path).expanduser()
-    return str(folder) if source.kind == "folder" or folder.is_dir() else source.path
 
 
 def _anchor(reference: str, root: Path) -> str:

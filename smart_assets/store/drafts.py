@@ -22,12 +22,12 @@ class Drafts:
     folder: Path
 
     def path(self, suffix: str = "") -> Path:
-        """A new name in the folder of drafts."""
+        """Return a new name in the folder of drafts."""
         return self.folder / f"{uuid.uuid4().hex}{suffix}"
 
     @contextmanager
     def open(self) -> Generator[Path]:
-        """A new empty folder; what is still in it at the end is removed."""
+        """Return a new empty folder; what is still in it at the end is removed."""
         folder = self.path()
         lock = folder.with_suffix(_LOCK)
         with lock.open("x", encoding="utf-8") as stream:
@@ -42,12 +42,15 @@ class Drafts:
                 lock.unlink(missing_ok=True)
 
     def started_first(self) -> float | None:
-        """When the oldest draft began whose process may still live, in seconds since the epoch; None without any."""
+        """Return when the oldest draft began whose process may still live, in seconds since the epoch.
+
+        None without any.
+        """
         starts = [_modified(lock) for lock in self.folder.glob(f"*{_LOCK}") if _may_live(lock)]
         return min(starts, default=None)
 
     def leftovers(self, age: float = DAY) -> list[Path]:
-        """What processes that are no more left here over `age` seconds ago."""
+        """Return what processes that are no more left here over `age` seconds ago."""
         locks = list(self.folder.glob(f"*{_LOCK}"))
         found: list[Path] = []
         for lock in locks:

@@ -33,7 +33,9 @@ class Recorded:
 
 
 def recorded(store: Store, assets: Collection[str] | None = None) -> list[list[Recorded]]:
-    """The manifests of every partition that was ever made, newest first; partitions are in the order of their paths.
+    """Return the manifests of every partition that was ever made, newest first.
+
+    Partitions are in the order of their paths.
 
     Args:
         store: the store.
@@ -48,7 +50,7 @@ def recorded(store: Store, assets: Collection[str] | None = None) -> list[list[R
 
 
 def redacted(store: Store) -> dict[Name, Redaction]:
-    """The artifacts that forgotten rows were taken out of, and what became of each.
+    """Return the artifacts that forgotten rows were taken out of, and what became of each.
 
     Raises:
         StoreError: a record of it cannot be read, or the remote store cannot be reached.
@@ -60,12 +62,12 @@ def redacted(store: Store) -> dict[Name, Redaction]:
 
 
 def kept_of(redactions: Iterable[Redaction]) -> dict[Name, Artifact]:
-    """What is kept of artifacts that forgotten rows were taken out of."""
+    """Return what is kept of artifacts that forgotten rows were taken out of."""
     return {name_of(one.replaced_by): one.replaced_by for one in redactions if one.replaced_by is not None}
 
 
 def name_of(artifact: Artifact) -> Name:
-    """What an artifact is told by."""
+    """Return what an artifact is told by."""
     return artifact.asset, artifact.version
 
 
@@ -89,7 +91,7 @@ def _recorded(store: Store, path: Path) -> Recorded:
 
 
 def _altered(manifest: Manifest, version: str) -> str:
-    """Why a manifest does not say what it said when it was written; empty where nothing shows."""
+    """Return why a manifest does not say what it said when it was written; empty where nothing shows."""
     if manifest.content_version != version:
         return f"it names the version {manifest.content_version}, and its file's name {version}"
     for artifact in manifest.artifacts:

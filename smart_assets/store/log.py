@@ -56,7 +56,7 @@ def append(store: LogStore, log: str, record: Mapping[str, Any]) -> Path:
 
 
 def records(store: LogStore, log: str) -> list[dict[str, Any]]:
-    """All records of a log, oldest first; none where nothing was appended.
+    """Return all records of a log, oldest first; none where nothing was appended.
 
     Raises:
         StoreError: a record cannot be read.
@@ -72,7 +72,7 @@ def records(store: LogStore, log: str) -> list[dict[str, Any]]:
 
 
 def now() -> datetime:
-    """When something is decided or done, in UTC, to the second: what records say of it."""
+    """Return when something is decided or done, in UTC, to the second: what records say of it."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -84,7 +84,7 @@ def _names(store: LogStore, log: str) -> list[str]:
 
 
 def _time_after(names: Iterable[str]) -> str:
-    """The time now, or what sorts after the newest name when that is not yet past."""
+    """Return the time now, or what sorts after the newest name when that is not yet past."""
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     newest = max(names, default="")
     return newest.split("-")[0] + "~" if newest >= time else time  # "~" sorts after all that a time is written with

@@ -26,11 +26,11 @@ class Place(Protocol):
     """One copy of a store."""
 
     def files(self, folder: Path) -> dict[Path, Found]:
-        """All files below a folder, or the one file; none where it is not there."""
+        """Return all files below a folder, or the one file; none where it is not there."""
         ...
 
     def sha256(self, path: Path) -> str:
-        """The sha256 of a file's bytes.
+        """Return the sha256 of a file's bytes.
 
         Raises:
             OSError, StoreError: it cannot be read.
@@ -60,7 +60,7 @@ class LocalPlace:
             yield
 
     def files(self, folder: Path) -> dict[Path, Found]:
-        """All files below a folder, or the one file; none where it is not there."""
+        """Return all files below a folder, or the one file; none where it is not there."""
         found: dict[Path, Found] = {}
         below = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
         for path in below if folder.is_dir() else [folder]:
@@ -70,7 +70,7 @@ class LocalPlace:
         return found
 
     def sha256(self, path: Path) -> str:
-        """The sha256 of a file's bytes."""
+        """Return the sha256 of a file's bytes."""
         return file_sha256(path)
 
     def move(self, path: Path, to: Path) -> None:

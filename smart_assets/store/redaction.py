@@ -22,5 +22,5 @@ class Redaction(Section):
 
 
 def log_of(asset: str, version: str) -> str:
-    """The log of an artifact's redactions, of which the newest counts."""
+    """Return the log of an artifact's redactions, of which the newest counts."""
     return f"{FOLDER}/{asset}/{version}"

@@ -60,7 +60,7 @@ class Remote:
                 ) from error
 
     def names(self, folder: Path) -> list[str]:
-        """The names of the files in the remote's counterpart of a folder; none where it is not there."""
+        """Return the names of the files in the remote's counterpart of a folder; none where it is not there."""
         there = self._there(folder)
         with _told(f"{there} cannot be listed in the remote store"):
             self._files.invalidate_cache()
@@ -70,7 +70,7 @@ class Remote:
                 return []
 
     def files(self, folder: Path) -> dict[Path, Found]:
-        """All files below a folder, or the one file; none where it is not there (1,000 files a request)."""
+        """Return all files below a folder, or the one file; none where it is not there (1,000 files a request)."""
         there = self._there(folder)
         with _told(f"{there} cannot be listed in the remote store"):
             self._files.invalidate_cache()
@@ -92,7 +92,7 @@ class Remote:
         return float(told) if isinstance(told, int | float) else told.timestamp()
 
     def sha256(self, path: Path) -> str:
-        """The sha256 of a file's bytes, which are all read.
+        """Return the sha256 of a file's bytes, which are all read.
 
         Raises:
             StoreError: it cannot be read.
@@ -129,15 +129,15 @@ class ListedRemote(Remote):
         self._all = cache(super().files)
 
     def names(self, folder: Path) -> list[str]:
-        """The names of the files in the remote's counterpart of a folder."""
+        """Return the names of the files in the remote's counterpart of a folder."""
         return [path.name for path in self._all(self._top(folder)) if path.parent == folder]
 
     def files(self, folder: Path) -> dict[Path, Found]:
-        """All files below a folder."""
+        """Return all files below a folder."""
         return {path: found for path, found in self._all(self._top(folder)).items() if folder in path.parents}
 
     def _top(self, folder: Path) -> Path:
-        """`manifests` as a whole, `artifacts` by asset."""
+        """Return `manifests` as a whole, `artifacts` by asset."""
         parts = folder.relative_to(self._root).parts
         return self._root.joinpath(*parts[: 1 if parts[0] == "manifests" else 2])
 

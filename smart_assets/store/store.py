@@ -65,19 +65,19 @@ class Store:
         return self._remote
 
     def snapshot(self) -> Self:
-        """This store as it is now, for reading only: a remote is listed once, not for every question."""
+        """Return this store as it is now, for reading only: a remote is listed once, not for every question."""
         twin = copy.copy(self)
         twin._remote = self._remote and ListedRemote(self._remote)
         return twin
 
     def cache_folder(self, name: str) -> Path:
-        """A local folder for what can be made again: converted models, vectors on their way into an artifact."""
+        """Return a local folder for what can be made again: converted models, vectors on their way into an artifact."""
         folder = self.root / "cache" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def draft(self) -> AbstractContextManager[Path]:
-        """A new empty folder inside the store; what is still in it at the end is removed."""
+        """Return a new empty folder inside the store; what is still in it at the end is removed."""
         return self.drafts.open()
 
     def commit(self, asset: str, folder: Path) -> Artifact:
@@ -108,7 +108,7 @@ class Store:
         return Artifact(asset=asset, version=version, files=files)
 
     def folder(self, artifact: Artifact) -> Path:
-        """The local folder of an artifact, fetched from the remote store where it is not here yet.
+        """Return the local folder of an artifact, fetched from the remote store where it is not here yet.
 
         Of an artifact that forgotten rows were taken out of, it is the folder of what is kept of it.
 
@@ -163,7 +163,7 @@ class Store:
         return redaction is not None and redaction.replaced_by is not None and self.has(redaction.replaced_by)
 
     def what_is_kept(self, artifact: Artifact) -> Artifact:
-        """The artifact itself, or what is kept of it where forgotten rows were taken out of it.
+        """Return the artifact itself, or what is kept of it where forgotten rows were taken out of it.
 
         Raises:
             StoreError: the record of it cannot be read.
@@ -172,7 +172,7 @@ class Store:
         return artifact if redaction is None or redaction.replaced_by is None else redaction.replaced_by
 
     def what_became_of(self, artifact: Artifact) -> Redaction | None:
-        """The redaction of an artifact that does not lie here any more; None where there was none.
+        """Return the redaction of an artifact that does not lie here any more; None where there was none.
 
         Raises:
             StoreError: its record cannot be read.
@@ -181,7 +181,7 @@ class Store:
         return None if there else self.redaction(artifact.asset, artifact.version)
 
     def redaction(self, asset: str, version: str) -> Redaction | None:
-        """What became of an artifact that forgotten rows were taken out of; None where nothing was.
+        """Return what became of an artifact that forgotten rows were taken out of; None where nothing was.
 
         Raises:
             StoreError: its record cannot be read.
@@ -193,11 +193,11 @@ class Store:
             raise StoreError(f"the record of {log_of(asset, version)} is none of ours: restore it: {error}") from error
 
     def artifact(self, manifest: Manifest) -> Path:
-        """The local folder of a manifest's artifact."""
+        """Return the local folder of a manifest's artifact."""
         return self.folder(manifest.artifact)
 
     def file(self, manifest: Manifest, name: str) -> Path:
-        """One file of a manifest's artifact, in the mirror of a remote store where it is not here yet.
+        """Return one file of a manifest's artifact, in the mirror of a remote store where it is not here yet.
 
         Raises:
             StoreError: it is missing.
@@ -236,7 +236,7 @@ class Store:
         return path
 
     def history(self, asset: str, partition: str | None, newest: int | None = None) -> list[Manifest]:
-        """The manifests of a partition, newest first: all of them, or the first `newest`.
+        """Return the manifests of a partition, newest first: all of them, or the first `newest`.
 
         Raises:
             StoreError: a manifest cannot be read.
@@ -244,28 +244,28 @@ class Store:
         return [self.read(path) for path in self._manifest_paths(asset, partition)[:newest]]
 
     def current(self, asset: str, partition: str | None) -> Manifest | None:
-        """The newest manifest of a partition, or None before its first materialization."""
+        """Return the newest manifest of a partition, or None before its first materialization."""
         paths = self._manifest_paths(asset, partition)
         return self.read(paths[0]) if paths else None
 
     def find(self, asset: str, partition: str | None, version: str) -> Manifest | None:
-        """The newest manifest of a partition that names a content version."""
+        """Return the newest manifest of a partition that names a content version."""
         paths = self._manifest_paths(asset, partition)
         return next((self.read(path) for path in paths if path.stem.endswith(f"-{version}")), None)
 
     def manifest_folders(self) -> list[Path]:
-        """The folders of all partitions that were ever made, whether or not `smart.yaml` still names them."""
+        """Return the folders of all partitions that were ever made, whether or not `smart.yaml` still names them."""
         root = self.root / "manifests"
         if self._remote is not None:
             return sorted({path.parent for path in self._remote.files(root)})
         return sorted(path for path in root.glob("*/*") if path.is_dir())
 
     def manifests_in(self, folder: Path) -> list[Path]:
-        """The manifests of a partition's folder, newest first; `read` fetches those that are not here yet."""
+        """Return the manifests of a partition's folder, newest first; `read` fetches those that are not here yet."""
         return [folder / name for name in sorted(self._manifest_names(folder), reverse=True)]
 
     def read(self, path: Path) -> Manifest:
-        """A manifest from its file, fetched from the remote store where it is not here yet.
+        """Return a manifest from its file, fetched from the remote store where it is not here yet.
 
         Raises:
             StoreError: it cannot be fetched or read.
@@ -293,11 +293,11 @@ class Store:
         return [path.name for path in folder.glob("*.json")]
 
     def artifact_folder(self, asset: str, version: str) -> Path:
-        """Where an artifact lies, or would."""
+        """Return where an artifact lies, or would."""
         return self.root / "artifacts" / asset / version
 
     def manifest_folder(self, asset: str, partition: str | None) -> Path:
-        """Where the manifests of a partition lie."""
+        """Return where the manifests of a partition lie."""
         return self.root / "manifests" / asset / ("_" if partition is None else quote(partition, safe=""))
 
 
@@ -315,7 +315,7 @@ def _move_in(folder: Path, target: Path) -> None:
 
 
 def _first_damaged(folder: Path, artifact: Artifact) -> str | None:
-    """The first file that is missing or of another size than when it was written."""
+    """Return the first file that is missing or of another size than when it was written."""
     for file in artifact.files:
         path = folder / file.path
         if not path.exists() or path.stat().st_size != file.size:

@@ -21,8 +21,9 @@ from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
-from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult, SourceFile
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult
 from smart_assets.tasks.rows import AcceptedRow, FieldNames, Row, instance_of, task_of
+from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import TEXTS, Texts
 
 _CHUNK_ROWS = 8192

@@ -17,7 +17,8 @@ from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.forgotten import Forgotten
-from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, SourceFile
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS
+from smart_assets.tasks.source_kind import SourceFile
 
 # A row that has an id, accepted or a duplicate; `file` is its place among the source's files, sorted by name.
 CANDIDATES = pa.schema(

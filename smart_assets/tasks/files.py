@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import cast
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.files import written
-from smart_assets.tasks.read_result import SourceFile
+from smart_assets.tasks.source_kind import SourceFile
 
 _SETTLED_NS = 2_000_000_000
 _SMALL = 1 << 20  # bytes
@@ -54,6 +55,11 @@ class Listing:
 
     files: list[FoundFile]  # sorted by name
     folders_changed_ns: int  # when a folder last changed: a file came, went, or was given another name
+
+    def last_change(self, files: Sequence[FoundFile]) -> datetime:
+        """Return when one of some files, or a folder, last changed in any way."""
+        newest = max([self.folders_changed_ns, *(file.changed_ns for file in files)])
+        return datetime.fromtimestamp(newest / 1e9, UTC)
 
 
 def find_folder(folder: Path) -> os.stat_result | None:
@@ -91,6 +97,25 @@ def list_folder(folder: Path) -> Listing:
         if one.name == other.name:
             raise SourceError(f"folder {folder} holds two files whose names look like {one.name}. Rename one of them.")
     return Listing(files, changed)
+
+
+def list_all(folder: Path) -> Listing:
+    """Return all files below a folder, none of which may be a link that leads nowhere: it may be a folder of files.
+
+    Raises:
+        SourceError: As `list_folder`; or a file cannot be examined.
+    """
+    listing = list_folder(folder)
+    if lost := [file.name for file in listing.files if file.status is None]:
+        raise SourceError(
+            f"source folder {folder}: {first_names(lost)} cannot be examined. Mount its disk, or remove the link."
+        )
+    return listing
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return some names as one text, of many only the first three."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def hashed(files: Sequence[FoundFile], memory: Path | None = None) -> tuple[SourceFile, ...]:

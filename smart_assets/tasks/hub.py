@@ -3,23 +3,90 @@
 import re
 import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from urllib.parse import quote
 
-import pyarrow as pa
+from pydantic import Field
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
-from smart_assets.tasks.files import find_folder
-from smart_assets.tasks.raw_rows import BadRow, RawRow, arrow_rows
-from smart_assets.tasks.rows import FieldNames
-from smart_assets.tasks.sources import HuggingFaceSource
+from smart_assets.tasks.files import find_folder, hashed, list_all
+from smart_assets.tasks.source_kind import Part, PublicDataset, Snapshot, SourceKind
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
+
+    from smart_assets.tasks.raw_rows import BadRow, RawRow
+    from smart_assets.tasks.rows import FieldNames
 
 _BATCH_ROWS = 1024
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class HuggingFaceSource(SourceKind):
+    """A dataset of the Hugging Face hub, or a local folder in its layout. Code in the dataset is never run."""
+
+    kind: Literal["huggingface"] = Field(default="huggingface", description="A dataset of the Hugging Face hub.")
+    path: str = Field(min_length=1, description="Name on the hub, or a folder if one of that path exists.")
+    name: str | None = Field(default=None, min_length=1, description="Configuration (subset) of the dataset.")
+    split: str = Field(default="train", min_length=1, description="Split to read.")
+    revision: str | None = Field(
+        default=None, min_length=1, description="Commit, tag or branch; always resolved to a commit, which is recorded."
+    )
+
+    where: ClassVar[str] = "of the hub"
+
+    @property
+    def label(self) -> str:
+        """The dataset as the settings name it."""
+        return self.path
+
+    def snapshot(self, root: Path, memory: Path | None = None) -> Snapshot:
+        """Hash the files of a local folder, or resolve the commit of a dataset on the hub."""
+        folder = local_folder(self, root)
+        revision = None if folder else resolve_revision(self)
+        name = PurePosixPath(self.path).name or self.path
+        part = Part(
+            self.whole_name(revision),
+            f"{name}/{self.name}" if self.name else name,
+            lambda names: dataset_rows(load(self, str(folder or self.path), revision), names),
+        )
+        return Snapshot((part,), hashed(list_all(folder).files, memory) if folder else (), revision)
+
+    def is_local(self, root: Path) -> bool:
+        """Return whether its path names a folder."""
+        return self._folder(root).is_dir()
+
+    def last_change(self, root: Path) -> datetime | None:
+        """Return when a file or folder of a local dataset last changed; None for one on the hub."""
+        folder = local_folder(self, root)
+        return None if folder is None else (listing := list_all(folder)).last_change(listing.files)
+
+    def anchored(self, root: Path) -> Self:
+        """Return the same dataset, by an absolute path where it is a folder."""
+        return self.model_copy(update={"path": str(self._folder(root))}) if self.is_local(root) else self
+
+    def parameters_without_place(self, root: Path) -> dict[str, Any]:
+        """Return the parameters, without the path where it is a folder: that counts by the files in it."""
+        exclude = {"license", "path"} if self.is_local(root) else {"license"}
+        return self.model_dump(mode="json", exclude=exclude)
+
+    def local_file(self, root: Path, name: str) -> Path | None:
+        """Return the file in a local dataset's folder; None for a dataset on the hub."""
+        return self._folder(root) / name if self.is_local(root) else None
+
+    def public_dataset(self, revision: str | None) -> PublicDataset | None:
+        """Return the dataset's page on the hub at its commit; None for a local folder, which has no commit."""
+        if revision is None:
+            return None
+        url = f"https://huggingface.co/datasets/{quote(self.path)}/tree/{quote(revision, safe='')}"
+        return PublicDataset(self.path, "Hugging Face hub", url, self.name, self.split, card_id=self.path)
+
+    def _folder(self, root: Path) -> Path:
+        return root / Path(self.path).expanduser()
 
 
 def local_folder(source: HuggingFaceSource, root: Path) -> Path | None:
@@ -74,8 +141,10 @@ def load(source: HuggingFaceSource, path: str, revision: str | None) -> "Dataset
         raise _refusal(source, error) from error
 
 
-def dataset_rows(dataset: "Dataset", names: FieldNames) -> Iterator[RawRow | BadRow]:
+def dataset_rows(dataset: "Dataset", names: "FieldNames") -> "Iterator[RawRow | BadRow]":
     """Yield the rows of a dataset by index, from 0."""
+    from smart_assets.tasks.raw_rows import BadRow, arrow_rows
+
     columns = names.wanted(dataset.column_names)
     if not columns:
         yield BadRow(None, reasons.FILE_NO_COLUMNS, ", ".join(dataset.column_names))

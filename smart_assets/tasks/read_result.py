@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from smart_assets.tasks import digests
+from smart_assets.tasks.source_kind import SourceFile, outside_of
 from smart_assets.tasks.texts import TEXTS, Texts
 
 ROWS = pa.schema(
@@ -51,16 +52,6 @@ TASKS = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file as it was when reading it began."""
-
-    path: str  # relative to the source, "/" between its parts
-    sha256: str  # "" where it cannot be read, or changed while it was read
-    bytes: int
-    task: str | None = None  # the task that the file's name gives to rows which name none, where there may be any
-
-
-@dataclass(frozen=True, slots=True)
 class ReadResult:
     """All that one source gave. Task names carry the source's prefix."""
 
@@ -73,6 +64,11 @@ class ReadResult:
     revision: str | None  # commit of a dataset on the hub
     files_reused: int  # files whose rows come from an earlier result
     rows_read: int  # rows of the other files, accepted or not
+
+    @property
+    def outside(self) -> dict[str, str]:
+        """The state of the source that was read, as manifests record it."""
+        return outside_of(self.files, self.revision)
 
     def prompts(self, positions: NDArray[np.int64]) -> pa.Array:
         """Return the prompts of the rows at some ascending positions."""

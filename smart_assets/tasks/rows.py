@@ -13,7 +13,7 @@ from smart_assets.tasks import reasons
 from smart_assets.tasks.chat import read_chat
 from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.reasons import Field
-from smart_assets.tasks.sources import Columns
+from smart_assets.tasks.source_kind import Columns
 
 Row = Mapping[str, object]
 

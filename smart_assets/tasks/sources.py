@@ -1,63 +1,85 @@
-"""The settings of sources and of the validation split; light to import, since the code location loads them."""
+"""The registry of source kinds, and the settings of the validation split; light to import, as the settings are."""
 
-from typing import Annotated, Literal
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Discriminator, Field, GetJsonSchemaHandler, Tag, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
+from smart_assets.core.errors import SourceError
 from smart_assets.core.section import Section
+from smart_assets.tasks.folder import FolderSource
+from smart_assets.tasks.hub import HuggingFaceSource
+from smart_assets.tasks.source_kind import SourceKind
 
-_ColumnName = Annotated[str, Field(min_length=1)]
+KINDS: dict[str, type[SourceKind]] = {
+    kind.model_fields["kind"].default: kind for kind in (FolderSource, HuggingFaceSource)
+}
+"""Every kind by what `kind:` in `smart.yaml` says."""
+
+DEFAULT_KIND = FolderSource.model_fields["kind"].default
 
 
-class Columns(Section):
-    """Names of the columns (or JSON keys) that hold each field of an instance.
+@dataclass(frozen=True, slots=True)
+class OfAnyKind:
+    """Marks a field as a source of one of KINDS, whichever its `kind` names when it is read."""
 
-    A field left at its default is also found under FLAN's names (`inputs`, `targets`, `task_name`, `template_type`)
-    and BIG-Bench Hard's (`input`, `target`); a name that was set is taken at its word.
+    extended: Callable[[type[SourceKind]], type[SourceKind]] = lambda kind: kind  # a kind with more settings
+    default: str | None = None  # the kind where none is named; without one it must be
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validated)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(_adapter(tuple(KINDS.items()), self).core_schema)
+
+    def kind_of(self, value: Any) -> Any:
+        """Return the kind that settings not read yet name, or that those read are of."""
+        if isinstance(value, dict):
+            return value.get("kind", self.default)  # pyright: ignore[reportUnknownMemberType]
+        return getattr(value, "kind", None)
+
+    def _validated(self, value: Any) -> SourceKind:
+        return _adapter(tuple(KINDS.items()), self).validate_python(value)
+
+
+Source = Annotated[SourceKind, OfAnyKind()]
+
+
+def recorded_source(parameters: Mapping[str, Any]) -> SourceKind:
+    """Return the source whose parameters a manifest records.
+
+    Raises:
+        SourceError: They are of a kind or a form that is not known.
     """
-
-    prompt: _ColumnName = Field(default="prompt", description="Column of the prompt.")
-    response: _ColumnName = Field(default="response", description="Column of the response.")
-    template: _ColumnName = Field(default="template", description="Column naming the prompt template; may be absent.")
-    task: _ColumnName | None = Field(
-        default=None,
-        description="Column naming the task; without it the file's name (folder) or the dataset's name (hub).",
-    )
-    messages: _ColumnName = Field(
-        default="messages",
-        description="Column of a chat, a list of {role, content}; read where prompt or response is absent.",
-    )
+    try:
+        return _adapter(tuple(KINDS.items()), OfAnyKind()).validate_python(parameters)
+    except ValidationError as error:
+        raise SourceError(
+            f"a manifest records a source that cannot be told: {error.errors()[0]['msg']}. "
+            f"Kinds are {', '.join(KINDS)}; use the version of this program, or the extension, that made it."
+        ) from error
 
 
-class FolderSource(Section):
-    """A folder of task files: JSONL, JSON, CSV or Parquet, found recursively."""
-
-    kind: Literal["folder"] = Field(default="folder", description="A folder of task files.")
-    path: str = Field(min_length=1, description="The folder, relative to the project's root or absolute.")
-    columns: Columns = Field(default=Columns(), description="Names of the columns.")
-    task_prefix: str = Field(default="", description="Put before each task name, to keep sources apart.")
-    license: str | None = Field(default=None, description="Licence of the rows, recorded with them.")
-    max_line_bytes: int = Field(
-        default=20_000_000, ge=1, le=2**31 - 1, description="A longer line of a JSONL or CSV file is rejected, unread."
-    )
-
-
-class HuggingFaceSource(Section):
-    """A dataset of the Hugging Face hub, or a local folder in its layout. Code in the dataset is never run."""
-
-    kind: Literal["huggingface"] = Field(default="huggingface", description="A dataset of the Hugging Face hub.")
-    path: str = Field(min_length=1, description="Name on the hub, or a folder if one of that path exists.")
-    name: str | None = Field(default=None, min_length=1, description="Configuration (subset) of the dataset.")
-    split: str = Field(default="train", min_length=1, description="Split to read.")
-    revision: str | None = Field(
-        default=None, min_length=1, description="Commit, tag or branch; always resolved to a commit, which is recorded."
-    )
-    columns: Columns = Field(default=Columns(), description="Names of the columns.")
-    task_prefix: str = Field(default="", description="Put before each task name, to keep sources apart.")
-    license: str | None = Field(default=None, description="Licence of the rows, recorded with them.")
-
-
-Source = Annotated[FolderSource | HuggingFaceSource, Field(discriminator="kind")]
+@functools.lru_cache(maxsize=16)
+def _adapter(kinds: tuple[tuple[str, type[SourceKind]], ...], form: OfAnyKind) -> TypeAdapter[SourceKind]:
+    classes = {name: form.extended(kind) for name, kind in kinds}
+    if form.default is None:
+        members, discriminator = tuple(classes.values()), Field(discriminator="kind")
+    else:
+        members: tuple[Any, ...] = tuple(Annotated[kind, Tag(name)] for name, kind in classes.items())
+        names = [f"`{form.default}` (when absent)", *(f"`{name}`" for name, _ in kinds if name != form.default)]
+        discriminator = Discriminator(
+            form.kind_of,
+            custom_error_type="source_kind",
+            custom_error_message=f"`kind` is {', '.join(names[:-1])} or {names[-1]}",
+        )
+    union: Any = functools.reduce(operator.or_, members)
+    return TypeAdapter(Annotated[union, discriminator])  # pyright: ignore[reportArgumentType, reportInvalidTypeForm]
 
 
 class Validation(Section):

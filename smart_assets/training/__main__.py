@@ -16,7 +16,7 @@ def _work(job: TrainingJob, log: Log) -> None:
 
 
 def _processes(arguments: list[str]) -> int:
-    """How many the job asks for; a job that cannot be read is refused later, in words."""
+    """Return how many the job asks for; a job that cannot be read is refused later, in words."""
     try:
         return TrainingJob.read(Path(arguments[0])).processes
     except (TrainingError, IndexError):

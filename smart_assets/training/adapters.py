@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def without_adapters(model: Any) -> Any:
-    """The transformers model under adapters; the model itself where there are none."""
+    """Return the transformers model under adapters; the model itself where there are none."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def adapted_model(base: BaseModel, settings: Finetune, precision: ComputePrecision, seed: int, device: str) -> Any:
-    """The base model frozen, in the compute precision or (qlora) in 4 bits, with adapters to train.
+    """Return the base model frozen, in the compute precision or (qlora) in 4 bits, with adapters to train.
 
     Raises:
         TrainingError: the model cannot be loaded, bitsandbytes is missing, or `target_modules` names no layer.
@@ -38,7 +38,7 @@ def adapted_model(base: BaseModel, settings: Finetune, precision: ComputePrecisi
 
 
 def _four_bits(precision: ComputePrecision) -> Any:
-    """NF4 with double quantization (Dettmers et al. 2023, section 3)."""
+    """Return NF4 with double quantization (Dettmers et al. 2023, section 3)."""
     if importlib.util.find_spec("bitsandbytes") is None:
         raise TrainingError(
             "finetune.method \"qlora\" needs the package bitsandbytes: pip install 'smart-assets[qlora]', "

@@ -80,7 +80,7 @@ def resolve_base_model(
 
 
 def base_model_version(reference: str, revision: str | None) -> str:
-    """A version of the model that a reference names, from its content, without loading or fetching it.
+    """Return a version of the model that a reference names, from its content, without loading or fetching it.
 
     A local folder and a package have the hash of their files. A hub model is pinned by its revision alone: without one,
     a new commit on its main branch does not change the version.
@@ -97,7 +97,7 @@ def base_model_version(reference: str, revision: str | None) -> str:
 
 
 def tokenizer_source(reference: str, cache: Path) -> Path | str:
-    """Where the tokenizer of a reference can be loaded from at once: a folder, or a name on the hub.
+    """Return where the tokenizer of a reference can be loaded from at once: a folder, or a name on the hub.
 
     Raises:
         TrainingError: there is no such folder or package, or the package has not been converted yet.
@@ -127,7 +127,7 @@ def _require_writer(folder: Path, reference: str) -> None:
 
 
 def _package_gguf(reference: str) -> Path:
-    """The one GGUF file of an installed package, found without importing the package: importing would run its code."""
+    """Return the one GGUF file of an installed package, without importing the package: that would run its code."""
     name = reference.removeprefix(_PACKAGE)
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
@@ -142,7 +142,7 @@ def _package_gguf(reference: str) -> Path:
 
 
 def _local_folder(reference: str) -> Path | None:
-    """The folder that a reference names, or None where it reads as a hub name."""
+    """Return the folder that a reference names, or None where it reads as a hub name."""
     path = Path(reference).expanduser()
     if path.is_dir():
         return path.resolve()
@@ -162,9 +162,9 @@ def _hub_snapshot(reference: str, revision: str | None, trust_remote_code: bool)
             f"base_model {reference!r}: its owner wants its licence accepted; do so on the hub, then `hf auth login`"
         ) from error
     except (OSError, ValueError, errors.EntryNotFoundError) as error:
-        at = f" at revision {revision!r}" if revision else ""
+        pinned = f" at revision {revision!r}" if revision else ""
         raise TrainingError(
-            f"base_model {reference!r}{at}: neither a folder here nor reachable on the Hugging Face hub "
+            f"base_model {reference!r}{pinned}: neither a folder here nor reachable on the Hugging Face hub "
             f"({_first_line(error)}); check the name, the revision and the network, or name a local folder"
         ) from error
 
@@ -180,7 +180,7 @@ def _weights_sha256(path: Path, reference: str) -> str:
 
 
 def _listing_sha256(files: Iterable[Path]) -> str:
-    """The sha256 of what `sha256sum` prints of the files, in the order of their names."""
+    """Return the sha256 of what `sha256sum` prints of the files, in the order of their names."""
     lines = [f"{_known_sha256(file)}  {file.name}\n" for file in sorted(files)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -15,14 +15,14 @@ MicroBatch = list[int]
 
 
 def micro_batches_a_step(effective_batch: int, micro_batch: int, processes: int) -> int:
-    """How many micro-batches make an optimizer step: a multiple of `processes`, which take them in turn."""
+    """Return how many micro-batches make an optimizer step: a multiple of `processes`, which take them in turn."""
     return -(-effective_batch // (micro_batch * processes)) * processes
 
 
 def training_batches(
     lengths: Sequence[int], epochs: float, effective_batch: int, count: int, seed: int
 ) -> list[MicroBatch]:
-    """The micro-batches of all steps in their order, `count` for each step.
+    """Return the micro-batches of all steps in their order, `count` for each step.
 
     Args:
         lengths: tokens of each row, n of them.

@@ -55,7 +55,7 @@ class ChatTemplate:
     end_text: str  # written after a response where the template writes nothing
 
     def example(self, turns: Turns, response: str) -> Example:
-        """The template's own text of a chat, in parts.
+        """Return the template's own text of a chat, in parts.
 
         Raises:
             RefusedRowError: the template refuses the turns, or changes more of the response than the white space at
@@ -74,7 +74,7 @@ class ChatTemplate:
         raise RefusedRowError("the chat template rewrites its response")
 
     def notes(self) -> list[str]:
-        """What a person should know of how it writes a response, a sentence each."""
+        """Return what a person should know of how it writes a response, a sentence each."""
         asked = [{"role": "user", "content": "-"}]
         try:
             prompt, (before, after) = self.render(asked, generation_prompt=True), self._around_response(asked)
@@ -93,7 +93,7 @@ class ChatTemplate:
         return notes
 
     def opening(self, turns: Turns) -> str:
-        """What the template writes before the text of the first user turn; nothing where there is none."""
+        """Return what the template writes before the text of the first user turn; nothing where there is none."""
         first = next((place for place, turn in enumerate(turns) if turn.get("role") == "user"), None)
         if first is None:
             return ""
@@ -101,7 +101,7 @@ class ChatTemplate:
         return self.render(marked, generation_prompt=True).partition(_MARK)[0]
 
     def render(self, turns: Turns, *, generation_prompt: bool = False) -> str:
-        """The text of some turns.
+        """Return the text of some turns.
 
         Raises:
             RefusedRowError: the template refuses them; the message is its own.
@@ -124,7 +124,7 @@ class ChatTemplate:
 
 
 def chat_template(tokenizer: "PreTrainedTokenizerBase", settings: PromptSettings, end_text: str) -> ChatTemplate:
-    """The template of a tokenizer, found fit for training.
+    """Return the template of a tokenizer, found fit for training.
 
     Raises:
         TrainingError: the tokenizer has several without a default, or the template writes another text each time, or
@@ -154,8 +154,8 @@ def chat_template(tokenizer: "PreTrainedTokenizerBase", settings: PromptSettings
 
 
 def fold_system_turns(turns: Turns) -> Turns:
-    """The turns with the text of leading system turns before that of the first user turn, a blank line between them."""
-    leading = next((at for at, turn in enumerate(turns) if turn.get("role") not in _SYSTEM_ROLES), len(turns))
+    """Return the turns with the leading system turns' text before the first user turn's, a blank line between them."""
+    leading = next((place for place, turn in enumerate(turns) if turn.get("role") not in _SYSTEM_ROLES), len(turns))
     if not leading or leading == len(turns) or turns[leading].get("role") != "user":
         return turns
     texts = [str(turn.get("content") or "") for turn in turns[: leading + 1]]
@@ -163,12 +163,12 @@ def fold_system_turns(turns: Turns) -> Turns:
 
 
 def pin_clock(source: str, day: date) -> str:
-    """A template in which `strftime_now` gives the start of a day: a macro of that name stands before it."""
+    """Return a template in which `strftime_now` gives the start of a day: a macro of that name stands before it."""
     if "strftime_now" not in source:
         return source
     moment = datetime.combine(day, time())
     # The value of a directive holds no `%`, so that one replacement does not feed the next.
-    values = "".join(f"|replace({found!r}, {moment.strftime(found)!r})" for found in _DIRECTIVES)
+    values = "".join(f"|replace({directive!r}, {moment.strftime(directive)!r})" for directive in _DIRECTIVES)
     kept = "\n" if source.startswith("\n") else ""  # Jinja drops the line break after a block
     return f"{{% macro strftime_now(format) %}}{{{{ format{values} }}}}{{% endmacro %}}{kept}{source}"
 

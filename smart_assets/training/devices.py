@@ -45,7 +45,7 @@ def claim_device(device: str) -> str:
 
 
 def compute_precision(wanted: Precision, device: str) -> ComputePrecision:
-    """The precision of the matrix products; "auto" is bfloat16 where the device has instructions for it.
+    """Return the precision of the matrix products; "auto" is bfloat16 where the device has instructions for it.
 
     Raises:
         TrainingError: bfloat16 is wanted of a GPU that cannot do it.
@@ -64,7 +64,7 @@ def compute_precision(wanted: Precision, device: str) -> ComputePrecision:
 
 
 def hardware_name(device: str) -> str:
-    """What the device is sold as, for the record beside a measured time."""
+    """Return what the device is sold as, for the record beside a measured time."""
     if device != "cpu":
         import torch
 
@@ -74,7 +74,7 @@ def hardware_name(device: str) -> str:
 
 
 def peak_memory_bytes(device: str) -> int:
-    """The most memory this process has held so far: resident memory, or on a GPU what torch allocated there."""
+    """Return the most memory this process has held so far: resident memory, or on a GPU what torch allocated there."""
     if device != "cpu":
         import torch
 

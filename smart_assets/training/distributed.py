@@ -14,27 +14,27 @@ _PROCESS = "RANK"  # set by torchrun and by accelerate launch
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return int(os.environ.get(_PROCESS, "0"))
 
 
 def world_size() -> int:
-    """How many processes work on this fine-tune."""
+    """Return how many processes work on this fine-tune."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def local_rank() -> int:
-    """The number of this process on its machine, which is that of its GPU."""
+    """Return the number of this process on its machine, which is that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def is_main() -> bool:
-    """Whether this process reports and writes."""
+    """Return whether this process reports and writes."""
     return rank() == 0
 
 
 def torchrun_command(module: str, arguments: Sequence[str], processes: int) -> list[str]:
-    """The command that runs `python -m module` in so many processes of this machine."""
+    """Return the command that runs `python -m module` in so many processes of this machine."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return [*launcher, "-m", module, *arguments]
 
@@ -60,7 +60,7 @@ def join(device: str) -> None:
 
 
 def agreed(value: T) -> T:
-    """The first process's value, in every process."""
+    """Return the first process's value, in every process."""
     if world_size() == 1:
         return value
     import torch.distributed

@@ -29,7 +29,7 @@ def memory_advice(settings: Finetune, device: str) -> Generator[None]:
 
 
 def memory_is_full(error: BaseException) -> bool:
-    """Whether that is what an error says: a GPU's (`torch.OutOfMemoryError`) or a CPU's."""
+    """Return whether that is what an error says: a GPU's (`torch.OutOfMemoryError`) or a CPU's."""
     import torch
 
     kinds = (torch.OutOfMemoryError, MemoryError)

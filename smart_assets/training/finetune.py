@@ -72,7 +72,7 @@ def finetune(job: TrainingJob, log: Log) -> None:
     if not is_main():
         _train_along(model, mixture, run, job)
         return
-    with disk_advice(job.out), saved_steps(_steps_folder(job), _version(mixture, base, run), log) as steps:
+    with disk_advice(job.out), saved_steps(_steps_folder(job), job_version(mixture, base, run), log) as steps:
         ready = time.monotonic()
         progress = _train(model, mixture, run, replace(steps, resume=agreed(steps.resume)), log)
         trained = time.monotonic()
@@ -98,8 +98,8 @@ def _steps_folder(job: TrainingJob) -> Path:
     return job.steps or job.out.with_name(f"{job.out.name}.steps")
 
 
-def _version(mixture: TrainingRows, base: BaseModel, run: TrainingSetup) -> str:
-    """Of all that decides every step, tokens and libraries included: a run goes on only from steps of an equal one."""
+def job_version(mixture: TrainingRows, base: BaseModel, run: TrainingSetup) -> str:
+    """Return a hash of all that decides every step: a run goes on only from steps of an equal one."""
     import torch
     import transformers
 
@@ -130,20 +130,20 @@ def _train(model: Any, mixture: TrainingRows, run: TrainingSetup, steps: SavedSt
 
 
 def _train_along(model: Any, mixture: TrainingRows, run: TrainingSetup, job: TrainingJob) -> None:
-    """What every process but the first does: the same steps, reporting and writing nothing."""
+    """Do what every process but the first does: the same steps, reporting and writing nothing."""
     _train(model, mixture, run, SavedSteps(_steps_folder(job), agreed(None)), lambda _: None)
     leave()
 
 
 def _load_model(base: BaseModel, run: TrainingSetup) -> Any:
-    """The model to train. Frozen weights may be bfloat16; trained ones are float32, or small updates would be lost."""
+    """Return the model to train. Frozen weights may be bfloat16; trained ones are float32, for small updates."""
     if run.settings.method == "full":
         return load_causal_lm(base.path, "float32", run.settings.trust_remote_code)
     return adapted_model(base, run.settings, run.precision, run.seed, run.device)
 
 
 def _max_length(config: Any, wanted: int | None) -> int:
-    """Tokens a row at most: as wanted, else what the model's positions allow, 4096 at most."""
+    """Return tokens a row at most: as wanted, else what the model's positions allow, 4096 at most."""
     positions: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
     if wanted is None:
         return min(positions or _LONGEST_BY_DEFAULT, _LONGEST_BY_DEFAULT)
@@ -153,7 +153,7 @@ def _max_length(config: Any, wanted: int | None) -> int:
 
 
 def _pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Any token will do: padding is masked in attention and in the loss."""
+    """Return a token to pad with. Any will do: padding is masked in attention and in the loss."""
     wanted = (tokenizer.pad_token_id, tokenizer.eos_token_id)
     return next((token for token in wanted if isinstance(token, int)), 0)
 

@@ -31,7 +31,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def _forget_quantization(model: Any) -> None:
-    """The weights are plain floats by now; while the model is marked as quantized it refuses to be saved."""
+    """Unmark the model as quantized: its weights are plain floats by now, and a marked one refuses to be saved."""
     for name in ("hf_quantizer", "quantization_method", "is_quantized"):
         if hasattr(model, name):
             delattr(model, name)

@@ -33,7 +33,9 @@ class JobFile(Section):
         except OSError as error:
             raise cls.refusal(f"{path}: the job cannot be read ({error.strerror})") from error
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'job'}: {one['msg']}" for one in error.errors())
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc'])) or 'job'}: {fault['msg']}" for fault in error.errors()
+            )
             raise cls.refusal(f"{path}: breaks the rules of {cls.__name__}: {faults}") from error
 
     def write(self, path: Path) -> None:

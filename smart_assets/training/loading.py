@@ -20,7 +20,7 @@ _SLACK_FLOAT32, _SLACK_BFLOAT16 = 1e-4, 5e-2  # of the largest logit
 def load_tokenizer(
     folder: Path | str, trust_remote_code: bool, revision: str | None = None
 ) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a model folder, or of a hub name at a revision.
+    """Return the tokenizer of a model folder, or of a hub name at a revision.
 
     Raises:
         TrainingError: the folder holds none that can be loaded.
@@ -36,7 +36,7 @@ def load_tokenizer(
 def load_causal_lm(
     folder: Path, weights: ComputePrecision, trust_remote_code: bool, **placement: Any
 ) -> "PreTrainedModel":
-    """The causal language model of a folder, from safetensors alone, its weights in the given precision, on the CPU.
+    """Return the causal language model of a folder, from safetensors alone, in the given precision, on the CPU.
 
     `placement` is transformers' `quantization_config` and `device_map`, for weights that are quantized when read.
 
@@ -66,10 +66,10 @@ def _require_causal(model: Any, folder: Path) -> None:
     tokens = torch.arange(2 * _PROBE, device=model.device).reshape(2, _PROBE) % known
     tokens[:, 0] = 0
     with torch.inference_mode():
-        one, other = (model(row[None]).logits[0, 0].float() for row in tokens)
+        first, other = (model(row[None]).logits[0, 0].float() for row in tokens)
     # Experts sum up in another order where another token goes to them, so that last digits may differ.
     slack = _SLACK_FLOAT32 if model.dtype == torch.float32 else _SLACK_BFLOAT16
-    if (one - other).abs().max() > slack * one.abs().max():
+    if (first - other).abs().max() > slack * first.abs().max():
         raise TrainingError(
             f"{folder}: {type(model).__name__} reads the tokens that it is to write: it is no causal language model, "
             "which writes text from left to right; name one of those (such as LlamaForCausalLM)"
@@ -77,7 +77,7 @@ def _require_causal(model: Any, folder: Path) -> None:
 
 
 def quiet_transformers() -> None:
-    """No progress bars and no chatter: programs report in lines of their own."""
+    """Switch off progress bars and chatter: programs report in lines of their own."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()

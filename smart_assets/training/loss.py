@@ -27,7 +27,7 @@ IGNORED = -100  # the label of a token that is not to be learnt
 
 
 def batch_rows(pad_id: int, keep_logits: bool) -> Callable[[Sequence[Sequence[TokenRow]]], Batch]:
-    """A collator of one micro-batch: b rows of up to n tokens become `input_ids`, `attention_mask` and `labels`.
+    """Return a collator of one micro-batch: b rows of up to n tokens become `input_ids`, `attention_mask` and `labels`.
 
     All are (b, n), padded right. With `keep_logits` there is also `logits_to_keep`, bool (b, n): where the next token
     is to be predicted. No rows become one row of padding, of which nothing is learnt.
@@ -62,11 +62,11 @@ class ResponseLoss(Protocol):
     """
 
     def items(self, labels: "torch.Tensor") -> "torch.Tensor":
-        """How many items there are: an integer, ()."""
+        """Return how many items there are: an integer, ()."""
         ...
 
     def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
-        """This batch's part of the step's loss, ()."""
+        """Return this batch's part of the step's loss, ()."""
         ...
 
 
@@ -74,11 +74,11 @@ class TokenMean:
     """The mean over all response tokens of a step: a response counts as often as it has tokens."""
 
     def items(self, labels: "torch.Tensor") -> "torch.Tensor":
-        """Response tokens."""
+        """Return how many response tokens there are."""
         return (labels != IGNORED).sum()
 
     def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
-        """The sum over this batch's tokens, over all of the step."""
+        """Return the sum over this batch's tokens, over all of the step."""
         total = _token_losses(outputs, labels).sum()
         return total / (self.items(labels) if num_items_in_batch is None else num_items_in_batch)
 
@@ -87,11 +87,11 @@ class RowMean:
     """The mean over the rows of a step of each row's mean over its response tokens: every row counts once."""
 
     def items(self, labels: "torch.Tensor") -> "torch.Tensor":
-        """Rows with response tokens."""
+        """Return how many rows have response tokens."""
         return (labels != IGNORED).any(dim=1).sum()
 
     def __call__(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
-        """The sum over this batch's rows, over all of the step."""
+        """Return the sum over this batch's rows, over all of the step."""
         tokens = (labels != IGNORED).sum(dim=1)  # (b,)
         total = (_token_losses(outputs, labels) / tokens.repeat_interleave(tokens)).sum()
         return total / (self.items(labels) if num_items_in_batch is None else num_items_in_batch)
@@ -102,7 +102,7 @@ LOSSES: Mapping[LossMean, ResponseLoss] = {"rows": RowMean(), "tokens": TokenMea
 
 
 def _token_losses(outputs: Any, labels: "torch.Tensor") -> "torch.Tensor":
-    """The cross-entropy of each response token, row after row: float32 (k,)."""
+    """Return the cross-entropy of each response token, row after row: float32 (k,)."""
     from torch.nn.functional import cross_entropy
 
     predicts = _predicts_response(labels)
@@ -111,13 +111,13 @@ def _token_losses(outputs: Any, labels: "torch.Tensor") -> "torch.Tensor":
 
 
 def takes_logits_to_keep(model: Any) -> bool:
-    """Whether a model computes the logits of a mask of positions: transformers' own do, code from elsewhere may not."""
+    """Return whether a model computes the logits of a mask of positions; code from elsewhere may not."""
     own = type(model).__module__.startswith("transformers.models.")
     return own and "logits_to_keep" in inspect.signature(model.forward).parameters
 
 
 def _predicts_response(labels: "torch.Tensor") -> "torch.Tensor":
-    """Where the token after this one is part of the response: bool (b, n), always false in the last column."""
+    """Return where the token after this one is part of the response: bool (b, n), always false in the last column."""
     import torch
 
     return torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1), value=False)

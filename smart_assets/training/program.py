@@ -66,13 +66,13 @@ def run_program(arguments: list[str], read_job: Callable[[Path], J], work: Calla
 
 
 def error_path(out: Path) -> Path:
-    """Where a program that should have made the folder `out` leaves its error message."""
+    """Return where a program that should have made the folder `out` leaves its error message."""
     return out.with_name(f"{out.name}.error.txt")
 
 
 @contextmanager
 def _progress_log() -> Generator[Log]:
-    """Lines to the Dagster run where one started this process, else to stderr; of several processes only the first."""
+    """Yield a log to the Dagster run where one started this process, else to stderr; only the first process logs."""
     if not is_main():
         yield lambda _: None
         return

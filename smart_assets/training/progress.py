@@ -73,5 +73,5 @@ class TrainingProgress:
 
 
 def read_curve(path: Path) -> list[StepRecord]:
-    """What `Progress.write` wrote."""
+    """Return what `Progress.write` wrote."""
     return [StepRecord(**row) for row in pq.read_table(path).to_pylist()]

@@ -31,7 +31,7 @@ class TrainingRows:
     notes: tuple[str, ...] = ()  # what a person should know of the chat template
 
     def tokens_sha256(self) -> str:
-        """Of the tokens of all rows, and which of them are learnt."""
+        """Return the sha256 of the tokens of all rows, and of which of them are learnt."""
         digest = hashlib.sha256()
         for row in self.rows:
             digest.update(np.array([len(row.tokens), row.response_start], np.int64).tobytes() + row.tokens.tobytes())
@@ -39,17 +39,17 @@ class TrainingRows:
 
 
 def left_out(mixture: TrainingRows) -> list[str]:
-    """How many rows were left out for each reason, the most frequent first, and the first row of each."""
+    """Return how many rows were left out for each reason, the most frequent first, and the first row of each."""
     rows: dict[str, list[str]] = {}
     for row in mixture.dropped:
         rows.setdefault(row.reason, []).append(row.id)
-    most_first = sorted(rows.items(), key=lambda found: -len(found[1]))
-    told = [f"{len(ids)} left out (first, {ids[0]!r}): {reason}" for reason, ids in most_first[:_REASONS]]
-    return told + ([f"{len(most_first) - _REASONS} more reasons"] if len(most_first) > _REASONS else [])
+    most_first = sorted(rows.items(), key=lambda ids_of_reason: -len(ids_of_reason[1]))
+    reasons = [f"{len(ids)} left out (first, {ids[0]!r}): {reason}" for reason, ids in most_first[:_REASONS]]
+    return reasons + ([f"{len(most_first) - _REASONS} more reasons"] if len(most_first) > _REASONS else [])
 
 
 def not_written(mixture: TrainingRows) -> list[str]:
-    """How many rows lose the text of a turn to the chat template, and the first of them."""
+    """Return how many rows lose the text of a turn to the chat template, and the first of them."""
     ids = [row.instance.id for row in mixture.rows if row.turn_not_written]
     if not ids:
         return []
@@ -62,7 +62,7 @@ def not_written(mixture: TrainingRows) -> list[str]:
 def result_record(
     run: TrainingSetup, base: BaseModel, mixture: TrainingRows, curve: Sequence[StepRecord]
 ) -> dict[str, Any]:
-    """What was trained on what, and to which loss (nats a response token); equal runs give equal records."""
+    """Return what was trained on what, and to which loss (nats a response token); equal runs give equal records."""
     rows = mixture.rows
     left_out = {"base_model", "revision", "seeds", "precision", *NOT_CONTENT}
     settings = run.settings.model_dump(mode="json", exclude=left_out)
@@ -93,7 +93,7 @@ def result_record(
 
 
 def timing_record(run: TrainingSetup, seconds: dict[str, float], progress: TrainingProgress) -> dict[str, Any]:
-    """How long each part took, how fast training was, how much memory it held, and on what.
+    """Return how long each part took, how fast training was, how much memory it held, and on what.
 
     Of a run that went on from a saved step, only what it did itself.
     """

@@ -30,7 +30,7 @@ _WEIGHTS, _OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
 
 def resumable_trainer(steps: SavedSteps, write_curve: Callable[[Path], None], loss: ResponseLoss) -> Any:
-    """A subclass of `Trainer` that saves into `steps`; made here because the library is imported late."""
+    """Return a subclass of `Trainer` that saves into `steps`; made here because the library is imported late."""
     import torch
     from safetensors.torch import load_file
     from transformers import Trainer
@@ -39,7 +39,7 @@ def resumable_trainer(steps: SavedSteps, write_curve: Callable[[Path], None], lo
         def get_batch_samples(
             self, epoch_iterator: Iterator[Any], num_batches: int, device: "device"
         ) -> tuple[list[Any], Any]:
-            """The micro-batches of a step, and how many items of the loss they hold in all processes together."""
+            """Return a step's micro-batches, and how many items of the loss all processes together hold."""
             batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
             if not batches:
                 return batches, None

@@ -58,11 +58,11 @@ class RowEncoder:
         return "plain" if self.template is None else "chat"
 
     def notes(self) -> list[str]:
-        """What a person should know of the chat template, a sentence each."""
+        """Return what a person should know of the chat template, a sentence each."""
         return self.template.notes() if self.template else []
 
     def example(self, instance: ChatInstance) -> Example:
-        """The text of a row.
+        """Return the text of a row.
 
         chat: the tokenizer's chat template over the turns and the response. plain: the prompt and a newline (a
         beginning-of-text token before them where the tokenizer adds one), the response, the end-of-text token.
@@ -74,7 +74,7 @@ class RowEncoder:
         return self._written(self._turns(instance), instance.response)
 
     def encode(self, instance: ChatInstance) -> EncodedRow:
-        """The tokens of a row, all of them.
+        """Return the tokens of a row, all of them.
 
         Raises:
             RefusedRowError: the chat template refuses the row or rewrites it, or a special token in its text cannot be
@@ -102,11 +102,11 @@ class RowEncoder:
         )
 
     def end_tokens(self, row: EncodedRow) -> int:
-        """How many of a row's last tokens are the end of its turn or text."""
+        """Return how many of a row's last tokens are the end of its turn or text."""
         return len(self._tokens_after(row.example.end, False))
 
     def cut(self, row: EncodedRow, instance: ChatInstance, room: int) -> EncodedRow:
-        """The row with `room` tokens of prompt at most, 1 or more.
+        """Return the row with `room` tokens of prompt at most, 1 or more.
 
         The middle goes: what the template writes before the first user's text stays (the beginning-of-text token alone
         where that takes more than half of the room), and so does the end, which stands next to the response.
@@ -142,7 +142,7 @@ class RowEncoder:
         return self._mark(texts) != mark_control_tokens(texts, _NOTHING)
 
     def _mark(self, texts: Any) -> Any:
-        """Texts in which special tokens stand between transformers' private marks."""
+        """Return texts in which special tokens stand between transformers' private marks."""
         from transformers.utils.chat_template_utils import mark_control_tokens
 
         return mark_control_tokens(texts, self.special_tokens)
@@ -158,13 +158,13 @@ class RowEncoder:
             raise RefusedRowError(f"a special token in its text cannot be written as text: {error}") from error
 
     def _tokens_after(self, text: str, marked: bool) -> list[int]:
-        """The tokens of a text that stands after others: SentencePiece would put a space before a text of its own."""
+        """Return the tokens of a text that follows others: SentencePiece would put a space before a text of its own."""
         line_break, tokens = self._tokens("\n", False), self._tokens("\n" + text, marked)
         joined = tokens[: len(line_break)] != line_break
         return self._tokens(text, marked) if joined else tokens[len(line_break) :]
 
     def _scored_from(self, example: Example, whole: Sequence[int], learnt_from: int, special: bool) -> int:
-        """Where the response begins; a token that it shares with white space before it belongs to it."""
+        """Return where the response begins; a token that it shares with white space before it belongs to it."""
         for context in (example.context, example.context.rstrip()) if example.lead else ():
             tokens = self._tokens(context, special)
             if len(tokens) >= learnt_from and whole[: len(tokens)] == tokens:
@@ -172,7 +172,7 @@ class RowEncoder:
         return learnt_from
 
     def _head(self, row: EncodedRow, instance: ChatInstance) -> int:
-        """Tokens of what the template writes before the first user's text; of a plain prompt the beginning of text."""
+        """Return how many tokens the template writes before the first user's text; of a plain prompt its beginning."""
         opening = self.begin_text
         if self.template is not None:
             turns = self._turns(instance)
@@ -185,7 +185,7 @@ class RowEncoder:
 
 
 def row_encoder(tokenizer: "PreTrainedTokenizerBase", settings: PromptSettings) -> RowEncoder:
-    """The way in which settings write rows for a tokenizer.
+    """Return the way in which settings write rows for a tokenizer.
 
     Raises:
         TrainingError: chat is wanted without a chat template, no text can be ended, or the template is not fit.
@@ -211,7 +211,7 @@ def row_encoder(tokenizer: "PreTrainedTokenizerBase", settings: PromptSettings) 
 
 
 def _special_tokens(tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate | None) -> re.Pattern[str]:
-    """The special tokens, and added ones that the template writes around the turns of a plain chat."""
+    """Return the special tokens, and added ones that the template writes around the turns of a plain chat."""
     try:
         chat = template.render(_PLAIN_CHAT) if template else ""
     except RefusedRowError:
@@ -223,7 +223,7 @@ def _special_tokens(tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate
 
 
 def _texts(turns: Turns) -> list[str]:
-    """What turns say; a template may trim it."""
+    """Return what turns say; a template may trim it."""
     return [turn["content"].strip() for turn in turns if isinstance(turn.get("content"), str)]
 
 
@@ -251,6 +251,6 @@ def _end_text(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def _begin_text(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The beginning-of-text token's text where the tokenizer begins every text with it, else nothing."""
+    """Return the beginning-of-text token's text where the tokenizer begins every text with it, else nothing."""
     adds = tokenizer.bos_token is not None and tokenizer.encode("-")[:1] == [tokenizer.bos_token_id]
     return str(tokenizer.bos_token) if adds else ""

@@ -46,7 +46,7 @@ class SavedSteps:
 
     @contextmanager
     def adding(self, step: int) -> Generator[Path]:
-        """A new folder that becomes the saved step when the block ends well; earlier ones then go."""
+        """Yield a new folder that becomes the saved step when the block ends well; earlier ones then go."""
         target = self.folder / f"{_STEP}{step:09d}"
         with written(target) as draft:
             draft.mkdir()
@@ -58,7 +58,7 @@ class SavedSteps:
 
 @contextmanager
 def saved_steps(folder: Path, job_version: str, log: Log) -> Generator[SavedSteps]:
-    """The saved steps of a job; removed when the block ends well, kept for the next try where a step was saved.
+    """Yield the saved steps of a job; removed when the block ends well, kept for the next try where a step was saved.
 
     Args:
         folder: made if need be; what another job left in it goes.
@@ -104,7 +104,7 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None:
 
 
 def optimizer_tensors(optimizer: Any, names: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-    """The state of each named weight in an optimizer, as `NAME|KEY`; an optimizer before its first step has none."""
+    """Return an optimizer's state of each named weight, as `NAME|KEY`; before its first step there is none."""
     return {f"{name}|{key}": value for name, weight in names.items() for key, value in optimizer.state[weight].items()}
 
 
@@ -117,5 +117,5 @@ def restore_optimizer(optimizer: Any, names: Mapping[str, "torch.Tensor"], tenso
 
 
 def read_step(folder: Path) -> int:
-    """The number of a saved step."""
+    """Return the number of a saved step."""
     return int(json.loads((folder / STATE).read_text(encoding="utf-8"))["global_step"])

@@ -110,14 +110,14 @@ def _arguments(run: TrainingSetup, micro_batches: int, steps: int, scratch: Path
 
 
 def _tokens_of_steps(batches: Sequence[Sequence[TokenRow]], steps: int) -> list[int]:
-    """Context and response tokens of each step, padding left out."""
+    """Count the context and response tokens of each step, padding left out."""
     count = len(batches) // steps
     tokens = [sum(len(row.tokens) for row in batch) for batch in batches]
     return [sum(tokens[start : start + count]) for start in range(0, len(tokens), count)]
 
 
 def _steering(run: TrainingSetup, progress: TrainingProgress, tokens: Sequence[int]) -> "TrainerCallback":
-    """Seeds each step, takes it down, and says when one is to be saved."""
+    """Return what seeds each step, records it, and says when one is to be saved."""
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
     class Steering(TrainerCallback):

@@ -20,7 +20,7 @@ Roles = tuple[str, ...]
 
 
 def refused_chats(roles: Mapping[Roles, int], settings: Finetune, cache: Path) -> dict[str, int]:
-    """How many rows the chat template will refuse, by its reason.
+    """Return how many rows the chat template will refuse, by its reason.
 
     Args:
         roles: how many rows have each sequence of roles.
@@ -30,7 +30,7 @@ def refused_chats(roles: Mapping[Roles, int], settings: Finetune, cache: Path) -
     Raises:
         TrainingError: the tokenizer cannot be had at all or without converting the model, or its template is unfit.
     """
-    odd = {found: count for found, count in roles.items() if not _usual(found, settings)}
+    odd = {sequence: count for sequence, count in roles.items() if not _usual(sequence, settings)}
     if settings.prompt_format == "plain" or not odd:
         return {}
     from smart_assets.training.loading import load_tokenizer
@@ -41,9 +41,9 @@ def refused_chats(roles: Mapping[Roles, int], settings: Finetune, cache: Path) -
     if template is None:
         return {}
     refused: Counter[str] = Counter()
-    for found, count in odd.items():
+    for sequence, count in odd.items():
         try:
-            template.example(_turns(found, settings), "-")
+            template.example(_turns(sequence, settings), "-")
         except RefusedRowError as reason:
             refused[str(reason)] += count
     return dict(refused.most_common())
@@ -55,5 +55,5 @@ def _turns(roles: Roles, settings: Finetune) -> Turns:
 
 
 def _usual(roles: Roles, settings: Finetune) -> bool:
-    found = [turn["role"] for turn in _turns(roles, settings)]
-    return len(found) % 2 == 1 and found == [("user", "assistant")[at % 2] for at in range(len(found))]
+    sequence = [turn["role"] for turn in _turns(roles, settings)]
+    return len(sequence) % 2 == 1 and sequence == [("user", "assistant")[place % 2] for place in range(len(sequence))]

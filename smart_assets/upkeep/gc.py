@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from smart_assets.assets import catalog
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import history_of
 from smart_assets.store import Manifest, Store
@@ -13,11 +14,6 @@ from smart_assets.store.drafts import DAY
 from smart_assets.store.inventory import Name, Recorded, kept_of, name_of, recorded, redacted
 from smart_assets.store.places import Place
 from smart_assets.store.settings import Retention
-
-AUDITED = frozenset({"finetuned_checkpoint", "eval_results", "selected_subset"})
-"""Assets that stay explicable as long as they are kept,"""
-EXPLAINS = frozenset({"selected_subset", "raw_tasks", "evaluation_overlap"})
-"""by these, of all that they are made from."""
 
 # Segments and saved steps that a killed run left, single files of a remote store, and answers of models that nobody
 # evaluates again.
@@ -83,7 +79,7 @@ def remove_garbage(garbage: Iterable[Garbage]) -> list[Garbage]:
 def kept_artifacts(
     histories: Sequence[Sequence[Recorded]], retention: Retention, since: datetime, pinned: frozenset[str]
 ) -> set[Name]:
-    """The artifacts that stay.
+    """Return the artifacts that stay.
 
     Args:
         histories: the manifests of each partition, newest first.
@@ -106,10 +102,16 @@ def kept_artifacts(
         if stays:
             kept |= {name_of(one) for one in manifest.artifacts}
         key = (manifest.asset, manifest.partition, manifest.fingerprint)
-        if manifest.asset in AUDITED and key not in explained:
+        asset = catalog.find(manifest.asset)
+        if asset is not None and asset.explained and key not in explained:
             explained.add(key)
-            left += [(source, source.asset in EXPLAINS) for source in history.inputs(manifest)]
+            left += [(source, _explains(source)) for source in history.inputs(manifest)]
     return kept
+
+
+def _explains(manifest: Manifest) -> bool:
+    asset = catalog.find(manifest.asset)
+    return asset is not None and asset.explains
 
 
 def _since(store: Store, retention: Retention) -> datetime:
@@ -123,7 +125,7 @@ def _since(store: Store, retention: Retention) -> datetime:
 def not_kept(
     store: Store, place: Place, kept: set[Name], known: set[Name], age: float, where: str = ""
 ) -> Iterator[Garbage]:
-    """The artifacts in a place that do not stay.
+    """Return the artifacts in a place that do not stay.
 
     Args:
         store: whose place it is.
@@ -149,7 +151,7 @@ def not_kept(
 
 
 def _leftovers(store: Store, retention: Retention) -> Iterator[Garbage]:
-    """Drafts of dead runs, and vectors that waited for a run that never came."""
+    """Return drafts of dead runs, and vectors that waited for a run that never came."""
     for path in store.drafts.leftovers():
         size = sum(found.size for found in store.local.files(path).values())
         yield Garbage(store.local, path, size, "drafts", "a killed run left it", None)

@@ -110,7 +110,7 @@ def _without_reason(store: Store, redactions: Iterable[Redaction], result: Verif
 
 
 def _newest(history: Sequence[Recorded]) -> list[Recorded]:
-    """The current manifest, once those that cannot be relied on are moved away."""
+    """Return the current manifest, once those that cannot be relied on are moved away."""
     return [item for item in history if item.manifest is not None][:1]
 
 
@@ -135,7 +135,7 @@ class _Reading:
         self._total, self._progress = total, Progress("reading the store", log, "MB")
 
     def add(self, size: int) -> None:
-        """A file was read."""
+        """Take note of a file that was read."""
         self.files += 1
         self.size += size
         self._progress.at(self.size // 10**6, self.size / max(self._total, self.size, 1))
@@ -198,7 +198,7 @@ def _fetched_again(store: Store, remote: Remote, path: Path) -> bool:
 def _repair(
     store: Store, artifact: Artifact, places: Sequence[tuple[str, Place]], damages: Mapping[str, Sequence[Damage]]
 ) -> Iterator[str]:
-    """Mend one artifact; gives what was done."""
+    """Mend one artifact; yield what was done."""
     folder = store.artifact_folder(artifact.asset, artifact.version)
     broken = {where for where, found in damages.items() if any(not damage.extra for damage in found)}
     whole = damages.keys() - broken
@@ -225,6 +225,6 @@ def _repair(
 
 
 def _aside(store: Store, path: Path) -> Path:
-    """A new name under `damaged/` that still says what it was."""
+    """Return a new name under `damaged/` that still says what it was."""
     name = "-".join(path.relative_to(store.root).parts[1:])
     return store.root / DAMAGED / f"{uuid.uuid4().hex[:8]}-{name[-150:]}"

@@ -33,7 +33,7 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A subset of three sources: files, a dataset in a folder, and a dataset of the hub that needs no network."""
     from datasets import Dataset
 
-    from smart_assets.tasks import reader
+    from smart_assets.tasks import hub
 
     root = tmp_path_factory.mktemp("traced")
     (root / "dataset").mkdir()
@@ -44,12 +44,12 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "hub": {"kind": "huggingface", "path": "someone/rows"},
     }
     project = write_project(root, SMALL_TASKS, {"sources": sources, "budgets": [60], "recipes": ["random"]})
-    load = reader.load
+    load = hub.load
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", root / "cache")
-        patch.setattr(reader, "resolve_revision", lambda source: COMMIT)
+        patch.setattr(hub, "resolve_revision", lambda source: COMMIT)
         patch.setattr(
-            reader,
+            hub,
             "load",
             lambda source, path, revision: Dataset.from_list(rows(8, 20)) if revision else load(source, path, revision),
         )
@@ -215,9 +215,9 @@ def test_without_a_subset_there_is_nothing_to_check(tmp_path: Path) -> None:
 
 
 def test_in_dagster_it_blocks_and_lists_ids(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from smart_assets.tasks import reader
+    from smart_assets.tasks import hub
 
-    monkeypatch.setattr(reader, "resolve_revision", lambda source: COMMIT)
+    monkeypatch.setattr(hub, "resolve_revision", lambda source: COMMIT)
     change_origins("files", files_json(lambda told: told["files"].clear()))(project)
     definitions = build_definitions(project)
     result = dg.materialize(

@@ -11,12 +11,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smart_assets.assets import catalog
 from smart_assets.assets.checks.artifact_checks import budgets_hold, no_evaluation_text, rows_are_distinct
 from smart_assets.assets.reading.rows import read_split
 from smart_assets.assets.reading.unseen_tasks import seen_tasks
 from smart_assets.assets.step import AssetPartition, Inputs
 from smart_assets.core.errors import SelectionError
-from smart_assets.planning.graph import STEPS, partitions
+from smart_assets.planning.graph import partitions
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.make import made_again, make
 from smart_assets_tests.support.projects import write_project
@@ -113,9 +114,9 @@ def test_the_subset_is_that_of_a_project_without_the_task(root: Path, tmp_path: 
 def test_without_unseen_tasks_nothing_is_made_again(root: Path) -> None:
     project = with_unseen(root)
     assert made_again(make(project, "selected_subset")) == []
-    for asset in STEPS:
+    for asset in catalog.names():
         for key in partitions(project, asset):
-            assert "unseen_tasks" not in str(STEPS[asset].desired(project, key.partition).parameters)
+            assert "unseen_tasks" not in str(catalog.asset(asset).step.desired(project, key.partition).parameters)
 
 
 def test_the_order_of_the_names_does_not_count(root: Path) -> None:

@@ -2,59 +2,26 @@
 
 import json
 import re
-import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from smart_assets.comparison.compare_recipes import ComparisonResult, ComparisonSpec, compare_recipes
-from smart_assets.comparison.comparison_record import comparison_record, recorded_curve
+from smart_assets.comparison.compare_recipes import ComparisonSpec, compare_recipes
+from smart_assets.comparison.comparison_record import comparison_record
 from smart_assets.comparison.findings import (
     base_sentences,
-    budget_sentence,
     comparison_sentences,
     correction_sentence,
     omissions,
     references_sentence,
 )
 from smart_assets.comparison.row_results import RowResults, share_rows
-from smart_assets.mixture.recipes import Recipe
-from smart_assets.mixture.sweeps import expand_sweeps, find_sweeps
-from smart_assets.report.budget_chapters import sufficient_budget_chapter, sweep_chapter, sweep_scores
-from smart_assets.report.difference_chapter import difference_chapter, difference_forest
-from smart_assets.report.metric_chapters import metric_against_budget
+from smart_assets.report.difference_chapter import difference_chapter
+from smart_assets_tests.support.compared_models import PRESETS, Model, loss_of, results, trained
 from smart_assets_tests.support.measurements import row_columns
-from smart_assets_tests.support.report_example import HOSTILE, size_of
 
-Model = tuple[int | None, str | None, int | None]
-PRESETS = ComparisonSpec({"random": "random", "proportional": "proportional"})
 ALONE = "nats per token over the rows alone; no verdict from one training)."
-
-
-def results(
-    means: Mapping[Model, float], noise: float = 0.1, tasks: Sequence[str] = ("a", "b"), rows: int = 20, seed: int = 0
-) -> list[RowResults]:
-    """Rows with a loss of their own, equal in all models, and noise; the mean loss of each model as given."""
-    rng = np.random.default_rng(seed)
-    keys = [("held_out", task, f"{task}{row}") for task in tasks for row in range(rows)]
-    tokens = rng.integers(1, 20, len(keys)).astype(float)
-    own = rng.gamma(4.0, 0.5, len(keys))
-    own -= own.mean()
-    found = []
-    for (budget, recipe, number), mean in means.items():
-        losses = mean + own + noise * rng.normal(size=len(keys))
-        found.append(
-            RowResults(
-                budget, recipe, number, keys, row_columns(losses * tokens, tokens, (losses < mean).astype(float))
-            )
-        )
-    return found
-
-
-def loss_of(found: Sequence[RowResults], spec: ComparisonSpec = PRESETS) -> ComparisonResult:
-    return compare_recipes(found, spec)[0]
 
 
 def test_scores_are_those_of_a_plain_computation() -> None:
@@ -79,12 +46,6 @@ def test_scores_are_those_of_a_plain_computation() -> None:
         assert exact.interval.value == pytest.approx(np.mean([one.columns["exact_match"].mean() for one in mean]))
     [difference] = losses.differences
     assert (difference.recipe, difference.other, difference.paired) == ("smart", "random", False)
-
-
-def trained(means: Mapping[tuple[int, str], float], seeds: int, noise: float = 0.002) -> dict[Model, float]:
-    """Each of several seeds of each recipe, noise apart."""
-    rng = np.random.default_rng(4)
-    return {(*key, seed): mean + noise * rng.normal() for key, mean in means.items() for seed in range(seeds)}
 
 
 MEANS = {
@@ -365,170 +326,6 @@ def test_one_training_is_no_better_than_the_base_model_either() -> None:
         "At 200 rows, smart scored lower than the base model on these rows (no verdict from one training); "
         "random scored higher than the base model on these rows (no verdict from one training)."
     ]
-
-
-@pytest.mark.parametrize(
-    ("losses", "noise", "expected"),
-    [
-        ((3.0, 2.0, 1.0), 0.002, "smart: more rows still help at the largest budget (400 against 800 rows: diff"),
-        ((3.0, 1.0, 1.0), 0.002, "smart: you can stop at 400 rows: they are at most +0.0"),
-        ((1.0, 1.0, 1.0), 0.002, "smart: you can stop at 200 rows: they are at most +0.0"),
-        ((0.5, 1.0, 1.0), 0.002, "smart: you can stop at 200 rows: they are better than 800 rows (95% interval)."),
-        ((1.0, 3.0, 1.0), 0.002, "smart: more rows still help at the largest budget (400 against 800 rows: diff"),
-        ((1.0, 1.0, 1.0), 0.1, "smart: not known whether fewer rows than 800 are enough: 400 could be up to +0."),
-    ],
-    ids=[
-        "falls to the end",
-        "level from the second",
-        "level",
-        "the smallest is best",
-        "a larger one contradicts",
-        "noise",
-    ],
-)
-def test_how_many_rows_are_enough(losses: tuple[float, float, float], noise: float, expected: str) -> None:
-    means = {(budget, "smart"): mean for budget, mean in zip((200, 400, 800), losses, strict=True)}
-    comparison = loss_of(results(trained(means, 5, noise), noise=0.01))
-    [sufficient] = comparison.sufficient_budgets
-    assert budget_sentence(sufficient, comparison).startswith(expected)
-    [table] = sufficient_budget_chapter([comparison]).tables
-    assert [row[1].text for row in table.rows] == ["200", "400"]
-    assert table.rows[1][8].text == ("yes" if sufficient.reached else "not known")
-
-
-def test_enough_is_what_lies_below_the_margin_at_the_upper_bound() -> None:
-    found = results(trained({(200, "smart"): 1.03, (400, "smart"): 1.0}, 5), noise=0.01)
-    comparison = loss_of(found)
-    [sufficient] = comparison.sufficient_budgets
-    [smaller] = sufficient.smaller
-    assert smaller.worse_at_most == pytest.approx(0.03, abs=0.006)
-    assert smaller.margin == pytest.approx(0.02 * comparison.scores[-1].interval.value)
-    assert (sufficient.reached, smaller.p > 0.95) == (None, True)
-    wide = loss_of(found, replace(PRESETS, margin=0.05))
-    assert wide.sufficient_budgets[0].reached is not None
-    assert wide.sufficient_budgets[0].smaller[0].p < 0.05
-    assert "less than the margin of +0.0" in budget_sentence(wide.sufficient_budgets[0], wide)
-    assert "5% of the figure at 400 rows" in budget_sentence(wide.sufficient_budgets[0], wide)
-
-
-def test_a_smaller_budget_is_better_only_where_the_interval_excludes_zero() -> None:
-    """The one-sided bound of what it is worse by lies below 0 sooner than the interval does."""
-    told = {}
-    for trial in range(60):
-        means = trained({(200, "smart"): 1.0, (400, "smart"): 1.02}, 3, 0.01)
-        comparison = loss_of(results(means, seed=trial, noise=0.01 + trial / 1000))
-        [sufficient] = comparison.sufficient_budgets
-        [smaller] = sufficient.smaller
-        if smaller.worse_at_most <= 0:
-            sentence, interval = budget_sentence(sufficient, comparison), smaller.difference.interval
-            assert ("they are better than 400" in sentence) == (interval.high < 0)
-            assert ("they are no worse than 400" in sentence) == (interval.high >= 0)
-            told[interval.high < 0] = sentence
-    assert sorted(told) == [False, True]
-
-
-def test_nothing_is_said_of_the_budgets_of_one_training() -> None:
-    comparison = loss_of(results({(200, "smart", 0): 1.0, (400, "smart", 0): 3.0}))
-    assert comparison.sufficient_budgets == ()
-    chapter = sufficient_budget_chapter([comparison])
-    assert chapter.sentences[-1] == (
-        "Nothing is said of smart, trained once at a budget: set three or more `finetune.seeds`."
-    )
-    assert (chapter.bullets, chapter.tables) == ((), ())
-
-
-def test_a_budget_between_that_was_trained_once_is_named() -> None:
-    means = trained({(200, "smart"): 1.0, (800, "smart"): 1.0}, 3) | {(400, "smart", 0): 3.0}
-    chapter = sufficient_budget_chapter([loss_of(results(means, noise=0.01))])
-    assert chapter.bullets[0].sentences[0].startswith("smart: you can stop at 200 rows")
-    assert chapter.sentences[-1].startswith("Nothing is said of smart at 400 rows, trained once at a budget")
-
-
-def test_reports_rarely_say_to_stop_where_more_rows_help() -> None:
-    """The truth is 0.05 nats a doubling, three seeds: "not distinguishable" told 54 of 60 reports to stop early."""
-    early = 0
-    for trial in range(100):
-        rng = np.random.default_rng(trial)
-        truth = {100: 1.15, 200: 1.10, 400: 1.05, 800: 1.0}
-        means = {
-            (budget, "smart", seed): mean + 0.025 * rng.normal() for budget, mean in truth.items() for seed in range(3)
-        }
-        [sufficient] = loss_of(results(means, rows=20, seed=trial)).sufficient_budgets
-        early += sufficient.reached is not None
-    assert early <= 5
-
-
-def test_one_budget_has_no_curve() -> None:
-    comparison = loss_of(results({(200, "smart", 0): 1.0}))
-    assert comparison.sufficient_budgets == ()
-    assert sufficient_budget_chapter([comparison]).sentences == (
-        "No recipe has been evaluated row by row at several budgets yet.",
-    )
-
-
-SWEPT = {"random": "random", "smart": "smart", "pruned": {"preset": "smart", "max_tasks": [4, 8]}}
-
-
-def swept_evidence() -> tuple[ComparisonResult, ComparisonSpec]:
-    recipes = {name: Recipe.model_validate(spelled) for name, spelled in expand_sweeps(SWEPT).items()}
-    spec = ComparisonSpec({"random": "random"}, sweeps=find_sweeps(recipes))
-    losses = {"random": 1.0, "smart": 1.0, "pruned_4": 3.0, "pruned_8": 1.0}
-    means = trained({(budget, name): loss for budget in (200, 400) for name, loss in losses.items()}, 3)
-    means = {model: mean for model, mean in means.items() if model[:2] != (400, "smart")}
-    return loss_of(results(means), spec), spec
-
-
-def test_score_against_the_number_of_tasks() -> None:
-    comparison, spec = swept_evidence()
-    chapter = sweep_chapter([comparison], spec.sweeps)
-    [found] = chapter.tables
-    assert [[row[at].text for at in (0, 1, 2, -1)] for row in found.rows] == [
-        ["4", "200", "pruned_4", "worse"],
-        ["8", "200", "pruned_8", "not distinguishable"],
-        ["all", "200", "smart", "–"],
-        ["4", "400", "pruned_4", "–"],
-        ["8", "400", "pruned_8", "–"],
-    ]
-    assert len(chapter.pictures) == 1
-    assert sweep_chapter([comparison], ()).sentences[0].startswith("No two recipes of a sweep")
-
-
-def test_the_record_draws_the_same_curve() -> None:
-    comparison, _ = swept_evidence()
-    recorded = json.loads(json.dumps(comparison_record(comparison), allow_nan=False))
-    curve = recorded_curve(recorded)
-    assert [(point.budget, point.recipe, point.mean) for point in curve.points] == [
-        (score.budget, score.recipe, score.interval.value) for score in comparison.scores
-    ]
-    assert set(comparison_sentences(comparison)) <= set(recorded["sentences"])
-    verdicts = {(row["budget"], row["recipe"], row["other"]): row["verdict"] for row in recorded["differences"]}
-    assert verdicts[200, "pruned_4", "random"] == "is worse than"
-    size_of(metric_against_budget(curve, ("random", "smart", "pruned_4", "pruned_8")))
-
-
-def test_pictures_are_equal_for_equal_evidence_and_untroubled() -> None:
-    comparison, spec = swept_evidence()
-    names = ("random", "smart", "pruned_4", "pruned_8")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for draw in (
-            lambda: difference_forest(comparison, names),
-            lambda: sweep_scores(comparison, spec.sweeps[0]),
-        ):
-            png = draw()
-            assert size_of(png)[0] == 1600
-            assert draw() == png
-
-
-def test_hostile_names_and_many_recipes_stay_one_picture() -> None:
-    names = [*HOSTILE, *(f"recipe_{at}" for at in range(60))]
-    means = {(200, name, 0): 1.0 for name in names}
-    comparison = loss_of(results(means, tasks=HOSTILE, rows=2), ComparisonSpec({"random": HOSTILE[0]}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert size_of(difference_forest(comparison, names))[1] < 2800
-    chapter = difference_chapter([comparison], names)
-    assert "\x1b" not in str(chapter.bullets) + str(chapter.tables)
 
 
 def test_nothing_evaluated_says_so() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smart_assets.contamination import ngram_overlap
 from smart_assets.contamination.exact import ExactTexts
 from smart_assets.contamination.matches import Matches
 from smart_assets.core.errors import EvaluationError, SettingsError, SourceError
@@ -32,7 +33,7 @@ ROWS = st.lists(st.tuples(TEXT, TEXT, st.integers(0, 2)), max_size=12)
     ROWS,
     st.tuples(st.integers(2, 4), st.sampled_from([0.1, 0.5, 0.7, 1.0]), st.sampled_from([0.0, 0.3, 0.5, 1.0])),
     st.sets(st.integers(0, 2)),
-    st.integers(1, 5),
+    st.tuples(st.integers(1, 5), st.sampled_from([0, 3, 1 << 22])),
 )
 def test_ngram_overlap_is_that_of_comparing_all_pairs(
     tmp_path_factory: pytest.TempPathFactory,
@@ -40,10 +41,12 @@ def test_ngram_overlap_is_that_of_comparing_all_pairs(
     evaluation: list[Row],
     settings: tuple[int, float, float],
     named: set[int],
-    chunk: int,
+    at_once: tuple[int, int],
 ) -> None:
     rule = NaiveRule(rows, evaluation, *settings, named)
-    findings = search(rule, tmp_path_factory.mktemp("hits"), chunk)
+    chunk, pairs = at_once
+    with patch.multiple(ngram_overlap, _MOST_PAIRS=max(1, pairs), _MOST_PENDING=pairs):
+        findings = search(rule, tmp_path_factory.mktemp("hits"), chunk)
     assert (triples(findings.found), triples(findings.undecided)) == rule.pairs()
     assert findings.ngrams.tolist() == [len(ngrams(f"{one[0]} {one[1]}", rule.width)) for one in evaluation]
     assert findings.telling.tolist() == [len(rule.telling(one)) for one in evaluation]

@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 import pytest
 from markdown_it import MarkdownIt
 
+from smart_assets.assets import catalog
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.checks import SENTENCE
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.requests import REASON_TAG, request_run
 from smart_assets.defs.tables import TABLE_ROWS
-from smart_assets.lineage.model_audit.attach import AUDIT
+from smart_assets.documents.audit_pages import AUDIT
 from smart_assets.lineage.model_audit.gather import audit_model
-from smart_assets.planning.graph import STEPS, partitions
+from smart_assets.planning.graph import partitions
 from smart_assets.planning.materialize import MaterializeResult
 from smart_assets.planning.plan import PlanStep
 from smart_assets.settings import Project, load_project
@@ -89,7 +90,7 @@ def obeyed(text: str) -> list[str]:
     return [token.type for token in [*tokens, *inline] if token.type not in harmless | lists and token not in own]
 
 
-@pytest.mark.parametrize("asset", STEPS)
+@pytest.mark.parametrize("asset", catalog.names())
 def test_no_markdown_obeys_a_name_and_no_text_of_a_row_is_told(project: Project, asset: str) -> None:
     for key in partitions(project, asset):
         outcome = current(project, key)

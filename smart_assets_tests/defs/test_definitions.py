@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from smart_assets.assets import catalog
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.run import RunSummary, run_plan
-from smart_assets.planning.graph import STEPS, closure, find_partitions
+from smart_assets.planning.graph import closure, find_partitions
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.dagster_runs import Lines, run_check, tamper_table
 from smart_assets_tests.support.projects import write_project
@@ -50,7 +51,7 @@ def specs(project: Project) -> dict[str, dg.AssetSpec]:
 
 def test_every_asset_tells_what_it_is(tmp_path: Path) -> None:
     found = specs(write_project(tmp_path))
-    assert set(found) == set(STEPS)
+    assert set(found) == set(catalog.names())
     snapshot = {
         name: {
             "group": spec.group_name,

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from dagster._core.test_utils import create_run_for_test
 
-from smart_assets.assets import eval_results, finetuned_checkpoint
+from smart_assets.assets import catalog, eval_results, finetuned_checkpoint
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.defs.automation import look_at_models, look_at_report, look_at_sources
-from smart_assets.planning.graph import BY_BUDGET_AND_RECIPE, BY_SOURCE, desired_states, read_current_state
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project, load_project
@@ -341,7 +341,16 @@ def follow(project: Project, instance: dg.DagsterInstance) -> list[str]:
     raise AssertionError("the ticks never came to rest")
 
 
-ORDER = (*BY_SOURCE, "evaluation_overlap", "task_scores", *BY_BUDGET_AND_RECIPE, "base_model_results", "mixture_report")
+ORDER = (
+    *catalog.jobs()["update_sources"],
+    "evaluation_overlap",
+    "task_scores",
+    "selected_subset",
+    "finetuned_checkpoint",
+    "eval_results",
+    "base_model_results",
+    "mixture_report",
+)
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])

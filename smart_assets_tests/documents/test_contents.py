@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from smart_assets.assets.records import RecordedBaseModel
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.core.safe_text import escaped
-from smart_assets.documents.base_model import base_model
 from smart_assets.documents.bom_model_card import performance_metric
 from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.documents.export import write_subset
-from smart_assets.documents.licences import hub_licence, licence_reference, spdx_expression
 from smart_assets.documents.subsets import current_subset
+from smart_assets.documents.terms import base_model, hub_licence, licence_reference, spdx_expression
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.documented_project import HOSTILE, make, make_documented_project, read, sha256, written
 from smart_assets_tests.support.projects import SMALL_TASKS, own_copy, write_project, write_tasks

@@ -18,6 +18,7 @@ from smart_assets.evaluation import evaluate as program
 from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.evaluation.language_model import answers_file
 from smart_assets_tests.support.evaluation_tasks import (
     CHOICE,
     WRITTEN,
@@ -238,3 +239,56 @@ def test_reading_counts_as_use(tmp_path: Path) -> None:
     os.utime(file, (0, 0))
     AnswerCache(file, print).close()
     assert file.stat().st_mtime > 1e9
+
+
+def _files(folder: Path) -> Path:
+    """A model's weights and small files, and an adapter's."""
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "adapter/adapter_config.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    return folder
+
+
+IDENTITY: dict[str, str | int | None] = {
+    "weights_sha256": "w", "adapter_sha256": "a", "precision": "float32", "max_length": None, "device": "cpu",
+}  # fmt: skip
+
+
+def test_each_thing_that_decides_an_answer_names_the_file_of_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lm_eval
+    import torch
+    import transformers
+
+    model = _files(tmp_path / "model")
+    job = make_job(
+        tmp_path,
+        tmp_path / "out",
+        cache=tmp_path / "cache",
+        adapter=model / "adapter",
+        model=None,
+        base_model=str(model),
+    )
+
+    def name(identity: dict[str, Any] = IDENTITY, **changes: Any) -> str:
+        path = answers_file(job.model_copy(update=changes), model, identity)
+        assert path is not None
+        return path.name
+
+    before = name()
+    assert name({**IDENTITY, "reference": "the same under another name", "revision": "r"}) == before
+    (model / "model.safetensors").write_text("its sha256 is in the identity")
+    assert name() == before
+    names = [before, name(prompt_format="plain")]
+    names += [name({**IDENTITY, field: "another"}) for field in IDENTITY]
+    for package in (lm_eval, torch, transformers):
+        with monkeypatch.context() as patched:
+            patched.setattr(package, "__version__", "0")
+            names.append(name())
+    for file in ("config.json", "tokenizer.json", "adapter/adapter_config.json"):
+        (model / file).write_text('{"another": true}')
+        names.append(name())
+        (model / file).write_text("{}")
+    assert name() == before
+    assert len(set(names)) == len(names)

@@ -164,10 +164,10 @@ FROM_ALL_ROWS = {"raw_tasks", "prompt_embeddings"}
     ],
 )
 def test_what_holds_something_of_forgotten_rows(
-    project: Project, forgotten: Callable[[Project], dict[str, Any]], holders: set[str]
+    secret_project: Project, forgotten: Callable[[Project], dict[str, Any]], holders: set[str]
 ) -> None:
-    given = forgotten(project)
-    found = scan(project, **given)
+    given = forgotten(secret_project)
+    found = scan(secret_project, **given)
     # An index is made where somebody asks for one, and holds all vectors.
     assert found.keys() - {"similarity_index"} == holders
     for asset, one in found.items():

@@ -13,9 +13,9 @@ import pytest
 from smart_assets.assets.step import RunContext
 from smart_assets.cli.forget import remove_forgotten
 from smart_assets.core.errors import SmartError
+from smart_assets.documents.audit_pages import with_pages
 from smart_assets.forgetting.find import by_ids, by_task, by_text
 from smart_assets.forgetting.tombstone import undo
-from smart_assets.lineage.model_audit.attach import with_pages
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.graph import find_partitions
 from smart_assets.planning.materialize import materialize

@@ -15,8 +15,8 @@ import pytest
 
 from smart_assets.cli.audit import show_model
 from smart_assets.core.errors import SmartError
+from smart_assets.documents.audit_pages import AUDIT
 from smart_assets.lineage.history import History, Materialization
-from smart_assets.lineage.model_audit.attach import AUDIT
 from smart_assets.lineage.model_audit.chain import walk
 from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.lineage.model_audit.page import render_audit

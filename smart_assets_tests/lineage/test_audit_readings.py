@@ -12,12 +12,13 @@ from smart_assets.embedding.encoder import load_encoder
 from smart_assets.lineage.audit import rows as audited_rows
 from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
 from smart_assets.lineage.audit.reader import AuditReader
-from smart_assets.lineage.audit.row_history import Origin, row_histories
+from smart_assets.lineage.audit.row_history import row_histories
 from smart_assets.lineage.audit.row_uses import row_uses
 from smart_assets.lineage.audit.rows import audit_row, audit_text
 from smart_assets.lineage.audit.similar_rows import prompt_of_row, similar_rows
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.settings import Project
+from smart_assets.tasks.source_kind import Origin
 from smart_assets_tests.support.make import current
 from smart_assets_tests.support.three_runs import (
     FIRST,

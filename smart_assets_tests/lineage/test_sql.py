@@ -19,10 +19,10 @@ import pytest
 
 from smart_assets.cli.sql import run_sql
 from smart_assets.core.errors import SmartError
+from smart_assets.documents.sql_export import export_views
 from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.lineage.sql.connect import connect
-from smart_assets.lineage.sql.export import export_views
-from smart_assets.lineage.sql.file_views import VIEWS
+from smart_assets.lineage.sql.file_views import views
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -62,7 +62,7 @@ def test_every_view_is_there_with_its_columns_before_anything_is_made(
     tmp_path: Path, connection: "DuckDBPyConnection"
 ) -> None:
     empty = connect(write_project(tmp_path), print)
-    assert names(empty) == names(connection) >= {*VIEWS, "checkpoints", "lineage", "runs", "trained_rows"}
+    assert names(empty) == names(connection) >= {*views(), "checkpoints", "lineage", "runs", "trained_rows"}
     for name in names(empty):
         assert empty.execute(f"SELECT * FROM {name}").fetchall() == []
         assert columns(empty, name) == columns(connection, name)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from smart_assets.assets import catalog
 from smart_assets.lineage.history import read_history
-from smart_assets.planning.graph import STEPS, desired_states, read_current_state
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import fingerprint_of, make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.store_of_before import ANSWERS, QUESTIONS, answers, unpack
@@ -30,7 +31,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_everything_is_current(kept: Project) -> None:
     desired = desired_states(kept)
     steps = make_plan(desired, read_current_state(kept), frozenset(item.key for item in desired))
-    assert {step.key.asset for step in steps} == set(STEPS)
+    assert {step.key.asset for step in steps} == set(catalog.names())
     assert {str(step.key): step.reasons for step in steps if step.status != "current"} == {}
 
 

@@ -127,6 +127,7 @@ def test_the_link_is_made_from_the_log(project: Project, capsys: pytest.CaptureF
     promote(project, 10, "smart")
     place = project.store.root / "production"
     assert not place.readlink().is_absolute(), "the store may be moved"
+    assert link(project) == place
     place.unlink()
     place.symlink_to("nowhere")
     show_models(project.config)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from smart_assets.planning.graph import STEPS, partitions
+from smart_assets.assets import catalog
+from smart_assets.planning.graph import partitions
 from smart_assets.settings import Project
 from smart_assets.store import Store
 from smart_assets.store.inventory import recorded
@@ -53,7 +54,7 @@ def make_at_once(project: Project, folder: Path) -> dict[str, str]:
     imports = "from smart_assets.settings import load_project\nfrom smart_assets_tests.support.make import make"
     work = f"make(load_project(Path({str(project.config)!r})), 'selected_subset', 'similarity_index')"
     together(folder, [(imports, work)] * PROCESSES)
-    keys = [key for asset in STEPS for key in partitions(project, asset)]
+    keys = [key for asset in catalog.names() for key in partitions(project, asset)]
     found = {str(key): project.store.current(key.asset, key.partition) for key in keys}
     for history in recorded(project.store):
         versions = [item.manifest.content_version for item in history[:PROCESSES] if item.manifest]

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets.step import RunContext
 from smart_assets.core.progress import Log
-from smart_assets.lineage.model_audit.attach import with_pages
+from smart_assets.documents.audit_pages import with_pages
 from smart_assets.planning.graph import batches, closure, find_partitions
 from smart_assets.planning.materialize import Complete, MaterializeResult, materialize
 from smart_assets.settings import Project

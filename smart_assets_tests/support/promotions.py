@@ -15,6 +15,7 @@ from smart_assets.evaluation.metrics import TaskMetric, row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, rows_table
 from smart_assets.evaluation.rows import RowResult
 from smart_assets.promotion.log import Promoted, promote
+from smart_assets.promotion.rule import consider
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 
@@ -158,3 +159,32 @@ def chosen_production(project: Project, *seeds: Any) -> Promoted:
     """A model that a person made production; what is trained a minute later is for the rule."""
     night(project, "chosen", *seeds)
     return promote(project, 10, "smart").production
+
+
+def production_of(project: Project, *seeds: Any, **more: Any) -> Promoted:
+    """The first production, by the rule: it is as good as the base model."""
+    evaluate(project, None, [seeds[0]], **more)
+    model = night(project, "old", *seeds, **more)
+    decision = consider(project)
+    assert decision.promoted, decision.sentence
+    return model
+
+
+def rivals(project: Project, candidate: Any, **more: Any) -> Promoted:
+    """Production by the rule, of loss 2 everywhere, and a newer candidate with its evaluation; gives the candidate."""
+    production_of(project, measurement(losses()))
+    return night(project, "new", *candidate, **more)
+
+
+def accuracy(values: Sequence[float], rows: int = 20) -> list[TaskMetric]:
+    """Accuracies of single tasks, and a group's own: were it counted, it would outweigh them."""
+    single = [
+        TaskMetric(task, "mmlu", "acc", value, None, rows, True) for task, value in zip(TASKS, values, strict=True)
+    ]
+    return [*single, TaskMetric("mmlu", "mmlu", "acc", 1000.0, None, rows, None)]
+
+
+HALF = tuple(id_ for id_ in ROWS if id_.endswith(("0", "1")))
+
+
+FIRST_TASK = tuple(id_ for id_, task in ROWS.items() if task == "one")

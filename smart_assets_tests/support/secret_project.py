@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smart_assets.assets import catalog
 from smart_assets.forgetting.find import ForgetRequest
 from smart_assets.forgetting.tombstone import Forgetting, forget
 from smart_assets.lineage.audit.reader import AuditReader
-from smart_assets.planning.graph import STEPS, desired_states, read_current_state
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import made_again, make, run_context
@@ -51,7 +52,7 @@ def tasks() -> dict[str, list[dict[str, Any]]]:
 
 def run_all(project: Project, report: bool = False) -> list[str]:
     """Make everything, with or without the report and its pictures; gives what was not current."""
-    assets = [name for name in STEPS if report or name != "mixture_report"]
+    assets = [name for name in catalog.names() if report or name != "mixture_report"]
     return made_again(make(project, *assets, run=run_context(Parrot(), run_id="run-1"), complete=None))
 
 

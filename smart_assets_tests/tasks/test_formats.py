@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import read_source
-from smart_assets.tasks.sources import Columns, FolderSource
+from smart_assets.tasks.source_kind import Columns
 
 GOOD = {"prompt": "good question", "response": "good answer"}
 GOOD_LINE = json.dumps(GOOD).encode()

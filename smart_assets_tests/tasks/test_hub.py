@@ -9,9 +9,10 @@ import pytest
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
+from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets.tasks.read_result import ReadResult
-from smart_assets.tasks.reader import read_source, source_state
-from smart_assets.tasks.sources import Columns, HuggingFaceSource
+from smart_assets.tasks.reader import read_source
+from smart_assets.tasks.source_kind import Columns
 
 ROWS = [{"prompt": f"p{n}", "response": f"r{n}", "subject": f"t{n % 2}"} for n in range(4)]
 
@@ -81,10 +82,10 @@ def test_chats_are_read(tmp_path: Path) -> None:
 def test_changed_files_are_read_again(tmp_path: Path) -> None:
     source = HuggingFaceSource(path="dataset")
     write(tmp_path / "dataset", "train.jsonl", ROWS[:2])
-    state, ids = source_state(source, tmp_path), rows_of(read(tmp_path))["id"].to_pylist()
+    state, ids = source.state(tmp_path), rows_of(read(tmp_path))["id"].to_pylist()
     assert state == {file.path: file.sha256 for file in read(tmp_path).files}
     write(tmp_path / "dataset", "train.jsonl", ROWS[2:])
-    assert source_state(source, tmp_path) != state
+    assert source.state(tmp_path) != state
     assert set(rows_of(read(tmp_path))["id"].to_pylist()).isdisjoint(ids)
 
 
@@ -114,4 +115,4 @@ def test_what_stops_a_dataset_says_what_to_do(tmp_path: Path, settings: dict[str
 
 def test_a_full_commit_hash_needs_no_network() -> None:
     source = HuggingFaceSource(path="nobody/nothing", revision="a" * 40)
-    assert source_state(source, Path("/nowhere")) == {"revision": "a" * 40}
+    assert source.state(Path("/nowhere")) == {"revision": "a" * 40}

@@ -22,7 +22,7 @@ from smart_assets.assets.step import Inputs
 from smart_assets.core.errors import SourceError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
-from smart_assets.tasks import collector, reader, signatures, texts
+from smart_assets.tasks import collector, formats, signatures, texts
 from smart_assets.tasks.changes import RowChanges, changes_between
 from smart_assets.tasks.near_duplicates import Sketcher
 from smart_assets_tests.support.projects import write_project
@@ -125,13 +125,13 @@ def made_or_refused(project: Project) -> tuple[Manifest | None, str]:
 
 def record_opened(patch: pytest.MonkeyPatch) -> Counter[str]:
     opened: Counter[str] = Counter()
-    read_file = reader.read_file
+    read_file = formats.read_file
 
     def recorded(path: Path, names: Any, limit: int) -> Iterator[Any]:
         opened[str(path).partition("/in/")[2]] += 1
         return read_file(path, names, limit)
 
-    patch.setattr(reader, "read_file", recorded)
+    patch.setattr(formats, "read_file", recorded)
     return opened
 
 

@@ -14,8 +14,8 @@ from smart_assets.core.errors import SourceError
 from smart_assets.planning.graph import desired_state
 from smart_assets.tasks import files
 from smart_assets.tasks.files import folder_state, list_folder
-from smart_assets.tasks.reader import last_change, source_state
-from smart_assets.tasks.sources import FolderSource, HuggingFaceSource
+from smart_assets.tasks.folder import FolderSource
+from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets_tests.support.projects import write_tasks
 from smart_assets_tests.support.small_source import SMALL, edit, small_project
 
@@ -115,20 +115,20 @@ def test_the_last_change_is_that_of_files_and_folders_not_of_their_originals(tmp
     source, began = FolderSource(path="in"), datetime.now(UTC).timestamp() - 0.1  # the clock of files is coarse
     write_tasks(tmp_path / "in" / "sub", {"a": [{}], "b": [{}]})
     os.utime(tmp_path / "in" / "sub" / "a.jsonl", (1, 1))
-    changes = [last_change(source, tmp_path)]
+    changes = [source.last_change(tmp_path)]
     touches = [(tmp_path / "in" / "sub" / "b.jsonl").unlink, (tmp_path / "in" / "x").mkdir]
     for touch in touches:
         wait_for_clock(tmp_path)
         touch()
-        changes.append(last_change(source, tmp_path))
+        changes.append(source.last_change(tmp_path))
     stamps = [change.timestamp() for change in changes if change is not None]
     assert began < stamps[0] < stamps[1] < stamps[2]
     (tmp_path / "in" / "sub" / "notes.txt").touch()
-    named = last_change(source, tmp_path)
+    named = source.last_change(tmp_path)
     wait_for_clock(tmp_path)
     (tmp_path / "in" / "sub" / "notes.txt").write_text("more")  # no task file, so nothing waits for it
-    assert last_change(source, tmp_path) == named
-    assert last_change(HuggingFaceSource(path="nobody/nothing"), tmp_path) is None
+    assert source.last_change(tmp_path) == named
+    assert HuggingFaceSource(path="nobody/nothing").last_change(tmp_path) is None
 
 
 def wait_for_clock(folder: Path) -> None:
@@ -140,21 +140,21 @@ def wait_for_clock(folder: Path) -> None:
         probe.touch()
 
 
-@pytest.mark.parametrize("ask", [source_state, last_change])
+@pytest.mark.parametrize("ask", ["state", "last_change"])
 @pytest.mark.parametrize(
     ("folder", "message"),
     [pytest.param("gone", "does not exist", id="gone"), pytest.param("empty", "holds no task files", id="empty")],
 )
-def test_a_source_that_is_gone_is_no_empty_source(tmp_path: Path, ask: Any, folder: str, message: str) -> None:
+def test_a_source_that_is_gone_is_no_empty_source(tmp_path: Path, ask: str, folder: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=message):
-        ask(FolderSource(path=folder), tmp_path)
+        getattr(FolderSource(path=folder), ask)(tmp_path)
 
 
-@pytest.mark.parametrize("ask", [source_state, last_change])
+@pytest.mark.parametrize("ask", ["state", "last_change"])
 @pytest.mark.parametrize("kind", [FolderSource, HuggingFaceSource])
 def test_a_disk_that_does_not_answer_is_an_error_for_people(
-    tmp_path: Path, ask: Any, kind: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ask: str, kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").mkdir()
     found = os.stat
@@ -166,14 +166,14 @@ def test_a_disk_that_does_not_answer_is_an_error_for_people(
 
     monkeypatch.setattr(os, "stat", dead)
     with pytest.raises(SourceError, match=r"in cannot be read: Stale file handle. Grant access to it, or mount"):
-        ask(kind(path="in"), tmp_path)
+        getattr(kind(path="in"), ask)(tmp_path)
 
 
-@pytest.mark.parametrize("ask", [source_state, last_change])
+@pytest.mark.parametrize("ask", ["state", "last_change"])
 @pytest.mark.parametrize("kind", [FolderSource, HuggingFaceSource])
 @pytest.mark.parametrize("name", ["folder", "file.jsonl"])
-def test_a_link_that_leads_nowhere_is_no_file_that_left(tmp_path: Path, ask: Any, kind: Any, name: str) -> None:
+def test_a_link_that_leads_nowhere_is_no_file_that_left(tmp_path: Path, ask: str, kind: Any, name: str) -> None:
     write_tasks(tmp_path / "in", {"a": [{}]})
     (tmp_path / "in" / name).symlink_to(tmp_path / "unmounted")
     with pytest.raises(SourceError, match=rf"in: {name} cannot be examined. Mount its disk, or remove the link."):
-        ask(kind(path="in"), tmp_path)
+        getattr(kind(path="in"), ask)(tmp_path)

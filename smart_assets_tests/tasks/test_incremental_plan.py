@@ -14,7 +14,7 @@ from smart_assets.core.errors import SourceError
 from smart_assets.planning.graph import desired_state, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
-from smart_assets.tasks import files, reader
+from smart_assets.tasks import files, formats
 from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, small_project
 
 
@@ -22,7 +22,7 @@ def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: P
     project, path = small_project(tmp_path), tmp_path / "in" / "a.jsonl"
     contents = [json.dumps({"prompt": prompt, "response": "r"}) for prompt in "pq"]
     path.write_text(contents[0])
-    read_file = reader.read_file
+    read_file = formats.read_file
 
     def read_other(found: Path, names: Any, limit: int) -> Iterator[Any]:
         found.write_text(contents[1])
@@ -30,7 +30,7 @@ def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: P
         found.write_text(contents[0])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "read_file", read_other)
+        patch.setattr(formats, "read_file", read_other)
         make_small(project)
     edit(tmp_path / "in", {"b.jsonl": contents[1]})
     assert make_small(project).manifest.made["files read"] == 2
@@ -67,7 +67,7 @@ def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, m
 def test_a_file_that_changes_while_it_is_read_leaves_the_source_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project, read_file = small_project(tmp_path), reader.read_file
+    project, read_file = small_project(tmp_path), formats.read_file
     edit(tmp_path / "in", {"a.jsonl": json.dumps({"prompt": "p", "response": "r"})})
 
     def read_and_grow(found: Path, names: Any, limit: int) -> Iterator[Any]:
@@ -75,7 +75,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_the_source_stale(
         found.write_text(found.read_text() + "\n")
 
     with monkeypatch.context() as patch:
-        patch.setattr(reader, "read_file", read_and_grow)
+        patch.setattr(formats, "read_file", read_and_grow)
         assert make_small(project).manifest.outside == {"a.jsonl": ""}
     assert planned(project).status == "stale"
     make_small(project)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
+from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.read_result import INSTANCES, ORIGINS, REJECTED, TASKS, ReadResult
-from smart_assets.tasks.reader import read_source, source_state
-from smart_assets.tasks.sources import Columns, FolderSource
+from smart_assets.tasks.reader import read_source
+from smart_assets.tasks.source_kind import Columns
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 ROWS = st.lists(st.fixed_dictionaries({"prompt": TEXT, "response": TEXT}), min_size=1, max_size=12)
@@ -178,23 +179,23 @@ def test_the_state_changes_with_the_bytes_alone(tmp_path: Path) -> None:
     source = FolderSource(path=str(tmp_path))
     write(tmp_path / "a.jsonl", pair("1"))
     write(tmp_path / "sub" / "b.jsonl", pair("2"))
-    before = source_state(source, tmp_path)
+    before = source.state(tmp_path)
     result, _ = read(tmp_path)
     assert before == {file.path: file.sha256 for file in result.files}
     os.utime(tmp_path / "a.jsonl", (1, 1))
-    assert source_state(source, tmp_path) == before
+    assert source.state(tmp_path) == before
     write(tmp_path / "a.jsonl", pair("3"))
-    assert {path for path, sha in source_state(source, tmp_path).items() if before[path] != sha} == {"a.jsonl"}
+    assert {path for path, sha in source.state(tmp_path).items() if before[path] != sha} == {"a.jsonl"}
 
 
 def test_a_remembered_hash_does_not_outlive_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smart_assets.tasks.files._SETTLED_NS", -1)
     source = FolderSource(path=str(tmp_path))
     write(tmp_path / "a.jsonl", pair("1"))
-    before = source_state(source, tmp_path)
+    before = source.state(tmp_path)
     write(tmp_path / "new.jsonl", pair("2"))
     (tmp_path / "new.jsonl").replace(tmp_path / "a.jsonl")
-    assert source_state(source, tmp_path) != before
+    assert source.state(tmp_path) != before
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)

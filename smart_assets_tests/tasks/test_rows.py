@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from smart_assets.tasks import reasons
 from smart_assets.tasks.raw_rows import RowError
 from smart_assets.tasks.rows import FieldNames, content_hash, instance_of, task_of
-from smart_assets.tasks.sources import Columns
+from smart_assets.tasks.source_kind import Columns
 
 NAMES = FieldNames.from_columns(Columns())
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

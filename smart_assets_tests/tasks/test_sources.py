@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from smart_assets.tasks.sources import FolderSource, HuggingFaceSource, Source, Validation
+from smart_assets.tasks.folder import FolderSource
+from smart_assets.tasks.hub import HuggingFaceSource
+from smart_assets.tasks.sources import Source, Validation
 
 SOURCE: TypeAdapter[FolderSource | HuggingFaceSource] = TypeAdapter(Source)
 

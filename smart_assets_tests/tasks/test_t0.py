@@ -5,10 +5,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
+from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.near_duplicates import nearest_prompts
 from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.signatures import signatures_of
-from smart_assets.tasks.sources import FolderSource, Validation
+from smart_assets.tasks.sources import Validation
 from smart_assets.tasks.validation_split import split
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -53,6 +54,7 @@ def test_ended_from_outside_all_end_and_go_on_later(tmp_path: Path) -> None:
     assert program.stderr is not None
     while not any((tmp_path / "job" / "results" / "out.steps").glob("step-*")):
         assert program.poll() is None
+        time.sleep(0.02)
     program.send_signal(signal.SIGTERM)
     program.stderr.read()  # ends when the last process that holds the pipe has ended
     assert program.wait(timeout=10) != 0

@@ -27,6 +27,7 @@ def test_the_program_trains_and_tells_its_progress(tmp_path: Path) -> None:
     assert json.loads((out / "result.json").read_text())["rows"] == 16
 
 
+@pytest.mark.slow  # `test_end_to_end` sees the same in a whole run
 def test_started_by_dagster_its_progress_reaches_the_run(tmp_path: Path) -> None:
     make_tiny_model(tmp_path / "model", chat=True)
     job = write_job(tmp_path, rows=16)
@@ -82,7 +83,8 @@ def test_a_missing_gpu_is_named(tmp_path: Path) -> None:
     assert "device 'cuda:77': torch sees no such GPU" in told
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])  # the second is what Dagster sends
+# The second is what Dagster sends.
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_terminated_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     make_tiny_model(tmp_path / "model", chat=True)
     program = start(write_job(tmp_path, rows=64, epochs=1000, effective_batch=8))

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,16 @@ import pytest
 
 from smart_assets.core.errors import TrainingError
 from smart_assets.training import progress
-from smart_assets.training.finetune import finetune
+from smart_assets.training.base_model import BaseModel
+from smart_assets.training.finetune import finetune, job_version
 from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm
 from smart_assets.training.record import TrainingRows
 from smart_assets.training.rows import TokenRow
 from smart_assets.training.saved_steps import SavedSteps, saved_steps
+from smart_assets.training.settings import Finetune
+from smart_assets.training.trainer import TrainingSetup
 from smart_assets_tests.support.tiny_model import make_tiny_model
 from smart_assets_tests.support.training_jobs import SUMS, make_job, start, write_job
 
@@ -89,6 +94,7 @@ def test_killed_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     steps = SavedSteps(killed.out.with_name("out.steps"))
     while steps.newest is None:
         assert program.poll() is None, program.communicate()
+        time.sleep(0.02)
     program.send_signal(signal.SIGKILL)
     program.communicate()
     assert steps.newest is not None
@@ -223,3 +229,33 @@ def test_a_full_memory_while_a_model_is_loaded_says_so(base: Path, monkeypatch: 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full)
     with pytest.raises(TrainingError, match=r"memory is full while its model is loaded: end other programs"):
         load_causal_lm(base, "float32", trust_remote_code=False)
+
+
+SETUP = TrainingSetup(Finetune(base_model="m", learning_rate=1e-3), 0, "cpu", "float32", 0)
+BASE = BaseModel("m", Path("m"), None, "w")
+
+
+def test_each_thing_that_decides_a_step_names_the_saved_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(*tokens: int) -> TrainingRows:
+        asked = ChatInstance(id="a", task="t", prompt="", response="", messages=None)
+        return TrainingRows([TokenRow(asked, np.array(tokens, np.int32), 1, False, False, False)], [], 512)
+
+    def settings(**changes: Any) -> TrainingSetup:
+        return replace(SETUP, settings=SETUP.settings.model_copy(update=changes))
+
+    before = job_version(rows(1, 2), BASE, SETUP)
+    same = [settings(save_minutes=1.0), settings(seeds=[7]), settings(base_model="n"), replace(SETUP, device="cpu:1")]
+    assert {job_version(rows(1, 2), BASE, setup) for setup in same} == {before}
+    other_weights = replace(BASE, weights_sha256="x")
+    versions = [before, job_version(rows(1, 3), BASE, SETUP), job_version(rows(1, 2), other_weights, SETUP)]
+    others = [settings(learning_rate=2e-3), settings(epochs=9.0), settings(loss="tokens"), replace(SETUP, seed=1)]
+    others += [replace(SETUP, device="cuda:0"), replace(SETUP, precision="bfloat16")]
+    versions += [job_version(rows(1, 2), BASE, setup) for setup in others]
+    for package in ("torch", "transformers"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"{package}.__version__", "0")
+            versions.append(job_version(rows(1, 2), BASE, SETUP))
+    with monkeypatch.context() as patched:
+        patched.setattr("smart_assets.training.finetune.world_size", lambda: 2)
+        versions.append(job_version(rows(1, 2), BASE, SETUP))
+    assert len(set(versions)) == len(versions)

@@ -22,6 +22,7 @@ from smart_assets.core.errors import StoreError, UpstreamMissingError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
+from smart_assets.tasks.sources import recorded_source
 
 MOST_NAMED = 100
 _UNTRACED = pa.schema(
@@ -126,29 +127,5 @@ def _known(manifest: Manifest, folder: Path) -> Callable[[str], str | None]:
     """What tells of a file's name in the origins whether its content is pinned, by `files.json` and the manifest."""
     provenance = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     hashes: dict[str, str] = {file["path"]: file["sha256"] for file in provenance["files"]}
-    source = RawTasksParameters.read(manifest).source
-    path: str = source["path"]
-    revision: str | None = provenance["revision"]
-    of_dataset = source["kind"] != "folder"
-
-    def refuse(file: str) -> str | None:
-        if revision:
-            return None if file == f"{path}@{revision}" else f"{file!r} is not the revision that was read"
-        if of_dataset and file == path:  # a dataset in a folder: its rows are of no one file, so all must be known
-            lacking = next((name for name in hashes if not _same(hashes, manifest, name)), None)
-            return "the dataset's files were not recorded" if not hashes else lacking and _unknown(lacking, hashes)
-        return None if _same(hashes, manifest, file) else _unknown(file, hashes)
-
-    return refuse
-
-
-def _same(hashes: Mapping[str, str], manifest: Manifest, file: str) -> bool:
-    return bool(hashes.get(file)) and manifest.outside.get(file) == hashes[file]
-
-
-def _unknown(file: str, hashes: Mapping[str, str]) -> str:
-    if file not in hashes:
-        return f"{file!r} is not among the files that were read"
-    if not hashes[file]:
-        return f"{file!r} has no hash: it changed while it was read, or could not be read"
-    return f"{file!r} has another hash in the manifest"
+    source = recorded_source(RawTasksParameters.read(manifest).source)
+    return lambda file: source.why_unknown(file, hashes, provenance["revision"], manifest.outside)

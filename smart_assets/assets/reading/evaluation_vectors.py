@@ -20,6 +20,7 @@ from smart_assets.embedding.encoder import devices_of, load_encoder
 from smart_assets.settings import Project
 
 ATTACHMENT = "vectors"
+PROMPTS = pa.schema([("prompt_hash", pa.string())])
 _WRITER = "_evaluation"  # no source's name begins so
 
 
@@ -63,7 +64,7 @@ def embed_outside(project: Project, asset: str, prompts: pa.Table, out: Draft, r
 
 
 def _attach(folder: Path, hashes: list[str], vectors: NDArray[np.float32]) -> None:
-    write_table(pa.table({"prompt_hash": pa.array(hashes, pa.string())}), folder / "prompts.parquet")
+    write_table(pa.table([hashes], PROMPTS), folder / "prompts.parquet")
     np.save(folder / "vectors.npy", vectors, allow_pickle=False)
 
 

@@ -47,7 +47,7 @@ PAIRS = 20  # near-duplicate pairs shown
 
 
 def gather(project: Project, inputs: Inputs) -> ReportContent:
-    """Everything on the page, from the artifacts that are there."""
+    """Return everything on the page, from the artifacts that are there."""
     scores = inputs.folder("task_scores")
     names = tuple(pq.read_table(scores / "tasks.parquet")["task"].to_pylist())
     mixtures = tuple(
@@ -85,9 +85,11 @@ def _not_shared(shared: SharedRows, unseen: frozenset[str]) -> NotShared:
 
 
 def preset_recipes(recipes: Mapping[str, Recipe]) -> dict[str, str]:
-    """Of the presets that recipes are compared with, those that are among the recipes: by content, not by name."""
-    found = {preset: [name for name, recipe in recipes.items() if recipe == PRESETS[preset]] for preset in REFERENCES}
-    return {preset: names[0] for preset, names in found.items() if names}
+    """Return the recipes that are presets which others are compared with: by content, not by name."""
+    names_of_presets = {
+        preset: [name for name, recipe in recipes.items() if recipe == PRESETS[preset]] for preset in REFERENCES
+    }
+    return {preset: names[0] for preset, names in names_of_presets.items() if names}
 
 
 def _grid(project: Project) -> list[tuple[int, str]]:
@@ -95,7 +97,7 @@ def _grid(project: Project) -> list[tuple[int, str]]:
 
 
 def task_rows(inputs: Inputs, partition: str) -> dict[str, float]:
-    """Task -> rows of a subset; the mean over row sets where rows are drawn anew for each seed."""
+    """Return task -> rows of a subset; the mean over row sets where rows are drawn anew for each seed."""
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
     sets = max(1, pc.count_distinct(subset["seed"]).as_py())
     counts = pc.value_counts(subset["task"]).to_pylist()
@@ -103,18 +105,18 @@ def task_rows(inputs: Inputs, partition: str) -> dict[str, float]:
 
 
 def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
-    """The tasks' greedy order by each objective of `scores.parquet`."""
-    found: list[ObjectiveGains] = []
+    """Return the tasks' greedy order by each objective of `scores.parquet`."""
+    gains: list[ObjectiveGains] = []
     for label in pc.unique(scores["objective"]).to_pylist():
         rows = scores.filter(pc.equal(scores["objective"], label)).sort_by("rank")
-        found.append(
+        gains.append(
             ObjectiveGains(label, tuple(rows["task"].to_pylist()), rows["gain"].to_numpy(), rows["weight"].to_numpy())
         )
-    return tuple(found)
+    return tuple(gains)
 
 
 def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
-    """The tasks of all sources that were read, with the weights of the recipes that were applied."""
+    """Return the tasks of all sources that were read, with the weights of the recipes that were applied."""
     weights = _weights(project, inputs)
     return tuple(
         TaskSummary(
@@ -123,7 +125,7 @@ def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
             task.train_rows,
             task.validation_rows,
             task.rejected_rows,
-            {recipe: found[task.task] for recipe, found in weights.items() if task.task in found},
+            {recipe: by_task[task.task] for recipe, by_task in weights.items() if task.task in by_task},
         )
         for source in project.settings.sources
         if inputs.find("raw_tasks", source) is not None
@@ -132,7 +134,7 @@ def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
 
 
 def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
-    """The tasks of a source with their rows, by name; no mixture weights."""
+    """Return the tasks of a source with their rows, by name; no mixture weights."""
     manifest = inputs.manifest("raw_tasks", source)
     rows = pq.read_table(inputs.folder("raw_tasks", source) / "instances.parquet", columns=["task", "split"])
     sides = Counter(zip(rows["task"].to_pylist(), rows["split"].to_pylist(), strict=True))
@@ -147,19 +149,19 @@ def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
 
 
 def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
-    """Recipe -> task -> weight before rounding and caps, from the first budget that is there."""
-    found: dict[str, dict[str, float]] = {}
+    """Return recipe -> task -> weight before rounding and caps, from the first budget that is there."""
+    weights: dict[str, dict[str, float]] = {}
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
-        if recipe in found or inputs.find("selected_subset", key) is None:
+        if recipe in weights or inputs.find("selected_subset", key) is None:
             continue
         table = pq.read_table(inputs.folder("selected_subset", key) / "task_budgets.parquet")
-        found[recipe] = dict(zip(table["task"].to_pylist(), table["weight"].to_pylist(), strict=True))
-    return found
+        weights[recipe] = dict(zip(table["task"].to_pylist(), table["weight"].to_pylist(), strict=True))
+    return weights
 
 
 def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
-    """The tasks that a seed has rows of; none where the subset is not there."""
+    """Return the tasks that a seed has rows of; none where the subset is not there."""
     if inputs.find("selected_subset", partition) is None:
         return set()
     subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
@@ -167,10 +169,10 @@ def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
 
 
 def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     if inputs.find("base_model_results") is not None:
         rows = RecordedEvaluation(inputs.folder("base_model_results") / "base").task_metrics
-        found += [_measurement(row, None, None, None, False) for row in rows]
+        measurements += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
         if inputs.find("eval_results", key) is None:
@@ -181,8 +183,8 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
                 continue
             trained = trained_tasks(inputs, key, seed)
             rows = RecordedEvaluation(folder).task_metrics
-            found += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
-    return tuple(found)
+            measurements += [_measurement(row, budget, recipe, seed, row["task"] in trained) for row in rows]
+    return tuple(measurements)
 
 
 def _measurement(
@@ -213,13 +215,13 @@ def _rejections(project: Project, inputs: Inputs) -> Rejections:
 
 
 def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicateSummary | None:
-    found = [source for source in project.settings.sources if inputs.find("similarity_index", source) is not None]
-    if not found:
+    sources = [source for source in project.settings.sources if inputs.find("similarity_index", source) is not None]
+    if not sources:
         return None
     pairs: list[NearDuplicatePair] = []
-    nearest = [np.load(inputs.folder("similarity_index", name) / "nearest.npy", allow_pickle=False) for name in found]
+    nearest = [np.load(inputs.folder("similarity_index", name) / "nearest.npy", allow_pickle=False) for name in sources]
     total = 0
-    for source in found:
+    for source in sources:
         table = pq.read_table(inputs.folder("similarity_index", source) / "near_duplicates.parquet")
         total += table.num_rows
         top = table.slice(0, PAIRS)
@@ -259,8 +261,8 @@ def _provenance(project: Project, inputs: Inputs) -> Provenance:
 
 
 def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
-    """How many of the evaluated models learnt which loss, by the manifests of the checkpoints that were evaluated."""
-    found: Counter[LossMean] = Counter()
+    """Return how many of the evaluated models learnt which loss, by the manifests of their checkpoints."""
+    losses: Counter[LossMean] = Counter()
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
         evaluated = inputs.find("eval_results", key)
@@ -270,5 +272,5 @@ def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
         trained = project.store.find(CHECKPOINT, key, version)
         if trained is not None:
             seeds = CheckpointSummary.read(trained).seeds.values()
-            found.update(seed.hyperparameters.get("loss", UNRECORDED_LOSS) for seed in seeds)
-    return dict(found)
+            losses.update(seed.hyperparameters.get("loss", UNRECORDED_LOSS) for seed in seeds)
+    return dict(losses)

@@ -15,7 +15,7 @@ from smart_assets.store.records import made_at
 
 
 def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
-    """The base model's rows and those of every seed of every evaluation that is there.
+    """Return the base model's rows and those of every seed of every evaluation that is there.
 
     Other code or another form of prompts scores other tokens: such evaluations are marked as unlike the newest.
     """
@@ -34,19 +34,19 @@ def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
 
 
 def _conditions(manifest: Manifest, evaluation: RecordedEvaluation) -> dict[str, object]:
-    """What decides which tokens of a row are scored, by name."""
+    """Return what decides which tokens of a row are scored, by name."""
     result = evaluation.result
     known = {name: result[name] for name in ("prompt_format", "system_turns", "template_date") if name in result}
     return {"code": manifest.code_version, **known}
 
 
-def unlike_in(one: Mapping[str, object], newest: Mapping[str, object]) -> str:
-    """The conditions in which an evaluation is not like the newest, in words."""
-    return " and ".join(f"other {name}" for name, value in one.items() if newest.get(name, value) != value)
+def unlike_in(conditions: Mapping[str, object], newest: Mapping[str, object]) -> str:
+    """Return the conditions in which an evaluation is not like the newest, in words."""
+    return " and ".join(f"other {name}" for name, value in conditions.items() if newest.get(name, value) != value)
 
 
 def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], str]:
-    """When the base model (None, None) and each budget and recipe was evaluated (ISO 8601), of those that were."""
+    """Return when the base model (None, None) and each budget and recipe was evaluated (ISO 8601)."""
     return {key: made_at(manifest) for key, manifest in _evaluations(project, inputs).items()}
 
 

@@ -125,7 +125,7 @@ def _sorted(shares: list[Share]) -> tuple[Share, ...]:
 
 
 def shares_of(reader: AuditReader, condition: str, value: object) -> list[Share]:
-    """Every subset and checkpoint with rows of some kind.
+    """Return every subset and checkpoint with rows of some kind.
 
     Args:
         reader: what is looked through.
@@ -154,7 +154,7 @@ def shares_of(reader: AuditReader, condition: str, value: object) -> list[Share]
 
 
 def _by_record(reader: AuditReader, task: str) -> Iterator[Share]:
-    """Checkpoints whose subset is gone, but whose own record counts the rows of each task."""
+    """Return checkpoints whose subset is gone, but whose own record counts the rows of each task."""
     for training in reader.trainings:
         rows = _recorded(training).get(task, 0)
         if training.subset not in reader.subsets and rows:
@@ -206,14 +206,14 @@ def _source_rows(reader: AuditReader, item: Materialization) -> SourceVersion:
 
 
 def known_tasks(reader: AuditReader) -> set[str]:
-    """The tasks of all sources, subsets and checkpoints, as far as their files or records are there."""
+    """Return the tasks of all sources, subsets and checkpoints, as far as their files or records are there."""
     files = reader.files(ROWS, "tasks.parquet", "origins")
     read = {task for found in (files, reader.subsets) for (task,) in reader.query(found, "DISTINCT task", "")}
     return read | {task for training in reader.trainings for task in _recorded(training)}
 
 
 def no_such(kind: Kind, name: str, known: set[str], gone: tuple[UnknownConsumer, ...]) -> str:
-    """What to say of a name that nothing has or had."""
+    """Return what to say of a name that nothing has or had."""
     near = get_close_matches(name, sorted(known), _NAMED, 0.5)
     named = ", ".join(repr(one) for one in near or sorted(known)[:_NAMED])
     there = f"names like it: {named}" if near else f"there are {named}" if known else "nothing was made yet"

@@ -58,7 +58,7 @@ class AuditReader:
         return production(self.project)
 
     def presence(self, item: Materialization, artifact: Artifact | None = None) -> Presence:
-        """What is left of a materialization's artifact, or of an attachment."""
+        """Return what is left of a materialization's artifact, or of an attachment."""
         found = artifact or item.manifest.artifact
         key = (found.asset, found.version, item.newest)
         if key not in self._presence:
@@ -76,7 +76,7 @@ class AuditReader:
         return self.files(ROWS, "instances.parquet")
 
     def _files(self, asset: str, name: str, attachment: str | None = None) -> Files:
-        """A file of every version of an asset or attachment that is still there, the newest of a partition first."""
+        """Return a file of every version of an asset or attachment that is left, the newest of a partition first."""
         found: dict[str, Path] = {}
         for item in self.history.of(asset):
             artifact = item.manifest.artifact if attachment is None else item.manifest.attachments.get(attachment)

@@ -8,19 +8,10 @@ from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.history import Materialization
 from smart_assets.store import Manifest
 from smart_assets.tasks import reasons
+from smart_assets.tasks.source_kind import REVISION, Origin
+from smart_assets.tasks.sources import recorded_source
 
 _PLACE = "version, id, file, line"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The place that a row was read from: a line of a file, or an index of a dataset."""
-
-    file: str | None = None  # relative to its source's folder
-    line: int | None = None  # from 1
-    dataset: str | None = None
-    revision: str | None = None
-    index: int | None = None  # from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +40,7 @@ class Duplicate:
 
 
 def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[RowHistory, ...]]:
-    """Id -> its standings, the newest first; none where no rows are left that have it."""
+    """Return of each id its histories, the newest first; none where no rows are left that have it."""
     chosen = "WHERE id IN (SELECT unnest($p0))"
     rows = {
         (version, id_): facts
@@ -70,7 +61,7 @@ def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Ro
 
 
 def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Duplicate, ...]]:
-    """Id -> the rejected rows that repeat it exactly, now or in the past."""
+    """Return of each id the rejected rows that repeat it exactly, now or in the past."""
     files = reader.files(ROWS, "rejected.parquet", "origins")
     rest = "WHERE reason = $p0 AND id IN (SELECT unnest($p1)) ORDER BY file, line"
     columns = f"{_PLACE}, task, template"
@@ -111,7 +102,5 @@ def _origins_version(manifest: Manifest) -> str:
 
 
 def _origin(manifest: Manifest, file: str | None, line: int | None) -> Origin:
-    source = RawTasksParameters.read(manifest).source
-    if source.get("kind") != "huggingface":
-        return Origin(file=file, line=line)
-    return Origin(dataset=source.get("path"), revision=manifest.outside.get("revision"), index=line)
+    source = recorded_source(RawTasksParameters.read(manifest).source)
+    return source.place_of(file, line, manifest.outside.get(REVISION))

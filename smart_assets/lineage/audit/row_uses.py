@@ -63,7 +63,7 @@ class RowUses:
 
 
 def consumer(reader: AuditReader, item: Materialization, seed: int | None) -> Consumer:
-    """A materialization as a holder."""
+    """Return a materialization as a consumer."""
     manifest = item.manifest
     budget, recipe = split_grid_key(manifest.partition)
     promoted = reader.production if manifest.asset == CHECKPOINT else None
@@ -85,12 +85,12 @@ def consumer(reader: AuditReader, item: Materialization, seed: int | None) -> Co
 
 
 def newest_first(holder: Consumer) -> tuple[object, ...]:
-    """How holders are sorted, in reverse: current ones first, then by time."""
+    """Return how holders are sorted, in reverse: current ones first, then by time."""
     return (holder.current, holder.made_at or "", holder.asset, holder.budget, holder.recipe, -(holder.seed or 0))
 
 
 def row_uses(reader: AuditReader, ids: Sequence[str]) -> RowUses:
-    """Every subset and checkpoint that holds one of some rows."""
+    """Return every subset and checkpoint that holds one of some rows."""
     columns = "version, id, rank, gain, seed"
     chosen = "WHERE id IN (SELECT unnest($p0))"
     by_version: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -115,7 +115,7 @@ def row_uses(reader: AuditReader, ids: Sequence[str]) -> RowUses:
 
 
 def unknown_consumers(reader: AuditReader) -> tuple[UnknownConsumer, ...]:
-    """The subsets and checkpoints of which it cannot be told any more whether they hold a row."""
+    """Return the subsets and checkpoints of which it cannot be told any more whether they hold a row."""
     found: list[UnknownConsumer] = []
     for item in reader.history.of(SUBSET):
         if item.manifest.content_version not in reader.subsets:

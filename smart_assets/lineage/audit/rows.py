@@ -129,7 +129,7 @@ def _ids(reader: AuditReader, where: str, value: str) -> list[str]:
 
 
 def resolve_id(reader: AuditReader, name: str, gone: Sequence[UnknownConsumer]) -> str:
-    """The one id that begins so; a whole id is not looked up.
+    """Return the one id that begins so; a whole id is not looked up.
 
     Raises:
         SmartError: no row, or more than one, has such an id.

@@ -36,7 +36,7 @@ class Prompt:
 
 
 def prompt_of_row(reader: AuditReader, id_: str) -> Prompt | None:
-    """The vector of a row, the newest where several encoders gave one; None where none is left."""
+    """Return the vector of a row, the newest where several encoders gave one; None where none is left."""
     files = reader.files(VECTORS, "rows.parquet")
     places = dict(reader.query(files, "version, file_row_number", "WHERE id = $p0", id_))
     for item in reader.history.of(VECTORS):
@@ -63,7 +63,7 @@ def prompt_of_text(reader: AuditReader, text: str) -> Prompt:
 
 
 def similar_rows(reader: AuditReader, prompt: Prompt, threshold: float) -> SimilarRows:
-    """The rows of all sources, now and in the past, whose prompts have a cosine of at least `threshold` with one.
+    """Return the rows, now and in the past, whose prompts have a cosine of at least `threshold` with one.
 
     Raises:
         StoreError: vectors cannot be read.
@@ -83,7 +83,10 @@ def similar_rows(reader: AuditReader, prompt: Prompt, threshold: float) -> Simil
 
 
 def _row_files(reader: AuditReader, encoder: str) -> dict[str, Path]:
-    """Version -> rows of the vectors that an encoder gave, what is current first: of equal rows the first counts."""
+    """Return by version the rows of the vectors that an encoder gave, what is current first.
+
+    Of equal rows the first counts.
+    """
     files = reader.files(VECTORS, "rows.parquet")
     items = sorted(reader.history.of(VECTORS), key=lambda item: not item.current)
     versions = (
@@ -93,7 +96,7 @@ def _row_files(reader: AuditReader, encoder: str) -> dict[str, Path]:
 
 
 def _new_rows(files: dict[str, Path]) -> Iterator[tuple[str, NDArray[np.int64] | None]]:
-    """Each version and the positions of its rows that no version before it has; None for all."""
+    """Return each version and the positions of its rows that no version before it has; None for all."""
     seen: list[pa.Array] = []
     for version, path in files.items():
         if len(files) == 1:  # most often: a million ids need not be read
@@ -108,7 +111,7 @@ def _new_rows(files: dict[str, Path]) -> Iterator[tuple[str, NDArray[np.int64] |
 def _above(
     vectors: NDArray[np.float32], rows: NDArray[np.int64] | None, vector: NDArray[np.float32], threshold: float
 ) -> Iterator[tuple[int, float]]:
-    """Positions and cosines at or above the threshold; `rows` are those that count, all where None."""
+    """Return positions and cosines at or above the threshold; `rows` are those that count, all where None."""
     count = len(vectors) if rows is None else len(rows)
     for start in range(0, count, _ROWS_AT_ONCE):
         here = slice(start, start + _ROWS_AT_ONCE) if rows is None else rows[start : start + _ROWS_AT_ONCE]

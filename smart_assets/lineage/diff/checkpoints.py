@@ -84,7 +84,7 @@ def diff_checkpoints(store: Store, a: Manifest, b: Manifest) -> CheckpointDiff:
 
 
 def evaluation_of(store: Store, checkpoint: Manifest) -> Manifest | None:
-    """The newest `eval_results` that measured this very version; its manifest holds the macro means."""
+    """Return the newest `eval_results` that measured this very version; its manifest holds the macro means."""
     key = str(key_of(checkpoint))
     history = store.history(EVALUATION, checkpoint.partition)
     return next((one for one in history if one.inputs.get(key) == checkpoint.content_version), None)
@@ -100,7 +100,7 @@ def _subset_diff(store: Store, a: Manifest, b: Manifest) -> tuple[SubsetDiff | N
 
 
 def _base_model(manifest: Manifest) -> str:
-    """As it was named when it was trained, with what pins it."""
+    """Return its name when it was trained, with what pins it."""
     results = list(CheckpointSummary.read(manifest).seeds.values())
     named = results[0].base_model.reference if results else None
     pinned = CheckpointParameters.read(manifest).base_model
@@ -139,7 +139,7 @@ def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[ScoreDiff]:
 
 
 def _macro_means(evaluation: Manifest) -> dict[tuple[str, str, str], float]:
-    """The means over seeds, by benchmark, group of tasks and metric."""
+    """Return the means over seeds, by benchmark, group of tasks and metric."""
     found: dict[tuple[str, str, str], list[float]] = {}
     for result in evaluation_records(evaluation).values():
         for benchmark, groups in result.macro_means.items():

@@ -22,7 +22,7 @@ class Side:
 
     @classmethod
     def of(cls, manifest: Manifest, collected: bool) -> "Side":
-        """From its manifest."""
+        """Return the side of a manifest."""
         return cls(
             manifest.asset,
             str(manifest.partition),
@@ -65,7 +65,7 @@ def compare_making(a: Manifest, b: Manifest) -> MakingDiff:
 
 
 def _inputs(manifest: Manifest) -> dict[str, str]:
-    """Versions by name; an input of the same budget and recipe goes by its asset alone."""
+    """Return versions by name; an input of the same budget and recipe goes by its asset alone."""
     found: dict[str, str] = {}
     for name, version in manifest.inputs.items():
         key, _ = parse_input(name)

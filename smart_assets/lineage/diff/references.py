@@ -60,7 +60,9 @@ def parse_reference(text: str) -> Reference:
 
 
 def find_one(store: Store, reference: Reference, asset: str) -> Manifest | None:
-    """The materialization of an asset that a name means, the newest where several are of one version; None if none is.
+    """Return the materialization of an asset that a name means, the newest where several are of one version.
+
+    None if none is.
 
     Raises:
         SmartError: it may mean several versions.
@@ -75,7 +77,7 @@ def find_one(store: Store, reference: Reference, asset: str) -> Manifest | None:
 
 
 def find_pair(store: Store, a: str, b: str, checkpoints: bool) -> tuple[Manifest, Manifest]:
-    """Two subsets, or two checkpoints; subsets where names may mean either.
+    """Return two subsets, or two checkpoints; subsets where names may mean either.
 
     Args:
         store: where they lie.
@@ -102,7 +104,7 @@ def find_pair(store: Store, a: str, b: str, checkpoints: bool) -> tuple[Manifest
 
 
 def find_subset(store: Store, budget: int, recipe: str, version: str | None) -> Manifest:
-    """A subset, the newest one or that of a version.
+    """Return a subset, the newest one or that of a version.
 
     Raises:
         SmartError: there is none; the message says what there is.
@@ -117,7 +119,10 @@ def find_subset(store: Store, budget: int, recipe: str, version: str | None) -> 
 
 
 def stored_versions(store: Store, asset: str) -> list[StoredVersion]:
-    """All of an asset, also of partitions that `smart.yaml` does not name any more; newest first in each partition."""
+    """Return all of an asset, also of partitions that `smart.yaml` does not name any more.
+
+    Newest first in each partition.
+    """
     return [
         StoredVersion(unquote(folder.name), path.stem.partition("-")[2], path)
         for folder in store.manifest_folders()
@@ -131,7 +136,7 @@ def _kinds(assets: Sequence[str]) -> str:
 
 
 def _what_there_is(store: Store, reference: Reference, assets: Sequence[str]) -> str:
-    """The versions of the named partition, or where it has none the newest of all others."""
+    """Return the versions of the named partition, or where it has none the newest of all others."""
     lists: list[str] = []
     for asset in assets:
         every = stored_versions(store, asset)

@@ -114,7 +114,7 @@ class SubsetRows:
 
     @classmethod
     def read(cls, folder: Path) -> "SubsetRows":
-        """From the files of its artifact.
+        """Return what the files of an artifact hold.
 
         Raises:
             StoreError: one cannot be read.
@@ -135,16 +135,16 @@ class SubsetRows:
         return [seed for seed in self.rows["seed"].unique().to_pylist() if seed is not None]
 
     def of_seed(self, seed: int | None) -> list[dict[str, Any]]:
-        """The rows that a seed trains on."""
+        """Return the rows that a seed trains on."""
         return rows_given(self.rows, seed).to_pylist()
 
     def budgets_of(self, seed: int | None) -> Mapping[str, int | None]:
-        """The task budgets that a seed's rows fill."""
+        """Return the task budgets that a seed's rows fill."""
         return self.budgets.get(seed, self.budgets.get(None, {}))
 
 
 def compare_rows(a: SubsetRows, b: SubsetRows) -> tuple[RowSetDiff, ...]:
-    """SubsetRow sets of one seed beside each other; greedy rows beside each seed's."""
+    """Return row sets of one seed beside each other, and greedy rows beside each seed's."""
     seeds = sorted({*a.seeds, *b.seeds}) or [None]
     return tuple(
         _compare(seed, (a.of_seed(seed), b.of_seed(seed)), (a.budgets_of(seed), b.budgets_of(seed))) for seed in seeds

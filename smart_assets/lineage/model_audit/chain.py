@@ -13,7 +13,6 @@ from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import file_sha256
 from smart_assets.store.records import Circumstances
-from smart_assets.tasks.sources import FolderSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,9 @@ class RawFile:
 
 
 def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str]]:
-    """All that a manifest was made from, the nearest first; and the inputs that no manifest in the store explains.
+    """Return all that a manifest was made from, the nearest first.
+
+    Besides, the inputs that no manifest in the store explains.
 
     Content that was read in two states, such as rows before and after their lines moved, is named as the nearest read
     it.
@@ -81,7 +82,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
 
 
 def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
-    """A manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
+    """Return a manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
     artifacts = manifest.artifacts
     redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
     files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
@@ -138,22 +139,23 @@ def _problems(store: Store, artifact: Artifact) -> Iterator[str]:
 
 
 def raw_files(project: Project, manifest: Manifest, hashed: bool = True) -> list[RawFile]:
-    """What a materialization of `raw_tasks` read outside the store, and whether it is still there as it was."""
+    """Return what a materialization of `raw_tasks` read outside the store, and whether it is still there as it was."""
     source = str(manifest.partition)
     if not hashed:
         return [RawFile(source, path, version, "not looked at again") for path, version in manifest.outside.items()]
     settings = project.settings.sources.get(source)
-    folder = project.root / settings.path if isinstance(settings, FolderSource) else None
-    return [RawFile(source, path, version, _state(folder, path, version)) for path, version in manifest.outside.items()]
+    return [
+        RawFile(source, path, version, _state(settings and settings.local_file(project.root, path), version))
+        for path, version in manifest.outside.items()
+    ]
 
 
-def _state(folder: Path | None, path: str, version: str) -> str:
-    if folder is None:
+def _state(file: Path | None, version: str) -> str:
+    if file is None:
         return "a dataset's revision, or of a source that smart.yaml names no longer: not read again"
-    place = folder / path if folder.is_dir() else folder
-    if not place.is_file():
+    if not file.is_file():
         return "not there any more"
-    return "as read" if file_sha256(place) == version else "changed since"
+    return "as read" if file_sha256(file) == version else "changed since"
 
 
 def _called(manifest: Manifest) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from smart_assets.assets import catalog, finetuned_checkpoint
 from smart_assets.assets.records import CheckpointSummary, TrainingRecord, training_costs
 from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError
@@ -25,15 +26,11 @@ from smart_assets.lineage.model_audit.rows import (
     trained_rows,
 )
 from smart_assets.lineage.model_audit.target import Target, find_target
-from smart_assets.planning.graph import BY_SOURCE
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.inventory import recorded
 from smart_assets.store.records import Circumstances
 from smart_assets.training.settings import UNRECORDED_LOSS
-
-MADE_FROM = frozenset({*BY_SOURCE, "task_scores", "evaluation_overlap", "selected_subset"})
-"""The assets that a checkpoint is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class ModelAudit:
     rows: pa.Table  # ROWS
 
     def as_json(self) -> dict[str, Any]:
-        """The whole audit as JSON values, a row a list of `ROWS`."""
+        """Return the whole audit as JSON values, a row a list of `ROWS`."""
         rows = self.rows.to_pydict()
         listed = [list(values) for values in zip(*(rows[name] for name in ROWS), strict=True)]
         parts = {name: getattr(self, name) for name in self.__slots__ if name != "rows"}
@@ -105,7 +102,7 @@ def audit_by_manifests(project: Project, manifest: Manifest, seed: int) -> Model
     Raises:
         SmartError: what it was trained on is not in the store any more.
     """
-    history = history_of(recorded(project.store, MADE_FROM))
+    history = history_of(recorded(project.store, catalog.ancestors(finetuned_checkpoint.NAME)))
     target = Target(manifest, seed, current=True)
     return _audit(project, target, _chain(project, target, history, [], hashed=False))
 
@@ -130,7 +127,7 @@ def _chain(project: Project, target: Target, history: History, problems: Sequenc
 
 
 def _with(error: SmartError, problems: Sequence[str]) -> SmartError:
-    """An error that also names what of the store cannot be relied on."""
+    """Return an error that also names what of the store cannot be relied on."""
     return SmartError("\n".join([str(error), *problems]))
 
 
@@ -178,7 +175,7 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
 
 
 def _training(manifest: Manifest, seed: int, result: TrainingRecord) -> dict[str, Any]:
-    """What the fine-tune says of itself, and when and where it ran."""
+    """Return what the fine-tune says of itself, and when and where it ran."""
     told = ("rows", "steps", "response_tokens", "final_loss", "mean_last_losses", "precision", "device", "processes")
     made = ("at", "run_id", "git_commit", "python", "machine", "settings_version")
     circumstances, cost = Circumstances.read(manifest), training_costs(manifest).get(seed)
@@ -195,7 +192,10 @@ def _licence(project: Project, source: str) -> str | None:
 
 
 def _unlike(path: Any, recorded_result: Mapping[str, Any]) -> list[str]:
-    """A manifest carries no sum over itself: what it says of the fine-tune is held against the artifact's record."""
+    """Hold what a manifest says of the fine-tune against the artifact's record.
+
+    A manifest carries no sum over itself.
+    """
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

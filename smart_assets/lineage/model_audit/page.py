@@ -23,7 +23,7 @@ _PACKAGE = "smart_assets.lineage.model_audit"
 
 
 def render_audit(audit: ModelAudit) -> str:
-    """The whole page; equal audits give equal pages."""
+    """Return the whole page; equal audits give equal pages."""
     script = files(_PACKAGE).joinpath("audit.js").read_text(encoding="utf-8")
     return _template().render(
         audit=audit,
@@ -44,12 +44,12 @@ def render_audit(audit: ModelAudit) -> str:
 
 
 def audit_command(budget: int, recipe: str, seed: int) -> str:
-    """The command that takes the audit of a checkpoint's seed again, for a shell."""
+    """Return the command that takes the audit of a checkpoint's seed again, for a shell."""
     return f"smart audit model {budget} {shlex.quote(recipe)} --seed {seed}"
 
 
 def _lines(values: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (path, value), in their order."""
+    """Return nested settings as (path, value), in their order."""
     if isinstance(values, dict):
         return [
             line for name, value in values.items() for line in _lines(value, f"{prefix}.{name}" if prefix else name)
@@ -58,12 +58,12 @@ def _lines(values: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _packages(audit: ModelAudit) -> list[tuple[str, str]]:
-    """The packages that trained the model."""
+    """Return the packages that trained the model."""
     return sorted(audit.chain[0].packages.items())
 
 
 def _packed(audit: ModelAudit) -> str:
-    """The rows as gzip in base64: columns of JSON, control characters dropped from the texts."""
+    """Return the rows as gzip in base64: columns of JSON, control characters dropped from the texts."""
     columns = [audit.rows[name].to_pylist() for name in ROWS]
     shown = [[plain(value) if isinstance(value, str) else value for value in column] for column in columns]
     packed = json.dumps({"columns": list(ROWS), "values": shown}, ensure_ascii=False, separators=(",", ":"))

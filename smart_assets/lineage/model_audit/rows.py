@@ -42,7 +42,9 @@ class Rejection:
 def trained_rows(
     store: Store, subset: Manifest, sources: Sequence[Manifest], seed: int, record: TrainingRecord
 ) -> pa.Table:
-    """The rows of a seed (ROWS) in the order of the mixture; `trained` is false for those that no token was learnt of.
+    """Return the rows of a seed (ROWS) in the order of the mixture.
+
+    `trained` is false for those that no token was learnt of.
 
     Raises:
         StoreError: a file is missing.
@@ -61,7 +63,7 @@ def trained_rows(
 
 
 def audited_tasks(store: Store, subset: Manifest, rows: pa.Table) -> list[AuditedTask]:
-    """The tasks of the mixture, the most rows first."""
+    """Return the tasks of the mixture, the most rows first."""
     shares = {row["task"]: row for row in pq.read_table(store.artifact(subset) / "task_budgets.parquet").to_pylist()}
     counts = rows.group_by(["source", "task"]).aggregate([([], "count_all")]).to_pylist()
     tasks = [_task(row, shares.get(row["task"], {})) for row in counts]
@@ -87,7 +89,7 @@ class ForgottenRow:
 
 
 def forgotten_rows(store: Store, rows: pa.Table) -> list[ForgottenRow]:
-    """Those of the rows (ROWS) that are forgotten and that tokens were learnt of.
+    """Return those of the rows (ROWS) that are forgotten and that tokens were learnt of.
 
     Raises:
         StoreError: the log of tombstones cannot be read.
@@ -106,7 +108,7 @@ def forgotten_rows(store: Store, rows: pa.Table) -> list[ForgottenRow]:
 
 
 def rejections(store: Store, source: Manifest, examples: int = 20) -> list[Rejection]:
-    """The rejected rows of a source by reason, the most first."""
+    """Return the rejected rows of a source by reason, the most first."""
     origins = source.attachments.get("origins")
     if origins is None:
         return []

@@ -26,7 +26,7 @@ class Target:
 
 
 def find_target(project: Project, history: History, names: Sequence[str], seed: int | None) -> Target:
-    """The checkpoint that the words of a command name.
+    """Return the checkpoint that the words of a command name.
 
     Args:
         project: the project.

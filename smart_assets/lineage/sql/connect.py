@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from smart_assets.core.errors import StoreError
 from smart_assets.core.progress import Log
 from smart_assets.lineage.history import History, read_history
-from smart_assets.lineage.sql.file_views import VIEWS, View
+from smart_assets.lineage.sql.file_views import View, views
 from smart_assets.lineage.sql.manifest_tables import create_history
 from smart_assets.settings import Project
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def connect(project: Project, log: Log) -> "DuckDBPyConnection":
-    """An in-memory DuckDB with all views and tables of `docs/sql.md`; empty ones where nothing was made yet.
+    """Return an in-memory DuckDB with all views and tables of `docs/sql.md`; empty ones where nothing was made yet.
 
     `log` is told of files that are damaged, and of manifests that cannot be relied on: the views are without them.
     """
@@ -26,14 +26,14 @@ def connect(project: Project, log: Log) -> "DuckDBPyConnection":
     history = read_history(project)
     for item in history.unreadable:
         log(f"the manifest {item.path} cannot be relied on and is left out: see `smart verify`")
-    for name, view in VIEWS.items():
+    for name, view in views().items():
         _create_view(connection, name, view.nothing(), list(_parts(project, history, view, log)), log)
     create_history(connection, project, history)
     return connection
 
 
 def _parts(project: Project, history: History, view: View, log: Log) -> Iterator[str]:
-    """The queries that read the files of all current artifacts."""
+    """Return the queries that read the files of all current artifacts."""
     for item in history.of(view.asset):
         if item.current:
             try:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from smart_assets.assets.step import parse_input, seed_folder, split_grid_key
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History, Materialization
-from smart_assets.lineage.sql.file_views import VIEWS, nothing
+from smart_assets.lineage.sql.file_views import nothing, views
 from smart_assets.lineage.sql.quoting import file_name
 from smart_assets.lineage.trained_rows import Training, dropped_table, joined, trainings
 from smart_assets.settings import Project
@@ -123,7 +123,7 @@ def create_history(connection: "DuckDBPyConnection", project: Project, history: 
 def _create(
     connection: "DuckDBPyConnection", name: str, columns: dict[str, str], rows: Sequence[dict[str, Any]]
 ) -> None:
-    """A table; DuckDB takes many rows at once from Arrow, one by one they would take a millisecond each."""
+    """Create a table; DuckDB takes many rows at once from Arrow, one by one they would take a millisecond each."""
     kinds = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_()}
     schema = pa.schema([(column, kinds.get(kind, pa.string())) for column, kind in columns.items()])
     casts = ", ".join(f'"{column}"::{kind} AS "{column}"' for column, kind in columns.items())
@@ -151,12 +151,12 @@ def _materialization(item: Materialization) -> dict[str, Any]:
 
 
 def _utc(item: Materialization) -> str | None:
-    """The time without its zone, which is UTC: DuckDB's TIMESTAMP has none."""
+    """Return the time without its zone, which is UTC: DuckDB's TIMESTAMP has none."""
     return item.made_at and item.made_at.removesuffix("+00:00").removesuffix("Z")
 
 
 def _edges(history: History) -> list[dict[str, Any]]:
-    """Each edge once, also where a partition came to the same content from the same input several times."""
+    """Return each edge once, also where a partition came to the same content from the same input several times."""
     edges: dict[tuple[str | None, ...], None] = {}
     for item in history.made:
         made = item.manifest
@@ -201,7 +201,7 @@ def _checkpoint(store: Store, model: Training) -> dict[str, Any]:
 
 
 def _forgotten(store: Store) -> Iterator[dict[str, Any]]:
-    """A row for each forgotten row, and one for each forgotten task."""
+    """Return a row for each forgotten row, and one for each forgotten task."""
     tombstones = read_tombstones(store)
     active = {one.key for one in tombstones.active}
     for one in tombstones.records:
@@ -219,7 +219,7 @@ def _forgotten(store: Store) -> Iterator[dict[str, Any]]:
 
 
 def _past_subsets(store: Store, history: History) -> Iterator[dict[str, Any]]:
-    """Each version of a subset that is not its partition's state, as far as its rows are still there."""
+    """Return each version of a subset that is not its partition's state, as far as its rows are still there."""
     now = {(item.key, item.manifest.content_version) for item in history.of("selected_subset") if item.current}
     seen = set(now)
     for item in history.of("selected_subset"):
@@ -248,6 +248,6 @@ def _create_past_subsets(connection: "DuckDBPyConnection", versions: list[dict[s
         files = ", ".join(file_name(Path(path)) for path in sorted({version["path"] for version in versions}))
         connection.execute(_PAST.format(files=files))
     else:
-        columns = nothing(VIEWS["subsets"].columns)
+        columns = nothing(views()["subsets"].columns)
         more = "NULL::TIMESTAMP AS made_at, NULL::VARCHAR AS run_id"
         connection.execute(f"CREATE VIEW past_subsets AS SELECT {columns}, {more} WHERE false")

@@ -4,22 +4,22 @@ from pathlib import Path
 
 
 def quoted(text: str) -> str:
-    """Text as an SQL literal."""
+    """Return text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def file_name(path: Path) -> str:
-    """A path as an SQL literal that DuckDB takes for this one file."""
+    """Return a path as an SQL literal that DuckDB takes for this one file."""
     return quoted(literal_path(path))
 
 
 def literal_path(path: Path) -> str:
-    """A path without its meaning as a pattern: DuckDB would take `[` for the beginning of a set of letters."""
+    """Return a path without its meaning as a pattern: DuckDB would take `[` for the beginning of a set of letters."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
 
 
 def complete_statements(text: str) -> tuple[list[str], str]:
-    """The statements of a text that end with `;`, and what comes after the last one.
+    """Return the statements of a text that end with `;`, and what comes after the last one.
 
     DuckDB says where they end: a `;` in a string, a quoted name or a comment is none, also in one that is still open.
     """

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from smart_assets.core.errors import SmartError
 from smart_assets.core.files import write_beside
-from smart_assets.lineage.sql.file_views import VIEWS
+from smart_assets.lineage.sql.file_views import views
 from smart_assets.lineage.sql.quoting import quoted
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ def export_views(connection: "DuckDBPyConnection", out: Path, texts: bool, repla
 
 
 def _write(connection: "DuckDBPyConnection", draft: Path, texts: bool) -> list[str]:
+    known = views()
     names = [row[0] for row in connection.execute("SHOW TABLES").fetchall()]
     connection.execute(f"ATTACH {quoted(str(draft))} AS written")
     try:
         for name in names:
-            hidden = VIEWS[name].texts if name in VIEWS and not texts else frozenset[str]()
+            hidden = known[name].texts if name in known and not texts else frozenset[str]()
             columns = f"* EXCLUDE ({', '.join(sorted(hidden))})" if hidden else "*"
             connection.execute(f"CREATE TABLE written.{name} AS SELECT {columns} FROM {name}")  # noqa: S608
     finally:

@@ -14,12 +14,12 @@ AUDIT = "audit"
 
 
 def page_name(seed: int) -> str:
-    """The file of a seed's page in the attachment."""
+    """Return the file of a seed's page in the attachment."""
     return f"{seed_folder(seed)}.html"
 
 
 def with_pages(project: Project, manifest: Manifest, log: Log) -> Manifest:
-    """A checkpoint's manifest with its audit pages attached; that of any other asset as it is.
+    """Return a checkpoint's manifest with its audit pages attached; that of any other asset as it is.
 
     Without pages where the audit cannot be gathered: hours of training do not end for that.
     """
