@@ -101,6 +101,7 @@ CATALOG: tuple[Asset, ...] = checked(
                     REJECTED,
                     texts=frozenset({"excerpt"}),
                     ids=raw_tasks.refused_ids,
+                    ids_from=("excerpt",),
                     view="rejected",
                     attachment=raw_tasks.ORIGINS_FOLDER,
                 ),
@@ -361,6 +362,12 @@ def asset(name: str) -> Asset:
 def find(name: str) -> Asset | None:
     """Return an asset by its name; None for one that this version does not know."""
     return next((one for one in CATALOG if one.name == name), None)
+
+
+def of_artifact(name: str) -> tuple[Asset, str | None]:
+    """Return the asset whose artifact or attachment is stored under a name such as `raw_tasks.origins`, and which."""
+    owner, _, attachment = name.partition(".")
+    return asset(owner), attachment or None
 
 
 def jobs() -> dict[Job, tuple[str, ...]]:

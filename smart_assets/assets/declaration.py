@@ -60,7 +60,8 @@ class Table:
     texts: frozenset[str]  # columns that quote rows of sources, or what a model wrote about them
     digests: frozenset[str] = frozenset()  # columns that are computed from a row's texts, NO_DIGEST without them
     outside_texts: frozenset[str] = frozenset()  # texts that are of no source's rows
-    ids: Callable[[pa.Table], pa.Array] = row_ids  # of which rows the texts are
+    ids: Callable[[pa.Table], pa.Array] = row_ids  # of which rows the texts are,
+    ids_from: tuple[str, ...] = ("id",)  # by these columns
     view: str | None = None  # its name in SQL
     attachment: str | None = None  # that holds it; None for the artifact itself
 
@@ -76,19 +77,19 @@ class Table:
                 f"{self.path} has strings in {_listed(undeclared)}: declare whether they are `texts` of rows, "
                 "`outside_texts`, or names (`NAMES`)"
             )
-        if self.texts and self.ids is row_ids and "id" not in self.columns.names:
-            raise CatalogError(f"{self.path} holds texts and does not say of which rows: it needs a column `id`")
+        if self.texts and (lacking := {*self.ids_from} - {*self.columns.names}):
+            raise CatalogError(f"{self.path} holds texts and does not say of which rows: it has no {_listed(lacking)}")
 
     @property
     def hidden(self) -> frozenset[str]:
         """The columns that leave the project only where texts are asked for."""
         return self.texts | self.outside_texts
 
-    def without_text(self, column: str, nullable: bool) -> str | None:
-        """Return what stands in a column of a row whose texts were taken out."""
-        if column in self.digests:
-            return NO_DIGEST
-        return None if nullable else ""
+    @property
+    def blanks(self) -> dict[str, str | None]:
+        """What stands in the columns of texts and digests of a row that was taken out."""
+        texts = {name: None if self.columns.field(name).nullable else "" for name in sorted(self.texts)}
+        return texts | dict.fromkeys(sorted(self.digests), NO_DIGEST)
 
 
 @dataclass(frozen=True, slots=True)

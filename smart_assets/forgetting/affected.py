@@ -1,28 +1,27 @@
 """Which artifacts still hold something of forgotten rows, and what can be kept of each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import catalog, raw_tasks
+from smart_assets.assets.declaration import FromTexts, Table
 from smart_assets.assets.step import parse_input
 from smart_assets.core.errors import StoreError
 from smart_assets.core.metrics import HELD_OUT
 from smart_assets.lineage.history import History
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Name, name_of
-from smart_assets.tasks.forgotten import Forgotten, refusal_id
-
-NO_PROMPT = "0" * 32
-"""The prompt hash of a row that was taken out."""
+from smart_assets.tasks.forgotten import Forgotten
 
 Kept = Literal["the other rows", "nothing"]
-_FROM_ROWS = ("prompt_embeddings", "similarity_index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class ForgottenScan:
         self._seen: dict[tuple[Name, str], tuple[str, ...]] = {}
 
     def find(self) -> list[AffectedArtifact]:
-        """All artifacts that hold something, each once."""
+        """Return all artifacts that hold something, each once."""
         found: dict[Name, AffectedArtifact] = {}
         for item in self._history.made:
             for artifact, look, kept in self._looks(item.manifest):
@@ -61,20 +60,20 @@ class ForgottenScan:
         )
 
     def _looks(self, manifest: Manifest) -> Iterator[tuple[Artifact, Callable[[Path], tuple[str, ...]], Kept]]:
-        """What of a materialization may hold rows, how that shows, and what can be kept of it."""
-        match manifest.asset:
-            case "raw_tasks":
-                yield manifest.artifact, self._instances, "the other rows"
-                if "origins" in manifest.attachments:
-                    yield manifest.attachments["origins"], self._excerpts, "the other rows"
-            case "eval_results" | "base_model_results":
-                yield manifest.artifact, self._predictions, "the other rows"
-            case "prompt_embeddings":
-                yield manifest.artifact, self._vectors, "nothing"
-            case "similarity_index" | "mixture_report" | "task_scores":
-                yield manifest.artifact, lambda _: self._made_from(manifest), "nothing"
-            case _:  # ids alone: rows are hashes there
-                return
+        """Yield what of a materialization may hold rows, how that shows, and what can be kept of it."""
+        asset = catalog.find(manifest.asset)
+        if asset is None:
+            raise StoreError(
+                f"the store has manifests of the asset `{manifest.asset}`, which this version does not know: whether "
+                "it holds forgotten rows cannot be told, and nothing is removed; use the version that made it"
+            )
+        if (source := asset.from_texts) is not None:
+            yield manifest.artifact, lambda _: self._from_texts(manifest, source), "nothing"
+        elif tables := asset.with_texts(None):
+            yield manifest.artifact, partial(self._with_texts, tables), "the other rows"
+        for name, attachment in manifest.attachments.items():
+            if tables := asset.with_texts(name):
+                yield attachment, partial(self._with_texts, tables), "the other rows"
 
     def _look(self, artifact: Artifact, look: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
         try:
@@ -85,49 +84,56 @@ class ForgottenScan:
                 "it holds forgotten rows: `smart verify --repair` moves it away"
             ) from error
 
-    def _instances(self, folder: Path) -> tuple[str, ...]:
-        rows = pq.read_table(folder / "instances.parquet", columns=["id", "task", "prompt_hash"])
-        return self._ids(rows.filter(pc.not_equal(rows["prompt_hash"], NO_PROMPT)))
-
-    def _excerpts(self, folder: Path) -> tuple[str, ...]:
-        rows = pq.read_table(folder / "rejected.parquet", columns=["task", "excerpt"])
-        rows = rows.filter(pc.is_valid(rows["excerpt"]))
-        ids = pa.array([refusal_id(excerpt) for excerpt in rows["excerpt"].to_pylist()], pa.string())
-        return self._ids(rows.append_column("id", ids))
-
-    def _predictions(self, folder: Path) -> tuple[str, ...]:
+    def _with_texts(self, tables: Sequence[Table], folder: Path) -> tuple[str, ...]:
+        """Return the forgotten rows whose texts stand in tables of a folder."""
         ids: set[str] = set()
-        for path in folder.glob("*/rows.parquet"):
-            rows = pq.read_table(path)
-            rows = rows.filter(pc.is_valid(rows["prediction"]))
-            # A collection is no source: its tasks are others, whatever their names.
-            if "benchmark" in rows.column_names:
-                tasks = pc.if_else(pc.equal(rows["benchmark"], HELD_OUT), rows["task"], pa.scalar(None, pa.string()))
-                rows = rows.set_column(rows.column_names.index("task"), "task", tasks)
-            ids.update(self._ids(rows))
+        for table in tables:
+            for path in sorted(folder.glob(table.path)):
+                with pq.ParquetFile(path) as file:
+                    for group in range(file.num_row_groups):
+                        ids.update(self._in_row_group(table, file, group))
         return tuple(sorted(ids))
 
-    def _vectors(self, folder: Path) -> tuple[str, ...]:
-        return self._ids(pq.read_table(folder / "rows.parquet", columns=["id", "task"]))
+    def _in_row_group(self, table: Table, file: pq.ParquetFile, group: int) -> Iterator[str]:
+        names = file.schema_arrow.names
+        rows = file.read_row_group(
+            group, columns=[name for name in (*table.ids_from, "task", "benchmark") if name in names]
+        )
+        row_ids = table.ids(rows)
+        covered = self._forgotten.covers(row_ids, _tasks(rows))
+        if not pc.any(covered).as_py():
+            return
+        texts = file.read_row_group(group, columns=[name for name in table.blanks if name in names])
+        held = pa.array(np.zeros(texts.num_rows, np.bool_))
+        for name in texts.column_names:
+            blank, column = table.blanks[name], texts[name].combine_chunks()
+            differs = pc.is_valid(column) if blank is None else pc.fill_null(pc.not_equal(column, blank), True)
+            held = pc.or_(held, differs)
+        yield from row_ids.filter(pc.and_(covered, held)).to_pylist()
 
-    def _made_from(self, manifest: Manifest) -> tuple[str, ...]:
-        """The forgotten rows of the rows that something was made from, as the tombstones' own ids where these are gone.
+    def _from_texts(self, manifest: Manifest, source: FromTexts) -> tuple[str, ...]:
+        """Return the forgotten rows of those that something was computed from.
 
-        A report quotes prompts, an index holds vectors, and scores the means of tasks, some of one row: none of them
-        says of which rows.
+        As the tombstones' own ids where these are gone: a report quotes prompts, an index holds vectors, and scores
+        the means of tasks, some of one row. None of them says of which rows.
         """
+        if source.rows == "listed":
+            path = self._store.folder(manifest.artifact) / source.listed_in
+            return self._ids(pq.read_table(path, columns=["id", "task"]))
         ids: set[str] = set()
         for rows in self._raw(manifest):
             if rows is None:
                 ids |= self._forgotten.ids
                 continue
-            # A mean is over training rows.
-            ids.update(self._once(rows.artifact, self._training if manifest.asset == "task_scores" else self._rows))
-            origins = rows.attachments.get("origins")
-            if manifest.asset == "mixture_report" and origins is not None:  # it quotes refused rows, too
+            ids.update(self._once(rows.artifact, self._training if source.rows == "training" else self._rows))
+            origins = rows.attachments.get(raw_tasks.ORIGINS_FOLDER)
+            if source.refused_rows and origins is not None:
                 redaction = self._store.what_became_of(origins)
-                ids.update(self._once(origins, self._excerpts), redaction.ids if redaction else ())
+                ids.update(self._once(origins, self._refused), redaction.ids if redaction else ())
         return tuple(sorted(ids))
+
+    def _refused(self, folder: Path) -> tuple[str, ...]:
+        return self._with_texts(catalog.asset(raw_tasks.NAME).with_texts(raw_tasks.ORIGINS_FOLDER), folder)
 
     def _once(self, artifact: Artifact, look: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
         key = (name_of(artifact), look.__name__)
@@ -144,18 +150,35 @@ class ForgottenScan:
         return self._ids(rows.filter(pc.equal(rows["split"], "train")))
 
     def _raw(self, manifest: Manifest) -> Iterator[Manifest | None]:
-        """The rows at the beginning of what something was made from, None for those that no manifest explains.
+        """Yield the rows at the beginning of what something was made from, None for those that no manifest explains.
 
         Which of several manifests of the same content counts does not matter, so the newest does: its files are there.
         """
         for name, version in manifest.inputs.items():
             asset = parse_input(name)[0].asset
             made = self._history.named(name, version)
-            if asset == "raw_tasks" or (made is None and asset in _FROM_ROWS):
+            if asset == raw_tasks.NAME or (made is None and _of_each_row(asset)):
                 yield made
-            elif made is not None and asset in _FROM_ROWS:
+            elif made is not None and _of_each_row(asset):
                 yield from self._raw(made)
 
     def _ids(self, rows: pa.Table) -> tuple[str, ...]:
         gone = self._forgotten.covers(rows["id"], rows["task"])
         return tuple(sorted(set(rows.filter(gone)["id"].to_pylist())))
+
+
+def _of_each_row(name: str) -> bool:
+    """Whether an asset has something for each row of a source that is computed from its texts."""
+    asset = catalog.find(name)
+    return asset is not None and asset.from_texts is not None and asset.partitioned_by == "source"
+
+
+def _tasks(rows: pa.Table) -> pa.Array:
+    """Return the task of each row, null where it is of a collection: its tasks are others, whatever their names."""
+    nothing = pa.nulls(rows.num_rows, pa.string())
+    if "task" not in rows.column_names:
+        return nothing
+    tasks = rows["task"].combine_chunks()
+    return (
+        pc.if_else(pc.equal(rows["benchmark"], HELD_OUT), tasks, nothing) if "benchmark" in rows.column_names else tasks
+    )

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from smart_assets.assets.declaration import NO_DIGEST
 from smart_assets.core.errors import SmartError
-from smart_assets.forgetting.affected import NO_PROMPT
 from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.audit.row_uses import unknown_consumers
@@ -108,7 +108,7 @@ def _said_by(reader: AuditReader, ids: Sequence[str]) -> tuple[tuple[str, ...], 
     chosen = "WHERE prompt_hash <> $p1 AND prompt_hash IN (SELECT unnest($p0))"
     hashes = reader.query(reader.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     columns = "DISTINCT id, prompt, response, messages"
-    rows = reader.query(reader.instances, columns, chosen, [value for (value,) in hashes], NO_PROMPT)
+    rows = reader.query(reader.instances, columns, chosen, [value for (value,) in hashes], NO_DIGEST)
     said = {id_: text_id(*texts) for id_, *texts in rows}
     texts = {said[id_] for id_ in ids if id_ in said}
     twins = sorted(id_ for id_, text in said.items() if text in texts)
@@ -119,7 +119,7 @@ def same_prompt(reader: AuditReader, ids: Sequence[str]) -> int:
     """How many other rows have the prompt of one of these; they stay, since they are rows of their own."""
     hashes = reader.query(reader.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     rest = "WHERE prompt_hash IN (SELECT unnest($p0)) AND id NOT IN (SELECT unnest($p1))"
-    known = [value for (value,) in hashes if value != NO_PROMPT]
+    known = [value for (value,) in hashes if value != NO_DIGEST]
     found = reader.query(reader.instances, "count(DISTINCT id)", rest, known, list(ids))
     return found[0][0] if found else 0
 

@@ -1,21 +1,22 @@
 """Taking forgotten rows out of an artifact of the past: what may be kept becomes a new one, and a record says so."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from smart_assets.assets import catalog
+from smart_assets.assets.declaration import Table
 from smart_assets.assets.parquet import ROW_GROUP
-from smart_assets.core.files import written
-from smart_assets.forgetting.affected import NO_PROMPT, AffectedArtifact
+from smart_assets.forgetting.affected import AffectedArtifact
 from smart_assets.store import Artifact, Store
 from smart_assets.store.log import append, now
 from smart_assets.store.redaction import Redaction, log_of
-from smart_assets.tasks.forgotten import refusal_id
 
 
 def redact(store: Store, affected: AffectedArtifact, because: Sequence[str]) -> None:
@@ -55,62 +56,47 @@ def remove(store: Store, artifact: Artifact) -> None:
 
 
 def _rewritten(store: Store, artifact: Artifact, ids: Sequence[str]) -> Artifact:
-    """An artifact with the same files, the forgotten rows' content taken out."""
+    """Return an artifact with the same files, the forgotten rows' content taken out."""
     source, gone = store.folder(artifact), pa.array(list(ids), pa.string())
     with store.draft() as draft:
         folder = draft / "content"
         shutil.copytree(source, folder)
-        for name, rewrite in _REWRITES.items():
-            for path in sorted(folder.glob(name)):
-                rewrite(path, gone)
+        asset, attachment = catalog.of_artifact(artifact.asset)
+        for table in asset.with_texts(attachment):
+            for path in sorted(folder.glob(table.path)):
+                chosen = _without_texts(path, table, gone)
+                for array in asset.arrays_of(table):
+                    _without_rows(folder / array.path, chosen)
         return store.commit(artifact.asset, folder)
 
 
-def _instances(path: Path, gone: pa.Array) -> None:
-    """Leave ids, tasks, templates and sides: empty texts, and signatures of nothing."""
-    nothing = {"prompt": "", "response": "", "messages": None, "prompt_hash": NO_PROMPT}
-    rows = _rewrite(path, lambda table: pc.is_in(table["id"], value_set=gone), nothing)
-    signatures = path.with_name("signatures.npy")
-    values = np.load(signatures, allow_pickle=False)
-    values[np.asarray(rows)] = 0
-    signatures.unlink()
-    np.save(signatures, values, allow_pickle=False)
+def _without_texts(path: Path, table: Table, gone: pa.Array) -> NDArray[np.bool_]:
+    """Take the texts of rows out of a table, row group by row group, and leave their ids.
 
-
-def _rejected(path: Path, gone: pa.Array) -> None:
-    def chosen(table: pa.Table) -> pa.ChunkedArray:
-        ids = [excerpt and refusal_id(excerpt) for excerpt in table["excerpt"].to_pylist()]
-        return pa.chunked_array([pc.is_in(pa.array(ids, pa.string()), value_set=gone)])
-
-    _rewrite(path, chosen, {"excerpt": None})
-
-
-def _predictions(path: Path, gone: pa.Array) -> None:
-    _rewrite(path, lambda table: pc.is_in(table["id"], value_set=gone), {"prediction": None})
-
-
-_REWRITES: Mapping[str, Callable[[Path, pa.Array], None]] = {
-    "instances.parquet": _instances,
-    "rejected.parquet": _rejected,
-    "*/rows.parquet": _predictions,
-}
-
-
-def _rewrite(
-    path: Path, chosen: Callable[[pa.Table], pa.ChunkedArray], values: Mapping[str, str | None]
-) -> pa.ChunkedArray:
-    """Give columns of the chosen rows other values, row group by row group; gives which rows were chosen."""
-    chunks: list[pa.Array] = []
-    with pq.ParquetFile(path) as file, written(path) as fresh:
+    Returns:
+        (rows,) which rows these are.
+    """
+    chosen: list[NDArray[np.bool_]] = []
+    fresh = path.with_suffix(".rewritten")
+    with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         with pq.ParquetWriter(fresh, schema, compression="zstd", store_schema=False) as writer:
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group)
-                mask = chosen(table)
-                for name, value in values.items():
-                    at = schema.get_field_index(name)
-                    column = pc.if_else(mask, pa.scalar(value, schema.field(name).type), table[name])
-                    table = table.set_column(at, schema.field(name), column)
-                writer.write_table(table, row_group_size=ROW_GROUP)
-                chunks += mask.chunks
-    return pa.chunked_array(chunks, pa.bool_())
+                rows = file.read_row_group(group)
+                mask = pc.is_in(table.ids(rows), value_set=gone)
+                for name, blank in table.blanks.items():
+                    if name in schema.names:
+                        place = schema.get_field_index(name)
+                        column = pc.if_else(mask, pa.scalar(blank, schema.field(name).type), rows[name])
+                        rows = rows.set_column(place, schema.field(name), column)
+                writer.write_table(rows, row_group_size=ROW_GROUP)
+                chosen.append(np.asarray(mask))
+    fresh.replace(path)
+    return np.concatenate([np.zeros(0, np.bool_), *chosen])
+
+
+def _without_rows(path: Path, chosen: NDArray[np.bool_]) -> None:
+    """Set the rows of an array to 0."""
+    values = np.load(path, allow_pickle=False)
+    values[chosen] = 0
+    np.save(path, values, allow_pickle=False)

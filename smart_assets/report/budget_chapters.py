@@ -27,10 +27,10 @@ from smart_assets.report.difference_chapter import (
 )
 from smart_assets.report.layout import (
     Bullets,
+    CaptionedTable,
     Cell,
     Chapter,
     Picture,
-    Table,
     rows_cell,
     signed_cell,
     table,
@@ -114,7 +114,7 @@ def _trained_once(several: Sequence[ComparisonResult]) -> list[str]:
     return [f"Nothing is said of {listing(list(once))}, trained once at a budget: set three or more `finetune.seeds`."]
 
 
-def _stop_table(result: ComparisonResult, folded: bool) -> Table:
+def _stop_table(result: ComparisonResult, folded: bool) -> CaptionedTable:
     rows = [
         _stop_cells(sufficient.largest, smaller, result)
         for sufficient in result.sufficient_budgets
@@ -139,7 +139,7 @@ def _stop_cells(largest: int, smaller: SmallerBudget, result: ComparisonResult) 
     ]
 
 
-def _sweep_table(result: ComparisonResult, sweep: Sweep, folded: bool) -> Table:
+def _sweep_table(result: ComparisonResult, sweep: Sweep, folded: bool) -> CaptionedTable:
     last = sweep.points[-1]
     rows: list[list[Cell]] = []
     for budget in result.budgets:

@@ -26,10 +26,10 @@ from smart_assets.report import canvas
 from smart_assets.report.content import NotShared
 from smart_assets.report.layout import (
     Bullets,
+    CaptionedTable,
     Cell,
     Chapter,
     Picture,
-    Table,
     rows_cell,
     signed_cell,
     table,
@@ -95,7 +95,7 @@ def _difference_sentences(result: ComparisonResult) -> list[str]:
     return [sentence for sentence in (*sentences, omissions(result)) if sentence]
 
 
-def _difference_table(result: ComparisonResult, folded: bool) -> Table:
+def _difference_table(result: ComparisonResult, folded: bool) -> CaptionedTable:
     rows = [
         [
             rows_cell(difference.budget),
@@ -109,7 +109,7 @@ def _difference_table(result: ComparisonResult, folded: bool) -> Table:
     return table(caption, ("Budget", "Recipe", "Other", *_FIGURES), rows, folded)
 
 
-def _score_table(result: ComparisonResult) -> Table:
+def _score_table(result: ComparisonResult) -> CaptionedTable:
     over = f"means over {count(result.tasks, 'task')}, {count(result.rows, 'row')} and the seeds, if several"
     caption = f"{shorten(result.title, 80)}: {over} ({result.metric.unit_and_direction})."
     return table(caption, SCORE_COLUMNS, [score_cells(score) for score in result.scores], folded=True)
@@ -180,7 +180,7 @@ def _left_out_sentences(part: NotShared) -> list[str]:
     return sentences
 
 
-def _left_out_table(part: NotShared, folded: bool) -> Table:
+def _left_out_table(part: NotShared, folded: bool) -> CaptionedTable:
     rows = [
         [
             words(task.task),

@@ -16,7 +16,7 @@ from smart_assets.report.content import (
     ObjectiveGains,
     ReportContent,
 )
-from smart_assets.report.layout import Chapter, Picture, Table, rows_cell, share_cell, table, value_cell, words
+from smart_assets.report.layout import CaptionedTable, Chapter, Picture, rows_cell, share_cell, table, value_cell, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def gain_chapter(content: ReportContent) -> Chapter:
     return Chapter(*heading, tuple(sentences), tuple(drawn), tuple(_gain_table(gains) for gains in content.objectives))
 
 
-def _gain_table(gains: ObjectiveGains) -> Table:
+def _gain_table(gains: ObjectiveGains) -> CaptionedTable:
     picks = zip(gains.tasks, gains.gains, gains.weights, strict=True)
     rows = [
         [rows_cell(place), words(task), value_cell(float(gain)), share_cell(float(weight))]

@@ -56,7 +56,7 @@ def signed_cell(difference: float) -> Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CaptionedTable:
     """A captioned table; a folded one opens on a click."""
 
     caption: str
@@ -65,11 +65,11 @@ class Table:
     folded: bool = False
 
 
-def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], folded: bool = False) -> Table:
+def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], folded: bool = False) -> CaptionedTable:
     """Return a table of the first `TABLE_ROWS` rows, its caption saying so where there are more."""
     capped = f" Showing {TABLE_ROWS:,} of {len(rows):,}." if len(rows) > TABLE_ROWS else ""
     shown = tuple(tuple(row) for row in rows[:TABLE_ROWS])
-    return Table(caption + capped, tuple(shorten(column, 60) for column in columns), shown, folded)
+    return CaptionedTable(caption + capped, tuple(shorten(column, 60) for column in columns), shown, folded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +102,5 @@ class Chapter:
     title: str
     sentences: tuple[str, ...]
     pictures: tuple[Picture, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[CaptionedTable, ...] = ()
     bullets: tuple[Bullets, ...] = ()

@@ -17,7 +17,7 @@ from smart_assets.core.metrics import undeclared
 from smart_assets.core.safe_text import shorten
 from smart_assets.report import canvas
 from smart_assets.report.content import LossCurve
-from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
+from smart_assets.report.layout import CaptionedTable, Cell, Chapter, Picture, rows_cell, table, value_cell, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +117,7 @@ def _mean_cells(comparison: TaskComparison, standing: RecipeMeans) -> list[Cell]
     ]
 
 
-def _task_table(comparison: TaskComparison, recipes: Sequence[str], folded: bool) -> Table:
+def _task_table(comparison: TaskComparison, recipes: Sequence[str], folded: bool) -> CaptionedTable:
     shown = _standings(comparison, recipes)
     values = (
         np.stack([standing.task_values for _, standing in shown], axis=1)

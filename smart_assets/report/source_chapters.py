@@ -17,7 +17,7 @@ from smart_assets.report.content import (
     RejectedRow,
     ReportContent,
 )
-from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, table, value_cell, words
+from smart_assets.report.layout import CaptionedTable, Cell, Chapter, Picture, rows_cell, table, value_cell, words
 from smart_assets.training.settings import LOSS_MEANS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def rejection_chapter(content: ReportContent) -> Chapter:
         sentences.append(
             f"{noun} left out for lack of an accepted row: {listing(list(rejections.tasks_left_out), 40)}."
         )
-    tables: list[Table] = []
+    tables: list[CaptionedTable] = []
     if rejections.counts:
         counts = sorted(rejections.counts, key=lambda reason: -reason.rows)
         rows = [[words(reason.source), words(reason.reason, 160), rows_cell(reason.rows)] for reason in counts]

@@ -22,7 +22,17 @@ from smart_assets.report.content import (
     TaskKernel,
     TaskSummary,
 )
-from smart_assets.report.layout import Cell, Chapter, Picture, Table, rows_cell, share_cell, table, value_cell, words
+from smart_assets.report.layout import (
+    CaptionedTable,
+    Cell,
+    Chapter,
+    Picture,
+    rows_cell,
+    share_cell,
+    table,
+    value_cell,
+    words,
+)
 from smart_assets.report.task_geometry import TaskPlane, kernel_order
 
 if TYPE_CHECKING:
@@ -94,7 +104,7 @@ def _budget_picture(content: ReportContent, budget: int) -> Picture:
     return Picture(task_budget_bars(mixtures, content.recipes), alt)
 
 
-def _mixture_table(content: ReportContent) -> Table:
+def _mixture_table(content: ReportContent) -> CaptionedTable:
     columns = ("Budget", "Recipe", "Rows", "Tasks", "Effective tasks", "Largest task", "Its share")
     rows = [_mixture_row(mixture) for mixture in _by_budget(content)]
     caption = "Mixtures. Effective tasks is 1 / Σ share²: the number of equal tasks that would be as concentrated."
@@ -103,7 +113,7 @@ def _mixture_table(content: ReportContent) -> Table:
     return table(caption, columns, rows)
 
 
-def _budget_table(content: ReportContent) -> Table:
+def _budget_table(content: ReportContent) -> CaptionedTable:
     mixtures = _by_budget(content)
     available = {task.task: task.train_rows for task in content.tasks}
     tasks = dict.fromkeys([*available, *(task for mixture in mixtures for task in mixture.rows)])
@@ -138,7 +148,7 @@ def _mixture_row(mixture: MixtureBudgets) -> list[Cell]:
     ]
 
 
-def _closest_pairs(kernel: TaskKernel) -> Table:
+def _closest_pairs(kernel: TaskKernel) -> CaptionedTable:
     first, second = np.triu_indices(len(kernel.tasks), k=1)
     cosines = kernel.similarities[first, second]
     closest = np.argsort(-cosines, kind="stable")[:_CLOSEST_PAIRS]

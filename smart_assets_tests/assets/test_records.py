@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from smart_assets.assets import catalog
 from smart_assets.assets.records import (
     SUMMARIES,
     CheckpointSummary,
@@ -19,7 +20,6 @@ from smart_assets.assets.records import (
 )
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import read_history
-from smart_assets.planning.graph import STEPS
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets.store.records import Circumstances, ManifestRecord, made_at
@@ -44,7 +44,7 @@ def test_every_summary_of_before_is_written_again_as_it_was(project: Project) ->
     history = read_history(project)
     read = [(item.manifest, SUMMARIES.get(item.manifest.asset)) for item in history.made]
     assert {manifest.asset for manifest, kind in read if kind is None} == {"eval_results", "base_model_results"}
-    assert {manifest.asset for manifest, _ in read} == set(STEPS)
+    assert {manifest.asset for manifest, _ in read} == set(catalog.names())
     for manifest, kind in read:
         if kind is not None:
             assert kind.read(manifest).as_kept() == manifest.summary

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.forgetting.affected import NO_PROMPT, AffectedArtifact, ForgottenScan, Kept
+from smart_assets.assets.declaration import NO_DIGEST
+from smart_assets.forgetting.affected import AffectedArtifact, ForgottenScan, Kept
 from smart_assets.forgetting.redact import redact
 from smart_assets.lineage.history import read_history
 from smart_assets.settings import Project
@@ -20,7 +21,7 @@ from smart_assets_tests.support.make import current, read_rows
 from smart_assets_tests.support.projects import own_copy
 from smart_assets_tests.support.secret_project import PARTITION, SECRET, instances
 
-TEXTS = {"prompt": "", "response": "", "messages": None, "prompt_hash": NO_PROMPT}
+TEXTS = {"prompt": "", "response": "", "messages": None, "prompt_hash": NO_DIGEST}
 
 
 @pytest.fixture

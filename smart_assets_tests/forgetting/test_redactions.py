@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.assets.declaration import NO_DIGEST
 from smart_assets.cli.forget import remove_forgotten
 from smart_assets.core.errors import StoreError
 from smart_assets.forgetting import redact as redacting
-from smart_assets.forgetting.affected import NO_PROMPT, AffectedArtifact
+from smart_assets.forgetting.affected import AffectedArtifact
 from smart_assets.forgetting.exports import LOG as EXPORTS
 from smart_assets.forgetting.exports import exports_with
 from smart_assets.forgetting.find import by_ids, by_text
@@ -165,5 +166,5 @@ def test_what_is_kept_has_nothing_of_the_forgotten_rows_and_all_of_the_others(tm
     assert not np.load(kept / "signatures.npy")[[1, 4]].any(), "signatures tell of the prompts' words"
     assert (np.load(kept / "signatures.npy")[[0, 2, 3]] == signatures[[0, 2, 3]]).all()
     found = pq.read_table(kept / "instances.parquet")
-    gone = {"prompt": "", "response": "", "messages": None, "prompt_hash": NO_PROMPT}
+    gone = {"prompt": "", "response": "", "messages": None, "prompt_hash": NO_DIGEST}
     assert found.to_pylist() == [row | (gone if row["id"] in (ids[1], ids[4]) else {}) for row in rows.to_pylist()]
