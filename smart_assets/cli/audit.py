@@ -143,24 +143,10 @@ def _show_facts(row: RowTrace) -> None:
         _say(f"  left out as an exact duplicate of it: {twin.origin.in_words}, source {twin.source}{when}")
 
 
-<<<<<<< HEAD
 def _history_words(history: RowHistory) -> str:
     template = f", template {history.template}" if history.template else ""
     side = _SIDES.get(history.split, history.split)
-    return f"{side}; source {history.source}, task {history.task}{template}; {place_of(history.origin)}"
-
-
-def place_of(origin: Origin) -> str:
-    """Where a row was read from, in words."""
-    if origin.dataset is not None:
-        revision = f" at {origin.revision}" if origin.revision else ""
-        return f"dataset {origin.dataset}{revision}, index {origin.index}"
-    return f"file {origin.file}, line {origin.line}" if origin.file is not None else "its place was not recorded"
-=======
-def _stands(one: RowHistory) -> str:
-    template = f", template {one.template}" if one.template else ""
-    return f"{_SIDES.get(one.split, one.split)}; source {one.source}, task {one.task}{template}; {one.origin.in_words}"
->>>>>>> main
+    return f"{side}; source {history.source}, task {history.task}{template}; {history.origin.in_words}"
 
 
 def _show_held(held: Sequence[RowUse], what: str) -> None:

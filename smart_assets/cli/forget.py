@@ -161,15 +161,9 @@ def _show_done(done: Forgetting, dry_run: bool) -> None:
 def _show_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
     """Print the first rows of a tombstone with their newest place, and how many there are beside them."""
     rows = [
-<<<<<<< HEAD
-        [id_, place.source, place.task, "now" if place.current else "in the past", place_of(place.origin)]
+        [id_, place.source, place.task, "now" if place.current else "in the past", place.origin.in_words]
         for id_, histories in places.items()
         for place in histories[:1]
-=======
-        [id_, place.source, place.task, "now" if place.current else "in the past", place.origin.in_words]
-        for id_, found in places.items()
-        for place in found[:1]
->>>>>>> main
     ]
     if rows:
         print_table(["row", "source", "task", "stands", "at"], rows)
