@@ -79,7 +79,10 @@ def trained_subset(project: Project, checkpoint: Manifest, seed: int | None) -> 
     """
     key = AssetPartition(SUBSET, checkpoint.partition)
     version = subset_version(checkpoint)
-    manifest = None if version is None else project.store.find(key.asset, key.partition, version)
+    if version is None:
+        name = f"{checkpoint.asset}[{checkpoint.partition}] {checkpoint.content_version[:12]}"
+        raise StoreError(f"the manifest of {name} names no version of {key}, on which it was trained: restore it")
+    manifest = project.store.find(key.asset, key.partition, version)
     if manifest is None:
         raise StoreError(f"no manifest of {key} names {version}, on which the checkpoint was trained: restore it")
     return read_subset(project, manifest, seed)
