@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.assets.records import RecordedBaseModel
 from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.settings import Project
 from smart_assets.store import ArtifactFile
@@ -162,14 +163,16 @@ def test_a_dataset_of_the_hub_a_licence_in_words_and_an_adapter(project: Project
     hub, local = found.subset.sources
     hub = replace(hub, dataset="owner/rows of #1", subset="all", split="train", revision="ef" * 20, files=())
     [checkpoint] = found.checkpoints
-    base = {"reference": "owner/model", "revision": "AB" * 20, "weights_sha256": "cd" * 32}
+    base = RecordedBaseModel(reference="owner/model", revision="AB" * 20, weights_sha256="cd" * 32)
     adapter = checkpoint.manifest.model_copy(
         update={"files": (ArtifactFile(path="seed-0/adapter/adapter_model.safetensors", sha256="12" * 32, size=9),)}
     )
     found = replace(
         found,
         subset=replace(found.subset, sources=(hub, replace(local, licence=words))),
-        checkpoints=(replace(checkpoint, manifest=adapter, result={**checkpoint.result, "base_model": base}),),
+        checkpoints=(
+            replace(checkpoint, manifest=adapter, result=checkpoint.result.model_copy(update={"base_model": base})),
+        ),
     )
     write_documents(found, tmp_path / "hub")
     document = read(tmp_path / "hub" / "dataset" / "croissant.json")
