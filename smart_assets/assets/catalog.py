@@ -289,6 +289,7 @@ CATALOG: tuple[Asset, ...] = checked(
                 OtherFiles("*/model/*"),
                 OtherFiles("*/adapter/*"),
                 OtherFiles("*", finetuned_checkpoint.BOARD),
+                OtherFiles("*.html", finetuned_checkpoint.AUDIT),
             ),
             from_texts=None,
             work=Work("tokens to train", tokens_to_train, tokens_trained),

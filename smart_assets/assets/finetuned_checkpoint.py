@@ -48,6 +48,8 @@ from smart_assets.training.settings import NOT_CONTENT
 NAME = "finetuned_checkpoint"
 CODE_VERSION = "3"
 BOARD = "tensorboard"
+AUDIT = "audit"
+"""The attachment of pages for auditors, `seed-N.html`. They hold times, and so are no content."""
 LOSSES = pa.schema(
     [("step", pa.int64()), ("loss", pa.float64()), ("learning_rate", pa.float64()), ("tokens", pa.int64())]
 )

@@ -1,6 +1,6 @@
 """A checkpoint's audit pages: written when it is made, and kept beside it."""
 
-from smart_assets.assets.finetuned_checkpoint import NAME
+from smart_assets.assets.finetuned_checkpoint import AUDIT, NAME
 from smart_assets.assets.records import seeds_of
 from smart_assets.assets.step import seed_folder
 from smart_assets.core.errors import SmartError
@@ -8,9 +8,6 @@ from smart_assets.core.progress import Log
 from smart_assets.lineage.model_audit.gather import audit_by_manifests
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
-
-AUDIT = "audit"
-"""The attachment: `seed-N.html` for each fine-tune. The pages hold times, and so are no content."""
 
 
 def page_name(seed: int) -> str:
