@@ -15,7 +15,7 @@ class ExactTexts:
     """The evaluation rows by prompt, and by prompt and response."""
 
     def __init__(self, benchmarks: NDArray[np.int64]) -> None:
-        """`benchmarks` (e,) is the benchmark's number of each row to be added."""
+        """Take the number of the benchmark of each row to be added, `benchmarks` (e,)."""
         self._benchmarks = benchmarks
         # Of each text the first row of each benchmark.
         self._prompts: dict[str, dict[int, int]] = {}
@@ -31,18 +31,18 @@ class ExactTexts:
             self._next += 1
 
     def matches(self, prompts: Sequence[str], responses: Sequence[str]) -> Matches:
-        """The pairs of rows that are the same; of each benchmark the first row for either key."""
-        found: list[tuple[int, int]] = []
+        """Return the pairs of rows that are the same; of each benchmark the first row for either key."""
+        pairs_found: list[tuple[int, int]] = []
         for row, (prompt, text) in enumerate(_folded(prompts, responses)):
             for places in (self._prompts.get(prompt), self._texts.get(text)):
                 if places is not None:
-                    found += [(row, place) for place in places.values()]
-        pairs = np.array(found, np.int64).reshape(-1, 2)
+                    pairs_found += [(row, place) for place in places.values()]
+        pairs = np.array(pairs_found, np.int64).reshape(-1, 2)
         return Matches(pairs[:, 0], pairs[:, 1], np.ones(len(pairs)))
 
 
 def _folded(prompts: Sequence[str], responses: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Prompt, and prompt and response, as they are compared."""
+    """Yield the prompt, and prompt and response, of each row as they are compared."""
     for prompt, response in zip(prompts, responses, strict=True):
         words = prompt.casefold().split()
         yield " ".join(words), " ".join([*words, *response.casefold().split()])

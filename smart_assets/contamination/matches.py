@@ -18,7 +18,7 @@ class Matches:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """The pairs of all parts, in their order."""
+        """Return the pairs of all parts, in their order."""
         return cls(
             np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)]),
             np.concatenate([np.empty(0, np.int64), *(part.evaluation for part in parts)]),
@@ -27,32 +27,32 @@ class Matches:
 
     @classmethod
     def nearest(cls, rows: NDArray[np.int64], evaluation: NDArray[np.int64], scores: NDArray[np.float64]) -> Self:
-        """Of each of `rows` (n,) its one evaluation row (n,); -1 where there is none."""
-        there = evaluation >= 0
-        return cls(rows[there], evaluation[there], scores[there])
+        """Return the pair of each of `rows` (n,) and its one evaluation row (n,); -1: none."""
+        has_match = evaluation >= 0
+        return cls(rows[has_match], evaluation[has_match], scores[has_match])
 
     def moved(self, rows: int, evaluation: int = 0) -> "Matches":
-        """The same pairs, counted from later places."""
+        """Return the same pairs, counted from later places."""
         return Matches(self.rows + rows, self.evaluation + evaluation, self.scores)
 
     def only(self, kept: NDArray[np.bool_]) -> "Matches":
-        """The pairs that are kept, by place (m,)."""
+        """Return the pairs that are kept, by place (m,)."""
         return Matches(self.rows[kept], self.evaluation[kept], self.scores[kept])
 
     def without(self, other: "Matches") -> "Matches":
-        """The pairs that another one does not hold."""
+        """Return the pairs that another one does not hold."""
         width = int(max(self.evaluation.max(initial=0), other.evaluation.max(initial=0))) + 1
         return self.only(~np.isin(self.rows * width + self.evaluation, other.rows * width + other.evaluation))
 
     def best(self, benchmarks: NDArray[np.int64]) -> "Matches":
-        """The pair with the highest score of each row and benchmark, the lowest evaluation row of equal ones.
+        """Return the pair with the highest score of each row and benchmark; of equal ones the lowest evaluation row.
 
         Args:
             benchmarks: (e,) the benchmark's number of each evaluation row.
         """
-        of = benchmarks[self.evaluation]
-        order = np.lexsort((self.evaluation, -self.scores, of, self.rows))
-        rows, of = self.rows[order], of[order]
-        again = (rows[1:] == rows[:-1]) & (of[1:] == of[:-1])
+        groups = benchmarks[self.evaluation]
+        order = np.lexsort((self.evaluation, -self.scores, groups, self.rows))
+        rows, groups = self.rows[order], groups[order]
+        again = (rows[1:] == rows[:-1]) & (groups[1:] == groups[:-1])
         first = order[np.concatenate([np.ones(min(1, len(order)), np.bool_), ~again])]
         return Matches(self.rows[first], self.evaluation[first], self.scores[first])

@@ -28,11 +28,11 @@ class Postings:
     asked: NDArray[np.bool_]  # (p,) whether it stands in the text's prompt; all do where a prompt has no n-gram
 
     def ngrams(self) -> NDArray[np.int64]:
-        """The n-gram of each of `texts` (p,)."""
+        """Return the n-gram of each of `texts` (p,)."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def only(self, kept: NDArray[np.bool_]) -> "Postings":
-        """The postings that are kept, by place (p,)."""
+        """Return the postings that are kept, by place (p,)."""
         counts = np.bincount(self.ngrams()[kept], minlength=len(self.starts) - 1)
         return Postings(np.concatenate([[0], np.cumsum(counts)]), self.texts[kept], self.asked[kept])
 
@@ -47,27 +47,27 @@ class TextNgrams:
 
     @classmethod
     def of(cls, postings: Postings, kept: NDArray[np.bool_], count: int) -> Self:
-        """Those of the postings that are kept (p,), of `count` texts."""
+        """Return those of the postings that are kept (p,), of `count` texts."""
         places = np.argsort(postings.texts, kind="stable")
         places = places[kept[places]]
         starts = np.searchsorted(postings.texts[places], np.arange(count + 1))
         return cls(starts, postings.ngrams()[places], places)
 
     def sizes(self) -> NDArray[np.int64]:
-        """(e,) how many each text has."""
+        """Return how many each text has, (e,)."""
         return np.diff(self.starts)
 
     def texts(self) -> NDArray[np.int64]:
-        """The text of each of `ngrams` (p,)."""
+        """Return the text of each of `ngrams` (p,)."""
         return np.repeat(np.arange(len(self.starts) - 1), self.sizes())
 
     def shared(
-        self, of: NDArray[np.int64], texts: NDArray[np.int64], rows: NDArray[np.int64], ngrams: NDArray[np.int64]
+        self, pair_rows: NDArray[np.int64], texts: NDArray[np.int64], rows: NDArray[np.int64], ngrams: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """How many of them some rows hold.
+        """Count how many of them some rows hold.
 
         Args:
-            of: (m,) the row of each pair.
+            pair_rows: (m,) the row of each pair.
             texts: (m,) its evaluation text.
             rows: (h,) rising.
             ngrams: (h,) that each row holds; of a row rising.
@@ -75,14 +75,16 @@ class TextNgrams:
         Returns:
             (m,) of each pair.
         """
+        # A row and an n-gram as one number, row * width + n-gram: rising, as rows rise and n-grams rise in a row.
         width = int(max(self.ngrams.max(initial=0), ngrams.max(initial=0))) + 1
         held, times = rows * width + ngrams, self.sizes()[texts]
-        shared = np.zeros(len(of), np.int64)
+        shared = np.zeros(len(pair_rows), np.int64)
+        # All n-grams of a pair's text are looked up; pairs are taken together up to _MOST_LOOKUPS of them.
         part = np.cumsum(times) // _MOST_LOOKUPS
-        for chunk in np.split(np.arange(len(of)), np.flatnonzero(np.diff(part)) + 1):
+        for chunk in np.split(np.arange(len(pair_rows)), np.flatnonzero(np.diff(part)) + 1):
             pair = np.repeat(chunk, times[chunk])
             asked = self.ngrams[ranges(self.starts[texts[chunk]], times[chunk])]
-            shared += np.bincount(pair[among(of[pair] * width + asked, held)], minlength=len(of))
+            shared += np.bincount(pair[among(pair_rows[pair] * width + asked, held)], minlength=len(pair_rows))
         return shared
 
 
@@ -101,12 +103,14 @@ class NgramIndex:
         hashes, texts, prompts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
         start = 0
         for batch, begins in batches:
-            found, text = hasher.hashes(batch)
-            hashes.append(found)
+            hashed, text = hasher.hashes(batch)
+            hashes.append(hashed)
+            # Texts are numbered from 0 in a batch: `start` is how many came before it.
             texts.append(text + start)
             prompts.append(_in_prompt(text, begins, hasher.width))
             start += len(batch)
         every, text, prompt = np.concatenate(hashes), np.concatenate(texts), np.concatenate(prompts)
+        # By n-gram, then text; of one n-gram in one text the place in the prompt comes first, and is the one kept.
         order = np.lexsort((~prompt, text, every))
         every, text, prompt = every[order], text[order], prompt[order]
         again = (every[1:] == every[:-1]) & (text[1:] == text[:-1])
@@ -120,7 +124,7 @@ class NgramIndex:
         return cls(hasher, ngrams, Postings(np.append(starts, len(text)), text, asked), passes)
 
     def hits(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of each text the n-grams that stand in an evaluation text too, each once.
+        """Return of each text the n-grams that stand in an evaluation text too, each once.
 
         Returns:
             Texts (h,), rising, and places in `ngrams` (h,).
@@ -128,11 +132,12 @@ class NgramIndex:
         hashes, text = self.hasher.hashes(texts)
         maybe = self.passes[_upper(hashes, len(self.passes).bit_length() - 1)]
         hashes, text = hashes[maybe], text[maybe]
-        at = np.searchsorted(self.ngrams, hashes)
-        there = at < len(self.ngrams)
-        there[there] = self.ngrams[at[there]] == hashes[there]
+        places = np.searchsorted(self.ngrams, hashes)
+        is_indexed = places < len(self.ngrams)
+        is_indexed[is_indexed] = self.ngrams[places[is_indexed]] == hashes[is_indexed]
+        # Text and n-gram as one number, which `unique` sorts and makes single, and `divmod` takes apart again.
         width = max(1, len(self.ngrams))
-        return np.divmod(np.unique(text[there] * width + at[there]), width)
+        return np.divmod(np.unique(text[is_indexed] * width + places[is_indexed]), width)
 
 
 def _upper(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
@@ -140,7 +145,8 @@ def _upper(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
 
 
 def _in_prompt(texts: NDArray[np.int64], prompts: Sequence[str], width: int) -> NDArray[np.bool_]:
-    """Which n-grams, those of a text in their order (m,), end before the prompt does that their text begins with."""
+    """Return which n-grams (m,), in the order of their text, end before the prompt that the text begins with."""
     words = np.fromiter((len(normalized(prompt).split()) for prompt in prompts), np.int64, len(prompts))
+    # A text's n-grams follow one another, so the distance from its first one is the number of an n-gram's first word.
     place = np.arange(len(texts)) - np.searchsorted(texts, texts)
     return place + width <= words[texts]

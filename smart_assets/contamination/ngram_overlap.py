@@ -47,7 +47,7 @@ class NgramSearch:
     """Takes all rows once, in order, then says which of them hold text of which evaluation rows."""
 
     def __init__(self, index: NgramIndex, scratch: Path) -> None:
-        """What stands in evaluation rows of the rows that were taken is kept in the folder `scratch`."""
+        """Keep what stands in evaluation rows, of all rows that are taken, in the folder `scratch`."""
         self._index, self._scratch = index, scratch
         self._starts = [0]
         self._groups: list[NDArray[np.int64]] = []
@@ -64,7 +64,7 @@ class NgramSearch:
     def findings(
         self, groups: EvaluationGroups, template_share: float, share: float, searched: NDArray[np.bool_]
     ) -> NgramFindings:
-        """The pairs that are found, and those that are left undecided.
+        """Return the pairs that are found, and those that are left undecided.
 
         Args:
             groups: of the evaluation rows, all of which were taken, too.
@@ -79,30 +79,30 @@ class NgramSearch:
         keys = self._keys(groups.of[postings.texts], postings.ngrams())
         left, rare = (~among(keys, own.common(beyond)) for beyond in (shares, template_share))
         mixed = among(keys, own.common(groups.mixed_shares(template_share)))
-        told = _Told.of(postings, left, rare, mixed, count)
+        telling = _TellingNgrams.of(postings, left, rare, mixed, count)
         prompts = WholePrompts(postings, count, among(keys, asked))
-        rule = _Rule(share, self._index.hasher.width, told)
+        rule = _Rule(share, self._index.hasher.width, telling)
         unsure = ~(left | among(keys, asked) | among(keys, own.common(np.maximum(shares, WHOLE_SHARE))))
-        doubted = _Rule(share, rule.width, _Told.doubted(postings, left, unsure, count))
+        doubted = _Rule(share, rule.width, _TellingNgrams.doubted(postings, left, unsure, count))
         found, undecided = list[Matches](), list[Matches]()
-        for rows, ngrams, of in self._chunks(searched):
+        for rows, ngrams, row_groups in self._chunks(searched):
             found.append(prompts.held_by(rows, ngrams))
-            keys = self._keys(of, ngrams)
+            keys = self._keys(row_groups, ngrams)
             spread = among(keys, common).astype(np.int64) + among(keys, nearly_all)
-            for pairs in _shared(rows, ngrams, spread, told):
+            for pairs in _shared(rows, ngrams, spread, telling):
                 found.append(rule.found(pairs))
                 undecided.append(rule.alike(pairs))
-            undecided += [doubted.alike(pairs) for pairs in _shared(rows, ngrams, spread, doubted.told)]
+            undecided += [doubted.alike(pairs) for pairs in _shared(rows, ngrams, spread, doubted.telling)]
         sure = Matches.joined(found)
         return NgramFindings(
             sure,
             Matches.joined(undecided).without(sure),
             np.bincount(postings.texts, minlength=count),
-            told.sizes[0],
+            telling.sizes[0],
         )
 
     def by_template(self, pairs: Matches, groups: EvaluationGroups, template_share: float) -> NDArray[np.bool_]:
-        """Which pairs of prompts (m,), alike by another rule, have but a template in common, by all that n-grams tell.
+        """Return which pairs of prompts (m,), alike by another rule, have but a template in common by their n-grams.
 
         So it is where more than half of what the evaluation prompt says is its template, and the training row holds
         nothing of the rest.
@@ -110,19 +110,20 @@ class NgramSearch:
         postings = self._index.postings
         template = self._own(groups).common(groups.shares(template_share))
         left = postings.asked & ~among(self._keys(groups.of[postings.texts], postings.ngrams()), template)
-        told = TextNgrams.of(postings, left, len(groups.of))
+        telling = TextNgrams.of(postings, left, len(groups.of))
         every = _sizes(postings, len(groups.of))[1]
-        judged = ((told.sizes() > 0) & (told.sizes() < TEMPLATE_SHARE * every))[pairs.evaluation]
+        judged = ((telling.sizes() > 0) & (telling.sizes() < TEMPLATE_SHARE * every))[pairs.evaluation]
         found = np.zeros(len(pairs.rows), np.bool_)
         for chunk, start in enumerate(self._starts[:-1]):
-            here = np.flatnonzero(judged & (pairs.rows >= start) & (pairs.rows < self._starts[chunk + 1]))
-            if len(here):
+            in_chunk = np.flatnonzero(judged & (pairs.rows >= start) & (pairs.rows < self._starts[chunk + 1]))
+            if len(in_chunk):
                 rows, ngrams = np.load(self._chunk(chunk), allow_pickle=False)
-                found[here] = told.shared(pairs.rows[here], pairs.evaluation[here], rows + start, ngrams) == 0
+                asked = pairs.rows[in_chunk], pairs.evaluation[in_chunk]
+                found[in_chunk] = telling.shared(*asked, rows + start, ngrams) == 0
         return found
 
     def _own(self, groups: EvaluationGroups) -> Counts:
-        """In how many rows n-grams stand, where evaluation rows of one group and prompt count once."""
+        """Count in how many rows n-grams stand, where evaluation rows of one group and prompt count once."""
         return self._counted(groups).less(self._counts_of_evaluation(groups, groups.again))
 
     def _counted(self, groups: EvaluationGroups) -> Counts:
@@ -131,7 +132,7 @@ class NgramSearch:
         return Counts(keys, rows, np.bincount(every, minlength=len(groups.named)), max(1, len(self._index.ngrams)))
 
     def _counts_of_evaluation(self, groups: EvaluationGroups, which: NDArray[np.bool_]) -> Counts:
-        """The same of some evaluation rows (e,) alone."""
+        """Count the same of some evaluation rows (e,) alone."""
         postings = self._index.postings.only(which[self._index.postings.texts])
         keys, rows = np.unique(self._keys(groups.of[postings.texts], postings.ngrams()), return_counts=True)
         sizes = np.bincount(groups.of[which], minlength=len(groups.named))
@@ -140,9 +141,10 @@ class NgramSearch:
     def _chunks(
         self, searched: NDArray[np.bool_]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        """Training rows, counted through all chunks, their n-grams and their groups."""
+        """Yield training rows, counted through all chunks, their n-grams and their groups."""
         for chunk, groups in enumerate(self._groups):
             rows, ngrams = np.load(self._chunk(chunk), allow_pickle=False)
+            # Rows are numbered from 0 in a chunk, and through all chunks from the chunk's start.
             kept = searched[rows + self._starts[chunk]]
             rows, ngrams = rows[kept], ngrams[kept]
             yield rows + self._starts[chunk], ngrams, groups[rows]
@@ -155,7 +157,7 @@ class NgramSearch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _TellingNgrams:
     """The n-grams of evaluation rows that are not their own template's."""
 
     postings: Postings
@@ -170,11 +172,11 @@ class _Told:
     def of(
         cls, postings: Postings, left: NDArray[np.bool_], rare: NDArray[np.bool_], mixed: NDArray[np.bool_], count: int
     ) -> Self:
-        """Of all postings (p,), those that are no template's, rare, or maybe of one of several; `count` rows."""
-        told = postings.only(left)
-        sizes = _sizes(told, count)
+        """Take of all postings (p,) those that are no template's, rare, or maybe of one of several; `count` rows."""
+        telling = postings.only(left)
+        sizes = _sizes(telling, count)
         return cls(
-            told,
+            telling,
             rare[left],
             postings.only(left & ~mixed),
             rare[left & ~mixed],
@@ -185,7 +187,7 @@ class _Told:
 
     @classmethod
     def doubted(cls, postings: Postings, left: NDArray[np.bool_], unsure: NDArray[np.bool_], count: int) -> Self:
-        """Those of evaluation rows that may hold less of a template than is taken for one (p,), these n-grams too."""
+        """Take those of rows that may hold less of a template than is taken for one (p,), these n-grams too."""
         some = np.zeros(count, np.bool_)
         some[postings.texts[unsure]] = True
         kept = (left | unsure) & some[postings.texts]
@@ -194,8 +196,8 @@ class _Told:
     def places(
         self, ngrams: NDArray[np.int64], common: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the evaluation rows of each n-gram (h,) begin, and how many there are."""
-        each = [(one.starts[ngrams], np.diff(one.starts)[ngrams]) for one in (self.postings, self.alone)]
+        """Return where the evaluation rows of each n-gram (h,) begin, and how many there are."""
+        each = [(part.starts[ngrams], np.diff(part.starts)[ngrams]) for part in (self.postings, self.alone)]
         (first, counts), (first_alone, counts_alone) = each
         return np.where(common, first_alone + len(self.rare), first), np.where(common, counts_alone, counts)
 
@@ -217,32 +219,32 @@ class _Rule:
 
     share: float
     width: int  # words of an n-gram
-    told: _Told
+    telling: _TellingNgrams
 
     def found(self, pairs: _Pairs) -> Matches:
-        """The pairs that are found, with their scores."""
-        few = self._share(pairs.rare, self.told.rare_sizes[pairs.evaluation])
+        """Return the pairs that are found, with their scores."""
+        few = self._share(pairs.rare, self.telling.rare_sizes[pairs.evaluation])
         scores = np.maximum(few, self._half(pairs, pairs.spread))
         return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
 
     def alike(self, pairs: _Pairs) -> Matches:
-        """The pairs of half an evaluation row, however many rows of the training group hold it."""
+        """Return the pairs of half an evaluation row, however many rows of the training group hold it."""
         scores = self._half(pairs, pairs.every)
         return Matches(pairs.rows, pairs.evaluation, scores).only(scores > 0)
 
     def _share(self, shared: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Which share of n-grams it is, where that is enough; else 0."""
+        """Return which share of n-grams it is, where that is enough; else 0."""
         scores = shared / np.maximum(1, sizes)
         return scores * (scores >= self.share)
 
     def _half(self, pairs: _Pairs, shared: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The same where it is half of the words, too, of the text or of the prompt (2, m)."""
-        sizes = self.told.sizes[:, pairs.evaluation]
+        """Return the same where it is half of the words, too, of the text or of the prompt (2, m)."""
+        sizes = self.telling.sizes[:, pairs.evaluation]
         more = self.width - 1  # n-grams in a row are as many words, and these more, which the last one ends with
-        words = sizes + more * self.told.entire[:, pairs.evaluation]  # else the last ones end in the template
+        words = sizes + more * self.telling.entire[:, pairs.evaluation]  # else the last ones end in the template
         half = shared + more >= LEAST_WORDS * words
         # Of a text that has few n-grams beside its template's, a few are no passage: so many words twice, or half.
-        half &= (shared >= more) | (shared >= LEAST_WORDS * sizes) | self.told.entire[:, pairs.evaluation]
+        half &= (shared >= more) | (shared >= LEAST_WORDS * sizes) | self.telling.entire[:, pairs.evaluation]
         return (self._share(shared, sizes) * half).max(axis=0)
 
 
@@ -259,7 +261,7 @@ class _Counts:
             self.total()
 
     def total(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The keys, rising, and how often each came."""
+        """Return the keys, rising, and how often each came."""
         new, counts = np.unique(np.concatenate([np.empty(0, np.int64), *self._pending]), return_counts=True)
         self._pending = []
         keys, place = np.unique(np.concatenate([self._keys, new]), return_inverse=True)
@@ -269,44 +271,47 @@ class _Counts:
 
 
 def _sizes(postings: Postings, count: int) -> NDArray[np.int64]:
-    """(2, count) how many n-grams each evaluation row has, and how many its prompt."""
+    """Return how many n-grams each evaluation row has, and how many its prompt, (2, count)."""
     return np.stack([np.bincount(texts, minlength=count) for texts in (postings.texts, postings.texts[postings.asked])])
 
 
 def _shared(
-    rows: NDArray[np.int64], ngrams: NDArray[np.int64], spread: NDArray[np.int64], told: _Told
+    rows: NDArray[np.int64], ngrams: NDArray[np.int64], spread: NDArray[np.int64], telling: _TellingNgrams
 ) -> Iterator[_Pairs]:
-    """How many n-grams rows share with evaluation rows.
+    """Count the n-grams that rows share with evaluation rows.
 
     Args:
         rows: (h,) rising.
         ngrams: (h,) that each row holds.
         spread: (h,) 0, 1 where the n-gram is common to the row's group, 2 where it is in nearly all its rows.
-        told: of the evaluation rows.
+        telling: of the evaluation rows.
     """
-    width = max(1, len(told.rare_sizes))
-    texts, asked = (
-        np.concatenate([getattr(one, name) for one in (told.postings, told.alone)]) for name in ("texts", "asked")
-    )
-    rare = np.concatenate([told.rare, told.alone_rare])
-    starts, counts = told.places(ngrams, spread > 0)
+    width = max(1, len(telling.rare_sizes))
+    both = telling.postings, telling.alone
+    texts, asked = (np.concatenate([getattr(part, name) for part in both]) for name in ("texts", "asked"))
+    rare = np.concatenate([telling.rare, telling.alone_rare])
+    # The postings of `alone` lie behind those of `postings`; `places` counts their starts from there.
+    starts, counts = telling.places(ngrams, spread > 0)
     for part in _parts(rows, counts):
         times = counts[part]
         place = ranges(starts[part], times)
+        # One number for the row, the evaluation row, and which of six the n-gram is: 2 * level + whether of the prompt.
+        # The level is 0 where it is common to neither's group, 1 to one, 2 in nearly all rows of the training group.
         pair = np.repeat(rows[part], times) * width + texts[place]
         level = np.maximum(np.repeat(spread[part], times), ~rare[place]) * 2 + asked[place]
         keys, shared = np.unique(pair * 6 + level, return_counts=True)
-        pairs, at = np.unique(keys // 6, return_inverse=True)
+        pairs, pair_of = np.unique(keys // 6, return_inverse=True)
         each = np.zeros((6, len(pairs)), np.int64)
-        each[keys % 6, at] = shared
-        each = np.cumsum(each.reshape(3, 2, len(pairs)), axis=0)  # by level, and whether it is of the prompt
+        each[keys % 6, pair_of] = shared
+        # Each level counts those below it, too: "not in nearly all rows" holds also of what is common to neither group.
+        each = np.cumsum(each.reshape(3, 2, len(pairs)), axis=0)
         row, evaluation = np.divmod(pairs, width)
         text_and_prompt = np.stack([each.sum(axis=1), each[:, 1]], axis=1)
         yield _Pairs(row, evaluation, text_and_prompt[0, 0], text_and_prompt[1], text_and_prompt[2])
 
 
 def _parts(rows: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[slice]:
-    """Slices of some _MOST_PAIRS counts each that end between rows: the pairs of a row are counted together."""
+    """Yield slices of some _MOST_PAIRS counts each. They end between rows: the pairs of a row are counted together."""
     part = np.cumsum(counts) // _MOST_PAIRS
     ends = np.searchsorted(rows, rows[np.flatnonzero(part[1:] != part[:-1]) + 1])
     bounds = np.unique([0, *ends.tolist(), len(rows)])

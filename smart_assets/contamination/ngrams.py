@@ -19,7 +19,7 @@ class NgramHasher:
     """Hashes n-grams, remembering the hash of each word."""
 
     def __init__(self, width: int) -> None:
-        """`width` is the number of words of an n-gram."""
+        """Take the number of words of an n-gram, `width`."""
         self.width = width
         self._words = _WordHashes()
         # Odd, so that no bit of a word's hash is lost; of no pattern, so that the places of words count.
@@ -27,7 +27,7 @@ class NgramHasher:
         self._factors = np.fromiter(factors, np.uint64, width)
 
     def hashes(self, texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """The hashes of all n-grams of all texts, in order and with repetitions (m,), and the text of each (m,).
+        """Return the hashes of all n-grams of all texts, in order and with repetitions (m,), and the text of each (m,).
 
         A text of fewer words than an n-gram has none.
         """
@@ -40,12 +40,12 @@ class NgramHasher:
         each = np.fromiter(map(self._words.__getitem__, words), np.uint64, total)
         if total < self.width:
             return np.empty(0, np.uint64), np.empty(0, np.int64)
-        found = np.zeros(total - self.width + 1, np.uint64)
+        hashes = np.zeros(total - self.width + 1, np.uint64)
         for place, factor in enumerate(self._factors):
-            found += each[place : place + len(found)] * factor
+            hashes += each[place : place + len(hashes)] * factor
         text = np.repeat(np.arange(len(texts)), lengths)
-        whole = text[: len(found)] == text[self.width - 1 :]  # none that reaches into the next text
-        return found[whole], text[: len(found)][whole]
+        whole = text[: len(hashes)] == text[self.width - 1 :]  # none that reaches into the next text
+        return hashes[whole], text[: len(hashes)][whole]
 
 
 class _WordHashes(dict[str, int]):

@@ -35,5 +35,5 @@ class Contamination(Section):
     )
 
     def parameters(self) -> dict[str, Any]:
-        """What decides which rows are found."""
+        """Return what decides which rows are found."""
         return self.model_dump(mode="json", exclude={"exclude"})

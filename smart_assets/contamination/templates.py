@@ -25,13 +25,13 @@ class Counts:
     width: int
 
     def less(self, other: "Counts") -> "Counts":
-        """Without the rows that another one counts; its keys are among these."""
+        """Return the counts without the rows that another one counts; its keys are among these."""
         rows = self.rows.copy()
         rows[np.searchsorted(self.keys, other.keys)] -= other.rows
         return Counts(self.keys, rows, self.sizes - other.sizes, self.width)
 
     def common(self, share: float | NDArray[np.float64]) -> NDArray[np.int64]:
-        """The keys of n-grams in LEAST_COMMON rows or more, and in more than a share (or (g,)) of a group's; rising."""
+        """Return the rising keys of n-grams in LEAST_COMMON rows or more and in over a share (or (g,)) of a group."""
         most = (share * self.sizes)[self.keys // self.width]
         return self.keys[(self.rows >= LEAST_COMMON) & (self.rows > most)]
 
@@ -45,9 +45,9 @@ class EvaluationGroups:
     named: NDArray[np.bool_]  # (g,) whether the group's rows name their template
 
     def shares(self, template_share: float) -> NDArray[np.float64]:
-        """(g,) beyond which share of its rows a text is each group's template for sure."""
+        """Return beyond which share of its rows a text is each group's template for sure, (g,)."""
         return np.where(self.named, max(template_share, NAMED_SHARE), template_share)
 
     def mixed_shares(self, template_share: float) -> NDArray[np.float64]:
-        """(g,) beyond which share it may be one of several, where it is common to another group, too."""
+        """Return beyond which share it may be one of several, where it is common to another group, too, (g,)."""
         return np.where(self.named, 1.0, MIXED * template_share)

@@ -35,7 +35,7 @@ class WholePrompts:
         self._rarest, self._of = ngrams[first][by_ngram], texts[first][by_ngram]
 
     def held_by(self, rows: NDArray[np.int64], ngrams: NDArray[np.int64]) -> Matches:
-        """The pairs of a row and an evaluation row whose whole prompt it holds.
+        """Return the pairs of a row and an evaluation row whose whole prompt it holds.
 
         Args:
             rows: (h,) rising.

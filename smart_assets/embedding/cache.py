@@ -44,7 +44,7 @@ class _Block:
     shape: tuple[int, int]
 
     def vectors(self) -> NDArray[np.float32]:
-        """(n, d), as a memory map; one that is not kept, since each holds a file open."""
+        """Return the vectors (n, d) as a memory map; one that is not kept, since each holds a file open."""
         content = _open(self.path)
         return content["vector"] if content.dtype.names else content
 

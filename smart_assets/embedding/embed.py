@@ -113,7 +113,7 @@ def task_means(
 
 
 def _read(prompts: Iterable[tuple[str, str]], encoder: PromptEncoder) -> Iterator[tuple[list[str], list[Batch]]]:
-    """Chunks of prompts: their hashes and batches."""
+    """Yield chunks of prompts: their hashes and batches."""
     for chunk in _chunks(prompts):
         hashes, texts = ([pair[side] for pair in chunk] for side in (0, 1))
         yield hashes, encoder.batches(texts)
@@ -155,7 +155,7 @@ class _Segment:
 
 
 def _sum(vectors: NDArray[np.float32], rows: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The sum of rows, row by row: the same whatever is read at a time."""
+    """Return the sum of rows, row by row: the same whatever is read at a time."""
     total = np.zeros((1, vectors.shape[1]))
     for first in range(0, len(rows), _SUMMED_ROWS):
         total = np.concatenate([total, vectors[rows[first : first + _SUMMED_ROWS]]]).sum(axis=0, keepdims=True)

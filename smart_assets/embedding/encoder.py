@@ -89,7 +89,9 @@ class Encoder:
         return self._models[0].max_seq_length
 
     def cuts(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
-        """Which prompts (n,) have more tokens than are read: their vectors tell nothing of the rest; loads the model.
+        """Return which prompts (n,) have more tokens than are read, as their vectors tell nothing of the rest.
+
+        The model is loaded for it.
 
         A token is a byte at least and, of words between white space, at most one: most prompts need not be tokenized.
         """

@@ -38,12 +38,12 @@ def resolve_precision(settings: Embedding) -> Literal["float32", "bfloat16"]:
 
 
 def cpu_computes_bfloat16() -> bool:
-    """Whether the CPU has bfloat16 instructions; without them bfloat16 is slower than float32."""
+    """Return whether the CPU has bfloat16 instructions; without them bfloat16 is slower than float32."""
     return not _BFLOAT16_FLAGS.isdisjoint(_cpu_flags())
 
 
 def cpu_has_matrix_unit() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices in a unit of its own (AMX)."""
+    """Return whether the CPU multiplies bfloat16 matrices in a unit of its own (AMX)."""
     return _MATRIX_UNIT in _cpu_flags()
 
 

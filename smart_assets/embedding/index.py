@@ -112,7 +112,7 @@ def read_index(path: Path) -> "faiss.Index":
 
 
 def nearest_rows(index: "faiss.Index", vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The rows of the index nearest to each of `vectors` (m, d), nearest first (m, count); -1 where there are fewer."""
+    """Return the rows nearest to each of `vectors` (m, d), nearest first (m, count); -1 where there are fewer."""
     starts = range(0, len(vectors), _BATCH)
     found = [index.search(np.ascontiguousarray(vectors[start : start + _BATCH]), count)[1] for start in starts]
     return np.concatenate(found) if found else np.empty((0, count), np.int64)

@@ -57,7 +57,7 @@ def nearest_above(
 
 
 def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The (d, at most _DIRECTIONS) orthonormal directions in which the vectors are longest."""
+    """Return the (d, at most _DIRECTIONS) orthonormal directions in which the vectors are longest."""
     products = np.zeros((vectors.shape[1], vectors.shape[1]))
     for start in range(0, len(vectors), _THEIR_ROWS):
         block = vectors[start : start + _THEIR_ROWS].astype(np.float64)
@@ -66,7 +66,7 @@ def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _shortened(vectors: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, directions + 1): how far vectors go in each direction, and the length of what is left."""
+    """Return how far vectors go in each direction, and the length of what is left, (n, directions + 1)."""
     told = vectors @ directions
     left = 1 - np.einsum("nk,nk->n", told, told, dtype=np.float64)
     return np.column_stack([told, np.sqrt(np.maximum(left, 0))]).astype(np.float32)
@@ -75,7 +75,7 @@ def _shortened(vectors: NDArray[np.float32], directions: NDArray[np.float32]) ->
 def _candidates(
     ours: NDArray[np.float32], theirs: NDArray[np.float32], bound: float
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of rows whose cosine may reach the bound, some thousand at a time."""
+    """Yield pairs of rows whose cosine may reach the bound, some thousand at a time."""
     for start in range(0, len(theirs), _THEIR_ROWS):
         products = ours @ theirs[start : start + _THEIR_ROWS].T
         rows, others = np.divmod(np.flatnonzero(products >= bound), products.shape[1])

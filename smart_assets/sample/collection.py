@@ -25,7 +25,7 @@ class SampleSummary:
 
 
 def tasks() -> Mapping[str, SampleTask]:
-    """All tasks of the sample by name, in the order of the names."""
+    """Return all tasks of the sample by name, in the order of the names."""
     every = (*numbers.TASKS, *words.TASKS, *dates.TASKS, *facts.TASKS, *logic.TASKS)
     return {task.name: task for task in sorted(every, key=lambda task: task.name)}
 

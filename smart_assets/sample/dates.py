@@ -16,7 +16,7 @@ FIRST_DAY = date(1990, 1, 1)
 
 
 def day_after(rng: Random) -> Iterator[SampleRow]:
-    """The day after a date between 1990 and 2031, or the weekday some days after a weekday."""
+    """Ask for the day after a date between 1990 and 2031, or the weekday some days after a weekday."""
     while True:
         day = FIRST_DAY + timedelta(days=rng.randrange(15_000))
         start, days = rng.randrange(7), rng.randint(2, 20)
@@ -30,7 +30,7 @@ def day_after(rng: Random) -> Iterator[SampleRow]:
 
 
 def days_in_month(rng: Random) -> Iterator[SampleRow]:
-    """The length of a month, leap years included."""
+    """Ask for the length of a month, leap years included."""
     while True:
         year, month = rng.randint(1990, 2030), rng.randint(1, 12)
         length = monthrange(year, month)[1]

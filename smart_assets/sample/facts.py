@@ -27,7 +27,7 @@ CURRENCIES_ON = date(2024, 1, 1)  # without a day babel takes today's
 
 
 def country_currency(rng: Random) -> Iterator[SampleRow]:
-    """The legal tender of a country.
+    """Ask for the legal tender of a country.
 
     Raises:
         SourceError: `babel` is not installed.
@@ -48,7 +48,7 @@ def country_currency(rng: Random) -> Iterator[SampleRow]:
 
 
 def name_in_language(rng: Random) -> Iterator[SampleRow]:
-    """Countries, months and weekdays in German, Spanish, French and Italian, each once.
+    """Ask for countries, months and weekdays in German, Spanish, French and Italian, each once.
 
     Raises:
         SourceError: `babel` is not installed.

@@ -12,7 +12,7 @@ NAMES = ("Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Lena", "No
 
 
 def boolean_value(rng: Random) -> Iterator[SampleRow]:
-    """Boolean expressions of three values in Python's notation."""
+    """Ask for the value of Boolean expressions of three values in Python's notation."""
     while True:
         first, second, third = (rng.random() < 0.5 for _ in range(3))
         inner, outer = rng.choice(tuple(OPERATORS)), rng.choice(tuple(OPERATORS))
@@ -29,7 +29,7 @@ def boolean_value(rng: Random) -> Iterator[SampleRow]:
 
 
 def syllogism(rng: Random) -> Iterator[SampleRow]:
-    """Conclusions that surely hold (Yes) or surely do not (No)."""
+    """Ask for conclusions that surely hold (Yes) or surely do not (No)."""
     while True:
         a, b, c = rng.sample(KINDS, 3)
         name = rng.choice(NAMES)

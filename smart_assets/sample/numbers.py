@@ -24,7 +24,7 @@ UNITS = (
 
 
 def add_two_numbers(rng: Random) -> Iterator[SampleRow]:
-    """Sums of two numbers below 100."""
+    """Ask for sums of two numbers below 100."""
     while True:
         a, b = rng.randint(2, 99), rng.randint(2, 99)
         yield phrased(
@@ -37,7 +37,7 @@ def add_two_numbers(rng: Random) -> Iterator[SampleRow]:
 
 
 def sum_of_two_numbers(rng: Random) -> Iterator[SampleRow]:
-    """The twin: the same sums in almost the same words."""
+    """Ask, as a twin, for the same sums in almost the same words."""
     while True:
         a, b = rng.randint(2, 99), rng.randint(2, 99)
         yield phrased(
@@ -49,7 +49,7 @@ def sum_of_two_numbers(rng: Random) -> Iterator[SampleRow]:
 
 
 def subtract_numbers(rng: Random) -> Iterator[SampleRow]:
-    """Differences that are never negative."""
+    """Ask for differences that are never negative."""
     while True:
         a, b = rng.randint(2, 99), rng.randint(1, 50)
         yield phrased(
@@ -62,14 +62,14 @@ def subtract_numbers(rng: Random) -> Iterator[SampleRow]:
 
 
 def multiply_numbers(rng: Random) -> Iterator[SampleRow]:
-    """Products out of the multiplication table up to 12."""
+    """Ask for products out of the multiplication table up to 12."""
     while True:
         a, b = rng.randint(2, 12), rng.randint(2, 12)
         yield phrased(rng, str(a * b), ("question", f"What do you get when you multiply {a} by {b}?"))
 
 
 def largest_number(rng: Random) -> Iterator[SampleRow]:
-    """The largest of two to five different numbers."""
+    """Ask for the largest of two to five different numbers."""
     while True:
         numbers = rng.sample(range(1, 1000), rng.randint(2, 5))
         listed = ", ".join(map(str, numbers))
@@ -79,7 +79,7 @@ def largest_number(rng: Random) -> Iterator[SampleRow]:
 
 
 def next_in_sequence(rng: Random) -> Iterator[SampleRow]:
-    """Sequences whose step stays the same; the prompt says so, hence there is one answer."""
+    """Ask for the next of a sequence whose step stays the same; the prompt says so, hence there is one answer."""
     while True:
         start, step = rng.randint(1, 30), rng.randint(2, 12)
         shown = ", ".join(str(start + step * place) for place in range(4))
@@ -88,7 +88,7 @@ def next_in_sequence(rng: Random) -> Iterator[SampleRow]:
 
 
 def convert_units(rng: Random) -> Iterator[SampleRow]:
-    """Whole amounts of time, length, mass and volume in a larger or a smaller unit."""
+    """Ask for whole amounts of time, length, mass and volume in a larger or a smaller unit."""
     while True:
         larger, smaller, factor = rng.choice(UNITS)
         amount = rng.randint(2, 30)

@@ -31,7 +31,7 @@ class SampleTask:
     write: Callable[[random.Random], Iterator[SampleRow]]
 
     def draw(self, seed: int) -> tuple[SampleRow, ...]:
-        """All `size` instances in file order, the same for the same seed whatever the other tasks do.
+        """Return all `size` rows in file order, the same for the same seed whatever the other tasks do.
 
         One row in 70 is an exact duplicate of another, one in 40 differs from another by a word or a mark.
         """
@@ -45,7 +45,7 @@ class SampleTask:
 
 
 def phrased(rng: random.Random, response: str, *phrasings: tuple[str, str]) -> SampleRow:
-    """The instance that asks for `response` in one of the `(template, prompt)` phrasings."""
+    """Return the row that asks for `response` in one of the `(template, prompt)` phrasings."""
     template, prompt = rng.choice(phrasings)
     return SampleRow(template, prompt, response)
 
@@ -59,5 +59,5 @@ def _distinct(instances: Iterator[SampleRow]) -> Iterator[SampleRow]:
 
 
 def _nearly(instance: SampleRow, rng: random.Random) -> SampleRow:
-    """The same question with its last mark left out or one word put before it."""
+    """Return the same question with its last mark left out or one word put before it."""
     return replace(instance, prompt=rng.choice((instance.prompt[:-1], f"Next: {instance.prompt}")))

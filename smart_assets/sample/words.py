@@ -25,28 +25,28 @@ WORDS = tuple(PLURALS)
 
 
 def plural_noun(rng: Random) -> Iterator[SampleRow]:
-    """Regular and irregular plurals."""
+    """Ask for regular and irregular plurals."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, PLURALS[word], ("question", f'What is the plural form of the English noun "{word}"?'))
 
 
 def reverse_word(rng: Random) -> Iterator[SampleRow]:
-    """The letters of a word from the last to the first."""
+    """Ask for the letters of a word from the last to the first."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, word[::-1], ("command", f'Spell the word "{word}" backwards, from its last letter.'))
 
 
 def uppercase_word(rng: Random) -> Iterator[SampleRow]:
-    """A word in capitals."""
+    """Ask for a word in capitals."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, word.upper(), ("command", f'Rewrite the word "{word}" so that every letter is a capital.'))
 
 
 def first_letter(rng: Random) -> Iterator[SampleRow]:
-    """The letter that a word begins with."""
+    """Ask for the letter that a word begins with."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(
@@ -58,14 +58,14 @@ def first_letter(rng: Random) -> Iterator[SampleRow]:
 
 
 def count_letters(rng: Random) -> Iterator[SampleRow]:
-    """The length of a word."""
+    """Ask for the length of a word."""
     while True:
         word = rng.choice(WORDS)
         yield phrased(rng, str(len(word)), ("question", f'How many letters does the word "{word}" have?'))
 
 
 def sort_list(rng: Random) -> Iterator[SampleRow]:
-    """Three to five different numbers by size, or words by the alphabet."""
+    """Ask for three to five different numbers by size, or words by the alphabet."""
     while True:
         words, numbers = rng.sample(WORDS, rng.randint(3, 5)), rng.sample(range(1, 100), rng.randint(3, 5))
         upwards = sorted(numbers)
@@ -87,7 +87,7 @@ def sort_list(rng: Random) -> Iterator[SampleRow]:
 
 
 def count_items(rng: Random) -> Iterator[SampleRow]:
-    """The length of a list of two to eight words."""
+    """Ask for the length of a list of two to eight words."""
     while True:
         words = rng.sample(WORDS, rng.randint(2, 8))
         yield phrased(rng, str(len(words)), ("question", f"How many things does this list name: {_listed(words)}?"))

@@ -105,7 +105,10 @@ class Promotion(Section):
     @model_validator(mode="before")
     @classmethod
     def _margin_is_set(cls, value: Any) -> Any:
-        """No default would do: how much worse is bearable depends on the metric, and 0 promotes next to nothing."""
+        """Refuse a rule without a margin.
+
+        No default would do: how much worse is bearable depends on the metric, and 0 promotes next to nothing.
+        """
         if isinstance(value, dict) and not value.get("margin"):
             raise ValueError(
                 "`margin` is required and above 0: by how much worse, in the unit of `metric`, a new model may be at "
@@ -168,7 +171,7 @@ class Notify(Section):
 
 
 def secret(value: str, setting: str) -> str:
-    """A setting's value: itself, or that of the environment variable that `env:NAME` names.
+    """Return a setting's value: itself, or that of the environment variable that `env:NAME` names.
 
     Raises:
         SettingsError: the variable is not set.

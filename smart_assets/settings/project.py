@@ -34,7 +34,7 @@ class Project:
         return Store(self.settings.store, self.root)
 
     def snapshot(self) -> "Project":
-        """This project with its store as it is now, for reading only: a remote is listed once."""
+        """Return this project with its store as it is now, for reading only: a remote is listed once."""
         twin = replace(self)
         twin.__dict__["store"] = self.store.snapshot()
         return twin
@@ -50,7 +50,7 @@ class Project:
 
 
 def stale_message(config: Path) -> str:
-    """What to tell a user whose `smart.yaml` changed while the UI runs."""
+    """Return what to say to a user whose `smart.yaml` changed while the UI runs."""
     return (
         f"{config} changed after it was loaded, and the partitions come from it: reload the code location "
         "(Deployment > Code locations > Reload in the UI, or restart `smart dev`), then run again"
@@ -73,7 +73,7 @@ def load_project(config: Path | None = None) -> Project:
 
 
 def _anchored(settings: Settings, root: Path) -> Settings:
-    """Settings in which local models and folders are absolute paths; names of the hub stay as they are."""
+    """Return settings in which local models and folders are absolute paths; names of the hub stay as they are."""
     embedding = settings.embedding.model_copy(update={"model": _anchor(settings.embedding.model, root)})
     finetune = settings.finetune.model_copy(update={"base_model": _anchor(settings.finetune.base_model, root)})
     evaluate = _anchored_evaluate(settings.evaluate, root)
@@ -81,7 +81,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
 
 
 def _anchored_evaluate(evaluate: Evaluate, root: Path) -> Evaluate:
-    """The evaluation's program does not know the project: it is told absolute paths."""
+    """Return settings for the evaluation's program, which does not know the project: paths are absolute."""
     include = evaluate.include_path
     collections = {name: collection.anchored(root) for name, collection in evaluate.collections.items()}
     local = {name: str(root / Path(folder).expanduser()) for name, folder in evaluate.local_data.items()}

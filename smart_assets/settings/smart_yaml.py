@@ -78,7 +78,7 @@ class Settings(Section):
     @model_validator(mode="before")
     @classmethod
     def _recipes_by_preset(cls, value: Any) -> Any:
-        """A list of preset names stands for recipes of the same names."""
+        """Take a list of preset names for recipes of the same names."""
         if not (isinstance(value, dict) and isinstance(value.get("recipes"), list)):  # pyright: ignore[reportUnknownMemberType]
             return value
         names: list[Any] = value["recipes"]
@@ -89,7 +89,7 @@ class Settings(Section):
     @field_validator("recipes", mode="before")
     @classmethod
     def _expand_sweeps(cls, value: Any) -> Any:
-        """A list in place of one parameter stands for a recipe for each of its values."""
+        """Take a list in place of one parameter for a recipe for each of its values."""
         return expand_sweeps(value) if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType]
 
     @model_validator(mode="after")
@@ -123,7 +123,10 @@ class Settings(Section):
         return self
 
     def _require_measured(self, rule: Promotion) -> None:
-        """Of rows, what is measured is known; what an lm-eval benchmark measures shows when it is evaluated."""
+        """Refuse a metric that no row gives.
+
+        Of rows, what is measured is known; what an lm-eval benchmark measures shows when it is evaluated.
+        """
         if rule.benchmark in self.evaluate.tasks:
             return
         metric = OWN_METRICS.get(rule.metric)
@@ -184,7 +187,7 @@ def _explain(error: ValidationError, content: Any) -> list[str]:
 
 
 def _expanded(content: dict[str, Any]) -> dict[str, Any]:
-    """The file with its sweeps as the recipes that they stand for, which errors name."""
+    """Return the file with its sweeps as the recipes that they stand for, which errors name."""
     recipes = content.get("recipes")
     try:
         return {**content, "recipes": expand_sweeps(recipes)} if isinstance(recipes, dict) else content
@@ -193,7 +196,7 @@ def _expanded(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field_path(location: tuple[int | str, ...], content: Any) -> str:
-    """The path as written in the file: pydantic adds a union's tag, which no key of the file has."""
+    """Return the path as written in the file: pydantic adds a union's tag, which no key of the file has."""
     parts: list[str] = []
     for index, part in enumerate(location):
         here = content[part] if _has(content, part) else None

@@ -69,23 +69,23 @@ def in_words(changes: RowChanges) -> tuple[str, ...]:
     came, went = _prompts(changes.added), _prompts(changes.removed)
     counts = {task: _count(came.get(task, {}), went.get(task, {})) for task in sorted({*came, *went})}
     new = [task for task in counts if task not in changes.tasks_before]
-    gone = [task for task in counts if counts[task].removed == changes.tasks_before.get(task) and task not in came]
-    renamed = _renamed(gone, went, new, came)
+    lost = [task for task in counts if counts[task].removed == changes.tasks_before.get(task) and task not in came]
+    renamed = _renamed(lost, went, new, came)
     lines: dict[str, str] = {}
     for task, count in counts.items():
         if task in renamed:
             lines[task] = f"task {_name(task)} is now called {_name(renamed[task])} ({_rows(count.removed)})"
-        elif task in gone:
+        elif task in lost:
             lines[task] = f"task {_name(task)} is gone ({_rows(count.removed)})"
         elif task in new and task not in renamed.values():
             lines[task] = f"task {_name(task)} is new ({_rows(count.new)})"
         elif task not in renamed.values():
             lines[task] = f"task {_name(task)} has {count}"
     order = sorted(lines, key=lambda task: -counts[task].total)  # stable: by name where equally many rows changed
-    told = [lines[task] for task in order[:_MOST_LINES]]
+    shown = [lines[task] for task in order[:_MOST_LINES]]
     if rest := order[_MOST_LINES:]:
-        told.append(f"and {len(rest):,} more task{'s' * (len(rest) > 1)} ({_sum(rest, counts, renamed)})")
-    return tuple(told)
+        shown.append(f"and {len(rest):,} more task{'s' * (len(rest) > 1)} ({_sum(rest, counts, renamed)})")
+    return tuple(shown)
 
 
 def _sizes(rows: pa.Table) -> dict[str, int]:
@@ -95,11 +95,11 @@ def _sizes(rows: pa.Table) -> dict[str, int]:
 def _prompts(rows: pa.Table) -> dict[str, dict[str, int]]:
     """Return how many rows each task has of each prompt."""
     grouped = rows.group_by(["task", "prompt_hash"]).aggregate([([], "count_all")])
-    found: dict[str, dict[str, int]] = defaultdict(dict)
+    counts_by_task: dict[str, dict[str, int]] = defaultdict(dict)
     columns = (grouped[name].to_pylist() for name in ("task", "prompt_hash", "count_all"))
     for task, prompt, count in zip(*columns, strict=True):
-        found[task][prompt] = count
-    return dict(found)
+        counts_by_task[task][prompt] = count
+    return dict(counts_by_task)
 
 
 def _count(came: Mapping[str, int], went: Mapping[str, int]) -> _Counts:
@@ -108,17 +108,17 @@ def _count(came: Mapping[str, int], went: Mapping[str, int]) -> _Counts:
 
 
 def _renamed(
-    gone: list[str], went: Mapping[str, Mapping[str, int]], new: list[str], came: Mapping[str, Mapping[str, int]]
+    lost: list[str], went: Mapping[str, Mapping[str, int]], new: list[str], came: Mapping[str, Mapping[str, int]]
 ) -> dict[str, str]:
     """Return the new name of each task that is gone and whose prompts are exactly those of a new task."""
     open_names: dict[frozenset[tuple[str, int]], list[str]] = defaultdict(list)
     for task in reversed(new):
         open_names[frozenset(came[task].items())].append(task)
-    found: dict[str, str] = {}
-    for task in gone:
+    new_names: dict[str, str] = {}
+    for task in lost:
         if names := open_names.get(frozenset(went[task].items())):
-            found[task] = names.pop()
-    return found
+            new_names[task] = names.pop()
+    return new_names
 
 
 def _sum(tasks: list[str], counts: Mapping[str, _Counts], renamed: Mapping[str, str]) -> _Counts:

@@ -31,7 +31,7 @@ def read_chat(messages: object) -> Chat:
     if not isinstance(messages, list):
         raise RowError(reasons.wrong_type("messages", messages))
     turns = [_turn(item) for item in messages]  # pyright: ignore[reportUnknownVariableType]
-    last = max((at for at, turn in enumerate(turns) if turn.role == "assistant"), default=None)
+    last = max((place for place, turn in enumerate(turns) if turn.role == "assistant"), default=None)
     if last is None:
         raise RowError(reasons.NO_ASSISTANT)
     before, response = turns[:last], turns[last].content

@@ -175,13 +175,13 @@ class Collector:
         if self._instances:
             instances, places, lines = zip(*self._instances, strict=True)
             ids, prompts = (
-                np.frombuffer(bytes.fromhex("".join(getattr(one, name) for one in instances)), digests.KIND)
+                np.frombuffer(bytes.fromhex("".join(getattr(row, name) for row in instances)), digests.KIND)
                 for name in ("id", "prompt_hash")
             )
-            tasks, templates = ([getattr(one, name) for one in instances] for name in ("task", "template"))
+            tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
             columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines]
             self._candidates.append(_table(columns, CANDIDATES))
-            self._texts.add(ids, _table([[getattr(one, name) for one in instances] for name in TEXTS.names], TEXTS))
+            self._texts.add(ids, _table([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS))
             self._instances, self._characters = [], 0
         if self._refused:
             columns = [*zip(*self._refused, strict=True), [None] * len(self._refused)]
@@ -205,8 +205,8 @@ class Collector:
             return candidates, CANDIDATES.empty_table()
         ids = pa.chunked_array([digests.to_hex(digests.from_arrow(candidates["id"]))], pa.string())
         by_text = pc.is_in(ids, value_set=pa.array(sorted(self._forgotten_texts), pa.string()))
-        gone = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
-        return candidates.filter(pc.invert(gone)), candidates.filter(gone)
+        covered = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
+        return candidates.filter(pc.invert(covered)), candidates.filter(covered)
 
     def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
@@ -233,12 +233,12 @@ class Collector:
             return refusals
         known = [excerpt and refusal_id(excerpt) for excerpt in refusals["excerpt"].to_pylist()]
         ids = pc.coalesce(refusals["id"], pa.array(known, pa.string()))
-        gone = self._context.forgotten.covers(ids, refusals["task"])
+        covered = self._context.forgotten.covers(ids, refusals["task"])
         nothing = pa.nulls(refusals.num_rows, pa.string())
-        excerpts = pc.if_else(gone, nothing, refusals["excerpt"])
+        excerpts = pc.if_else(covered, nothing, refusals["excerpt"])
         names = refusals.column_names
         return refusals.set_column(names.index("excerpt"), "excerpt", excerpts).set_column(
-            names.index("id"), "id", pc.if_else(gone, ids, nothing)
+            names.index("id"), "id", pc.if_else(covered, ids, nothing)
         )
 
     def _count_tasks(self, accepted: pa.ChunkedArray, rejected: pa.Table) -> pa.Table:

@@ -63,8 +63,8 @@ def positions_in(ordered: Digests, wanted: Digests) -> tuple[NDArray[np.int64], 
     """Return where each wanted digest stands among distinct ones in order, and whether it is there at all."""
     if not len(ordered):
         return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=np.bool_)
-    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return at, ordered[at] == wanted
+    positions = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return positions, ordered[positions] == wanted
 
 
 def _raw(column: pa.ChunkedArray) -> bytes:

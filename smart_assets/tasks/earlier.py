@@ -58,7 +58,7 @@ class Earlier:
     _again: frozenset[str]  # files with rows that were forgotten then and are not any more
 
     def has(self, file: SourceFile) -> bool:
-        """Whether a file was read then as it is now, and what is taken over says all that reading it would say."""
+        """Return whether a file was read then as it is now, and reading it again would say no more."""
         before = self.files.get(file.path)
         return before is not None and before.sha256 == file.sha256 != "" and file.path not in self._again
 
@@ -92,12 +92,12 @@ def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
         if not (np.all(ids[1:] > ids[:-1]) and rows["id"].equals(stood["id"])):
             raise ValueError("its instances and origins do not belong together")
         files = json.loads((origins / "files.json").read_bytes())["files"]
-        duplicate, gone = (pc.equal(rejected["reason"], why) for why in (reasons.DUPLICATE, reasons.FORGOTTEN))
-        refused = rejected.filter(pc.invert(pc.or_(duplicate, gone)))
+        duplicate, erased = (pc.equal(rejected["reason"], why) for why in (reasons.DUPLICATE, reasons.FORGOTTEN))
+        refused = rejected.filter(pc.invert(pc.or_(duplicate, erased)))
         candidates = [
             _accepted(rows, stood),
             _duplicates(rows, ids, rejected.filter(duplicate)),
-            _forgotten(rejected.filter(gone)),
+            _forgotten(rejected.filter(erased)),
         ]
         return Earlier(
             instances=instances,
@@ -106,7 +106,7 @@ def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
             rows=rows,
             _candidates=pa.concat_tables(candidates),
             _refusals=refused.select(REFUSALS.names),
-            _again=_remembered([rejected.filter(gone), refused.filter(pc.is_valid(refused["id"]))], forgotten),
+            _again=_remembered([rejected.filter(erased), refused.filter(pc.is_valid(refused["id"]))], forgotten),
         )
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise SourceError(f"the earlier artifact {content} cannot be used: {error}") from error
@@ -122,13 +122,13 @@ def _accepted(rows: pa.Table, origins: pa.Table) -> pa.Table:
 
 
 def _duplicates(rows: pa.Table, ids: Digests, rejected: pa.Table) -> pa.Table:
-    found = digests.from_hex(rejected["id"])
-    at, there = digests.positions_in(ids, found)
-    if not there.all():
+    duplicates = digests.from_hex(rejected["id"])
+    positions, known = digests.positions_in(ids, duplicates)
+    if not known.all():
         raise ValueError("a duplicate's instance is missing")
-    prompts = digests.to_arrow(digests.from_hex(rows["prompt_hash"].take(pa.array(at))))
+    prompts = digests.to_arrow(digests.from_hex(rows["prompt_hash"].take(pa.array(positions))))
     columns = [rejected[name] for name in ("task", "template", "file", "line")]
-    return pa.table([digests.to_arrow(found), prompts, *columns], names=CANDIDATES.names)
+    return pa.table([digests.to_arrow(duplicates), prompts, *columns], names=CANDIDATES.names)
 
 
 def _forgotten(rejected: pa.Table) -> pa.Table:

@@ -89,13 +89,15 @@ def list_folder(folder: Path) -> Listing:
         raise SourceError(f"folder {folder} is a file. Set the path in the settings to the folder that holds it.")
     files: list[FoundFile] = []
     changed = 0
-    for below, found in _walk(str(folder)):
+    for below, entries in _walk(str(folder)):
         changed = max(changed, below.st_ctime_ns)
-        files += found
+        files += entries
     files.sort(key=lambda file: file.name)
-    for one, other in pairwise(files):
-        if one.name == other.name:
-            raise SourceError(f"folder {folder} holds two files whose names look like {one.name}. Rename one of them.")
+    for first, other in pairwise(files):
+        if first.name == other.name:
+            raise SourceError(
+                f"folder {folder} holds two files whose names look like {first.name}. Rename one of them."
+            )
     return Listing(files, changed)
 
 
@@ -170,12 +172,12 @@ def _walk(top: str) -> Iterator[tuple[os.stat_result, list[FoundFile]]]:
             raise _refusal(folder, error) from error
         inside = above | {(status.st_dev, status.st_ino)}
         files: list[FoundFile] = []
-        for entry, of_entry in found:
-            if of_entry is not None and stat.S_ISDIR(of_entry.st_mode):
-                if (of_entry.st_dev, of_entry.st_ino) not in inside:
+        for entry, status_of_entry in found:
+            if status_of_entry is not None and stat.S_ISDIR(status_of_entry.st_mode):
+                if (status_of_entry.st_dev, status_of_entry.st_ino) not in inside:
                     left.append((entry.path, f"{prefix}{entry.name}/", inside))
-            elif not _is_gone(entry) if of_entry is None else stat.S_ISREG(of_entry.st_mode):
-                files.append(FoundFile(entry.path, _printable(prefix + entry.name), of_entry))
+            elif not _is_gone(entry) if status_of_entry is None else stat.S_ISREG(status_of_entry.st_mode):
+                files.append(FoundFile(entry.path, _printable(prefix + entry.name), status_of_entry))
         yield status, files
 
 
@@ -191,7 +193,7 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def _is_gone(entry: os.DirEntry[str]) -> bool:
-    """Whether a file was removed since its folder was read; a link that leads nowhere is still there."""
+    """Return whether a file was removed since its folder was read; a link that leads nowhere is still there."""
     try:
         os.lstat(entry.path)
     except OSError as error:

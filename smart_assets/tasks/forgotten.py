@@ -26,7 +26,7 @@ class Forgotten:
         return bool(self.ids or self.tasks or self.texts)
 
     def covers(self, ids: pa.ChunkedArray, tasks: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Which rows are to be forgotten.
+        """Return which rows are to be forgotten.
 
         Args:
             ids: (rows,) 32 hex digits each, null for a refused row whose text is not forgotten.
@@ -43,15 +43,15 @@ NOTHING = Forgotten()
 
 @lru_cache(maxsize=8)
 def _strings(values: frozenset[str]) -> pa.Array:
-    """Values in no order, once for all that a plan asks of them."""
+    """Return values in no order, once for all that a plan asks of them."""
     return pa.array(list(values), pa.string())
 
 
 def text_id(prompt: str, response: str, messages: str | None) -> str:
-    """What a row says, whatever its task: 128 bits over its texts, in hex."""
+    """Return the id of what a row says, whatever its task: 128 bits over its texts, in hex."""
     return content_hash("text", prompt, response, messages or "")
 
 
 def refusal_id(excerpt: str) -> str:
-    """The id by which a refused row is forgotten: 128 bits over its excerpt, in hex."""
+    """Return the id by which a refused row is forgotten: 128 bits over its excerpt, in hex."""
     return content_hash("refused", excerpt)

@@ -36,11 +36,13 @@ class Sketcher:
     """
 
     def __init__(self) -> None:
-        from datasketch import MinHash
-
         self._shingler = Shingler()
-        permutations = MinHash(num_perm=WIDTH, seed=_SEED, scheme="affine32").permutations
-        self._factors, self._terms = np.asarray(permutations, dtype=np.uint32)[:, :, None]
+        # NumPy keeps the stream of RandomState for good. An odd factor makes h -> factor * h + term (mod 2^32) one to
+        # one, so that it permutes the hashes; an even one would map some of them on each other.
+        generator = np.random.RandomState(_SEED)
+        halves = generator.randint(0, 1 << 31, WIDTH, dtype=np.uint32)
+        self._factors = (halves * np.uint32(2) + np.uint32(1))[:, None]
+        self._terms = generator.randint(0, 1 << 32, WIDTH, dtype=np.uint32)[:, None]
 
     def signatures(self, prompts: Sequence[str]) -> Signatures:
         """Return the signature of each prompt, row by row."""
@@ -49,9 +51,12 @@ class Sketcher:
         ends = np.cumsum([len(of_prompt) for of_prompt in shingles])
         row = 0
         while row < len(prompts):
+            # The prompts from `row` to `stop` have at most _BATCH_SHINGLES shingles together, or are one long prompt.
             before = int(ends[row - 1]) if row else 0
             stop = max(row + 1, int(np.searchsorted(ends, before + _BATCH_SHINGLES, side="right")))
             hashes = _mixed(np.concatenate(shingles[row:stop]).astype(np.uint32))
+            # `reduceat` takes the lowest value of each prompt's shingles, from its start to the next one's. A prompt of
+            # several batches stands alone here: its only start is 0 in every batch.
             starts = np.concatenate([[0], ends[row : stop - 1] - before])
             for first in range(0, len(hashes), _BATCH_SHINGLES):  # more than one only where a single prompt is longer
                 values = self._factors * hashes[first : first + _BATCH_SHINGLES] + self._terms
@@ -110,18 +115,19 @@ def nearest_prompts(
         return np.full(len(ours), -1), np.zeros(len(ours))
     (our_rows, place), (their_rows, _) = _distinct(ours), _distinct(theirs)
     equal = _equal_values(similarity)
-    # Equal values and row as one number: the largest has most equal values, and of those the lowest row.
+    # How many values are equal, and the row of theirs, as one number: values * n + (n - 1 - row) for n rows of theirs.
+    # The largest has most equal values, and of those the lowest row, whichever band a pair comes from; -1: none yet.
     best = np.full(len(our_rows), -1, dtype=np.int64)
     bands = zip(_band_keys(ours, our_rows, equal), _band_keys(theirs, their_rows, equal), strict=True)
     for our_keys, their_keys in bands:
         for rows, others in _equal_pairs(our_keys, their_keys):
             values = np.count_nonzero(ours[our_rows[rows]] == theirs[their_rows[others]], axis=1)
             near = values >= equal
-            found = (values[near] + 1) * len(theirs) - 1 - their_rows[others[near]]
-            np.maximum.at(best, rows[near], found)
+            packed = (values[near] + 1) * len(theirs) - 1 - their_rows[others[near]]
+            np.maximum.at(best, rows[near], packed)
     values, row = np.divmod(best, len(theirs))
-    there = best >= 0
-    nearest, alike = np.where(there, len(theirs) - 1 - row, -1), np.where(there, values / WIDTH, 0.0)
+    has_match = best >= 0
+    nearest, alike = np.where(has_match, len(theirs) - 1 - row, -1), np.where(has_match, values / WIDTH, 0.0)
     return nearest[place], alike[place]
 
 
@@ -141,6 +147,7 @@ def _distinct(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.int
 
 def _equal_values(similarity: float) -> int:
     """Return how many values of two signatures must be equal for an estimate of at least `similarity`."""
+    # A product that is a whole number may come out a little above it in binary, and must not be raised to the next.
     return math.ceil(similarity * WIDTH - 1e-9)
 
 
@@ -150,9 +157,12 @@ def _near(one: Signatures, other: Signatures, equal: int) -> NDArray[np.bool_]:
 
 def _band_keys(signatures: Signatures, rows: NDArray[np.int64], equal: int) -> Iterator[NDArray[np.uint64]]:
     """Yield each band of some rows' signatures as one hash a row: enough bands that near duplicates share one."""
+    # Near duplicates differ in at most d = WIDTH - equal places. These spoil at most d bands, so one of d + 1 is whole.
     for columns in np.array_split(np.arange(WIDTH), WIDTH - equal + 1):
         key = np.zeros(len(rows), dtype=np.uint64)
         for column in columns:
+            # Multiplied after each value, so that the order of values counts. Equal keys of unequal bands cost only a
+            # comparison.
             key = (key ^ signatures[:, column][rows]) * _MIX
         yield key
 
@@ -165,6 +175,7 @@ class _Buckets:
         keys, labels = keys[self.order], labels[self.order]
         together = keys[1:] == keys[:-1]
         bounds = np.concatenate([[0], np.flatnonzero(~together) + 1, [len(keys)]])
+        # Where two neighbours in a bucket are of different clusters, the bucket can still join something.
         changes = np.flatnonzero(together & (labels[1:] != labels[:-1])) + 1
         buckets = np.unique(np.searchsorted(bounds, changes, side="right") - 1)
         self.starts, self.stops = bounds[buckets], bounds[buckets + 1]
@@ -215,10 +226,10 @@ def _spanning(
             reached, rest = [int(rest[0])], rest[1:]
         row = reached.pop()
         near = _near(values[rest], values[row], equal)
-        found = rest[near]
-        if len(found):
-            yield np.stack([np.full(len(found), bucket[row]), bucket[found]], axis=1)
-        reached += found.tolist()
+        near_rows = rest[near]
+        if len(near_rows):
+            yield np.stack([np.full(len(near_rows), bucket[row]), bucket[near_rows]], axis=1)
+        reached += near_rows.tolist()
         rest = rest[~near]
 
 
@@ -241,6 +252,8 @@ def _equal_pairs(
     counts = np.searchsorted(theirs[order], ours, side="right") - first
     ends = np.cumsum(counts)
     for start in range(0, int(counts.sum()), _BATCH_PAIRS):
+        # Pairs are numbered row by row: those of row r go from ends[r] - counts[r] to ends[r], and the place in that
+        # range is the place among their rows of the same key.
         pair = np.arange(start, min(start + _BATCH_PAIRS, int(ends[-1])))
         row = np.searchsorted(ends, pair, side="right")
         yield row, order[first[row] + pair - ends[row] + counts[row]]

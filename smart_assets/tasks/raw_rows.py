@@ -65,11 +65,11 @@ def arrow_rows(batch: pa.RecordBatch | pa.Table, first: int, total: int, base: i
     try:
         values = batch.to_pylist()
     except UnicodeDecodeError:
-        for at in range(batch.num_rows):
-            yield from _arrow_row(batch.slice(at, 1), first + at + base, (first + at + 1) / total)
+        for row in range(batch.num_rows):
+            yield from _arrow_row(batch.slice(row, 1), first + row + base, (first + row + 1) / total)
         return
-    for at, value in enumerate(values, first):
-        yield RawRow(at + base, value, (at + 1) / total)
+    for row, value in enumerate(values, first):
+        yield RawRow(row + base, value, (row + 1) / total)
 
 
 def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float) -> Iterator[RawRow | BadRow]:

@@ -35,8 +35,8 @@ class KnownSignatures:
         known = np.zeros(len(prompts), dtype=np.bool_)
         for start in range(0, len(prompts), _BATCH_ROWS):
             batch = slice(start, start + _BATCH_ROWS)
-            at, known[batch] = digests.positions_in(self.prompts, prompts[batch])
-            out[batch][known[batch]] = self.signatures[self.rows[at[known[batch]]]]
+            positions, known[batch] = digests.positions_in(self.prompts, prompts[batch])
+            out[batch][known[batch]] = self.signatures[self.rows[positions[known[batch]]]]
         return known
 
 
@@ -73,6 +73,8 @@ def signatures_of(result: ReadResult, known: KnownSignatures | None, log: Log) -
         for part, few in _in_parts(batch, result.prompts(batch)):
             signatures[part] = sketcher.signatures(few)
         progress.at(start + len(batch), (start + len(batch)) / len(rows))
+    # `order` has equal prompts side by side. The running count of firsts numbers the prompts from 1, so that minus 1 it
+    # tells each repeated row which first one has its signature.
     again = order[~first]
     signatures[again] = signatures[order[first][np.cumsum(first)[~first] - 1]]
     return signatures
@@ -80,6 +82,7 @@ def signatures_of(result: ReadResult, known: KnownSignatures | None, log: Log) -
 
 def _in_parts(rows: NDArray[np.int64], texts: pa.Array) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
     """Split rows and their texts so that few long ones are in memory as Python objects at a time."""
+    # Texts are in one part while their running length is in one multiple of _BATCH_BYTES.
     parts = np.cumsum(pc.binary_length(texts).to_numpy()) // _BATCH_BYTES
     starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(rows)]
     for start, stop in pairwise(starts):

@@ -88,19 +88,19 @@ class Texts:
         self._sort_pending(None)
         if not len(ids):
             return TEXTS.empty_table()
-        found: list[tuple[Digests, pa.Table]] = []
+        parts: list[tuple[Digests, pa.Table]] = []
         if self._earlier is not None:
-            at, there = positions_in(self._earlier.ids, ids)
-            if there.any():
-                found.append((ids[there], self._earlier.take(at[there])))
+            positions, is_earlier = positions_in(self._earlier.ids, ids)
+            if is_earlier.any():
+                parts.append((ids[is_earlier], self._earlier.take(positions[is_earlier])))
         for run in self._runs:
             start, stop = int(np.searchsorted(run.ids, ids[0])), int(np.searchsorted(run.ids, ids[-1], "right"))
             if stop > start:
-                found.append((run.ids[start:stop], run.texts.slice(start, stop - start)))
-        every = np.concatenate([part for part, _ in found])
+                parts.append((run.ids[start:stop], run.texts.slice(start, stop - start)))
+        every = np.concatenate([part for part, _ in parts])
         order = order_of(every)
-        at = order[np.searchsorted(every[order], ids)]
-        return pa.concat_tables([texts for _, texts in found]).take(pa.array(at))
+        positions = order[np.searchsorted(every[order], ids)]
+        return pa.concat_tables([texts for _, texts in parts]).take(pa.array(positions))
 
     def _sort_pending(self, scratch: Path | None) -> None:
         """Make a run of what came since the last one, in the scratch folder or in memory."""

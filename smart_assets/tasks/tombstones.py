@@ -68,7 +68,7 @@ class Tombstones:
         return self._keys("removed")
 
     def removed_before(self, at: datetime) -> frozenset[str]:
-        """The keys of the tombstones whose rows were nowhere in the store any more at a time."""
+        """Return the keys of the tombstones whose rows were nowhere in the store any more at a time."""
         return frozenset(key for one in self.records if one.action == "removed" and one.at < at for key in one.of)
 
     @property
@@ -81,7 +81,7 @@ class Tombstones:
         )
 
     def parameter(self, source: str | None) -> list[str]:
-        """What of the log concerns a source, in words that change with it."""
+        """Return what of the log concerns a source, in words that change with it."""
         told: list[str] = []
         for one in self.records:
             if source in one.sources and one.action == "forget":
@@ -91,7 +91,7 @@ class Tombstones:
         return told
 
     def of(self, ids: Iterable[str], tasks: Iterable[str]) -> list[TombstoneRecord | None]:
-        """The tombstone of each row, the first one where there are several; None for a row that is not forgotten."""
+        """Return the tombstone of each row, the first where there are several; None for a row that is not forgotten."""
         by_id: dict[str, TombstoneRecord] = {}
         by_task: dict[str | None, TombstoneRecord] = {}
         for one in self.active:

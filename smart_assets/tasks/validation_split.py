@@ -53,8 +53,8 @@ def _clusters(prompts: Digests, labels: NDArray[np.int64]) -> tuple[Digests, NDA
     order = digests.order_of(prompts)
     smallest = np.full(labels.max(initial=-1) + 1, len(order))
     np.minimum.at(smallest, labels[order], np.arange(len(order)))
-    found, cluster_of = np.unique(smallest[labels], return_inverse=True)
-    return prompts[order[found]], cluster_of
+    present, cluster_of = np.unique(smallest[labels], return_inverse=True)
+    return prompts[order[present]], cluster_of
 
 
 def _held_out(
@@ -91,5 +91,5 @@ def _held_out(
 def _places(clusters: Digests) -> NDArray[np.float64]:
     """Return where each cluster stands in [0, 1); hashed again, since the smallest of many hashes is small."""
     names = binascii.hexlify(clusters.tobytes())
-    hashes = (blake2b(names[at : at + 32], digest_size=8).digest() for at in range(0, len(names), 32))
+    hashes = (blake2b(names[start : start + 32], digest_size=8).digest() for start in range(0, len(names), 32))
     return np.frombuffer(b"".join(hashes), ">u8").astype(np.float64) / 2**64
