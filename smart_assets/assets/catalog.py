@@ -18,6 +18,17 @@ from smart_assets.assets import (
 )
 from smart_assets.assets.declaration import Array, Asset, FromTexts, Job, OtherFiles, Requester, Table, Upstream
 from smart_assets.assets.reading import evaluation_vectors
+from smart_assets.assets.records import (
+    CheckpointSummary,
+    EmbeddingSummary,
+    IndexSummary,
+    OrderingSummary,
+    OverlapSummary,
+    RawTasksSummary,
+    ReportSummary,
+    SubsetSummary,
+    TaskScoresSummary,
+)
 from smart_assets.assets.work import (
     Work,
     models_evaluated,
@@ -85,6 +96,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="task_sources",
             group="tasks",
             kinds=frozenset({"python", "parquet"}),
+            summary=RawTasksSummary,
             upstream=(),
             files=(
                 Table(
@@ -121,6 +133,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="task_sources",
             group="vectors",
             kinds=frozenset({"huggingface", "pytorch", "numpy"}),
+            summary=EmbeddingSummary,
             upstream=(Upstream(raw_tasks.NAME),),
             files=(
                 Table("rows.parquet", prompt_embeddings.ROWS, texts=_NO_TEXTS, view="embeddings"),
@@ -141,6 +154,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="task_sources",
             group="vectors",
             kinds=frozenset({"faiss", "parquet"}),
+            summary=IndexSummary,
             upstream=(Upstream(prompt_embeddings.NAME),),
             files=(
                 OtherFiles("index.faiss"),
@@ -164,6 +178,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="task_sources",
             group="selection",
             kinds=frozenset({"python", "parquet"}),
+            summary=OrderingSummary,
             upstream=(
                 Upstream(prompt_embeddings.NAME),
                 Upstream(similarity_index.NAME, when=lambda settings: settings.selection.searches_index),
@@ -186,6 +201,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="task_sources",
             group="tasks",
             kinds=frozenset({"python", "parquet"}),
+            summary=OverlapSummary,
             upstream=(
                 Upstream(raw_tasks.NAME),
                 Upstream(prompt_embeddings.NAME, when=lambda settings: settings.contamination.similarity is not None),
@@ -224,6 +240,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="task_sources",
             group="selection",
             kinds=frozenset({"python", "parquet"}),
+            summary=TaskScoresSummary,
             upstream=(Upstream(prompt_embeddings.NAME),),
             files=(
                 Table("tasks.parquet", task_scores.TASKS, texts=_NO_TEXTS),
@@ -243,6 +260,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="retrain",
             group="models",
             kinds=frozenset({"huggingface", "parquet"}),
+            summary=None,
             upstream=(Upstream(raw_tasks.NAME),),
             files=_evaluation_tables(base_model=True),
             from_texts=None,
@@ -258,6 +276,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="task_sources",
             group="selection",
             kinds=frozenset({"python", "parquet"}),
+            summary=SubsetSummary,
             upstream=(
                 Upstream(task_scores.NAME),
                 Upstream(instance_orderings.NAME),
@@ -282,6 +301,7 @@ CATALOG: tuple[Asset, ...] = checked(
             group="models",
             kinds=frozenset({"pytorch", "huggingface"}),
             # The texts are in the subset's version.
+            summary=CheckpointSummary,
             upstream=(Upstream(selected_subset.NAME), Upstream(raw_tasks.NAME, looked_up=True)),
             files=(
                 Table("*/loss.parquet", finetuned_checkpoint.LOSSES, texts=_NO_TEXTS, view="losses"),
@@ -305,6 +325,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="retrain",
             group="models",
             kinds=frozenset({"huggingface", "parquet"}),
+            summary=None,
             upstream=(Upstream(finetuned_checkpoint.NAME), Upstream(raw_tasks.NAME)),
             files=_evaluation_tables(base_model=False),
             from_texts=None,
@@ -322,6 +343,7 @@ CATALOG: tuple[Asset, ...] = checked(
             requested_by="report",
             group="report",
             kinds=frozenset({"html"}),
+            summary=ReportSummary,
             upstream=(
                 Upstream(task_scores.NAME),
                 Upstream(selected_subset.NAME),

@@ -13,6 +13,7 @@ from smart_assets.assets.step import Input, Step
 from smart_assets.assets.work import Work
 from smart_assets.core.errors import CatalogError
 from smart_assets.settings import Settings
+from smart_assets.store.records import ManifestRecord
 
 PartitionedBy = Literal["source", "budget and recipe", "nothing"]
 Job = Literal["update_sources", "update_subsets", "update_results"]
@@ -139,6 +140,7 @@ class Asset:
     kinds: frozenset[str]
     upstream: tuple[Upstream, ...]
     files: tuple[Table | Array | OtherFiles, ...]
+    summary: type[ManifestRecord] | None  # what its manifests sum up; None: goes by model, or has no record
     from_texts: FromTexts | None  # None: nothing but the texts of its tables
     work: Work | None = None  # None: each run of it costs as much as the last
     on_gpu: Callable[[Settings], bool] = lambda _: False

@@ -1,5 +1,6 @@
 """`eval_results`: what lm-eval measures on a checkpoint, once for each of its seeds."""
 
+from smart_assets.assets import finetuned_checkpoint
 from smart_assets.assets.programs.evaluate_model import evaluate_model, evaluation_parameters, summary_of
 from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
@@ -14,7 +15,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(
-            Input(AssetPartition("finetuned_checkpoint", partition)),
+            Input(AssetPartition(finetuned_checkpoint.NAME, partition)),
             *raw_task_inputs(project, "validation"),
         ),
         parameters=evaluation_parameters(project),
@@ -24,7 +25,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `seed-N/` for every seed of the checkpoint: metrics, rows and samples as Parquet, and `result.json`."""
-    checkpoint = inputs.folder("finetuned_checkpoint", partition)
+    checkpoint = inputs.folder(finetuned_checkpoint.NAME, partition)
     cost = {
         folder.name: evaluate_model(project, inputs, folder, out.content / folder.name, run)
         for folder in sorted(checkpoint.glob("seed-*"))

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from smart_assets.assets import prompt_embeddings
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.evaluation_rows import (
     EvaluationRows,
@@ -66,7 +67,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     evaluation_sets, outside = outside_state(project)
     inputs = [*raw_task_inputs(project)]
     if contamination.similarity is not None:
-        inputs += [Input(AssetPartition("prompt_embeddings", source)) for source in project.settings.sources]
+        inputs += [Input(AssetPartition(prompt_embeddings.NAME, source)) for source in project.settings.sources]
     parameters = OverlapParameters(
         contamination=contamination.parameters(),
         near_duplicate=project.settings.validation.similarity,
@@ -96,7 +97,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         embedded, recorded = outside.embedded, outside.recorded
         vectors = {
             source.name: np.load(
-                inputs.folder("prompt_embeddings", source.name) / "vectors.npy", mmap_mode="r", allow_pickle=False
+                inputs.folder(prompt_embeddings.NAME, source.name) / "vectors.npy", mmap_mode="r", allow_pickle=False
             )
             for source in sources
         }

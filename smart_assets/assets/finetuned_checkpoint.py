@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import selected_subset
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.programs.job_folder import Workplace, workplace
 from smart_assets.assets.programs.program import run_program
@@ -61,7 +62,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the subset and the base model. The texts are in the subset's version: an id is a hash of its row."""
     return DesiredState(
         AssetPartition(NAME, partition),
-        inputs=(Input(AssetPartition("selected_subset", partition)), *raw_task_inputs(project, counts=False)),
+        inputs=(Input(AssetPartition(selected_subset.NAME, partition)), *raw_task_inputs(project, counts=False)),
         parameters=_parameters(project).as_kept(),
         code_version=CODE_VERSION,
     )
@@ -72,7 +73,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
 
     What TensorBoard shows becomes the attachment `tensorboard`: its files hold times, and so are no content.
     """
-    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
+    subset = pq.read_table(inputs.folder(selected_subset.NAME, partition) / "subset.parquet")
     _require_none_forgotten(project, partition, subset)
     texts = read_training_rows(project, inputs, subset["id"])
     earlier = project.store.current(NAME, partition)

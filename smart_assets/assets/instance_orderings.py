@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.assets import prompt_embeddings, similarity_index
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.records import OrderingCost, OrderingParameters, OrderingSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
@@ -85,9 +86,9 @@ def objectives_in_use(settings: Settings) -> list[Objective]:
 def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the source's vectors by the objectives in use, and its index where orderings may be approximate."""
     selection = project.settings.selection
-    inputs = [Input(AssetPartition("prompt_embeddings", partition))]
+    inputs = [Input(AssetPartition(prompt_embeddings.NAME, partition))]
     if selection.searches_index:
-        inputs.append(Input(AssetPartition("similarity_index", partition)))
+        inputs.append(Input(AssetPartition(similarity_index.NAME, partition)))
     approximate = [selection.approximate_above, selection.approximation.label, APPROXIMATION_VERSION]
     parameters = OrderingParameters(
         objectives=[objective.label for objective in objectives_in_use(project.settings)],
@@ -184,12 +185,12 @@ class _Job:
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `orderings.parquet` (a row each pick) and `groups.parquet` (a row each group, with its key)."""
     selection = project.settings.selection
-    folder = inputs.folder("prompt_embeddings", partition)
+    folder = inputs.folder(prompt_embeddings.NAME, partition)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
     groups = groups_of(pq.read_table(folder / "rows.parquet"), vectors)
     objectives = objectives_in_use(project.settings)
-    searched = inputs.manifest("similarity_index", partition).content_version if selection.searches_index else None
-    index = inputs.folder("similarity_index", partition) / "index.faiss" if selection.searches_index else None
+    searched = inputs.manifest(similarity_index.NAME, partition).content_version if selection.searches_index else None
+    index = inputs.folder(similarity_index.NAME, partition) / "index.faiss" if selection.searches_index else None
     keys = [group.keys(objectives, selection, searched) for group in groups]
     jobs = [
         _Job(group, objective, own[place])

@@ -2,6 +2,14 @@
 
 from dataclasses import asdict
 
+from smart_assets.assets import (
+    base_model_results,
+    eval_results,
+    raw_tasks,
+    selected_subset,
+    similarity_index,
+    task_scores,
+)
 from smart_assets.assets.reading.report_content import gather, preset_recipes
 from smart_assets.assets.reading.unseen_tasks import unseen_parameter
 from smart_assets.assets.records import ReportSummary
@@ -30,15 +38,15 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from all that is there: before any training the page shows the mixtures alone."""
     settings = project.settings
     grid = [grid_key(budget, recipe) for budget in settings.budgets for recipe in settings.recipes]
-    inputs = [Input(AssetPartition("task_scores"))]
+    inputs = [Input(AssetPartition(task_scores.NAME))]
     for source in settings.sources:
-        inputs.append(Input(AssetPartition("raw_tasks", source)))
-        inputs.append(Input(AssetPartition("raw_tasks", source), facet="origins"))  # rejected rows
-        inputs.append(Input(AssetPartition("similarity_index", source), optional=True))
+        inputs.append(Input(AssetPartition(raw_tasks.NAME, source)))
+        inputs.append(Input(AssetPartition(raw_tasks.NAME, source), facet="origins"))  # rejected rows
+        inputs.append(Input(AssetPartition(similarity_index.NAME, source), optional=True))
     for partition_key in grid:
-        inputs.append(Input(AssetPartition("selected_subset", partition_key), optional=True))
-        inputs.append(Input(AssetPartition("eval_results", partition_key), optional=True))
-    inputs.append(Input(AssetPartition("base_model_results"), optional=True))
+        inputs.append(Input(AssetPartition(selected_subset.NAME, partition_key), optional=True))
+        inputs.append(Input(AssetPartition(eval_results.NAME, partition_key), optional=True))
+    inputs.append(Input(AssetPartition(base_model_results.NAME), optional=True))
     return DesiredState(
         AssetPartition(NAME, partition),
         tuple(inputs),

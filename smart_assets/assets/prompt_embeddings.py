@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.assets import raw_tasks
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.records import EmbeddingCost, EmbeddingParameters, EmbeddingSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
@@ -33,7 +34,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the source's rows by one encoder."""
     return DesiredState(
         AssetPartition(NAME, partition),
-        inputs=(Input(AssetPartition("raw_tasks", partition)),),
+        inputs=(Input(AssetPartition(raw_tasks.NAME, partition)),),
         parameters=EmbeddingParameters(encoder=encoder_version(project.settings.embedding)).as_kept(),
         code_version=CODE_VERSION,
     )
@@ -47,7 +48,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     Raises:
         EmbeddingError: the source has no rows, or a prompt has no vector.
     """
-    instances = inputs.folder("raw_tasks", partition) / "instances.parquet"
+    instances = inputs.folder(raw_tasks.NAME, partition) / "instances.parquet"
     hashes = pq.read_table(instances, columns=["prompt_hash"])["prompt_hash"].combine_chunks()
     if not len(hashes):
         raise EmbeddingError("there are no prompts to embed; check that the source has accepted instances")

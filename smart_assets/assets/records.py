@@ -360,17 +360,3 @@ class ReportSummary(ManifestRecord):
     evaluated_models: Annotated[int, kept_as("evaluated models")]
     bytes: int
     comparisons: list[dict[str, Any]]  # of each benchmark with rows, what `comparison.record` makes of response losses
-
-
-SUMMARIES: Mapping[str, type[ManifestRecord]] = {
-    "raw_tasks": RawTasksSummary,
-    "prompt_embeddings": EmbeddingSummary,
-    "similarity_index": IndexSummary,
-    "instance_orderings": OrderingSummary,
-    "evaluation_overlap": OverlapSummary,
-    "task_scores": TaskScoresSummary,
-    "selected_subset": SubsetSummary,
-    "finetuned_checkpoint": CheckpointSummary,
-    "mixture_report": ReportSummary,
-}
-"""The summaries that have fields; those of evaluations go by model."""

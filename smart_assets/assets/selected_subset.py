@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import evaluation_overlap, instance_orderings, raw_tasks, task_scores
 from smart_assets.assets.evaluation_overlap import FOUND, by_kind
 from smart_assets.assets.instance_orderings import ORDERINGS
 from smart_assets.assets.parquet import write_table
@@ -56,7 +57,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     # Where no row is left out, the rows that hold evaluation text are looked for all the same: a check warns of them.
     inputs = [
         *raw_task_inputs(project),
-        Input(AssetPartition("evaluation_overlap"), FOUND, optional=not exclude, counts=exclude),
+        Input(AssetPartition(evaluation_overlap.NAME), FOUND, optional=not exclude, counts=exclude),
     ]
     parameters = SubsetParameters(
         budget=budget,
@@ -66,9 +67,9 @@ def desired(project: Project, partition: str | None) -> DesiredState:
         seeds=list(project.settings.finetune.seeds) if recipe.instance_objective is None else None,
     )
     if recipe.task_objective is not None:
-        inputs.append(Input(AssetPartition("task_scores")))
+        inputs.append(Input(AssetPartition(task_scores.NAME)))
     if recipe.instance_objective is not None:
-        inputs += [Input(AssetPartition("instance_orderings", source)) for source in project.settings.sources]
+        inputs += [Input(AssetPartition(instance_orderings.NAME, source)) for source in project.settings.sources]
     return DesiredState(AssetPartition(NAME, partition), tuple(inputs), parameters.as_kept(), CODE_VERSION)
 
 
@@ -129,7 +130,7 @@ def _proposed(recipe: Recipe, mixture: Mixture) -> int | None:
 
 def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, _LeftOut]:
     """The training rows of all seen tasks, less those that hold evaluation text; how many each rule left out."""
-    read = {source: _rows(inputs.folder("raw_tasks", source)) for source in project.settings.sources}
+    read = {source: _rows(inputs.folder(raw_tasks.NAME, source)) for source in project.settings.sources}
     names = [task for table in read.values() for task in pc.unique(table["task"]).to_pylist()]
     seen = pa.array(seen_tasks(project.settings.evaluate.unseen_tasks, names), pa.string())
     tables = [
@@ -140,7 +141,7 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, _Le
     train = every.filter(pc.and_(pc.equal(every["split"], "train"), pc.is_in(every["task"], seen)))
     if not project.settings.contamination.exclude:
         return train, _LeftOut()
-    overlaps = pq.read_table(inputs.folder("evaluation_overlap") / "overlaps.parquet", columns=["id", "kind"])
+    overlaps = pq.read_table(inputs.folder(evaluation_overlap.NAME) / "overlaps.parquet", columns=["id", "kind"])
     overlaps = overlaps.filter(pc.is_in(overlaps["id"], train["id"].combine_chunks()))
     kept = train.filter(pc.invert(pc.is_in(train["id"], overlaps["id"].combine_chunks())))
     if train.num_rows and not kept.num_rows:
@@ -157,9 +158,9 @@ def _rows(folder: Path) -> pa.Table:
 
 def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:
     """The orderings of all sources; rows that may not be trained on are taken out and the ranks closed up."""
-    found = [source for source in project.settings.sources if inputs.find("instance_orderings", source) is not None]
+    found = [source for source in project.settings.sources if inputs.find(instance_orderings.NAME, source) is not None]
     tables = [
-        pq.read_table(inputs.folder("instance_orderings", source) / "orderings.parquet").cast(ORDERINGS)
+        pq.read_table(inputs.folder(instance_orderings.NAME, source) / "orderings.parquet").cast(ORDERINGS)
         for source in found
     ]
     if not tables:
@@ -181,6 +182,6 @@ def _closed_up(orderings: pa.Table) -> pa.Table:
 
 def _task_gains(inputs: Inputs) -> pa.Table:
     """The tasks' greedy orders, where the recipe needs them."""
-    if inputs.find("task_scores") is None:
+    if inputs.find(task_scores.NAME) is None:
         return SCORES.empty_table()
-    return pq.read_table(inputs.folder("task_scores") / "scores.parquet").cast(SCORES)
+    return pq.read_table(inputs.folder(task_scores.NAME) / "scores.parquet").cast(SCORES)

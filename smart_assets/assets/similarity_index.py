@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smart_assets.assets import prompt_embeddings
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.records import IndexSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
@@ -21,7 +22,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     """Made from the source's vectors."""
     return DesiredState(
         AssetPartition(NAME, partition),
-        inputs=(Input(AssetPartition("prompt_embeddings", partition)),),
+        inputs=(Input(AssetPartition(prompt_embeddings.NAME, partition)),),
         parameters={"index": project.settings.index.model_dump(mode="json")},
         code_version=CODE_VERSION,
     )
@@ -29,7 +30,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `index.faiss` (rows as in the vectors), `near_duplicates.parquet` and `nearest.npy` (n,) float32."""
-    folder = inputs.folder("prompt_embeddings", partition)
+    folder = inputs.folder(prompt_embeddings.NAME, partition)
     rows = pq.read_table(folder / "rows.parquet", columns=["id", "task"])
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
     settings = project.settings.index

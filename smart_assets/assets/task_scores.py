@@ -56,7 +56,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=tuple(
-            Input(AssetPartition("prompt_embeddings", source), facet="tasks") for source in project.settings.sources
+            Input(AssetPartition(prompt_embeddings.NAME, source), facet="tasks") for source in project.settings.sources
         ),
         parameters={
             "objectives": [objective.label for objective in objectives_in_use(project.settings)],
@@ -131,7 +131,7 @@ def _all_tasks(project: Project, inputs: Inputs) -> tuple[pa.Table, NDArray[np.f
     tables: list[pa.Table] = []
     means: list[NDArray[np.float32]] = []
     for source in project.settings.sources:
-        folder = inputs.folder("prompt_embeddings", source)
+        folder = inputs.folder(prompt_embeddings.NAME, source)
         table = pq.read_table(folder / "tasks.parquet")
         tables.append(table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string())))
         means.append(np.load(folder / "task_means.npy", allow_pickle=False))

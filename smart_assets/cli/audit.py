@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from smart_assets.assets import finetuned_checkpoint, selected_subset
 from smart_assets.cli.terminal import console, first, literal, print_json, print_table, shortened
 from smart_assets.core.files import write_beside
 from smart_assets.core.safe_text import in_line
@@ -16,7 +17,7 @@ from smart_assets.lineage.model_audit.gather import ModelAudit, audit_model
 from smart_assets.settings import Project, load_project
 
 _HOLDER = ["holder", "seed", "made (UTC)", "run", "state"]
-_KINDS = {"selected_subset": "subset", "finetuned_checkpoint": "checkpoint"}
+_KINDS = {selected_subset.NAME: "subset", finetuned_checkpoint.NAME: "checkpoint"}
 _SIDES = {"train": "training", "validation": "held out"}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from smart_assets.assets import finetuned_checkpoint
 from smart_assets.cli.audit import holder_cells
 from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened, spinner
 from smart_assets.cli.upkeep import size
@@ -144,7 +145,7 @@ def _tell(done: Forgetting, dry_run: bool) -> None:
         console.print(
             literal(f"{done.same_prompt:,} other rows have the same prompt and stay: `smart audit row` shows them")
         )
-    trained = sum(share.holder.asset == "finetuned_checkpoint" for share in done.held_by)
+    trained = sum(share.holder.asset == finetuned_checkpoint.NAME for share in done.held_by)
     if trained:
         console.print(literal("weights stay trained on what is forgotten until they are trained again", "yellow"))
     console.print(

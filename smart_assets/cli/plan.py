@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from smart_assets.assets import raw_tasks, task_scores
 from smart_assets.assets.reading.report_content import gather_tasks
 from smart_assets.assets.records import TaskScoresSummary
 from smart_assets.assets.step import Inputs
@@ -97,7 +98,7 @@ def show_tasks(config: Path | None) -> None:
     """Print the tasks with their rows and weights, most rows first."""
     project = load_project(config)
     inputs = everything_made(project)
-    if not any(key.asset == "raw_tasks" for key in inputs.manifests):
+    if not any(key.asset == raw_tasks.NAME for key in inputs.manifests):
         raise UpstreamMissingError("raw_tasks was never made: `smart run --select raw_tasks` reads the sources")
     tasks = gather_tasks(project, inputs)
     recipes = list(dict.fromkeys(recipe for task in tasks for recipe in task.mixture_weights))
@@ -118,7 +119,7 @@ def show_tasks(config: Path | None) -> None:
 
 def _show_proposals(inputs: Inputs) -> None:
     """Print a line for each objective: how uneven its weights are, and what M' it proposes."""
-    scores = inputs.find("task_scores")
+    scores = inputs.find(task_scores.NAME)
     if scores is None:
         return
     summary = TaskScoresSummary.read(scores)

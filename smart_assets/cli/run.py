@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from smart_assets.assets import catalog
+from smart_assets.assets import catalog, mixture_report
 from smart_assets.assets.mixture_report import PAGE
 from smart_assets.assets.step import AssetPartition
 from smart_assets.cli.start import require_instance
@@ -22,7 +22,7 @@ def run_selected(config: Path | None, names: list[str]) -> None:
     make_current(project, find_partitions(project, names or list(catalog.names())))
     if project.settings.promotion is not None:
         console.print(literal(consider(project).sentence))
-    report = project.store.current("mixture_report", None)
+    report = project.store.current(mixture_report.NAME, None)
     if report is not None:
         console.print(literal(f"report: {project.store.artifact(report) / PAGE}"))
     console.print(literal(f"UI:     smart dev --config {project.config}"))

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import dagster as dg
 import pyarrow as pa
 
+from smart_assets.assets import selected_subset
 from smart_assets.assets.records import seeds_of
 from smart_assets.assets.step import split_grid_key
 from smart_assets.core.errors import SmartError
@@ -31,7 +32,7 @@ def asset_link(asset: str, partition: str | None) -> dg.UrlMetadataValue:
 def audit_metadata(project: Project, manifest: Manifest) -> dict[str, Any]:
     """Return the audit of a checkpoint's first seed in tables, from manifests alone, and every seed's page."""
     seeds = seeds_of(manifest)
-    shown: dict[str, Any] = {"subset": asset_link("selected_subset", manifest.partition)}
+    shown: dict[str, Any] = {"subset": asset_link(selected_subset.NAME, manifest.partition)}
     try:
         shown |= _summary(audit_by_manifests(project, manifest, seeds[0]))
     except SmartError as error:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from smart_assets.assets import catalog
+from smart_assets.assets import catalog, raw_tasks, selected_subset
 from smart_assets.assets.declaration import Requester
 from smart_assets.assets.step import AssetPartition, DesiredState
 from smart_assets.core.errors import SettingsError
@@ -250,7 +250,7 @@ def _about_to_change(found: SensorAnswers) -> frozenset[AssetPartition]:
         step.key
         for steps, _ in found.answers
         for step in steps
-        if step.key.asset in ("raw_tasks", "selected_subset")
+        if step.key.asset in (raw_tasks.NAME, selected_subset.NAME)
         and not step.keeps_content
         and not stuck & {step.key, *step.after}
     )
@@ -273,7 +273,7 @@ def _told(log: Callable[[str], None], requests: list[dg.RunRequest], told: Seque
 def _recently_modified(project: Project, steps: Iterable[PlanStep]) -> str | None:
     """Why a source is left alone: its files changed a moment ago, and may be written still."""
     quiet = project.settings.automation.quiet_seconds
-    for key in (step.key for step in steps if step.key.asset == "raw_tasks"):
+    for key in (step.key for step in steps if step.key.asset == raw_tasks.NAME):
         touched = project.settings.sources[str(key.partition)].last_change(project.root)
         age = (datetime.now(UTC) - touched).total_seconds() if touched is not None else quiet
         if age < quiet:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from smart_assets.assets import finetuned_checkpoint, instance_orderings, prompt_embeddings, selected_subset
 from smart_assets.assets.checks import artifact_checks
 from smart_assets.assets.checks.artifact_checks import CheckResult
 from smart_assets.assets.checks.traced_rows import rows_are_traced
@@ -33,46 +34,46 @@ class CheckCard:
 
 CHECKS: tuple[CheckCard, ...] = (
     CheckCard(
-        "prompt_embeddings",
+        prompt_embeddings.NAME,
         "vectors_are_unit",
         "Every vector is finite and of length 1.",
         artifact_checks.vectors_are_unit,
     ),
     CheckCard(
-        "instance_orderings",
+        instance_orderings.NAME,
         "orderings_reproduce",
         "Every ordering is a permutation of its group, and its gains add up to the objective's value.",
         artifact_checks.orderings_reproduce,
     ),
     CheckCard(
-        "selected_subset",
+        selected_subset.NAME,
         "budgets_hold",
         "The task budgets add up to the total budget, and none is larger than its task.",
         artifact_checks.budgets_hold,
     ),
     CheckCard(
-        "selected_subset", "rows_are_distinct", "No row stands twice in a subset.", artifact_checks.rows_are_distinct
+        selected_subset.NAME, "rows_are_distinct", "No row stands twice in a subset.", artifact_checks.rows_are_distinct
     ),
     CheckCard(
-        "selected_subset",
+        selected_subset.NAME,
         "no_evaluation_text",
         "No row of the subset is held out, or holds text of a row that is evaluated on.",
         artifact_checks.no_evaluation_text,
     ),
     CheckCard(
-        "selected_subset",
+        selected_subset.NAME,
         "rows_are_traced",
         "Every row was read from a file whose hash is known, or from a known revision of a dataset.",
         rows_are_traced,
     ),
     CheckCard(
-        "finetuned_checkpoint",
+        finetuned_checkpoint.NAME,
         "loss_is_finite",
         "Every recorded loss is finite, and training did not end far above its first loss.",
         artifact_checks.loss_is_finite,
     ),
     CheckCard(
-        "finetuned_checkpoint",
+        finetuned_checkpoint.NAME,
         "selected_tasks_trained",
         "Every task of the subset is in the checkpoint's record with all its rows.",
         artifact_checks.selected_tasks_trained,

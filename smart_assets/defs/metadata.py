@@ -12,12 +12,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smart_assets.assets import finetuned_checkpoint
+from smart_assets.assets import (
+    base_model_results,
+    catalog,
+    eval_results,
+    evaluation_overlap,
+    finetuned_checkpoint,
+    instance_orderings,
+    mixture_report,
+    prompt_embeddings,
+    raw_tasks,
+    selected_subset,
+    similarity_index,
+    task_scores,
+)
 from smart_assets.assets.finetuned_checkpoint import BOARD
 from smart_assets.assets.mixture_report import PAGE
 from smart_assets.assets.reading.report_content import objective_gains, source_tasks, task_rows
 from smart_assets.assets.records import (
-    SUMMARIES,
     CheckpointSummary,
     EmbeddingCost,
     IndexSummary,
@@ -86,7 +98,7 @@ def figures_of(manifest: Manifest) -> Metadata:
 
 def _figures(manifest: Manifest) -> Metadata:
     """The summary of a manifest under captions; that of evaluations goes by model."""
-    kind = SUMMARIES.get(manifest.asset)
+    kind = catalog.asset(manifest.asset).summary
     summary = dict(manifest.summary) if kind is None else _captioned(kind.read(manifest))
     return {
         name: dg.MetadataValue.json(value) if isinstance(value, dict | list | tuple) else value
@@ -264,15 +276,15 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
 
 
 _SHOWN: Mapping[str, Callable[[Inputs, Manifest], Metadata]] = {
-    "raw_tasks": _raw_tasks,
-    "prompt_embeddings": _prompt_embeddings,
-    "similarity_index": _similarity_index,
-    "instance_orderings": _instance_orderings,
-    "evaluation_overlap": _evaluation_overlap,
-    "task_scores": _task_scores,
-    "selected_subset": _selected_subset,
-    "finetuned_checkpoint": _finetuned_checkpoint,
-    "base_model_results": _results,
-    "eval_results": _results,
-    "mixture_report": _mixture_report,
+    raw_tasks.NAME: _raw_tasks,
+    prompt_embeddings.NAME: _prompt_embeddings,
+    similarity_index.NAME: _similarity_index,
+    instance_orderings.NAME: _instance_orderings,
+    evaluation_overlap.NAME: _evaluation_overlap,
+    task_scores.NAME: _task_scores,
+    selected_subset.NAME: _selected_subset,
+    finetuned_checkpoint.NAME: _finetuned_checkpoint,
+    base_model_results.NAME: _results,
+    eval_results.NAME: _results,
+    mixture_report.NAME: _mixture_report,
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from smart_assets.assets import eval_results, finetuned_checkpoint
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.dagster_private import PARTITION_NAME_TAG
 from smart_assets.settings import Project
@@ -177,7 +178,7 @@ def _finished_a_retraining(context: dg.RunStatusSensorContext) -> bool:
     ).records
     made = [record.asset_materialization for record in records]
     return any(
-        one.asset_key in (dg.AssetKey("finetuned_checkpoint"), dg.AssetKey("eval_results"))
+        one.asset_key in (dg.AssetKey(finetuned_checkpoint.NAME), dg.AssetKey(eval_results.NAME))
         and not one.metadata["unchanged"].value
         for one in made
         if one is not None

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import raw_tasks, selected_subset
 from smart_assets.assets.reading.rows import read_rows, rows_in_order
 from smart_assets.assets.step import AssetPartition, Inputs, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
@@ -20,7 +21,7 @@ from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.tombstones import read_tombstones
 
-SUBSET = "selected_subset"
+SUBSET = selected_subset.NAME
 COLUMNS = ["prompt", "response", "task", "template", "id", "source", "rank", "gain"]
 
 
@@ -103,7 +104,7 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
     if not chosen.num_rows:
         raise SmartError(f"all {forgotten} rows of {manifest.asset}[{manifest.partition}] are forgotten")
     names = sorted(set(chosen["source"].to_pylist()))
-    manifests = {AssetPartition("raw_tasks", name): _raw_tasks(project, manifest, name) for name in names}
+    manifests = {AssetPartition(raw_tasks.NAME, name): _raw_tasks(project, manifest, name) for name in names}
     texts = read_rows(Inputs(project.store, manifests), names, chosen["id"])
     rows = rows_in_order(texts, chosen["id"].to_pylist())
     rows = rows.append_column("rank", chosen["rank"]).append_column("gain", chosen["gain"])
@@ -132,7 +133,7 @@ def _seed_of(subset: pa.Table, seed: int | None) -> int | None:
 
 def _raw_tasks(project: Project, subset: Manifest, source: str) -> Manifest:
     """Return the rows of a source as the subset was selected from them."""
-    key = AssetPartition("raw_tasks", source)
+    key = AssetPartition(raw_tasks.NAME, source)
     version = subset.inputs[str(key)]
     found = project.store.find(key.asset, key.partition, version)
     if found is None:

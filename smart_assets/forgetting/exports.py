@@ -12,6 +12,7 @@ from typing import Literal
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
+from smart_assets.assets import selected_subset
 from smart_assets.core.errors import StoreError
 from smart_assets.core.section import Section
 from smart_assets.lineage.history import History
@@ -22,7 +23,7 @@ from smart_assets.store.log import append, now, records
 from smart_assets.tasks.tombstones import Tombstones
 
 LOG = "exports"
-SUBSET = "selected_subset"
+SUBSET = selected_subset.NAME
 
 State = Literal["as written", "changed since", "on another machine"]
 

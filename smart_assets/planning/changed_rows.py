@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import finetuned_checkpoint, prompt_embeddings, raw_tasks, selected_subset
 from smart_assets.assets.raw_tasks import preview
 from smart_assets.assets.step import AssetPartition, DesiredState, Input
 from smart_assets.core.errors import SmartError
@@ -17,7 +18,7 @@ from smart_assets.tasks.forgotten import Forgotten
 from smart_assets.tasks.tombstones import read_tombstones
 
 # Where the rows of an artifact are listed.
-_ROWS = {"raw_tasks": "instances.parquet", "prompt_embeddings": "rows.parquet"}
+_ROWS = {raw_tasks.NAME: "instances.parquet", prompt_embeddings.NAME: "rows.parquet"}
 
 
 class ChangedRows:
@@ -36,14 +37,14 @@ class ChangedRows:
     def outside(self, desired: DesiredState) -> tuple[str, ...]:
         """What the changed files change in the rows; nothing where only reading the whole source would tell."""
         source = desired.key.partition
-        changes = self.preview(source) if desired.key.asset == "raw_tasks" else None
-        if desired.key.asset == "raw_tasks" and source in self._failures:
+        changes = self.preview(source) if desired.key.asset == raw_tasks.NAME else None
+        if desired.key.asset == raw_tasks.NAME and source in self._failures:
             return (f"source `{source}`: reading it will fail: {self._failures[source]}",)
         return () if changes is None else self._words(source, changes, "the rows are the same")
 
     def rows_kept(self, desired: DesiredState) -> bool:
         """Whether the files outside changed and still give the same rows."""
-        changes = self.preview(desired.key.partition) if desired.key.asset == "raw_tasks" else None
+        changes = self.preview(desired.key.partition) if desired.key.asset == raw_tasks.NAME else None
         return changes is not None and not changes.added.num_rows and not changes.removed.num_rows
 
     def input(self, item: Input, before: str, now: Manifest) -> tuple[str, ...]:
@@ -51,20 +52,20 @@ class ChangedRows:
         asset, partition = item.source.asset, item.source.partition
         if asset in _ROWS and item.facet is None:
             changes = self.between(asset, partition, before, now.content_version)
-            same = "vectors" if asset == "prompt_embeddings" else "sides"
+            same = "vectors" if asset == prompt_embeddings.NAME else "sides"
             return () if changes is None else self._words(partition, changes, f"other {same} of the same rows")
-        if (asset, item.facet) == ("raw_tasks", "validation"):
+        if (asset, item.facet) == (raw_tasks.NAME, "validation"):
             return (f"source `{partition}`: the held-out rows changed",)
-        if asset == "selected_subset":
+        if asset == selected_subset.NAME:
             replaced = self.replaced(item.source, before, now)
             return () if replaced is None else (f"{replaced[0]:,} of {replaced[1]:,} rows of its subset changed",)
         return ()
 
     def forgotten(self, manifest: Manifest) -> tuple[str, ...]:
         """Whether a subset, or the rows that a checkpoint was trained on, are to be forgotten in part."""
-        key = AssetPartition("selected_subset", manifest.partition)
+        key = AssetPartition(selected_subset.NAME, manifest.partition)
         version = manifest.content_version if manifest.asset == key.asset else manifest.inputs.get(str(key))
-        if manifest.asset not in (key.asset, "finetuned_checkpoint") or version is None:
+        if manifest.asset not in (key.asset, finetuned_checkpoint.NAME) or version is None:
             return ()
         gone = self._tombstones
         if not gone:
@@ -99,8 +100,8 @@ class ChangedRows:
             source: its name.
             read: whether it was read already as it is now.
         """
-        manifest = self._current(AssetPartition("raw_tasks", source))
-        rows = manifest and self.rows_of("raw_tasks", source, manifest.content_version)
+        manifest = self._current(AssetPartition(raw_tasks.NAME, source))
+        rows = manifest and self.rows_of(raw_tasks.NAME, source, manifest.content_version)
         if read:
             return rows
         changes = self.preview(source)
@@ -110,7 +111,7 @@ class ChangedRows:
         return pa.concat_tables([kept.cast(changes.added.schema), changes.added])
 
     def _preview(self, source: str | None) -> RowChanges | None:
-        manifest = self._current(AssetPartition("raw_tasks", source))
+        manifest = self._current(AssetPartition(raw_tasks.NAME, source))
         try:
             return manifest and preview(self._project, source, manifest)
         except SmartError as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from smart_assets.assets import base_model_results, eval_results, finetuned_checkpoint, raw_tasks, selected_subset
 from smart_assets.assets.records import CheckpointParameters
 from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.planning.graph import desired_state, partitions
@@ -20,8 +21,13 @@ from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
 
-SUBSET, CHECKPOINT, RESULTS, BASE = "selected_subset", "finetuned_checkpoint", "eval_results", "base_model_results"
-RAW = "raw_tasks"
+SUBSET, CHECKPOINT, RESULTS, BASE = (
+    selected_subset.NAME,
+    finetuned_checkpoint.NAME,
+    eval_results.NAME,
+    base_model_results.NAME,
+)
+RAW = raw_tasks.NAME
 Plan = Mapping[AssetPartition, PlanStep]
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from smart_assets.assets import eval_results, finetuned_checkpoint
 from smart_assets.assets.records import seeds_of
 from smart_assets.assets.step import AssetPartition, grid_key, seed_folder
 from smart_assets.core.environment import user_name
@@ -28,7 +29,7 @@ from smart_assets.store.log import append, records
 LOG = "promotions"
 LINK = "production"
 RULE = "rule"
-CHECKPOINT = "finetuned_checkpoint"
+CHECKPOINT = finetuned_checkpoint.NAME
 
 
 class Promoted(Section):
@@ -264,7 +265,7 @@ def weights(project: Project, model: Promoted) -> Path:
 def evaluation_of(project: Project, model: Promoted) -> Manifest | None:
     """Return the newest `eval_results` that measured this very version and still are in the store."""
     key = str(AssetPartition(CHECKPOINT, model.partition))
-    for manifest in project.store.history("eval_results", model.partition):
+    for manifest in project.store.history(eval_results.NAME, model.partition):
         if manifest.inputs.get(key) == model.content_version and project.store.is_whole(manifest):
             return manifest
     return None

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from smart_assets.assets import base_model_results
 from smart_assets.assets.records import CheckpointParameters, EvaluationParameters
 from smart_assets.assets.step import seed_folder
 from smart_assets.comparison.task_means import MeanDifference, mean_over_tasks, not_inferior
@@ -192,7 +193,7 @@ def _evaluated(project: Project, model: Promoted, name: str) -> Evaluated:
 
 def _base_model(project: Project, candidate: Promoted) -> Evaluated:
     """Return the evaluation of the model that the candidate was trained from."""
-    manifest = project.store.current("base_model_results", None)
+    manifest = project.store.current(base_model_results.NAME, None)
     again = "`smart run --select base_model_results` measures it, `smart promote` promotes without"
     if manifest is None or not project.store.is_whole(manifest):
         raise NotComparable(f"nothing is production yet, and there are no base_model_results to compare with: {again}")

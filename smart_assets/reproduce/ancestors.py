@@ -3,6 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from smart_assets.assets import (
+    evaluation_overlap,
+    instance_orderings,
+    prompt_embeddings,
+    raw_tasks,
+    selected_subset,
+    task_scores,
+)
 from smart_assets.assets.evaluation_overlap import FOUND
 from smart_assets.assets.step import AssetPartition, parse_input
 from smart_assets.core.errors import SmartError
@@ -26,12 +34,12 @@ class Ancestors:
         """Return the manifest of one of them."""
         source = str(key.partition)
         return {
-            "raw_tasks": self.rows.get(source),
-            "prompt_embeddings": self.vectors.get(source),
-            "instance_orderings": self.orderings.get(source),
-            "task_scores": self.scores,
-            "evaluation_overlap": self.overlap,
-            "selected_subset": self.subset,
+            raw_tasks.NAME: self.rows.get(source),
+            prompt_embeddings.NAME: self.vectors.get(source),
+            instance_orderings.NAME: self.orderings.get(source),
+            task_scores.NAME: self.scores,
+            evaluation_overlap.NAME: self.overlap,
+            selected_subset.NAME: self.subset,
         }.get(key.asset)
 
 
@@ -43,16 +51,16 @@ def ancestors_of(store: Store, history: History, subset: Manifest) -> Ancestors:
         SmartError: scores and orderings were made from two states of a source's vectors.
     """
     inputs = {parse_input(name)[0]: history.input(subset, name) for name in subset.inputs}
-    orderings = _of_sources(inputs, "instance_orderings")
-    scores = inputs.get(AssetPartition("task_scores"))
+    orderings = _of_sources(inputs, instance_orderings.NAME)
+    scores = inputs.get(AssetPartition(task_scores.NAME))
     vectors = {
-        source: history.input(one, str(AssetPartition("prompt_embeddings", source)))
+        source: history.input(one, str(AssetPartition(prompt_embeddings.NAME, source)))
         for source, one in orderings.items()
     }
     if scores is not None:
         vectors |= _vectors_of_scores(history, subset, scores, vectors)
-    rows = _of_sources(inputs, "raw_tasks")
-    overlap, compared = _overlap_of(store, history, inputs.get(AssetPartition("evaluation_overlap")), rows, vectors)
+    rows = _of_sources(inputs, raw_tasks.NAME)
+    overlap, compared = _overlap_of(store, history, inputs.get(AssetPartition(evaluation_overlap.NAME)), rows, vectors)
     vectors |= compared or {}
     return Ancestors(subset, rows, vectors, orderings, scores, overlap, compared is not None)
 
@@ -107,7 +115,7 @@ def _vectors_of_overlap(
     for name, version in overlap.inputs.items():
         key, _ = parse_input(name)
         source = str(key.partition)
-        if key.asset == "raw_tasks":
+        if key.asset == raw_tasks.NAME:
             if source not in rows or rows[source].content_version != version:
                 return None
             continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from smart_assets.assets import catalog
+from smart_assets.assets import catalog, evaluation_overlap, finetuned_checkpoint
 from smart_assets.assets.records import (
     CheckpointParameters,
     EmbeddingSummary,
@@ -30,7 +30,7 @@ from smart_assets.store.hashing import json_version
 from smart_assets.tasks.sources import Source, Validation
 from smart_assets.training.settings import Finetune
 
-OVERLAP = AssetPartition("evaluation_overlap")
+OVERLAP = AssetPartition(evaluation_overlap.NAME)
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 # Objectives of other recipes are ordered beside those of this one and change nothing of it.
 _OTHER_RECIPES = "objectives"
@@ -164,7 +164,7 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
     for key, manifest in made.items():
         planned = catalog.asset(key.asset).step.desired(project, key.partition)
         then, now = _comparable(manifest.parameters), _comparable(planned.parameters)
-        if key.asset == "finetuned_checkpoint":  # a part of its seeds may be trained
+        if key.asset == finetuned_checkpoint.NAME:  # a part of its seeds may be trained
             then["finetune"], now["finetune"] = ({**one["finetune"], "seeds": None} for one in (then, now))
         differences = parameter_differences(key, then, now)
         if differences:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from smart_assets.assets import finetuned_checkpoint, prompt_embeddings, raw_tasks
 from smart_assets.assets.checks.artifact_checks import GAIN_TOLERANCE
 from smart_assets.assets.records import CheckpointSummary, seeds_of
 from smart_assets.assets.step import AssetPartition, RunContext, seed_folder
@@ -30,7 +31,7 @@ from smart_assets.store import Manifest
 from smart_assets.store.records import Circumstances
 from smart_assets.tasks.tombstones import read_tombstones, write_record
 
-CHECKPOINT = "finetuned_checkpoint"
+CHECKPOINT = finetuned_checkpoint.NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
         rows=rows,
         vectors=vectors,
         notes=tuple(notes),
-        embedded=any(key.asset == "prompt_embeddings" for key in made),
+        embedded=any(key.asset == prompt_embeddings.NAME for key in made),
     )
     if not found.subset_holds:
         notes += ["nothing was trained again: another subset gives other weights"] if training else []
@@ -168,13 +169,13 @@ class _Again:
     def agreement(self) -> tuple[tuple[RowAgreement, ...], tuple[VectorAgreement, ...]]:
         """Return how far what was read and embedded again is what is stored; what is stored no more is left out."""
         self.run.log("comparing rows and vectors")
-        rows = [rows_agree(*folders) for folders in self._folders("raw_tasks")]
-        vectors = [vectors_agree(*folders) for folders in self._folders("prompt_embeddings")]
+        rows = [rows_agree(*folders) for folders in self._folders(raw_tasks.NAME)]
+        vectors = [vectors_agree(*folders) for folders in self._folders(prompt_embeddings.NAME)]
         return tuple(rows), tuple(vectors)
 
     def _folders(self, asset: str) -> Iterator[tuple[str, Path, Path]]:
         """Return of each source its name, and the folders of the stored artifact and of the one made again."""
-        for stored in (self.ancestors.rows if asset == "raw_tasks" else self.ancestors.vectors).values():
+        for stored in (self.ancestors.rows if asset == raw_tasks.NAME else self.ancestors.vectors).values():
             made = self.past.store.current(asset, stored.partition)
             if made is not None and self.project.store.is_whole(stored):
                 yield str(stored.partition), self.project.store.artifact(stored), self.past.store.artifact(made)
@@ -215,7 +216,7 @@ class _Training:
 
     def compare(self) -> tuple[tuple[WeightComparison, ...], tuple[str, ...]]:
         """Train, and compare the weights of each seed; besides, in what the two trainings differ."""
-        rows = {AssetPartition("raw_tasks", source) for source in self.again.ancestors.rows}
+        rows = {AssetPartition(raw_tasks.NAME, source) for source in self.again.ancestors.rows}
         key, run = key_of(self.stored), self.again.run
         trained = derive(self.past, key, frozenset({self.again.target, *rows}), run)[key]
         run.log("comparing the weights")

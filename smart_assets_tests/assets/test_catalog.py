@@ -14,6 +14,7 @@ import pytest
 from smart_assets.assets import catalog, raw_tasks, selected_subset, task_scores
 from smart_assets.assets.declaration import Array, Asset, FromTexts, OtherFiles, Table, Upstream
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
+from smart_assets.assets.work import Work
 from smart_assets.cli.forget import remove_forgotten
 from smart_assets.core.errors import CatalogError
 from smart_assets.defs.automation import look_at_sources
@@ -33,6 +34,20 @@ from smart_assets_tests.support.projects import own_copy, write_project
 from smart_assets_tests.support.secret_project import PARTITION, SECRET, Parrot, files_with, forgotten, instances
 
 TOY = AssetPartition(toy_asset.NAME, "small")
+TOY_ENTRY = Asset(
+    step=toy_asset,
+    description="The first words of every row of a source, for people who look through them.",
+    partitioned_by="source",
+    job="update_sources",
+    requested_by="task_sources",
+    group="tasks",
+    kinds=frozenset({"parquet"}),
+    summary=None,
+    upstream=(Upstream(raw_tasks.NAME),),
+    files=(Table("words.parquet", toy_asset.WORDS, texts=frozenset({"words"}), view="first_words"),),
+    from_texts=None,
+    work=Work("rows to shorten", toy_asset.rows_to_shorten, toy_asset.rows_shortened),
+)
 COLUMNS = pa.schema([("id", pa.string()), ("said", pa.string())])
 
 
@@ -53,7 +68,7 @@ def forget_the_secret(project: Project) -> tuple[str, ...]:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "CATALOG", catalog.checked((*catalog.CATALOG, toy_asset.ENTRY)))
+    monkeypatch.setattr(catalog, "CATALOG", catalog.checked((*catalog.CATALOG, TOY_ENTRY)))
 
 
 @pytest.mark.usefixtures("toy")
@@ -246,9 +261,6 @@ def test_a_table_that_does_not_declare_its_texts_is_refused(
 def test_strings_are_found_however_deep(kind: pa.DataType) -> None:
     with pytest.raises(CatalogError, match="has strings in `said`"):
         Table("some.parquet", pa.schema([("id", pa.string()), ("said", kind)]), texts=frozenset())
-
-
-TOY_ENTRY = toy_asset.ENTRY
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import pytest
 
 from smart_assets.assets import catalog
 from smart_assets.assets.records import (
-    SUMMARIES,
     CheckpointSummary,
     EmbeddingCost,
     OrderingCost,
@@ -24,6 +23,8 @@ from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets.store.records import Circumstances, ManifestRecord, made_at
 from smart_assets_tests.support.store_of_before import unpack
+
+SUMMARIES = {asset.name: asset.summary for asset in catalog.assets() if asset.summary is not None}
 
 
 @pytest.fixture(scope="module")

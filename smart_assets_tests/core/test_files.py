@@ -9,9 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.core.errors import SmartError
@@ -20,7 +17,6 @@ from smart_assets.core.locks import locked, try_lock
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.index import build_index, write_index
 from smart_assets.embedding.settings import Index
-from smart_assets.forgetting.redact import _rewrite
 from smart_assets.sample.collection import write_sample
 from smart_assets.store import Store
 from smart_assets.store.log import append, records
@@ -71,14 +67,6 @@ def _sample(tmp_path: Path) -> Path:
     return max((tmp_path / "sample").iterdir())
 
 
-def _redacted(tmp_path: Path) -> Path:
-    path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({"id": ["a", "b"], "prediction": ["x", "y"]}), path)
-    _rewrite(path, lambda table: pc.equal(table["id"], "a"), {"prediction": None})
-    assert pq.read_table(path)["prediction"].to_pylist() == [None, "y"]
-    return path
-
-
 def _artifact(tmp_path: Path) -> Path:
     store = Store("store", tmp_path)
     return store.folder(write_and_commit(store, {"a.txt": b"x", "sub/b.txt": b"y"}))
@@ -123,7 +111,6 @@ def _fetched_record(tmp_path: Path) -> Path:
         _segment,
         _index,
         _sample,
-        _redacted,
         _artifact,
         _manifest,
         _record,

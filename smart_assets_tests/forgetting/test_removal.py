@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,17 @@ from smart_assets.cli.forget import remove_forgotten
 from smart_assets.core.errors import SmartError
 from smart_assets.documents.audit_pages import with_pages
 from smart_assets.forgetting.find import by_ids, by_task, by_text
+from smart_assets.forgetting.removal import _unnamed
 from smart_assets.forgetting.tombstone import undo
+from smart_assets.lineage.history import History, Materialization
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.planning.graph import find_partitions
 from smart_assets.planning.materialize import materialize
 from smart_assets.settings import Project, load_project
+from smart_assets.store import Store
 from smart_assets.upkeep.verify import verify
 from smart_assets_tests.support import secret_project
+from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 from smart_assets_tests.support.projects import own_copy, rows, write_project, write_tasks
 from smart_assets_tests.support.secret_project import (
     PARTITION,
@@ -210,3 +215,18 @@ def test_a_store_on_a_url_and_every_machine_s_mirror_of_it_lose_the_row(tmp_path
     shutil.rmtree(here.store.root / "artifacts")
     kept = pq.read_table(here.store.file(old, "instances.parquet"))
     assert kept["prompt"].to_pylist().count("") == 2, "what is kept of it is fetched again"
+
+
+def test_what_nothing_names_goes_here_at_once_and_from_a_remote_after_a_day(tmp_path: Path) -> None:
+    import fsspec
+
+    store = Store(f"memory://unnamed/{tmp_path.name}", tmp_path)
+    named, old, young = (write_and_commit(store, {"x": name}) for name in (b"named", b"old", b"young"))
+    for name, file in fsspec.filesystem("memory").store.items():
+        if old.version in name or named.version in name:
+            file.created -= timedelta(days=2)
+            file.modified -= timedelta(days=2)
+    history = History((Materialization(manifest_of(named), newest=False, named=False),), ())
+    found = list(_unnamed(store, history))
+    assert {item.path.name for item in found if item.place is store.local} == {old.version, young.version}
+    assert {item.path.name for item in found if item.place is store.remote} == {old.version}

@@ -26,7 +26,7 @@ ROOMS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gc": (("upkeep/gc.py",), ("upkeep/test_gc.py",)),
     "verify": (("upkeep/verify.py",), ("upkeep/test_verify.py", "forgetting/test_redactions.py")),
     "promotion": (("promotion",), ("promotion",)),
-    "contamination": (("contamination",), ("contamination",)),
+    "contamination": (("contamination",), ("settings/test_defaults.py", "contamination")),
     "plan": (("planning/plan.py",), ("planning/test_plan_words.py", "planning/test_plan.py")),
     "planning": (("planning",), ("planning", "tasks/test_incremental_plan.py")),
 }

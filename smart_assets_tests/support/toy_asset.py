@@ -1,15 +1,12 @@
 """An asset that is in no catalog: `first_words`, the first words of each row of a source. One module, one entry."""
 
-import sys
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets import raw_tasks
-from smart_assets.assets.declaration import Asset, Table, Upstream
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
-from smart_assets.assets.work import Done, PlannedRows, Work
+from smart_assets.assets.work import Done, PlannedRows
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
@@ -39,18 +36,3 @@ def rows_to_shorten(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
 
 def rows_shortened(manifest: Manifest) -> Done:
     return Done(manifest.made["rows shortened"])
-
-
-ENTRY = Asset(
-    step=sys.modules[__name__],
-    description="The first words of every row of a source, for people who look through them.",
-    partitioned_by="source",
-    job="update_sources",
-    requested_by="task_sources",
-    group="tasks",
-    kinds=frozenset({"parquet"}),
-    upstream=(Upstream(raw_tasks.NAME),),
-    files=(Table("words.parquet", WORDS, texts=frozenset({"words"}), view="first_words"),),
-    from_texts=None,
-    work=Work("rows to shorten", rows_to_shorten, rows_shortened),
-)

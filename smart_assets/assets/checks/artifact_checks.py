@@ -10,6 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import (
+    evaluation_overlap,
+    finetuned_checkpoint,
+    instance_orderings,
+    prompt_embeddings,
+    raw_tasks,
+    selected_subset,
+)
 from smart_assets.assets.evaluation_overlap import not_looked_at
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.instance_orderings import groups_of, objectives_in_use
@@ -49,8 +57,10 @@ def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
 
 def vectors_are_unit(project: Project, partition: str | None) -> CheckResult:
     """Every vector of a source is finite and has length 1."""
-    inputs = _inputs(project, AssetPartition("prompt_embeddings", partition))
-    vectors = np.load(inputs.folder("prompt_embeddings", partition) / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    inputs = _inputs(project, AssetPartition(prompt_embeddings.NAME, partition))
+    vectors = np.load(
+        inputs.folder(prompt_embeddings.NAME, partition) / "vectors.npy", mmap_mode="r", allow_pickle=False
+    )
     bad = 0
     for start in range(0, len(vectors), _BATCH_ROWS):
         lengths = np.linalg.norm(vectors[start : start + _BATCH_ROWS].astype(np.float64), axis=1)
@@ -69,11 +79,11 @@ def orderings_reproduce(project: Project, partition: str | None) -> CheckResult:
     as MOST_PAIRS_RECOMPUTED allows.
     """
     inputs = _inputs(
-        project, AssetPartition("instance_orderings", partition), AssetPartition("prompt_embeddings", partition)
+        project, AssetPartition(instance_orderings.NAME, partition), AssetPartition(prompt_embeddings.NAME, partition)
     )
-    folder = inputs.folder("prompt_embeddings", partition)
+    folder = inputs.folder(prompt_embeddings.NAME, partition)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    made = inputs.folder("instance_orderings", partition)
+    made = inputs.folder(instance_orderings.NAME, partition)
     orderings = pq.read_table(made / "orderings.parquet")
     sizes = pq.read_table(made / "groups.parquet")
     objectives = {objective.label: objective for objective in objectives_in_use(project.settings)}
@@ -132,11 +142,11 @@ def _recomputable(groups: Sequence[Mapping[str, Any]], objectives: Mapping[str, 
 def _subset(project: Project, partition: str | None, *besides: AssetPartition) -> tuple[pa.Table, Inputs]:
     inputs = _inputs(
         project,
-        AssetPartition("selected_subset", partition),
+        AssetPartition(selected_subset.NAME, partition),
         *besides,
-        *(AssetPartition("raw_tasks", source) for source in project.settings.sources),
+        *(AssetPartition(raw_tasks.NAME, source) for source in project.settings.sources),
     )
-    return pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet"), inputs
+    return pq.read_table(inputs.folder(selected_subset.NAME, partition) / "subset.parquet"), inputs
 
 
 def budgets_hold(project: Project, partition: str | None) -> CheckResult:
@@ -145,7 +155,7 @@ def budgets_hold(project: Project, partition: str | None) -> CheckResult:
     budget, _ = split_grid_key(partition)
     sizes: dict[str, int] = {}
     for source in project.settings.sources:
-        rows = pq.read_table(inputs.folder("raw_tasks", source) / "instances.parquet", columns=["task", "split"])
+        rows = pq.read_table(inputs.folder(raw_tasks.NAME, source) / "instances.parquet", columns=["task", "split"])
         train = rows.filter(pc.equal(rows["split"], "train"))
         sizes |= {task["values"]: task["counts"] for task in pc.value_counts(train["task"]).to_pylist()}
     sets = subset.group_by("seed").aggregate([([], "count_all")])["count_all"].to_pylist()
@@ -174,30 +184,30 @@ def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
 
     Where `contamination.exclude` is off, rows that hold such text are only warned of.
     """
-    subset, inputs = _subset(project, partition, AssetPartition("evaluation_overlap"))
+    subset, inputs = _subset(project, partition, AssetPartition(evaluation_overlap.NAME))
     unseen = pa.array(project.settings.evaluate.unseen_tasks, pa.string())
     held_out_prompts: list[str] = []
     train: list[pa.Table] = []
     for source in project.settings.sources:
-        path = inputs.folder("raw_tasks", source) / "instances.parquet"
+        path = inputs.folder(raw_tasks.NAME, source) / "instances.parquet"
         rows = pq.read_table(path, columns=["id", "task", "prompt_hash", "split"])
         held_out = pc.equal(rows["split"], "validation")
         held_out_prompts += rows.filter(held_out)["prompt_hash"].to_pylist()
         train.append(rows.filter(pc.invert(pc.or_(held_out, pc.is_in(rows["task"], unseen)))))
     allowed = pa.concat_tables(train)
     same = allowed.filter(pc.is_in(allowed["prompt_hash"], pa.array(held_out_prompts, pa.string())))["id"]
-    overlaps = pq.read_table(inputs.folder("evaluation_overlap") / "overlaps.parquet")
+    overlaps = pq.read_table(inputs.folder(evaluation_overlap.NAME) / "overlaps.parquet")
     ids = pc.unique(subset["id"])
     foreign = ids.filter(pc.invert(pc.is_in(ids, allowed["id"].combine_chunks())))
     offending = overlaps.filter(pc.is_in(overlaps["id"], ids))
-    looked = OverlapSummary.read(inputs.manifest("evaluation_overlap"))
+    looked = OverlapSummary.read(inputs.manifest(evaluation_overlap.NAME))
     found = pc.unique(
         pa.chunked_array([*offending["id"].chunks, *same.filter(pc.is_in(same, ids)).chunks], pa.string())
     )
     faults = [f"{len(foreign)} rows are held out or of an unseen task"] * bool(len(foreign))
     faults += [f"{len(found)} rows hold text of rows that are evaluated on"] * bool(len(found))
     passed = f"no row is held out, of an unseen task, or found to hold text of the {_evaluated(looked)} compared with"
-    undecided = _undecided_in(inputs.folder("evaluation_overlap") / "undecided.parquet", ids)
+    undecided = _undecided_in(inputs.folder(evaluation_overlap.NAME) / "undecided.parquet", ids)
     unseen_text = not_looked_at(project, looked, undecided)
     return CheckResult(
         not faults,
@@ -230,15 +240,15 @@ def _undecided_in(file: Path, ids: pa.Array) -> int:
 
 def _seed_folders(project: Project, partition: str | None) -> Inputs:
     return _inputs(
-        project, AssetPartition("finetuned_checkpoint", partition), AssetPartition("selected_subset", partition)
+        project, AssetPartition(finetuned_checkpoint.NAME, partition), AssetPartition(selected_subset.NAME, partition)
     )
 
 
 def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
     """Every step of every seed has a finite loss. A warning: the last losses lie far above the first."""
     inputs = _seed_folders(project, partition)
-    folder = inputs.folder("finetuned_checkpoint", partition)
-    results = CheckpointSummary.read(inputs.manifest("finetuned_checkpoint", partition)).seeds
+    folder = inputs.folder(finetuned_checkpoint.NAME, partition)
+    results = CheckpointSummary.read(inputs.manifest(finetuned_checkpoint.NAME, partition)).seeds
     losses = {
         seed: pq.read_table(folder / seed_folder(seed) / "loss.parquet", columns=["loss"])["loss"].to_numpy()
         for seed in results
@@ -262,8 +272,8 @@ def loss_is_finite(project: Project, partition: str | None) -> CheckResult:
 def selected_tasks_trained(project: Project, partition: str | None) -> CheckResult:
     """The manifest of a checkpoint names every task of the subset with as many rows, less those named as dropped."""
     inputs = _seed_folders(project, partition)
-    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet")
-    results = CheckpointSummary.read(inputs.manifest("finetuned_checkpoint", partition)).seeds
+    subset = pq.read_table(inputs.folder(selected_subset.NAME, partition) / "subset.parquet")
+    results = CheckpointSummary.read(inputs.manifest(finetuned_checkpoint.NAME, partition)).seeds
     missing: list[str] = []
     for seed, result in results.items():
         rows = rows_of_seed(subset, seed)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import raw_tasks
 from smart_assets.assets.step import Inputs
 from smart_assets.core.errors import TrainingError
 from smart_assets.core.progress import Log
@@ -36,7 +37,7 @@ def _roles(project: Project, inputs: Inputs, ids: pa.ChunkedArray) -> Iterator[R
     """The roles of each chat of several turns among the rows."""
     chosen = pc.unique(ids)
     for source in project.settings.sources:
-        with pq.ParquetFile(inputs.folder("raw_tasks", source) / "instances.parquet") as file:
+        with pq.ParquetFile(inputs.folder(raw_tasks.NAME, source) / "instances.parquet") as file:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, columns=["id", "messages"])
                 chats = rows.filter(pc.and_(pc.is_valid(rows["messages"]), pc.is_in(rows["id"], value_set=chosen)))

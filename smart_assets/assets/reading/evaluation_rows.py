@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smart_assets.assets import raw_tasks
 from smart_assets.assets.step import Inputs
 from smart_assets.core.metrics import HELD_OUT
 from smart_assets.core.progress import Log
@@ -134,7 +135,7 @@ class EvaluationRows:
 
 def read_sources(project: Project, inputs: Inputs) -> list[SourceRows]:
     """The rows of all sources, by name: their order in `smart.yaml` decides nothing."""
-    return [SourceRows(source, inputs.folder("raw_tasks", source)) for source in sorted(project.settings.sources)]
+    return [SourceRows(source, inputs.folder(raw_tasks.NAME, source)) for source in sorted(project.settings.sources)]
 
 
 def read_evaluation_rows(project: Project, sources: Sequence[SourceRows], log: Log) -> EvaluationRows:

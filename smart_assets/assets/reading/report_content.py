@@ -9,6 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import (
+    base_model_results,
+    eval_results,
+    finetuned_checkpoint,
+    raw_tasks,
+    selected_subset,
+    similarity_index,
+    task_scores,
+)
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.reading.row_results import evaluation_times, read_results
 from smart_assets.assets.records import CheckpointSummary
@@ -41,19 +50,19 @@ from smart_assets.settings import Project
 from smart_assets.store.records import Circumstances, made_at
 from smart_assets.training.settings import UNRECORDED_LOSS, LossMean
 
-CHECKPOINT = "finetuned_checkpoint"
+CHECKPOINT = finetuned_checkpoint.NAME
 EXAMPLES = 50  # rejected rows shown
 PAIRS = 20  # near-duplicate pairs shown
 
 
 def gather(project: Project, inputs: Inputs) -> ReportContent:
     """Return everything on the page, from the artifacts that are there."""
-    scores = inputs.folder("task_scores")
+    scores = inputs.folder(task_scores.NAME)
     names = tuple(pq.read_table(scores / "tasks.parquet")["task"].to_pylist())
     mixtures = tuple(
         MixtureBudgets(budget, recipe, task_rows(inputs, grid_key(budget, recipe)))
         for budget, recipe in _grid(project)
-        if inputs.find("selected_subset", grid_key(budget, recipe)) is not None
+        if inputs.find(selected_subset.NAME, grid_key(budget, recipe)) is not None
     )
     sweeps = find_sweeps(project.settings.recipes)
     unseen = frozenset(project.settings.evaluate.unseen_tasks)
@@ -98,7 +107,7 @@ def _grid(project: Project) -> list[tuple[int, str]]:
 
 def task_rows(inputs: Inputs, partition: str) -> dict[str, float]:
     """Return task -> rows of a subset; the mean over row sets where rows are drawn anew for each seed."""
-    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
+    subset = pq.read_table(inputs.folder(selected_subset.NAME, partition) / "subset.parquet", columns=["task", "seed"])
     sets = max(1, pc.count_distinct(subset["seed"]).as_py())
     counts = pc.value_counts(subset["task"]).to_pylist()
     return {count["values"]: count["counts"] / sets for count in counts}
@@ -128,15 +137,15 @@ def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
             {recipe: by_task[task.task] for recipe, by_task in weights.items() if task.task in by_task},
         )
         for source in project.settings.sources
-        if inputs.find("raw_tasks", source) is not None
+        if inputs.find(raw_tasks.NAME, source) is not None
         for task in source_tasks(inputs, source)
     )
 
 
 def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
     """Return the tasks of a source with their rows, by name; no mixture weights."""
-    manifest = inputs.manifest("raw_tasks", source)
-    rows = pq.read_table(inputs.folder("raw_tasks", source) / "instances.parquet", columns=["task", "split"])
+    manifest = inputs.manifest(raw_tasks.NAME, source)
+    rows = pq.read_table(inputs.folder(raw_tasks.NAME, source) / "instances.parquet", columns=["task", "split"])
     sides = Counter(zip(rows["task"].to_pylist(), rows["split"].to_pylist(), strict=True))
     seen = pq.read_table(inputs.store.folder(manifest.attachments["origins"]) / "tasks.parquet").to_pylist()
     return [
@@ -153,31 +162,31 @@ def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
     weights: dict[str, dict[str, float]] = {}
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
-        if recipe in weights or inputs.find("selected_subset", key) is None:
+        if recipe in weights or inputs.find(selected_subset.NAME, key) is None:
             continue
-        table = pq.read_table(inputs.folder("selected_subset", key) / "task_budgets.parquet")
+        table = pq.read_table(inputs.folder(selected_subset.NAME, key) / "task_budgets.parquet")
         weights[recipe] = dict(zip(table["task"].to_pylist(), table["weight"].to_pylist(), strict=True))
     return weights
 
 
 def trained_tasks(inputs: Inputs, partition: str, seed: int) -> set[str]:
     """Return the tasks that a seed has rows of; none where the subset is not there."""
-    if inputs.find("selected_subset", partition) is None:
+    if inputs.find(selected_subset.NAME, partition) is None:
         return set()
-    subset = pq.read_table(inputs.folder("selected_subset", partition) / "subset.parquet", columns=["task", "seed"])
+    subset = pq.read_table(inputs.folder(selected_subset.NAME, partition) / "subset.parquet", columns=["task", "seed"])
     return set(pc.unique(rows_of_seed(subset, seed)["task"]).to_pylist())
 
 
 def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
     measurements: list[Measurement] = []
-    if inputs.find("base_model_results") is not None:
-        rows = RecordedEvaluation(inputs.folder("base_model_results") / "base").task_metrics
+    if inputs.find(base_model_results.NAME) is not None:
+        rows = RecordedEvaluation(inputs.folder(base_model_results.NAME) / "base").task_metrics
         measurements += [_measurement(row, None, None, None, False) for row in rows]
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
-        if inputs.find("eval_results", key) is None:
+        if inputs.find(eval_results.NAME, key) is None:
             continue
-        for folder in sorted(inputs.folder("eval_results", key).glob("seed-*")):
+        for folder in sorted(inputs.folder(eval_results.NAME, key).glob("seed-*")):
             seed = seed_of_folder(folder.name)
             if seed is None:
                 continue
@@ -201,7 +210,7 @@ def _rejections(project: Project, inputs: Inputs) -> Rejections:
     examples: list[RejectedRow] = []
     left_out: list[str] = []
     for source in project.settings.sources:
-        origins = inputs.store.folder(inputs.manifest("raw_tasks", source).attachments["origins"])
+        origins = inputs.store.folder(inputs.manifest(raw_tasks.NAME, source).attachments["origins"])
         rejected = pq.read_table(origins / "rejected.parquet")
         reasons = pc.value_counts(rejected["reason"]).to_pylist()
         counts += [RejectionCount(source, reason["values"], reason["counts"]) for reason in reasons]
@@ -215,14 +224,16 @@ def _rejections(project: Project, inputs: Inputs) -> Rejections:
 
 
 def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicateSummary | None:
-    sources = [source for source in project.settings.sources if inputs.find("similarity_index", source) is not None]
+    sources = [source for source in project.settings.sources if inputs.find(similarity_index.NAME, source) is not None]
     if not sources:
         return None
     pairs: list[NearDuplicatePair] = []
-    nearest = [np.load(inputs.folder("similarity_index", name) / "nearest.npy", allow_pickle=False) for name in sources]
+    nearest = [
+        np.load(inputs.folder(similarity_index.NAME, name) / "nearest.npy", allow_pickle=False) for name in sources
+    ]
     total = 0
     for source in sources:
-        table = pq.read_table(inputs.folder("similarity_index", source) / "near_duplicates.parquet")
+        table = pq.read_table(inputs.folder(similarity_index.NAME, source) / "near_duplicates.parquet")
         total += table.num_rows
         top = table.slice(0, PAIRS)
         prompts = _prompts(inputs, source, {*top["id"].to_pylist(), *top["other_id"].to_pylist()})
@@ -242,7 +253,7 @@ def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicateSummary |
 
 
 def _prompts(inputs: Inputs, source: str, ids: set[str]) -> dict[str, str]:
-    path = inputs.folder("raw_tasks", source) / "instances.parquet"
+    path = inputs.folder(raw_tasks.NAME, source) / "instances.parquet"
     rows = pq.read_table(path, columns=["id", "prompt"], filters=pc.field("id").isin(sorted(ids)))
     return dict(zip(rows["id"].to_pylist(), rows["prompt"].to_pylist(), strict=True))
 
@@ -265,7 +276,7 @@ def _training_losses(project: Project, inputs: Inputs) -> dict[LossMean, int]:
     losses: Counter[LossMean] = Counter()
     for budget, recipe in _grid(project):
         key = grid_key(budget, recipe)
-        evaluated = inputs.find("eval_results", key)
+        evaluated = inputs.find(eval_results.NAME, key)
         if evaluated is None:
             continue
         version = evaluated.inputs[str(AssetPartition(CHECKPOINT, key))]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from smart_assets.assets import base_model_results, eval_results
 from smart_assets.assets.step import Inputs, grid_key, seed_of_folder
 from smart_assets.comparison.row_results import RowResults
 from smart_assets.evaluation.record import METRIC_COLUMNS
@@ -51,10 +52,10 @@ def evaluation_times(project: Project, inputs: Inputs) -> dict[tuple[int | None,
 
 
 def _evaluations(project: Project, inputs: Inputs) -> dict[tuple[int | None, str | None], Manifest]:
-    keys: dict[tuple[int | None, str | None], Manifest | None] = {(None, None): inputs.find("base_model_results")}
+    keys: dict[tuple[int | None, str | None], Manifest | None] = {(None, None): inputs.find(base_model_results.NAME)}
     for budget in project.settings.budgets:
         for recipe in project.settings.recipes:
-            keys[budget, recipe] = inputs.find("eval_results", grid_key(budget, recipe))
+            keys[budget, recipe] = inputs.find(eval_results.NAME, grid_key(budget, recipe))
     return {key: manifest for key, manifest in keys.items() if manifest is not None}
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets import raw_tasks
 from smart_assets.assets.step import AssetPartition, Input, Inputs
 from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
@@ -16,7 +17,7 @@ TEXT_COLUMNS = ["id", "task", "template", "prompt", "response", "messages"]
 def raw_task_inputs(project: Project, facet: str | None = None, counts: bool = True) -> tuple[Input, ...]:
     """The raw tasks of all sources as inputs."""
     sources = project.settings.sources
-    return tuple(Input(AssetPartition("raw_tasks", source), facet, counts=counts) for source in sources)
+    return tuple(Input(AssetPartition(raw_tasks.NAME, source), facet, counts=counts) for source in sources)
 
 
 def read_split(project: Project, inputs: Inputs, side: str) -> pa.Table:
@@ -45,7 +46,7 @@ def _read(sources: Iterable[str], inputs: Inputs, chosen: Callable[[pa.Table], p
     columns = [*TEXT_COLUMNS, "prompt_hash"]
     tables: list[pa.Table] = []
     for source in sources:
-        with pq.ParquetFile(inputs.folder("raw_tasks", source) / "instances.parquet") as file:
+        with pq.ParquetFile(inputs.folder(raw_tasks.NAME, source) / "instances.parquet") as file:
             tables.append(_with_source(file.schema_arrow.empty_table().select(columns), source))
             for group in range(file.num_row_groups):
                 choice = chosen(file.read_row_group(group, columns=["id", "split"]))

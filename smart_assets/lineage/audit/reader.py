@@ -5,6 +5,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smart_assets.assets import finetuned_checkpoint, prompt_embeddings, raw_tasks, selected_subset
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History, Materialization, Presence, presence, read_history
 from smart_assets.lineage.sql.quoting import literal_path
@@ -16,10 +17,10 @@ from smart_assets.store import Artifact
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SUBSET = "selected_subset"
-CHECKPOINT = "finetuned_checkpoint"
-ROWS = "raw_tasks"
-VECTORS = "prompt_embeddings"
+SUBSET = selected_subset.NAME
+CHECKPOINT = finetuned_checkpoint.NAME
+ROWS = raw_tasks.NAME
+VECTORS = prompt_embeddings.NAME
 
 # Names and values are parameters, the rest is ours; older files may lack columns of newer ones. It is no WITH clause:
 # DuckDB would make a whole table of that before it looks what is asked for.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+from smart_assets.assets import eval_results, raw_tasks
 from smart_assets.assets.eval_results import CODE_VERSION
 from smart_assets.assets.records import CheckpointParameters, CheckpointSummary, evaluation_records
 from smart_assets.assets.step import AssetPartition, parse_input, seed_folder
@@ -16,7 +17,7 @@ from smart_assets.lineage.history import history_of, key_of, stored_folder
 from smart_assets.store import Manifest, Store
 from smart_assets.store.inventory import recorded
 
-EVALUATION = "eval_results"
+EVALUATION = eval_results.NAME
 _FIGURES = ("rows", "steps", "response_tokens", "mean_last_losses", "final_loss")
 _WEIGHTS = ".safetensors"
 
@@ -163,5 +164,7 @@ def _evaluation_notes(sides: list[Side], evaluations: list[Manifest | None]) -> 
 
 
 def _measured_alike(a: Manifest, b: Manifest) -> bool:
-    rows = [{name: v for name, v in one.inputs.items() if parse_input(name)[0].asset == "raw_tasks"} for one in (a, b)]
+    rows = [
+        {name: v for name, v in one.inputs.items() if parse_input(name)[0].asset == raw_tasks.NAME} for one in (a, b)
+    ]
     return a.parameters == b.parameters and rows[0] == rows[1] and a.code_version == b.code_version

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from smart_assets.assets import finetuned_checkpoint, selected_subset
 from smart_assets.assets.step import grid_key, split_grid_key
 from smart_assets.core.errors import SmartError
 from smart_assets.store import Manifest, Store
 
-SUBSET, CHECKPOINT = "selected_subset", "finetuned_checkpoint"
+SUBSET, CHECKPOINT = selected_subset.NAME, finetuned_checkpoint.NAME
 KINDS = {SUBSET: "subset", CHECKPOINT: "checkpoint"}
 _FORM = re.compile(r"(?:(?P<budget>[0-9]{1,18})[|/](?P<recipe>[^|/@]+))?(?P<at>@)?(?P<version>[0-9a-fA-F]{8,32})?")
 _MOST_NAMES = 8

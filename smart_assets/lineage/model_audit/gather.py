@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from smart_assets.assets import catalog, finetuned_checkpoint
+from smart_assets.assets import catalog, finetuned_checkpoint, raw_tasks, selected_subset
 from smart_assets.assets.records import CheckpointSummary, TrainingRecord, training_costs
 from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError
@@ -121,7 +121,7 @@ class _Chain:
 def _chain(project: Project, target: Target, history: History, problems: Sequence[str], hashed: bool) -> _Chain:
     found, lost = walk(target.manifest, history)
     links = [link_of(project.store, manifest, hashed) for manifest in found]
-    raw = [file for one in found if one.asset == "raw_tasks" for file in raw_files(project, one, hashed)]
+    raw = [file for one in found if one.asset == raw_tasks.NAME for file in raw_files(project, one, hashed)]
     told = [*problems, *(problem for link in links for problem in link.problems), *lost]
     return _Chain(found, links, raw, told, datetime.now(UTC).isoformat(timespec="seconds") if hashed else None)
 
@@ -135,8 +135,8 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
     manifest, store = target.manifest, project.store
     budget, recipe = split_grid_key(manifest.partition)
     result = CheckpointSummary.read(manifest).seeds[target.seed]
-    subset = next((one for one in chain.manifests if one.asset == "selected_subset"), None)
-    sources = [one for one in chain.manifests if one.asset == "raw_tasks"]
+    subset = next((one for one in chain.manifests if one.asset == selected_subset.NAME), None)
+    sources = [one for one in chain.manifests if one.asset == raw_tasks.NAME]
     if subset is None:
         gone = SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
         raise _with(gone, chain.problems)

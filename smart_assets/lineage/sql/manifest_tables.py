@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from smart_assets.assets import selected_subset
 from smart_assets.assets.step import parse_input, seed_folder, split_grid_key
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History, Materialization
@@ -220,9 +221,9 @@ def _forgotten(store: Store) -> Iterator[dict[str, Any]]:
 
 def _past_subsets(store: Store, history: History) -> Iterator[dict[str, Any]]:
     """Return each version of a subset that is not its partition's state, as far as its rows are still there."""
-    now = {(item.key, item.manifest.content_version) for item in history.of("selected_subset") if item.current}
+    now = {(item.key, item.manifest.content_version) for item in history.of(selected_subset.NAME) if item.current}
     seen = set(now)
-    for item in history.of("selected_subset"):
+    for item in history.of(selected_subset.NAME):
         key = (item.key, item.manifest.content_version)
         if key in seen or not store.has(item.manifest.artifact):
             continue
