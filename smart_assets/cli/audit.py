@@ -24,49 +24,49 @@ _SIDES = {"train": "training", "validation": "held out"}
 def show_row(config: Path | None, name: str, similar: float | None, as_json: bool) -> None:
     """Print what is known of a row, what holds it, and rows like it."""
     project = load_project(config)
-    found = audit_row(project, name, _threshold(project, similar))
+    audit = audit_row(project, name, _threshold(project, similar))
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(audit))
         return
-    _say(f"row {found.row.id}")
-    _show_facts(found.row)
-    _show_held(found.row.held_by, "subsets and checkpoints hold it")
-    for one in found.row.dropped_by:
-        _say(f"not trained on by {_name(one.holder)}, seed {one.holder.seed}: {one.reason}")
-    if found.compared is None:
+    _say(f"row {audit.row.id}")
+    _show_facts(audit.row)
+    _show_held(audit.row.held_by, "subsets and checkpoints hold it")
+    for drop in audit.row.dropped_by:
+        _say(f"not trained on by {_name(drop.holder)}, seed {drop.holder.seed}: {drop.reason}")
+    if audit.compared is None:
         _say("it has no vector any more, so rows like it cannot be told")
     else:
-        _show_rows(found.alike, f"other rows have a prompt like it (cosine {found.threshold:g} or more)")
-    _show_unknown(found.unknown, found.unreadable)
+        _show_rows(audit.alike, f"other rows have a prompt like it (cosine {audit.threshold:g} or more)")
+    _show_unknown(audit.unknown, audit.unreadable)
 
 
 def show_text(config: Path | None, text: str, similar: float | None, as_json: bool) -> None:
     """Print the rows with a text, those like it, and what holds them."""
     project = load_project(config)
-    found = audit_text(project, text, _threshold(project, similar))
+    audit = audit_text(project, text, _threshold(project, similar))
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(audit))
         return
-    _show_rows(found.same_prompt, "rows have this prompt")
-    _show_rows(found.same_response, "rows have this response")
-    alike = f"of {found.compared:,} rows have a prompt like it (cosine {found.threshold:g} or more)"
-    _show_rows(found.alike, f"others {alike}")
-    kinds = (found.same_prompt, found.same_response, found.alike)
+    _show_rows(audit.same_prompt, "rows have this prompt")
+    _show_rows(audit.same_response, "rows have this response")
+    alike = f"of {audit.compared:,} rows have a prompt like it (cosine {audit.threshold:g} or more)"
+    _show_rows(audit.alike, f"others {alike}")
+    kinds = (audit.same_prompt, audit.same_response, audit.alike)
     rows = {row.id: row for kind in kinds for row in kind.rows}
     _show_held(
         [held for row in rows.values() for held in row.held_by], "times a subset or checkpoint holds one of them"
     )
-    _show_unknown(found.unknown, found.unreadable)
+    _show_unknown(audit.unknown, audit.unreadable)
 
 
 def show_task(config: Path | None, task: str, as_json: bool) -> None:
     """Print the rows of a task, and what holds them."""
-    found = audit_task(load_project(config), task)
+    audit = audit_task(load_project(config), task)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(audit))
         return
-    unseen = ": unseen, so no row of it is selected" if found.unseen else ""
-    _say(f"task {found.task}{unseen}")
+    unseen = ": unseen, so no row of it is selected" if audit.unseen else ""
+    _say(f"task {audit.task}{unseen}")
     print_table(
         ["source", "training", "held out", "rejected", "from (UTC)", "to"],
         [
@@ -78,25 +78,25 @@ def show_task(config: Path | None, task: str, as_json: bool) -> None:
                 row.first_made_at,
                 _until(row.current, row.last_made_at),
             ]
-            for row in found.rows
+            for row in audit.rows
         ],
     )
-    _show_shares(found.held_by)
-    _show_unknown(found.unknown, found.unreadable)
+    _show_shares(audit.held_by)
+    _show_unknown(audit.unknown, audit.unreadable)
 
 
 def show_source(config: Path | None, source: str, as_json: bool) -> None:
     """Print the materializations of a source, and what holds rows of it."""
-    found = audit_source(load_project(config), source)
+    audit = audit_source(load_project(config), source)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(audit))
         return
-    given = found.settings
+    given = audit.settings
     licence = f", licence {given['license'] or 'not given'}" if given else ""
     _say(
-        f"source {found.source}: {given['kind']} {given['path']}{licence}"
+        f"source {audit.source}: {given['kind']} {given['path']}{licence}"
         if given
-        else f"source {found.source}: of the past"
+        else f"source {audit.source}: of the past"
     )
     columns = ["version", "rows", "training", "held out", "rejected", "made (UTC)", "run", "state"]
     rows = [
@@ -110,11 +110,11 @@ def show_source(config: Path | None, source: str, as_json: bool) -> None:
             shortened(row.run_id, 8),
             _state(row.current, given is not None, row.artifact),
         ]
-        for row in found.rows
+        for row in audit.rows
     ]
     print_table(columns, rows)
-    _show_shares(found.held_by)
-    _show_unknown(found.unknown, found.unreadable)
+    _show_shares(audit.held_by)
+    _show_unknown(audit.unknown, audit.unreadable)
 
 
 def _threshold(project: Project, similar: float | None) -> float:
@@ -126,9 +126,9 @@ def _say(line: str) -> None:
 
 
 def _show_facts(row: RowTrace) -> None:
-    for one in row.standings:
-        when = "now" if one.current else f"{one.first_made_at} to {one.last_made_at}"
-        _say(f"  {when}: {_stands(one)}")
+    for history in row.standings:
+        when = "now" if history.current else f"{history.first_made_at} to {history.last_made_at}"
+        _say(f"  {when}: {_history_words(history)}")
     if not row.standings:
         _say("  it is in no source any more, and what is left of their past does not have it")
     elif not row.standings[0].current:
@@ -144,42 +144,43 @@ def _show_facts(row: RowTrace) -> None:
         _say(f"  left out as an exact duplicate of it: {twin.origin.in_words}, source {twin.source}{when}")
 
 
-def _stands(one: RowHistory) -> str:
-    template = f", template {one.template}" if one.template else ""
-    return f"{_SIDES.get(one.split, one.split)}; source {one.source}, task {one.task}{template}; {one.origin.in_words}"
+def _history_words(history: RowHistory) -> str:
+    template = f", template {history.template}" if history.template else ""
+    side = _SIDES.get(history.split, history.split)
+    return f"{side}; source {history.source}, task {history.task}{template}; {history.origin.in_words}"
 
 
 def _show_held(held: Sequence[RowUse], what: str) -> None:
     _say(f"{len(held) or 'no'} {what}")
-    several = len({one.id for one in held}) > 1
-    rows = [[*([shortened(one.id)] if several else []), one.rank, one.gain, *holder_cells(one.holder)] for one in held]
+    several = len({use.id for use in held}) > 1
+    rows = [[*([shortened(use.id)] if several else []), use.rank, use.gain, *holder_cells(use.holder)] for use in held]
     if rows:
         print_table([*(["row"] if several else []), "rank", "gain", *_HOLDER], rows)
 
 
-def _show_rows(found: RowsFound, what: str) -> None:
-    _say(f"{f'{found.total:,}' if found.total else 'no'} {what}")
-    if found.total > len(found.rows):
+def _show_rows(rows_found: RowsFound, what: str) -> None:
+    _say(f"{f'{rows_found.total:,}' if rows_found.total else 'no'} {what}")
+    if rows_found.total > len(rows_found.rows):
         _say(f"  the first {MOST_ROWS} of them are followed")
     rows = [
         [
             shortened(row.id),
             row.cosine,
-            *_standing_cells(row.standings),
+            *_newest_cells(row.standings),
             *(sum(held.holder.asset == asset for held in row.held_by) for asset in _KINDS),
         ]
-        for row in found.rows
+        for row in rows_found.rows
     ]
     if rows:
         print_table(["row", "cosine", "source", "task", "side", "subsets", "checkpoints"], rows)
 
 
-def _standing_cells(standings: Sequence[RowHistory]) -> list[object]:
+def _newest_cells(standings: Sequence[RowHistory]) -> list[object]:
     if not standings:
         return ["", "", "gone"]
-    one = standings[0]
-    side = _SIDES.get(one.split, one.split)
-    return [one.source, in_line(one.task), side if one.current else f"gone (was {side})"]
+    newest = standings[0]
+    side = _SIDES.get(newest.split, newest.split)
+    return [newest.source, in_line(newest.task), side if newest.current else f"gone (was {side})"]
 
 
 def _show_shares(shares: Sequence[Share]) -> None:
@@ -188,10 +189,10 @@ def _show_shares(shares: Sequence[Share]) -> None:
         print_table(["rows", "of", *_HOLDER], [[share.rows, share.of, *holder_cells(share.holder)] for share in shares])
 
 
-def _show_unknown(gone: Sequence[UnknownConsumer], unreadable: int) -> None:
-    if gone:
-        _say(f"of {len(gone)} others it cannot be told whether they hold it")
-        print_table([*_HOLDER, "why"], [[*holder_cells(one.holder), one.why] for one in gone])
+def _show_unknown(unknown: Sequence[UnknownConsumer], unreadable: int) -> None:
+    if unknown:
+        _say(f"of {len(unknown)} others it cannot be told whether they hold it")
+        print_table([*_HOLDER, "why"], [[*holder_cells(consumer.holder), consumer.why] for consumer in unknown])
     if unreadable:
         _say(f"{unreadable} manifests cannot be relied on and are left out: `smart verify` names them")
 
@@ -235,7 +236,7 @@ def show_model(config: Path | None, names: Sequence[str], seed: int | None, as_j
     if as_json:
         print_json(audit.as_json())
     else:
-        _tell(audit, out)
+        _show_audit(audit, out)
     return 1 if audit.problems else 0
 
 
@@ -248,7 +249,7 @@ def _write_page(audit: ModelAudit, out: Path) -> None:
     write_beside(out, write)
 
 
-def _tell(audit: ModelAudit, out: Path | None) -> None:
+def _show_audit(audit: ModelAudit, out: Path | None) -> None:
     past = "" if audit.current else ", of the past"
     console.print(literal(f"{audit.budget} {audit.recipe}, seed {audit.seed}: {audit.content_version}{past}", "bold"))
     base = audit.base_model
@@ -261,24 +262,30 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
         ("training", json.dumps(audit.training)),
         ("packages", ", ".join(f"{name} {version}" for name, version in sorted(audit.chain[0].packages.items()))),
         ("left out", f"{len(audit.dropped)} rows; {len(audit.truncated)} lost part of their prompt"),
-        ("rejected", ", ".join(f"{one.source}: {one.rows:,} {one.reason}" for one in audit.rejected) or "no row"),
+        (
+            "rejected",
+            ", ".join(f"{group.source}: {group.rows:,} {group.reason}" for group in audit.rejected) or "no row",
+        ),
     ]
     for name, value in facts:
         console.print(literal(f"{name:12}", "dim") + literal(value))
     print_table(
         ["asset", "partition", "content version", "made (UTC)", "files", "hashes"],
-        [[one.asset, one.partition, one.content_version, one.made_at, one.files, one.verdict] for one in audit.chain],
+        [
+            [link.asset, link.partition, link.content_version, link.made_at, link.files, link.verdict]
+            for link in audit.chain
+        ],
     )
     print_table(
-        ["source", "file", "sha256", "now"], [[one.source, one.path, one.sha256, one.state] for one in audit.raw]
+        ["source", "file", "sha256", "now"], [[file.source, file.path, file.sha256, file.state] for file in audit.raw]
     )
-    tasks = [[one.task, one.source, one.rows, one.size, one.weight, one.gain] for one in audit.tasks]
+    tasks = [[task.task, task.source, task.rows, task.size, task.weight, task.gain] for task in audit.tasks]
     print_table(["task", "source", "rows", "of", "weight", "gain"], first(tasks, _TASKS))
     if len(tasks) > len(first(tasks, _TASKS)):
         console.print(literal(f"and {len(tasks) - _TASKS} more tasks", "dim"))
     where = f"; {out} lists them" if out else "; --out report.html or --json lists them"
     console.print(literal(f"{audit.rows.num_rows:,} rows, each with id, origin, rank and gain{where}"))
-    _tell_forgotten(audit)
+    _show_forgotten(audit)
     for problem in audit.problems:
         console.print(literal(problem, "red"))
     if not audit.problems:
@@ -287,12 +294,12 @@ def _tell(audit: ModelAudit, out: Path | None) -> None:
         console.print(literal(f"every file between the raw rows and these weights is what was recorded{less}", "green"))
 
 
-def _tell_forgotten(audit: ModelAudit) -> None:
+def _show_forgotten(audit: ModelAudit) -> None:
     """Rows that were there when the model was trained, and are to be nowhere now."""
     shown = first(audit.forgotten, _FORGOTTEN)
-    for one in shown:
-        why, task = in_line(one.reason), in_line(one.task)
-        console.print(literal(f"a row was here, forgotten on {one.at} because {why}: {one.id}, task {task}", "yellow"))
+    for row in shown:
+        why, task = in_line(row.reason), in_line(row.task)
+        console.print(literal(f"a row was here, forgotten on {row.at} because {why}: {row.id}, task {task}", "yellow"))
     if len(audit.forgotten) > len(shown):
         console.print(literal(f"and {len(audit.forgotten) - len(shown):,} more forgotten rows", "yellow"))
     if audit.forgotten:

@@ -25,34 +25,34 @@ def show_diff(config: Path | None, names: tuple[str, str], checkpoints: bool, wi
     """
     store = load_project(config).store
     a, b = find_pair(store, *names, checkpoints)
-    found = diff_subsets(store, a, b) if a.asset == SUBSET else diff_checkpoints(store, a, b)
+    diff = diff_subsets(store, a, b) if a.asset == SUBSET else diff_checkpoints(store, a, b)
     if as_json:
-        print_json(_as_json(found))
-    elif isinstance(found, SubsetDiff):
-        _show_subsets(found, with_rows)
+        print_json(_as_json(diff))
+    elif isinstance(diff, SubsetDiff):
+        _show_subsets(diff, with_rows)
     else:
-        _show_checkpoints(found, with_rows)
+        _show_checkpoints(diff, with_rows)
 
 
-def _as_json(found: SubsetDiff | CheckpointDiff) -> dict[str, object]:
-    if isinstance(found, CheckpointDiff):
-        return {**asdict(found), "subset": found.subset and _as_json(found.subset), "empty": found.empty}
+def _as_json(diff: SubsetDiff | CheckpointDiff) -> dict[str, object]:
+    if isinstance(diff, CheckpointDiff):
+        return {**asdict(diff), "subset": diff.subset and _as_json(diff.subset), "empty": diff.empty}
     sets = [
-        {**asdict(one), "rows_a": one.rows_a, "rows_b": one.rows_b, "common": one.common}
-        for one in found.row_sets or ()
+        {**asdict(row_set), "rows_a": row_set.rows_a, "rows_b": row_set.rows_b, "common": row_set.common}
+        for row_set in diff.row_sets or ()
     ]
-    return {**asdict(found), "row_sets": None if found.row_sets is None else sets, "empty": found.empty}
+    return {**asdict(diff), "row_sets": None if diff.row_sets is None else sets, "empty": diff.empty}
 
 
 def _show_sides(a: Side, b: Side) -> None:
     for name, side in (("A", a), ("B", b)):
-        gone = "; its files are not in the store any more (collected), its manifest is" if side.collected else ""
-        made = f"{side.partition} {shortened(side.version)}, made {side.made_at}{gone}"
+        collected = "; its files are not in the store any more (collected), its manifest is" if side.collected else ""
+        made = f"{side.partition} {shortened(side.version)}, made {side.made_at}{collected}"
         console.print(literal(f"{name}: {KINDS[side.asset]} {made}"))
 
 
 def _show_made(made: MakingDiff) -> None:
-    inputs = [ValueDifference(one.what, _short(one.a), _short(one.b)) for one in made.inputs]
+    inputs = [ValueDifference(change.what, _short(change.a), _short(change.b)) for change in made.inputs]
     for title, changes in (("parameter", made.parameters), ("made from", inputs), ("code", made.code)):
         _show_changes(title, changes)
 
@@ -63,23 +63,23 @@ def _short(version: str | None) -> str | None:
 
 def _show_changes(title: str, changes: Sequence[ValueDifference]) -> None:
     if changes:
-        print_table([title, "A", "B"], [[one.what, _value(one.a), _value(one.b)] for one in changes])
+        print_table([title, "A", "B"], [[change.what, _value(change.a), _value(change.b)] for change in changes])
 
 
 def _value(value: object) -> object:
     return value if isinstance(value, int | float | str | None) else json.dumps(value, ensure_ascii=False)
 
 
-def _show_subsets(found: SubsetDiff, with_rows: bool) -> None:
-    _show_sides(found.a, found.b)
-    _show_made(found.made)
-    if found.row_sets is None:
-        same = "the content is the same" if found.a.version == found.b.version else "the rows cannot be compared"
+def _show_subsets(diff: SubsetDiff, with_rows: bool) -> None:
+    _show_sides(diff.a, diff.b)
+    _show_made(diff.made)
+    if diff.row_sets is None:
+        same = "the content is the same" if diff.a.version == diff.b.version else "the rows cannot be compared"
         console.print(literal(f"{same}: files were collected, so only what the manifests say is compared"))
         return
-    for one in found.row_sets:
-        _show_rows(one, with_rows)
-    if found.empty:
+    for row_set in diff.row_sets:
+        _show_rows(row_set, with_rows)
+    if diff.empty:
         console.print(literal("nothing differs"))
 
 
@@ -99,8 +99,8 @@ def _show_rows(rows: RowSetDiff, with_rows: bool) -> None:
         print_table(
             columns,
             [
-                [one.task, one.budget_a, one.budget_b, one.rows_a, one.rows_b, one.out, one.into, one.common]
-                for one in rows.tasks
+                [task.task, task.budget_a, task.budget_b, task.rows_a, task.rows_b, task.out, task.into, task.common]
+                for task in rows.tasks
             ],
         )
     listed = [(word, row) for word, side in (("out", rows.rows_out), ("in", rows.rows_in)) for row in side]
@@ -109,24 +109,24 @@ def _show_rows(rows: RowSetDiff, with_rows: bool) -> None:
         print_table(columns, [[word, row.id, row.task, row.template, row.rank] for word, row in listed])
 
 
-def _show_checkpoints(found: CheckpointDiff, with_rows: bool) -> None:
-    _show_sides(found.a, found.b)
-    if found.base_models is not None:
-        _show_changes("", [found.base_models])
-    _show_made(found.made)
-    for seed in found.seeds:
+def _show_checkpoints(diff: CheckpointDiff, with_rows: bool) -> None:
+    _show_sides(diff.a, diff.b)
+    if diff.base_models is not None:
+        _show_changes("", [diff.base_models])
+    _show_made(diff.made)
+    for seed in diff.seeds:
         same = {True: "the same weights", False: "other weights", None: "in one of them only"}[seed.same_weights]
         console.print(literal(f"seed {seed.seed}: {same}"))
         _show_changes("", seed.figures)
-    if found.scores:
-        print_table(["benchmark", "tasks", "metric", "A", "B", "B - A", "better is"], map(_score_row, found.scores))
-    for note in found.notes:
+    if diff.scores:
+        print_table(["benchmark", "tasks", "metric", "A", "B", "B - A", "better is"], map(_score_row, diff.scores))
+    for note in diff.notes:
         console.print(literal(note))
-    if found.empty:
+    if diff.empty:
         console.print(literal("nothing differs"))
-    elif found.subset is not None:
+    elif diff.subset is not None:
         console.print(literal("the subsets that they were trained on:"))
-        _show_subsets(found.subset, with_rows)
+        _show_subsets(diff.subset, with_rows)
 
 
 def _score_row(score: ScoreDiff) -> list[object]:

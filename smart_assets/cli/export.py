@@ -37,34 +37,34 @@ def document_mixture(
     project = load_project(config)
     key = grid_key(*mixture)
     find_partitions(project, [f"selected_subset[{key}]"])  # refuses what smart.yaml does not have
-    found = document_set(project, key, seed)
-    if seed is not None and found.subset.seed is None and not found.checkpoints:
+    documents = document_set(project, key, seed)
+    if seed is not None and documents.subset.seed is None and not documents.checkpoints:
         refuse(
             f"--seed does nothing for {key}: its rows are the same for every seed and nothing was trained on them yet; "
             "leave it out"
         )
 
     def write(draft: Path) -> None:
-        write_documents(found, draft)
+        write_documents(documents, draft)
         if private_key is not None:
-            sign(project, found, draft, private_key)
+            sign(project, documents, draft, private_key)
 
     write_beside(out, write)
-    remember_export(project.store, out / DATASET, found.subset.manifest.content_version)
-    for line in _said(project, found):
+    remember_export(project.store, out / DATASET, documents.subset.manifest.content_version)
+    for line in _said(project, documents):
         console.print(literal(line))
     console.print(literal(f"the documents are in {out}"))
 
 
-def _said(project: Project, found: DocumentSet) -> list[str]:
-    subset = found.subset.manifest
+def _said(project: Project, documents: DocumentSet) -> list[str]:
+    subset = documents.subset.manifest
     key = f"{subset.asset}[{subset.partition}]"
     lines: list[str] = []
-    if not found.checkpoints:
+    if not documents.checkpoints:
         lines.append(f"nothing was trained on {key} yet: the rows alone are documented")
-    if found.subset.forgotten:
+    if documents.subset.forgotten:
         lines.append(
-            f"{found.subset.forgotten:,} rows of {key} are forgotten since, and are not in the documents' rows"
+            f"{documents.subset.forgotten:,} rows of {key} are forgotten since, and are not in the documents' rows"
         )
     newest = project.store.current(subset.asset, subset.partition)
     if newest is not None and newest.content_version != subset.content_version:
@@ -72,5 +72,7 @@ def _said(project: Project, found: DocumentSet) -> list[str]:
             f"{key} has changed since: the documents are of {subset.content_version[:12]}, on which the newest "
             f"checkpoint was trained; `smart export` documents the rows of {newest.content_version[:12]}"
         )
-    lines += [f"seed {seed} was trained on rows of its own: --seed {seed} documents it" for seed in found.other_seeds]
+    lines += [
+        f"seed {seed} was trained on rows of its own: --seed {seed} documents it" for seed in documents.other_seeds
+    ]
     return lines

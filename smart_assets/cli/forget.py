@@ -44,7 +44,7 @@ def forget_rows(
     if as_json:
         print_json({**asdict(done), "record": done.record.model_dump(mode="json"), "key": done.record.key})
     else:
-        _tell(done, dry_run)
+        _show_done(done, dry_run)
 
 
 def undo_forgetting(
@@ -63,15 +63,17 @@ def undo_forgetting(
 def list_forgotten(config: Path | None, as_json: bool) -> None:
     """Print all tombstones, also those that were undone."""
     tombstones = read_tombstones(load_project(config).store)
-    active = {one.key for one in tombstones.active}
-    given = [one for one in tombstones.records if one.action == "forget"]
+    active = {tombstone.key for tombstone in tombstones.active}
+    given = [tombstone for tombstone in tombstones.records if tombstone.action == "forget"]
     states = [
-        "undone" if one.key not in active else "removed" if one.key in tombstones.final else "forgotten"
-        for one in given
+        "undone" if tombstone.key not in active else "removed" if tombstone.key in tombstones.final else "forgotten"
+        for tombstone in given
     ]
     if as_json:
         rows = zip(given, states, strict=True)
-        print_json([{"key": one.key, "state": state, **one.model_dump(mode="json")} for one, state in rows])
+        print_json(
+            [{"key": tombstone.key, "state": state, **tombstone.model_dump(mode="json")} for tombstone, state in rows]
+        )
         return
     if not given:
         console.print(literal("nothing was ever forgotten"))
@@ -79,8 +81,8 @@ def list_forgotten(config: Path | None, as_json: bool) -> None:
     print_table(
         ["key", "what", "on", "who", "because", "state"],
         [
-            [one.key, one.what, f"{one.at:%Y-%m-%d}", one.who, one.reason, state]
-            for one, state in zip(given, states, strict=True)
+            [tombstone.key, tombstone.what, f"{tombstone.at:%Y-%m-%d}", tombstone.who, tombstone.reason, state]
+            for tombstone, state in zip(given, states, strict=True)
         ],
     )
 
@@ -91,7 +93,7 @@ def remove_forgotten(config: Path | None, dry_run: bool) -> None:
     with spinner("looking for forgotten rows") as log:
         removal = find_removal(project)
         final = not dry_run and carry_out(project, removal, log)
-    _tell_removal(removal, dry_run)
+    _show_removal(removal, dry_run)
     if removal.current:
         console.print(
             literal(
@@ -121,7 +123,7 @@ def _tell_undoing(done: Undoing, dry_run: bool) -> None:
     because = f", because {done.record.reason}" if done.record.reason else ""
     why = f"forgotten on {tombstone.at:%Y-%m-%d} by {tombstone.who} because {tombstone.reason}"
     console.print(literal(in_line(f"{tombstone.what}: {head}{because} ({tombstone.key}: {why})"), "bold"))
-    _tell_rows(done.rows, len(done.returning))
+    _show_rows(done.rows, len(done.returning))
     if done.kept_out:
         console.print(literal(f"{done.kept_out:,} of its rows stay out: other tombstones name them, too"))
     sources = ", ".join(done.record.sources) or "no source that is known to have them"
@@ -132,11 +134,11 @@ def _tell_undoing(done: Undoing, dry_run: bool) -> None:
     console.print(literal(in_line(f"{would} again: {sources}; {rest}"), "yellow"))
 
 
-def _tell(done: Forgetting, dry_run: bool) -> None:
+def _show_done(done: Forgetting, dry_run: bool) -> None:
     record = done.record
     head = "would be forgotten" if dry_run else f"forgotten ({record.key})"
     console.print(literal(f"{record.what}: {head}, because {in_line(record.reason)}", "bold"))
-    _tell_rows(done.rows, len(record.ids))
+    _show_rows(done.rows, len(record.ids))
     console.print(literal("held by" if done.held_by else "no subset or checkpoint holds any of it"))
     if done.held_by:
         cells = [[share.rows, share.of, *holder_cells(share.holder)] for share in done.held_by]
@@ -157,12 +159,12 @@ def _tell(done: Forgetting, dry_run: bool) -> None:
     )
 
 
-def _tell_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
+def _show_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
     """Print the first rows of a tombstone with their newest place, and how many there are beside them."""
     rows = [
         [id_, place.source, place.task, "now" if place.current else "in the past", place.origin.in_words]
-        for id_, found in places.items()
-        for place in found[:1]
+        for id_, histories in places.items()
+        for place in histories[:1]
     ]
     if rows:
         print_table(["row", "source", "task", "stands", "at"], rows)
@@ -171,7 +173,7 @@ def _tell_rows(places: Mapping[str, Sequence[RowHistory]], total: int) -> None:
         console.print(literal(f"{'and ' if rows else ''}{total - len(rows):,} {more}", "dim"))
 
 
-def _tell_removal(removal: Removal, dry_run: bool) -> None:
+def _show_removal(removal: Removal, dry_run: bool) -> None:
     if removal.past:
         console.print(literal("would be redacted" if dry_run else "redacted", "bold"))
         print_table(["asset", "version", "rows", "what stays"], _affected_rows(removal.past, kept=True))
@@ -185,8 +187,8 @@ def _tell_removal(removal: Removal, dry_run: bool) -> None:
         print_table(
             ["exported file or folder", "written (UTC)", "now"],
             [
-                [one.export.path, f"{one.export.at:%Y-%m-%d %H:%M}", _export_state(one, dry_run)]
-                for one in removal.exports
+                [export.export.path, f"{export.export.at:%Y-%m-%d %H:%M}", _export_state(export, dry_run)]
+                for export in removal.exports
             ],
         )
     if not (removal.past or removal.beside or removal.exports):
@@ -201,6 +203,11 @@ def _export_state(exported: Exported, dry_run: bool) -> str:
 
 def _affected_rows(affected: Sequence[AffectedArtifact], kept: bool = False) -> list[list[object]]:
     return [
-        [one.artifact.asset, shortened(one.artifact.version), len(one.ids), *([one.kept] if kept else [])]
-        for one in sorted(affected, key=lambda one: (one.artifact.asset, one.artifact.version))
+        [
+            artifact.artifact.asset,
+            shortened(artifact.artifact.version),
+            len(artifact.ids),
+            *([artifact.kept] if kept else []),
+        ]
+        for artifact in sorted(affected, key=lambda artifact: (artifact.artifact.asset, artifact.artifact.version))
     ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from smart_assets.cli.audit_commands import audit
-from smart_assets.cli.options import Config, Json, Mode, command, tell_error
+from smart_assets.cli.options import Config, Json, Mode, command, print_error
 from smart_assets.core.errors import SmartError
 
 app = typer.Typer(
@@ -304,7 +304,7 @@ def run() -> None:
     try:
         app()
     except (SmartError, OSError) as error:
-        tell_error(str(error))
+        print_error(str(error))
         sys.exit(1)
     finally:
         _let_go()

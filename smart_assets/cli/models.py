@@ -50,8 +50,8 @@ def show_models(config: Path | None) -> None:
     best = promotion_log.best_so_far(log, rule) if rule is not None else None
     if best is not None and best != current:
         console.print(literal(f"the best production so far, which new models are compared with too: {best}"))
-    if rule is not None and (found := judge(project)).candidate is not None:
-        console.print(literal(f"by the rule, at its next look: {found.sentence}"))
+    if rule is not None and (judgement := judge(project)).candidate is not None:
+        console.print(literal(f"by the rule, at its next look: {judgement.sentence}"))
     if len(stack) > 1:
         console.print(literal(f"`smart rollback` goes back to {stack[-2]}"))
 

@@ -38,22 +38,22 @@ class Mode:
     needs: tuple[str, ...] = ()  # what must be given as well
 
 
-def tell_error(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Say on stderr what went wrong, harmless for a terminal."""
     print(f"error: {printable(sentence)}", file=sys.stderr)
 
 
 def refuse(sentence: str) -> NoReturn:
     """End a command that was called wrongly: one sentence on stderr, and exit status 2."""
-    tell_error(sentence)
+    print_error(sentence)
     raise typer.Exit(2)
 
 
 def command(
-    of: typer.Typer, *modes: Mode, name: str | None = None
+    app: typer.Typer, *modes: Mode, name: str | None = None
 ) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
     """Register a function as a command of a Typer app; without modes it does one thing, and all its options count."""
-    return of.command(name, cls=_with_modes(modes))
+    return app.command(name, cls=_with_modes(modes))
 
 
 def _with_modes(modes: Sequence[Mode]) -> type[TyperCommand]:
@@ -72,15 +72,15 @@ def _with_modes(modes: Sequence[Mode]) -> type[TyperCommand]:
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Refuse a value that another one would replace, then parse."""
             _, _, order = self.make_parser(ctx).parse_args(list(args))
-            for one, count in Counter(order).items():
-                if count > 1 and _takes_one_value(one):
-                    refuse(f"{_shown(one)} is given {count} times: it takes one value")
+            for parameter, count in Counter(order).items():
+                if count > 1 and _takes_one_value(parameter):
+                    refuse(f"{_shown(parameter)} is given {count} times: it takes one value")
             return super().parse_args(ctx, args)
 
         def invoke(self, ctx: Any) -> Any:
             """Refuse what does not go together, then begin."""
-            given = [str(one.name) for one in self.params if _is_given(ctx, str(one.name))]
-            names = {str(one.name): _shown(one) for one in self.params}
+            given = [str(parameter.name) for parameter in self.params if _is_given(ctx, str(parameter.name))]
+            names = {str(parameter.name): _shown(parameter) for parameter in self.params}
             problem = what_is_wrong(modes, given, names) if modes else None
             if problem is not None:
                 refuse(problem)
@@ -118,7 +118,11 @@ def what_is_wrong(modes: Sequence[Mode], given: Sequence[str], names: dict[str, 
 def _does_nothing(name: str, mode: Mode, modes: Sequence[Mode], names: dict[str, str]) -> str:
     if mode.by is not None:
         return f"{names[name]} does nothing with {names[mode.by]}: leave one of them out"
-    where = [names[one.by] for one in modes if one.by is not None and name in (*one.takes, *one.needs)]
+    where = [
+        names[mode_of_name.by]
+        for mode_of_name in modes
+        if mode_of_name.by is not None and name in (*mode_of_name.takes, *mode_of_name.needs)
+    ]
     return f"{names[name]} does something only with {_listed(where)}"
 
 

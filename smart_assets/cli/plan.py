@@ -28,9 +28,9 @@ def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
         print_json(_as_json(steps, current_state))
         return
     rows = [
-        _plan_row(one, current_state.current(one.step.key))
-        for one in steps
-        if everything or one.step.status != "current"
+        _plan_row(step, current_state.current(step.step.key))
+        for step in steps
+        if everything or step.step.status != "current"
     ]
     if rows:
         columns = ["asset", "status", "version", "why", "work", "time", "memory"]
@@ -38,17 +38,17 @@ def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
         print_table([columns[index] for index in shown], [[row[index] for index in shown] for row in rows])
     up_to_date = sum(step.status == "current" for step in plan)
     console.print(literal(f"{up_to_date} of {len(plan)} partitions are up to date"))
-    if any(one.cost is not None for one in steps):
+    if any(step.cost is not None for step in steps):
         console.print(literal(_total_in_words(steps)))
 
 
-def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
-    cost = one.cost or Cost()
+def _plan_row(forecast_step: ForecastStep, manifest: Manifest | None) -> list[object]:
+    cost = forecast_step.cost or Cost()
     return [
-        one.step.key,
-        one.step.status,
+        forecast_step.step.key,
+        forecast_step.step.status,
         shortened(manifest.content_version if manifest else None),
-        "\n".join(one.step.why),
+        "\n".join(forecast_step.step.why),
         ", ".join(_work_in_words(cost)),
         "" if cost.seconds is None else duration(cost.seconds),
         "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 1e9:.1f} GB",
@@ -57,8 +57,8 @@ def _plan_row(one: ForecastStep, manifest: Manifest | None) -> list[object]:
 
 def _total_in_words(steps: list[ForecastStep]) -> str:
     """Return what all steps cost at most; waiting ones may turn out to have nothing to do."""
-    cost, to_do = total(steps), [one for one in steps if one.cost is not None]
-    untold = sum(one.cost is not None and one.cost.seconds is None for one in to_do)
+    cost, to_do = total(steps), [step for step in steps if step.cost is not None]
+    untold = sum(step.cost is not None and step.cost.seconds is None for step in to_do)
     words = _work_in_words(cost)
     if untold < len(to_do):
         words.append(f"{duration(cost.seconds or 0)} by earlier runs")
@@ -76,19 +76,19 @@ def _work_in_words(cost: Cost) -> list[str]:
 
 
 def _as_json(steps: list[ForecastStep], current_state: CurrentState) -> dict[str, object]:
-    made = {one.step.key: current_state.current(one.step.key) for one in steps}
+    made = {step.step.key: current_state.current(step.step.key) for step in steps}
     return {
         "partitions": [
             {
-                "asset": one.step.key.asset,
-                "partition": one.step.key.partition,
-                "status": one.step.status,
-                "version": manifest.content_version if (manifest := made[one.step.key]) else None,
-                "reasons": one.step.reasons,
-                "after": [str(key) for key in one.step.after],
-                "cost": one.cost and asdict(one.cost),
+                "asset": step.step.key.asset,
+                "partition": step.step.key.partition,
+                "status": step.step.status,
+                "version": manifest.content_version if (manifest := made[step.step.key]) else None,
+                "reasons": step.step.reasons,
+                "after": [str(key) for key in step.step.after],
+                "cost": step.cost and asdict(step.cost),
             }
-            for one in steps
+            for step in steps
         ],
         "total": asdict(total(steps)),
     }
@@ -134,5 +134,5 @@ def _show_proposals(inputs: Inputs) -> None:
 def everything_made(project: Project) -> Inputs:
     """Return the current manifests of all partitions that were ever made."""
     current = read_current_state(project).current
-    found = {item.key: current(item.key) for item in desired_states(project)}
-    return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})
+    manifests = {item.key: current(item.key) for item in desired_states(project)}
+    return Inputs(project.store, {key: manifest for key, manifest in manifests.items() if manifest is not None})

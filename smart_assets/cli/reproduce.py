@@ -43,16 +43,16 @@ def reproduce_subset(
     subset = find_subset(project.store, *mixture)
     with empty_folder(keep) as folder, _progress(as_json) as log:
         run = RunContext(log, launcher(log), _device(project))
-        found = reproduce(project, subset, folder, extent, run)
+        reproduction = reproduce(project, subset, folder, extent, run)
     if keep is not None:
         remember_export(project.store, keep, None)
     if as_json:
-        print_json(_as_json(found, keep))
+        print_json(_as_json(reproduction, keep))
     else:
-        _show(found)
+        _show(reproduction)
         if keep is not None:
             console.print(literal(f"the store of the reproduction is {keep}; its rows and vectors are links"))
-    if not found.holds:
+    if not reproduction.holds:
         raise typer.Exit(1)
 
 
@@ -78,29 +78,32 @@ def _device(project: Project) -> str:
         raise SmartError(str(error.description)) from error
 
 
-def _as_json(found: Reproduction, keep: Path | None) -> dict[str, Any]:
+def _as_json(reproduction: Reproduction, keep: Path | None) -> dict[str, Any]:
     subset = {
-        **asdict(found.subset),
-        "identical": found.subset.identical,
-        "same_rows": found.subset.same_rows,
+        **asdict(reproduction.subset),
+        "identical": reproduction.subset.identical,
+        "same_rows": reproduction.subset.same_rows,
     }
-    weights = [{**asdict(one), "identical": one.identical, "largest": one.largest} for one in found.weights]
+    weights = [
+        {**asdict(comparison), "identical": comparison.identical, "largest": comparison.largest}
+        for comparison in reproduction.weights
+    ]
     kept = None if keep is None else str(keep)
-    return {**asdict(found), "subset": subset, "weights": weights, "holds": found.holds, "kept": kept}
+    return {**asdict(reproduction), "subset": subset, "weights": weights, "holds": reproduction.holds, "kept": kept}
 
 
-def _show(found: Reproduction) -> None:
-    for line in (*found.notes, *_agreement_lines(found)):
+def _show(reproduction: Reproduction) -> None:
+    for line in (*reproduction.notes, *_agreement_lines(reproduction)):
         console.print(literal(line))
-    _show_subset(found)
-    for step in found.steps:
+    _show_subset(reproduction)
+    for step in reproduction.steps:
         _show_step(step)
-    for one in found.weights:
-        _show_weights(one)
+    for comparison in reproduction.weights:
+        _show_weights(comparison)
 
 
-def _agreement_lines(found: Reproduction) -> Iterator[str]:
-    for rows in found.rows:
+def _agreement_lines(reproduction: Reproduction) -> Iterator[str]:
+    for rows in reproduction.rows:
         if rows.identical:
             yield f"source `{rows.source}`: its {rows.read:,} rows are the stored ones"
             continue
@@ -109,21 +112,21 @@ def _agreement_lines(found: Reproduction) -> Iterator[str]:
             f"{rows.only_stored:,} only stored, {rows.other_side:,} on the other side of the split"
         )
         yield from (f"  {line}" for line in rows.words)
-    for vectors in found.vectors:
+    for vectors in reproduction.vectors:
         yield (
             f"source `{vectors.source}`: {vectors.differing:,} of {vectors.prompts:,} prompts have other vectors; "
             f"1 - cosine is {vectors.max_distance:.3g} at most, {vectors.mean_distance:.3g} in the mean"
         )
 
 
-def _show_subset(found: Reproduction) -> None:
-    subset, partition = found.subset, found.partition
+def _show_subset(reproduction: Reproduction) -> None:
+    subset, partition = reproduction.subset, reproduction.partition
     for file in subset.damaged:
         console.print(literal(f"the stored {file} is not what its manifest says: `smart verify`", "yellow"))
     if subset.identical:
         console.print(literal(f"identical: {partition} {subset.stored[:12]}"))
         return
-    if found.subset_holds:
+    if reproduction.subset_holds:
         apart = f"gains and weights differ by {subset.figures_apart:.2g} at most"
         console.print(literal(f"the same rows in the same places: {partition} {subset.stored[:12]}; {apart}"))
         return
@@ -166,27 +169,31 @@ def _show_budgets(subset: SubsetComparison) -> None:
         return
     rows = [
         [
-            one.task,
-            "all" if one.seed is None else one.seed,
-            *((side or {}).get("budget") for side in (one.stored, one.reproduced)),
-            ", ".join(one.columns),
+            task.task,
+            "all" if task.seed is None else task.seed,
+            *((side or {}).get("budget") for side in (task.stored, task.reproduced)),
+            ", ".join(task.columns),
         ]
-        for one in first(subset.budgets, _MOST_TASKS)
+        for task in first(subset.budgets, _MOST_TASKS)
     ]
     print_table(["task", "seed", "budget stored", "reproduced", "differs in"], rows)
     if len(subset.budgets) > len(rows):
         console.print(literal(f"and {len(subset.budgets) - _MOST_TASKS:,} more lines (all of them with --json)"))
 
 
-def _show_weights(one: WeightComparison) -> None:
-    if one.identical:
-        console.print(literal(f"seed {one.seed}: weights identical ({one.tensors:,} tensors)"))
+def _show_weights(comparison: WeightComparison) -> None:
+    if comparison.identical:
+        console.print(literal(f"seed {comparison.seed}: weights identical ({comparison.tensors:,} tensors)"))
         return
-    largest = "not comparable" if one.largest is None else f"{one.largest:.3g}"
+    largest = "not comparable" if comparison.largest is None else f"{comparison.largest:.3g}"
     console.print(
         literal(
-            f"seed {one.seed}: weights differ in {len(one.differing):,} of {one.tensors:,} tensors; "
+            f"seed {comparison.seed}: weights differ in "
+            f"{len(comparison.differing):,} of {comparison.tensors:,} tensors; "
             f"the largest absolute difference is {largest}"
         )
     )
-    print_table(["tensor", "largest difference"], [[at.name, at.largest] for at in first(one.differing, _MOST_TENSORS)])
+    print_table(
+        ["tensor", "largest difference"],
+        [[tensor.name, tensor.largest] for tensor in first(comparison.differing, _MOST_TENSORS)],
+    )

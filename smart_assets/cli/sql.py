@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from smart_assets.cli.options import refuse, tell_error
+from smart_assets.cli.options import print_error, refuse
 from smart_assets.cli.sql_answers import MOST_SHOWN, show_table, write_csv, write_json
 from smart_assets.cli.terminal import IN_TERMINAL, console, literal, to_stderr
 from smart_assets.core.errors import SmartError
@@ -120,7 +120,7 @@ def _converse(answers: _Answers) -> None:
         try:
             answers.give(statement)
         except SmartError as error:
-            tell_error(str(error))
+            print_error(str(error))
             failed = True
     if failed:
         raise typer.Exit(1)

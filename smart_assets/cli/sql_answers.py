@@ -111,13 +111,13 @@ def _field(value: str | None) -> str:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """Names of which none is another: JSON's readers keep one value of a name."""
-    found: list[str] = []
+    distinct: list[str] = []
     for name in names:
         count, own = 1, name
-        while own in found:
+        while own in distinct:
             own, count = f"{name}_{count}", count + 1
-        found.append(own)
-    return found
+        distinct.append(own)
+    return distinct
 
 
 def _for_python(index: int, kind: "DuckDBPyType") -> str:
@@ -159,8 +159,8 @@ def _json(value: object) -> str:
     """Return a value as JSON in plain letters; numbers keep their digits, and those that JSON lacks are texts."""
     if isinstance(value, dict):
         pairs = cast("dict[Any, Any]", value).items()
-        names = ((key if isinstance(key, str) else _json(key), one) for key, one in pairs)
-        return "{" + ", ".join(f"{_json(name)}: {_json(one)}" for name, one in names) + "}"
+        names = ((key if isinstance(key, str) else _json(key), item) for key, item in pairs)
+        return "{" + ", ".join(f"{_json(name)}: {_json(item)}" for name, item in names) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_json, cast("Sequence[Any]", value))) + "]"
     if isinstance(value, Decimal):
@@ -170,5 +170,5 @@ def _json(value: object) -> str:
     return _HTML_OR_NOT_ASCII.sub(_escaped, json.dumps(value))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"  # what is not ASCII is escaped already
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"  # what is not ASCII is escaped already

@@ -72,7 +72,7 @@ def _shown(value: object) -> object:
 
 @contextmanager
 def spinner(doing: str) -> Generator[Log]:
-    """Where long work tells its progress: the last line beside a spinner in a terminal, plain lines elsewhere."""
+    """Show the progress of long work: the last line beside a spinner in a terminal, plain lines elsewhere."""
     if not console.is_terminal:
         yield lambda line: console.print(literal(line))
         return
@@ -93,9 +93,9 @@ def print_json(value: object) -> None:
 
 def _finite(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in cast("dict[object, object]", value).items()}
+        return {key: _finite(item) for key, item in cast("dict[object, object]", value).items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in cast("Sequence[object]", value)]
+        return [_finite(item) for item in cast("Sequence[object]", value)]
     return not_finite(value) or value if isinstance(value, float) else value
 
 

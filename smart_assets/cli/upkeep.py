@@ -18,14 +18,14 @@ def collect_garbage(config: Path | None, dry_run: bool) -> None:
     """Remove what the section `retention` lets go, or say what would be removed."""
     project = load_project(config)
     retention = project.settings.retention
-    found = find_garbage(project.store, retention, pinned(project))
-    gone = found if dry_run else remove_garbage(found)
-    _show_garbage(gone)
-    freed = f"{'would free' if dry_run else 'freed'} {size(sum(item.size for item in gone))}"
+    garbage = find_garbage(project.store, retention, pinned(project))
+    removed = garbage if dry_run else remove_garbage(garbage)
+    _show_garbage(removed)
+    freed = f"{'would free' if dry_run else 'freed'} {size(sum(item.size for item in removed))}"
     kept = f"the newest {retention.newest} of each partition, and what was replaced within {retention.days} days"
     console.print(literal(f"{freed}; kept: {kept}"))
-    if len(gone) < len(found):
-        console.print(literal(f"{len(found) - len(gone)} were taken into use meanwhile and stay"))
+    if len(removed) < len(garbage):
+        console.print(literal(f"{len(garbage) - len(removed)} were taken into use meanwhile and stay"))
 
 
 def _show_garbage(garbage: Sequence[Garbage]) -> None:

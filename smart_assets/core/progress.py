@@ -11,7 +11,7 @@ PAUSE = 5.0
 
 
 class Progress:
-    """Writes a line every few seconds; cheap enough to be told of every row.
+    """Writes a line every few seconds; cheap enough to be called for every row.
 
     Rows differ in cost (a long prompt takes longer than a short one), so the time left is reckoned by the share of the
     work, and the rate given in rows.
@@ -19,14 +19,14 @@ class Progress:
 
     def __init__(self, what: str, log: Log, unit: str = "rows") -> None:
         self._what, self._log, self._unit = what, log, unit
-        self._start = self._told = time.monotonic()
+        self._start = self._last = time.monotonic()
 
     def at(self, rows: int, share: float) -> None:
         """Take note that `rows` rows, and `share` in [0, 1] of all work, are done."""
         now = time.monotonic()
-        if now - self._told < PAUSE or share <= 0:
+        if now - self._last < PAUSE or share <= 0:
             return
-        self._told, spent = now, now - self._start
+        self._last, spent = now, now - self._start
         left = spent * (1 - share) / share
         self._log(f"{self._what}: {rows:,} {self._unit}, {share:.0%}, {rows / spent:,.1f}/s, {left:,.0f} s left")
 

@@ -53,19 +53,27 @@ def _summary(audit: ModelAudit) -> dict[str, Any]:
         "parameters of the fine-tuning": dg.MetadataValue.json(_plain(audit.hyperparameters)),
         "sources": table(pa.Table.from_pylist(_sources(audit), _SOURCES)),
         "files of the sources": table(
-            pa.Table.from_pylist([{"source": one.source, "file": one.path, "sha256": one.sha256} for one in audit.raw])
+            pa.Table.from_pylist(
+                [{"source": file.source, "file": file.path, "sha256": file.sha256} for file in audit.raw]
+            )
         ),
         f"tasks and weights, seed {audit.seed}": table(
             pa.Table.from_pylist(
                 [
-                    {"task": one.task, "source": one.source, "rows": one.rows, "of": one.size, "weight": one.weight}
-                    for one in audit.tasks
+                    {
+                        "task": task.task,
+                        "source": task.source,
+                        "rows": task.rows,
+                        "of": task.size,
+                        "weight": task.weight,
+                    }
+                    for task in audit.tasks
                 ],
                 _TASKS,
             )
         ),
-        "rejected rows": sum(one.rows for one in audit.rejected),
-        "chain": table(pa.Table.from_pylist([_link(one) for one in audit.chain], _CHAIN)),
+        "rejected rows": sum(group.rows for group in audit.rejected),
+        "chain": table(pa.Table.from_pylist([_link(link) for link in audit.chain], _CHAIN)),
         "git commit": audit.training.get("git_commit") or "the project is no git checkout",
         **({"made by run": dg.MetadataValue.dagster_run(run)} if run else {}),
         **({"not as recorded": dg.MetadataValue.json(problems)} if problems else {}),
@@ -99,10 +107,12 @@ def _sources(audit: ModelAudit) -> list[dict[str, Any]]:
     return [
         {
             "source": name,
-            "revision": next((one.sha256 for one in audit.raw if one.source == name and one.path == REVISION), None),
+            "revision": next(
+                (file.sha256 for file in audit.raw if file.source == name and file.path == REVISION), None
+            ),
             "licence": licence or "not stated",
-            "files": sum(one.source == name and one.path != REVISION for one in audit.raw),
-            "rejected rows": sum(one.rows for one in audit.rejected if one.source == name),
+            "files": sum(file.source == name and file.path != REVISION for file in audit.raw),
+            "rejected rows": sum(group.rows for group in audit.rejected if group.source == name),
         }
         for name, licence in audit.licences.items()
     ]

@@ -178,10 +178,10 @@ def _finished_a_retraining(context: dg.RunStatusSensorContext) -> bool:
     ).records
     made = [record.asset_materialization for record in records]
     return any(
-        one.asset_key in (dg.AssetKey(finetuned_checkpoint.NAME), dg.AssetKey(eval_results.NAME))
-        and not one.metadata["unchanged"].value
-        for one in made
-        if one is not None
+        materialization.asset_key in (dg.AssetKey(finetuned_checkpoint.NAME), dg.AssetKey(eval_results.NAME))
+        and not materialization.metadata["unchanged"].value
+        for materialization in made
+        if materialization is not None
     )
 
 

@@ -42,12 +42,14 @@ def left_out_of_date(
     """Return a line for whatever of the whole plan is out of date and was not named yet."""
     known = {*named, *(step.key for each in sensors for steps, _ in each.answers for step in steps)}
     rest = [step for step in plan if step.status != "current" and step.key not in known]
-    told = [line for each in sensors for line in each.lines()]
-    told += [f"{step.key}: {step.reasons[0]}" for step in rest if step.status == "blocked"]
+    messages = [line for each in sensors for line in each.lines()]
+    messages += [f"{step.key}: {step.reasons[0]}" for step in rest if step.status == "blocked"]
     waiting = [step for step in rest if step.status != "blocked"]
     if waiting:
-        told.append(f"{names(step.key for step in waiting)}: made from what is out of date, and shows what there is")
-    return told
+        messages.append(
+            f"{names(step.key for step in waiting)}: made from what is out of date, and shows what there is"
+        )
+    return messages
 
 
 def nothing_to_ask(plan: Sequence[PlanStep], mine: str) -> str:

@@ -138,8 +138,8 @@ def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[st
     for event in result.all_events:
         if event.is_step_failure and event.step_key is not None:
             failure = event.step_failure_data
-            told = failure.user_failure_data.description if failure.user_failure_data else None
-            reason = told or (failure.error.message.strip() if failure.error else "no reason was given")
+            description = failure.user_failure_data.description if failure.user_failure_data else None
+            reason = description or (failure.error.message.strip() if failure.error else "no reason was given")
             reason = "interrupted" if _INTERRUPTED in reason else reason
             # The step of a check is called by its asset and its own name.
             owners = [asset for asset in assets if event.step_key == asset or event.step_key.startswith(f"{asset}_")]

@@ -41,13 +41,13 @@ def _means(checkpoint: CheckpointRecord) -> Iterator[dict[str, Any]]:
 def performance_metric(metric: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of `metrics.parquet`, with its 95% interval over the task's rows where these tell one."""
     value, stderr = metric["value"], metric["stderr"]
-    found = {"type": metric["metric"], "value": repr(value), "slice": f"{metric['benchmark']}: {metric['task']}"}
+    shown = {"type": metric["metric"], "value": repr(value), "slice": f"{metric['benchmark']}: {metric['task']}"}
     if not stderr or metric["rows"] < 2:  # rows that all came out alike do not tell how far other rows would lie
-        return found
+        return shown
     from scipy.special import stdtrit
 
     half = -float(stdtrit(metric["rows"] - 1, _TAIL)) * stderr
-    return {**found, "confidenceInterval": {"lowerBound": repr(value - half), "upperBound": repr(value + half)}}
+    return {**shown, "confidenceInterval": {"lowerBound": repr(value - half), "upperBound": repr(value + half)}}
 
 
 def properties(values: Mapping[str, str]) -> list[dict[str, str]]:

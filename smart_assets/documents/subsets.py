@@ -80,7 +80,10 @@ def trained_subset(project: Project, checkpoint: Manifest, seed: int | None) -> 
     """
     key = AssetPartition(SUBSET, checkpoint.partition)
     version = subset_version(checkpoint)
-    manifest = None if version is None else project.store.find(key.asset, key.partition, version)
+    if version is None:
+        name = f"{checkpoint.asset}[{checkpoint.partition}] {checkpoint.content_version[:12]}"
+        raise StoreError(f"the manifest of {name} names no version of {key}, on which it was trained: restore it")
+    manifest = project.store.find(key.asset, key.partition, version)
     if manifest is None:
         raise StoreError(f"no manifest of {key} names {version}, on which the checkpoint was trained: restore it")
     return read_subset(project, manifest, seed)
@@ -98,8 +101,8 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
     subset = pq.read_table(project.store.artifact(manifest) / "subset.parquet")
     own_seed = _seed_of(subset, seed)
     chosen = rows_given(subset, own_seed)
-    gone = read_tombstones(project.store).forgotten
-    kept = chosen.filter(pc.invert(gone.covers(chosen["id"], chosen["task"]))) if gone else chosen
+    to_forget = read_tombstones(project.store).forgotten
+    kept = chosen.filter(pc.invert(to_forget.covers(chosen["id"], chosen["task"]))) if to_forget else chosen
     forgotten, chosen = chosen.num_rows - kept.num_rows, kept
     if not chosen.num_rows:
         raise SmartError(f"all {forgotten} rows of {manifest.asset}[{manifest.partition}] are forgotten")
@@ -114,8 +117,8 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
         seed=own_seed,
         rows=rows.select([*COLUMNS, "messages"] if chats else COLUMNS),
         sources=tuple(
-            read_source(project, found, rows.filter(pc.equal(rows["source"], str(key.partition))))
-            for key, found in manifests.items()
+            read_source(project, source, rows.filter(pc.equal(rows["source"], str(key.partition))))
+            for key, source in manifests.items()
         ),
         forgotten=forgotten,
     )
@@ -135,9 +138,9 @@ def _raw_tasks(project: Project, subset: Manifest, source: str) -> Manifest:
     """Return the rows of a source as the subset was selected from them."""
     key = AssetPartition(raw_tasks.NAME, source)
     version = subset.inputs[str(key)]
-    found = project.store.find(key.asset, key.partition, version)
-    if found is None:
+    manifest = project.store.find(key.asset, key.partition, version)
+    if manifest is None:
         raise StoreError(
             f"no manifest of {key} names {version}, from which {subset.asset}[{subset.partition}] was made"
         )
-    return found
+    return manifest

@@ -74,14 +74,14 @@ def spdx_expression(licence: str | None) -> str | None:
 
 def spdx_id(licence: str | None) -> str | None:
     """Return the id of a single licence on SPDX's list; None for an expression of several, and where it is none."""
-    found = spdx_expression(licence)
-    return found if found and " " not in found else None
+    expression = spdx_expression(licence)
+    return expression if expression and " " not in expression else None
 
 
 def licence_reference(licence: str) -> str:
     """Return a licence for Croissant: its page on SPDX's list, else the user's words."""
-    found = spdx_id(licence)
-    return f"https://spdx.org/licenses/{found}" if found else licence
+    listed = spdx_id(licence)
+    return f"https://spdx.org/licenses/{listed}" if listed else licence
 
 
 def hub_licence(licence: str | None) -> str:
@@ -91,8 +91,8 @@ def hub_licence(licence: str | None) -> str:
     """
     if licence is None:
         return "unknown"
-    found = spdx_id(licence)
-    return "other" if found is None else _HUB_IDS.get(found, found.lower())
+    listed = spdx_id(licence)
+    return "other" if listed is None else _HUB_IDS.get(listed, listed.lower())
 
 
 @dataclass(frozen=True, slots=True)

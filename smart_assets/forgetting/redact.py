@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smart_assets.assets import catalog
 from smart_assets.assets.declaration import Table
 from smart_assets.assets.parquet import ROW_GROUP
+from smart_assets.core.files import written
 from smart_assets.forgetting.affected import AffectedArtifact
 from smart_assets.store import Artifact, Store
 from smart_assets.store.log import append, now
@@ -77,8 +78,7 @@ def _without_texts(path: Path, table: Table, gone: pa.Array) -> NDArray[np.bool_
         (rows,) which rows these are.
     """
     chosen: list[NDArray[np.bool_]] = []
-    fresh = path.with_suffix(".rewritten")
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path) as file, written(path) as fresh:
         schema = file.schema_arrow
         with pq.ParquetWriter(fresh, schema, compression="zstd", store_schema=False) as writer:
             for group in range(file.num_row_groups):
@@ -91,7 +91,6 @@ def _without_texts(path: Path, table: Table, gone: pa.Array) -> NDArray[np.bool_
                         rows = rows.set_column(place, schema.field(name), column)
                 writer.write_table(rows, row_group_size=ROW_GROUP)
                 chosen.append(np.asarray(mask))
-    fresh.replace(path)
     return np.concatenate([np.zeros(0, np.bool_), *chosen])
 
 

@@ -77,16 +77,16 @@ class History:
                 after; what was made later is no part of what read it.
         """
         source, facet = parse_input(name)
-        found = self._named.get((source, facet or "", version), [])
-        then = (one for one in found if not at or read_at(one) <= at)
-        return next(then, found[-1] if found else None)
+        manifests = self._named.get((source, facet or "", version), [])
+        earlier = (manifest for manifest in manifests if not at or read_at(manifest) <= at)
+        return next(earlier, manifests[-1] if manifests else None)
 
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
         """Return what a manifest was made from, as far as there are manifests of it."""
         for name, version in manifest.inputs.items():
-            found = self.named(name, version, read_at(manifest))
-            if found is not None:
-                yield found
+            made = self.named(name, version, read_at(manifest))
+            if made is not None:
+                yield made
 
     def input(self, manifest: Manifest, name: str) -> Manifest:
         """Return one of the inputs that a manifest was made from, by the name that it gives it.
@@ -95,21 +95,21 @@ class History:
             StoreError: no manifest of it is left, or it was never named.
         """
         version = manifest.inputs.get(name, "")
-        found = self.named(name, version, read_at(manifest))
-        if found is None:
+        made = self.named(name, version, read_at(manifest))
+        if made is None:
             raise StoreError(
                 f"{key_of(manifest)} was made from {name} {version[:12]}, which no manifest of the store names any more"
             )
-        return found
+        return made
 
     @cached_property
     def _named(self) -> dict[tuple[AssetPartition, str, str], list[Manifest]]:
         """(partition, facet or "", version that counts) -> its manifests, newest first."""
-        found: dict[tuple[AssetPartition, str, str], list[Manifest]] = {}
+        manifests: dict[tuple[AssetPartition, str, str], list[Manifest]] = {}
         for item in self.made:
             for facet, version in [("", item.manifest.content_version), *item.manifest.facets.items()]:
-                found.setdefault((item.key, facet, version), []).append(item.manifest)
-        return found
+                manifests.setdefault((item.key, facet, version), []).append(item.manifest)
+        return manifests
 
 
 def read_history(project: Project, assets: Collection[str] | None = None) -> History:

@@ -47,14 +47,14 @@ def expand_sweeps(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def find_sweeps(recipes: Mapping[str, Recipe]) -> tuple[Sweep, ...]:
     """Return the sweeps among recipes, however they were spelled; of equal recipes the first one."""
-    found: dict[tuple[str, str], dict[float | None, str]] = {}
+    sweeps: dict[tuple[str, str], dict[float | None, str]] = {}
     for name, recipe in recipes.items():
         for parameter in BUDGET_PARAMETERS:
             for rest, value in _without(recipe, parameter):
-                found.setdefault((parameter, rest), {}).setdefault(value, name)
+                sweeps.setdefault((parameter, rest), {}).setdefault(value, name)
     return tuple(
         Sweep(parameter, tuple(SweepPoint(values[value], value) for value in sorted(values, key=_all_last)))
-        for (parameter, _), values in found.items()
+        for (parameter, _), values in sweeps.items()
         if len(values) > 1
     )
 

@@ -67,12 +67,14 @@ def weights_by_temperature(
     Raises:
         SelectionError: There is no gain, one is not finite, or a temperature is not positive.
     """
-    found: list[TemperedWeights] = []
+    tempered: list[TemperedWeights] = []
     for temperature in temperatures:
         weights = taylor_softmax(gains, temperature)
         largest, smallest = float(weights.max()), float(weights.min())
-        found.append(TemperedWeights(temperature, effective_tasks(weights), largest, smallest, largest * len(weights)))
-    return tuple(found)
+        tempered.append(
+            TemperedWeights(temperature, effective_tasks(weights), largest, smallest, largest * len(weights))
+        )
+    return tuple(tempered)
 
 
 def value_peak(gains: ArrayLike) -> int:

@@ -44,10 +44,10 @@ def template_budgets(
 def _in_two_levels(sizes: Mapping[str, int], budget: int) -> dict[str, int]:
     shots = [{template: sizes[template] for template in shot if template in sizes} for shot in FLAN_SHOTS]
     shot_budgets = _floored([sum(shot.values()) for shot in shots], budget)
-    found: dict[str, int] = {}
+    budgets: dict[str, int] = {}
     for shot, share in zip(shots, shot_budgets, strict=True):
-        found |= zip(shot, _floored(list(shot.values()), share), strict=True)
-    return {template: found[template] for template in sizes}
+        budgets |= zip(shot, _floored(list(shot.values()), share), strict=True)
+    return {template: budgets[template] for template in sizes}
 
 
 def _floored(sizes: Sequence[int], budget: int) -> list[int]:

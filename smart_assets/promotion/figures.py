@@ -97,7 +97,7 @@ def difference(project: Project, rule: Promotion, mine: Evaluated, theirs: Evalu
     if of_rows:
         figures, rows, left_out = _on_shared_rows(rule, mine, theirs)
     else:
-        figures, rows = [_recorded_figures(rule, one) for one in (mine, theirs)], None
+        figures, rows = [_recorded_figures(rule, model) for model in (mine, theirs)], None
         left_out = len(figures[0].keys() ^ figures[1].keys())
     tasks = sorted(figures[0].keys() & figures[1].keys())
     if len(tasks) < 2:
@@ -119,8 +119,8 @@ def difference(project: Project, rule: Promotion, mine: Evaluated, theirs: Evalu
 def figures_of(project: Project, rule: Promotion | None, manifest: Manifest, name: str) -> dict[str, float]:
     """Task -> figure of one evaluated model by the rule's metric, or held-out response loss without a rule."""
     shown = rule or Promotion(budget=1, recipe="", margin=1.0)  # for its metric and benchmark
-    found = _recorded_figures(shown, evaluated(project, manifest, name))
-    return {task: figure.value for task, figure in found.items()}
+    figures = _recorded_figures(shown, evaluated(project, manifest, name))
+    return {task: figure.value for task, figure in figures.items()}
 
 
 def _of_rows(project: Project, rule: Promotion) -> bool:
@@ -135,19 +135,19 @@ def _declared(rule: Promotion, figures: Sequence[Mapping[str, _Figure]], tasks: 
         NotComparable: nobody declared it, or the evaluations or the tasks contradict each other.
     """
     by_task = [{side[task].direction for side in figures} - {Direction.UNKNOWN} for task in tasks]
-    found = agreed(agreed(directions) for directions in by_task)
-    if not found.is_known:
+    direction = agreed(agreed(directions) for directions in by_task)
+    if not direction.is_known:
         raise NotComparable(undeclared(rule.metric, rule.benchmark))
-    return recorded_metric(rule.metric, found)
+    return recorded_metric(rule.metric, direction)
 
 
-def _measured_instead(rule: Promotion, one: Evaluated) -> str:
+def _measured_instead(rule: Promotion, model: Evaluated) -> str:
     """Return the setting to change where a benchmark has other metrics than the rule's."""
-    table = one.recorded.metrics
-    there = sorted(set(table.filter(pc.field("benchmark") == rule.benchmark)["metric"].to_pylist()))
-    if rule.metric in there or not there:
+    table = model.recorded.metrics
+    measured = sorted(set(table.filter(pc.field("benchmark") == rule.benchmark)["metric"].to_pylist()))
+    if rule.metric in measured or not measured:
         return ""
-    return f"; `promotion.metric` is one of what was measured there: {', '.join(there)}"
+    return f"; `promotion.metric` is one of what was measured there: {', '.join(measured)}"
 
 
 def _whole_rows(values: NDArray[np.float64], counts: NDArray[np.int64]) -> bool:
@@ -157,7 +157,7 @@ def _whole_rows(values: NDArray[np.float64], counts: NDArray[np.int64]) -> bool:
 
 
 def _require_equal_conditions(rule: Promotion, of_rows: bool, mine: Evaluated, theirs: Evaluated) -> None:
-    now, then = (_conditions(rule, of_rows, one) for one in (mine, theirs))
+    now, then = (_conditions(rule, of_rows, model) for model in (mine, theirs))
     others = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
     if not of_rows and _benchmark_tasks_differ(rule, mine, theirs):
         others.append("version, num_fewshot or rows of an lm-eval task")
@@ -165,9 +165,9 @@ def _require_equal_conditions(rule: Promotion, of_rows: bool, mine: Evaluated, t
         raise NotComparable(f"it was evaluated under another {', '.join(others)}; `smart promote` decides")
 
 
-def _conditions(rule: Promotion, of_rows: bool, one: Evaluated) -> dict[str, Any]:
+def _conditions(rule: Promotion, of_rows: bool, model: Evaluated) -> dict[str, Any]:
     """All that decides the figures of a benchmark, the model and the rows apart; what is not set is left out."""
-    recorded = EvaluationParameters.read(one.manifest)
+    recorded = EvaluationParameters.read(model.manifest)
     evaluate, collections = recorded.evaluate, recorded.collections or {}
     parameters = recorded.others()
     for name in _WHICH_ROWS | (_OF_LM_EVAL if of_rows else _OF_ROWS.keys()):
@@ -179,10 +179,10 @@ def _conditions(rule: Promotion, of_rows: bool, one: Evaluated) -> dict[str, Any
         if measured_on == "choices":  # the choices that are ranked are the responses of the whole collection
             parameters["collections"] = collections.get(rule.benchmark)
     else:
-        parameters["version of lm-eval"] = one.recorded.result.get("lm_eval")
-    resolved = {f"{name} of the model": one.recorded.result.get(name) for name in ("prompt_format", "precision")}
-    found = parameters | evaluate | resolved | {"code version": _code_version(one.manifest)}
-    return {name: value for name, value in found.items() if value not in (None, {}, [])}
+        parameters["version of lm-eval"] = model.recorded.result.get("lm_eval")
+    resolved = {f"{name} of the model": model.recorded.result.get(name) for name in ("prompt_format", "precision")}
+    conditions = parameters | evaluate | resolved | {"code version": _code_version(model.manifest)}
+    return {name: value for name, value in conditions.items() if value not in (None, {}, [])}
 
 
 def _code_version(manifest: Manifest) -> str:
@@ -192,7 +192,7 @@ def _code_version(manifest: Manifest) -> str:
 
 
 def _benchmark_tasks_differ(rule: Promotion, *both: Evaluated) -> bool:
-    mine, theirs = (one.recorded.result.get("benchmarks", {}).get(rule.benchmark, {}) for one in both)
+    mine, theirs = (model.recorded.result.get("benchmarks", {}).get(rule.benchmark, {}) for model in both)
     return any(
         mine[task].get(name) != theirs[task].get(name)
         for task in mine.keys() & theirs.keys()
@@ -204,8 +204,8 @@ def _on_shared_rows(rule: Promotion, *both: Evaluated) -> tuple[list[dict[str, _
     """Task -> figure of each model over the rows that both were asked, how many those are, and how many not."""
     metric = OWN_METRICS[rule.metric]
     asked = [  # choices are ranked, and answers written, for some rows alone
-        {row.id: row for row in one.recorded.row_results(rule.benchmark) if metric.numerator in row.measured}
-        for one in both
+        {row.id: row for row in model.recorded.row_results(rule.benchmark) if metric.numerator in row.measured}
+        for model in both
     ]
     shared = sorted(asked[0].keys() & asked[1].keys())
     chosen = [[rows[id_] for id_ in shared] for rows in asked]
@@ -218,19 +218,19 @@ def _on_shared_rows(rule: Promotion, *both: Evaluated) -> tuple[list[dict[str, _
         )
     figures = [
         {
-            found.task: _Figure(found.value, found.rows, Direction.recorded(found.higher_is_better))
-            for found in row_metrics(rows)
-            if found.metric == rule.metric
+            figure.task: _Figure(figure.value, figure.rows, Direction.recorded(figure.higher_is_better))
+            for figure in row_metrics(rows)
+            if figure.metric == rule.metric
         }
         for rows in chosen
     ]
     return figures, len(shared), len(asked[0].keys() ^ asked[1].keys())
 
 
-def _recorded_figures(rule: Promotion, one: Evaluated) -> dict[str, _Figure]:
+def _recorded_figures(rule: Promotion, model: Evaluated) -> dict[str, _Figure]:
     """Task -> figure as it was recorded, without those of lm-eval's groups: they are means of the others."""
     return {
         row["task"]: _Figure(row["value"], row["rows"], Direction.recorded(row["higher_is_better"]))
-        for row in one.recorded.task_metrics
+        for row in model.recorded.task_metrics
         if (row["benchmark"], row["metric"]) == (rule.benchmark, rule.metric)
     }

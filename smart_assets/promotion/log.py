@@ -133,7 +133,7 @@ def pinned(project: Project) -> frozenset[str]:
     models = replay(log)[-project.settings.retention.newest :]
     best = best_so_far(log, rule) if rule is not None else None
     compared = dict.fromkeys((*models, *((best,) if best else ())))
-    evaluations = [found for model in compared if (found := evaluation_of(project, model))]
+    evaluations = [evaluation for model in compared if (evaluation := evaluation_of(project, model))]
     return frozenset(item.content_version for item in (*models, *evaluations))
 
 
@@ -192,7 +192,7 @@ def history(project: Project) -> list[Record]:
         StoreError: one of them cannot be read.
     """
     try:
-        return [Record.model_validate(found) for found in records(project.store, LOG)]
+        return [Record.model_validate(record) for record in records(project.store, LOG)]
     except ValidationError as error:
         raise StoreError(
             f"a record in {project.store.root / LOG} is not one of a promotion: restore it, or move it away to undo it"

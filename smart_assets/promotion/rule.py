@@ -91,12 +91,12 @@ def consider(project: Project) -> Decision:
     Raises:
         StoreError: the log or an artifact cannot be read, or the record not be written.
     """
-    found = judge(project)
-    if found.passes and found.candidate is not None and project.settings.promotion is not None:
-        figures = _figures(project.settings.promotion, found.candidate, found.comparisons)
-        record(project, "promote", found.candidate, found.because, figures)
+    judgement = judge(project)
+    if judgement.passes and judgement.candidate is not None and project.settings.promotion is not None:
+        figures = _figures(project.settings.promotion, judgement.candidate, judgement.comparisons)
+        record(project, "promote", judgement.candidate, judgement.because, figures)
         link(project)
-    return Decision(found.passes, found.sentence)
+    return Decision(judgement.passes, judgement.sentence)
 
 
 def judge(project: Project) -> Judgement:
@@ -123,14 +123,14 @@ def judge(project: Project) -> Judgement:
         comparisons = _compare(project, rule, candidate, log)
     except NotComparable as error:
         return Judgement(candidate, str(error))
-    because = "; ".join(_in_words(rule, one) for one in comparisons)
-    passes = bool(not_inferior([one.found for one in comparisons], rule.margin))
+    because = "; ".join(_in_words(rule, comparison) for comparison in comparisons)
+    passes = bool(not_inferior([comparison.found for comparison in comparisons], rule.margin))
     return Judgement(candidate, because, passes, tuple(comparisons))
 
 
 def _figures(rule: Promotion, candidate: Promoted, comparisons: Sequence[ModelComparison]) -> dict[str, Any]:
     """For the log; where production is the best so far, its comparison stands under both names."""
-    by_role = {one.role: one.figures for one in comparisons}
+    by_role = {comparison.role: comparison.figures for comparison in comparisons}
     if "production" in by_role:
         by_role.setdefault("best", by_role["production"])
     return {"rule": rule.model_dump(), "seed": candidate.seed, **by_role}
@@ -160,12 +160,12 @@ def _compare(project: Project, rule: Promotion, candidate: Promoted, log: Sequen
     comparisons: list[ModelComparison] = []
     for role, name, theirs in _others(project, rule, candidate, log):
         try:
-            found = difference(project, rule, mine, theirs)
+            differences = difference(project, rule, mine, theirs)
         except NotComparable as error:
             raise NotComparable(f"compared with {name}, {error}") from error
-        bounds = mean_over_tasks(found.values, found.steps, rule.confidence)
-        counts = (len(found.values), found.rows, found.left_out)
-        comparisons.append(ModelComparison(role, name, bounds, *counts, found.metric))
+        bounds = mean_over_tasks(differences.values, differences.steps, rule.confidence)
+        counts = (len(differences.values), differences.rows, differences.left_out)
+        comparisons.append(ModelComparison(role, name, bounds, *counts, differences.metric))
     return comparisons
 
 
@@ -205,26 +205,27 @@ def _base_model(project: Project, candidate: Promoted) -> Evaluated:
 
 
 def _in_words(rule: Promotion, comparison: ModelComparison) -> str:
-    found, metric = comparison.found, comparison.metric
+    difference, metric = comparison.found, comparison.metric
     unit = f" {metric.unit}" if metric.unit else ""
     turned = "" if metric.direction is Direction.LOWER else " (turned so that lower is better)"
     benchmark = "" if rule.benchmark == HELD_OUT else f" on {rule.benchmark}"
     rows = "" if comparison.rows is None else f" and {comparison.rows:,} rows"
     of_one = f"; {comparison.left_out:,} that only one was asked do not count" if comparison.left_out else ""
-    open_question = found.low <= rule.margin < found.high
+    open_question = difference.low <= rule.margin < difference.high
     would_tell = "; more tasks to evaluate on would tell" if open_question else ""
     return (
-        f"{_verdict(found, rule.margin)} {comparison.model}, by more than the margin of {rule.margin:g}{unit}: "
-        f"{metric.title}{benchmark}{turned} differs by {found.mean:+.4g}, {100 * rule.confidence:g}% interval "
-        f"{found.low:+.4g} to {found.high:+.4g} (Student's t over the {comparison.tasks:,} tasks{rows} that both were "
+        f"{_verdict(difference, rule.margin)} {comparison.model}, by more than the margin of {rule.margin:g}{unit}: "
+        f"{metric.title}{benchmark}{turned} differs by {difference.mean:+.4g}, {100 * rule.confidence:g}% interval "
+        f"{difference.low:+.4g} to {difference.high:+.4g} "
+        f"(Student's t over the {comparison.tasks:,} tasks{rows} that both were "
         f"asked{of_one}){would_tell}"
     )
 
 
-def _verdict(found: MeanDifference, margin: float) -> str:
-    if found.high <= margin:
+def _verdict(difference: MeanDifference, margin: float) -> str:
+    if difference.high <= margin:
         return "not worse than"
-    return "worse than" if found.low > margin else "not known whether worse than"
+    return "worse than" if difference.low > margin else "not known whether worse than"
 
 
 def main_figure(project: Project, evaluation: Manifest, seed: int) -> float | None:

@@ -73,11 +73,11 @@ def vectors_agree(source: str, stored: Path, embedded: Path) -> VectorAgreement:
     if vectors[0].shape[1] != vectors[1].shape[1]:
         return VectorAgreement(source, prompts, prompts, 1.0, 1.0)
     distances, differ = np.zeros(prompts), np.zeros(prompts, bool)
-    for at in range(0, prompts, _ROWS_AT_ONCE):
-        part = slice(at, at + _ROWS_AT_ONCE)
-        one, other = vectors[0][places[part, 0]], vectors[1][places[part, 1]]
-        differ[part] = (one != other).any(axis=1)
-        distances[part] = np.where(differ[part], _distances(one, other), 0)
+    for start in range(0, prompts, _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        old, new = vectors[0][places[part, 0]], vectors[1][places[part, 1]]
+        differ[part] = (old != new).any(axis=1)
+        distances[part] = np.where(differ[part], _distances(old, new), 0)
     if not prompts:
         return VectorAgreement(source, 0, 0, 0.0, 0.0)
     return VectorAgreement(source, prompts, int(differ.sum()), float(distances.max()), float(distances.mean()))
@@ -90,10 +90,10 @@ def _prompt_hashes(folder: Path) -> pa.Array:
 def _places(stored: pa.Array, embedded: pa.Array) -> NDArray[np.int64]:
     """Return where each prompt that is in both stands first in each (n, 2)."""
     prompts = pc.unique(stored)
-    here = pc.index_in(prompts, value_set=embedded)
-    both = pc.is_valid(here)
-    there = pc.index_in(prompts, value_set=stored)
-    return np.stack([one.filter(both).to_numpy().astype(np.int64) for one in (there, here)], axis=1)
+    in_embedded = pc.index_in(prompts, value_set=embedded)
+    both = pc.is_valid(in_embedded)
+    in_stored = pc.index_in(prompts, value_set=stored)
+    return np.stack([places.filter(both).to_numpy().astype(np.int64) for places in (in_stored, in_embedded)], axis=1)
 
 
 def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:

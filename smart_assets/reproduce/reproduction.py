@@ -240,6 +240,6 @@ class _Training:
             for name, (before, after) in pairs.items():
                 if before != after:
                     yield f"seed {seed}: {name} was {before}, here it is {after}"
-        packages = (Circumstances.read(one).packages for one in (self.stored, trained))
-        then, now = ({name: found.get(name) for name in ("torch", "transformers")} for found in packages)
+        packages = (Circumstances.read(manifest).packages for manifest in (self.stored, trained))
+        then, now = ({name: versions.get(name) for name in ("torch", "transformers")} for versions in packages)
         yield from (f"{name} was {then[name]}, here it is {now[name]}" for name in then if then[name] != now[name])

@@ -128,8 +128,8 @@ def _lines(budgets: pa.Table, seeds: Sequence[int]) -> dict[tuple[int | None, st
     """Return lines by seed and task; those of all seeds once for each of the seeds that the other table tells apart."""
     lines: dict[tuple[int | None, str], dict[str, Any]] = {}
     for row in budgets.to_pylist():
-        of = row.pop("seed")
-        lines |= {(seed, row["task"]): row for seed in (seeds if of is None and seeds else [of])}
+        own_seed = row.pop("seed")
+        lines |= {(seed, row["task"]): row for seed in (seeds if own_seed is None and seeds else [own_seed])}
     return lines
 
 

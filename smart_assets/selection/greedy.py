@@ -95,11 +95,11 @@ def greedy_ordering(
     count = len(ground) if budget is None else min(budget, len(ground))
     if count < 1:
         raise BudgetError(f"the budget of an ordering must be at least 1; got {budget}")
-    found = _resolve(engine, len(ground), objective)
+    engine_name = _resolve(engine, len(ground), objective)
     report = on_progress or (lambda *_: None)
-    picks, gains = _ENGINES[found](ground, objective, count, limits or Limits(), report)
+    picks, gains = _ENGINES[engine_name](ground, objective, count, limits or Limits(), report)
     report(count, 1.0)
-    return GreedyOrdering(by_index(ground.rows, picks), gains, found)
+    return GreedyOrdering(by_index(ground.rows, picks), gains, engine_name)
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -31,20 +31,20 @@ def order_many(
     """
     cores = usable_cores()
     work = _Work(sizes, on_progress)
-    found: dict[int, GreedyOrdering] = {}
+    orderings: dict[int, GreedyOrdering] = {}
     biggest_first = sorted(range(len(sizes)), key=lambda index: -sizes[index])
     for index in (index for index in biggest_first if sizes[index] >= LARGE):
-        found[index] = order(index, Limits(memory_bytes=memory_bytes), work.progress_of(index))
+        orderings[index] = order(index, Limits(memory_bytes=memory_bytes), work.progress_of(index))
     alone = Limits(threads=1, memory_bytes=max(2**24, memory_bytes // cores))
     pool = ThreadPoolExecutor(cores)
     try:
         with products_on_one_thread():
             small = [index for index in biggest_first if sizes[index] < LARGE]
             made = pool.map(lambda index: order(index, alone, work.progress_of(index)), small)
-            found.update(zip(small, made, strict=True))
+            orderings.update(zip(small, made, strict=True))
     finally:
         pool.shutdown(cancel_futures=True)
-    return [found[index] for index in range(len(sizes))]
+    return [orderings[index] for index in range(len(sizes))]
 
 
 class _Work:

@@ -101,13 +101,13 @@ def _near_pairs(ground: GroundSet, blocks: Iterable[Near], kept: int, on_progres
     start = 0
     for near in blocks:
         rows = np.arange(start, start := start + len(near))
-        found = np.column_stack([rows, near])
+        pairs = np.column_stack([rows, near])
         alike = np.column_stack([np.ones(len(rows)), _cosines(ground, rows, near)])
         worth = alike > 0
         worth[:, 1:] &= near != rows[:, None]
         worth &= np.cumsum(worth, axis=1) <= kept
         lengths[rows + 1] = worth.sum(axis=1)
-        ids.append(found[worth].astype(np.int32))
+        ids.append(pairs[worth].astype(np.int32))
         similarities.append(alike[worth])
         on_progress(0, _PAIRING * start / len(ground))
     by_row = (np.concatenate(similarities), np.concatenate(ids), np.cumsum(lengths))
@@ -117,10 +117,10 @@ def _near_pairs(ground: GroundSet, blocks: Iterable[Near], kept: int, on_progres
 
 def _cosines(ground: GroundSet, rows: Indices, near: Near) -> NDArray[np.float64]:
     """Return the similarity of each of `rows` (b,) with its neighbours (b, m); 0 where there is none."""
-    found, someone = np.empty(near.shape), np.maximum(near, 0)
-    for others, unit, out in zip(someone, ground.unit(rows), found, strict=True):
+    cosines, someone = np.empty(near.shape), np.maximum(near, 0)
+    for others, unit, out in zip(someone, ground.unit(rows), cosines, strict=True):
         dots(ground.rows, others, unit, out)
-    return np.where(near < 0, 0, np.rint(found * ground.scales[someone] * _GRID) / _GRID)
+    return np.where(near < 0, 0, np.rint(cosines * ground.scales[someone] * _GRID) / _GRID)
 
 
 def _pick_lazily(pairs: NearPairs, count: int, on_progress: OnProgress) -> tuple[Indices, Gains]:

@@ -43,9 +43,9 @@ def stochastic_picks(
         for done in range(count):
             sampled = sample_size(len(ground), done + 1, epsilon)
             places = rng.choice(len(left), min(sampled, len(left)), replace=False, shuffle=False)
-            found = marginal.gains(left[places])
-            best = np.lexsort((left[places], -found))[0]
-            picks[done], gains[done] = left[places[best]], found[best]
+            sampled_gains = marginal.gains(left[places])
+            best = np.lexsort((left[places], -sampled_gains))[0]
+            picks[done], gains[done] = left[places[best]], sampled_gains[best]
             marginal.take(picks[done])
             left[places[best]] = left[-1]
             left = left[:-1]
@@ -131,13 +131,13 @@ class GraphCutMarginal:
 
     def gains(self, ids: Indices) -> Gains:
         """See `Marginal`."""
-        found = np.empty(len(ids))
+        gains = np.empty(len(ids))
 
         def work(block: slice) -> None:
-            found[block] = self._ground.unit(ids[block]) @ self._direction - self._weight
+            gains[block] = self._ground.unit(ids[block]) @ self._direction - self._weight
 
         self._shared.over_blocks(work, len(ids), _STEP)
-        return found
+        return gains
 
     def take(self, index: int) -> None:
         """See `Marginal`."""
@@ -153,15 +153,15 @@ class LogDeterminantMarginal:
 
     def gains(self, ids: Indices) -> Gains:
         """See `Marginal`."""
-        found = np.empty(len(ids))
+        gains = np.empty(len(ids))
 
         def work(block: slice) -> None:
             rows = self._ground.unit(ids[block])
             forms = np.einsum("ij,ij->i", rows @ self._inverse, rows)
-            found[block] = np.log(self._regularization + np.maximum(forms, 0))
+            gains[block] = np.log(self._regularization + np.maximum(forms, 0))
 
         self._shared.over_blocks(work, len(ids), _STEP)
-        return found
+        return gains
 
     def take(self, index: int) -> None:
         """See `Marginal`."""

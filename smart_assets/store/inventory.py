@@ -44,9 +44,9 @@ def recorded(store: Store, assets: Collection[str] | None = None) -> list[list[R
     Raises:
         StoreError: the remote store cannot be reached. A manifest that cannot be read is no error, but a problem.
     """
-    here = store.snapshot()
-    folders = [folder for folder in here.manifest_folders() if assets is None or folder.parent.name in assets]
-    return [[_recorded(here, path) for path in here.manifests_in(folder)] for folder in folders]
+    snapshot = store.snapshot()
+    folders = [folder for folder in snapshot.manifest_folders() if assets is None or folder.parent.name in assets]
+    return [[_recorded(snapshot, path) for path in snapshot.manifests_in(folder)] for folder in folders]
 
 
 def redacted(store: Store) -> dict[Name, Redaction]:
@@ -74,7 +74,7 @@ def name_of(artifact: Artifact) -> Name:
 def _recorded(store: Store, path: Path) -> Recorded:
     stamp, _, version = path.stem.partition("-")
     try:
-        at = datetime.strptime(stamp[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        time = datetime.strptime(stamp[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return Recorded(path, datetime.now(UTC), None, "its name is not that of a manifest: a time and a version")
     store.fetch(path)  # a remote that cannot be reached says nothing of the manifest
@@ -83,11 +83,11 @@ def _recorded(store: Store, path: Path) -> Recorded:
     except StoreError as error:
         cause = error.__cause__
         why = cause.errors()[0]["msg"] if isinstance(cause, ValidationError) else cause
-        return Recorded(path, at, None, f"it cannot be read ({why})")
+        return Recorded(path, time, None, f"it cannot be read ({why})")
     problem = _altered(manifest, version)
     if not problem and store.manifest_folder(manifest.asset, manifest.partition) != path.parent:
         problem = f"it is of {manifest.asset}[{manifest.partition or ''}], whose folder is another"
-    return Recorded(path, at, None if problem else manifest, problem)
+    return Recorded(path, time, None if problem else manifest, problem)
 
 
 def _altered(manifest: Manifest, version: str) -> str:

@@ -60,49 +60,51 @@ class Tombstones:
     def active(self) -> tuple[TombstoneRecord, ...]:
         """The tombstones that hold: those that were not undone."""
         undone = self._keys("undo")
-        return tuple(one for one in self.records if one.action == "forget" and one.key not in undone)
+        return tuple(record for record in self.records if record.action == "forget" and record.key not in undone)
 
     @property
     def final(self) -> frozenset[str]:
         """The keys of the tombstones whose rows are nowhere in the store any more."""
         return self._keys("removed")
 
-    def removed_before(self, at: datetime) -> frozenset[str]:
+    def removed_before(self, time: datetime) -> frozenset[str]:
         """Return the keys of the tombstones whose rows were nowhere in the store any more at a time."""
-        return frozenset(key for one in self.records if one.action == "removed" and one.at < at for key in one.of)
+        return frozenset(
+            key for record in self.records if record.action == "removed" and record.at < time for key in record.of
+        )
 
     @property
     def forgotten(self) -> Forgotten:
         """All that no source may give."""
         return Forgotten(
-            frozenset(id_ for one in self.active for id_ in one.ids),
-            frozenset(one.task for one in self.active if one.task is not None),
-            frozenset(text for one in self.active for text in one.texts),
+            frozenset(id_ for record in self.active for id_ in record.ids),
+            frozenset(record.task for record in self.active if record.task is not None),
+            frozenset(text for record in self.active for text in record.texts),
         )
 
     def parameter(self, source: str | None) -> list[str]:
         """Return what of the log concerns a source, in words that change with it."""
-        told: list[str] = []
-        for one in self.records:
-            if source in one.sources and one.action == "forget":
-                told.append(f"{one.what} on {one.at:%Y-%m-%d} ({one.key})")
-            elif source in one.sources and one.action == "undo":
-                told.append(f"{', '.join(one.of)} undone on {one.at:%Y-%m-%d} ({one.key})")
-        return told
+        reasons: list[str] = []
+        for record in self.records:
+            if source in record.sources and record.action == "forget":
+                reasons.append(f"{record.what} on {record.at:%Y-%m-%d} ({record.key})")
+            elif source in record.sources and record.action == "undo":
+                reasons.append(f"{', '.join(record.of)} undone on {record.at:%Y-%m-%d} ({record.key})")
+        return reasons
 
     def of(self, ids: Iterable[str], tasks: Iterable[str]) -> list[TombstoneRecord | None]:
         """Return the tombstone of each row, the first where there are several; None for a row that is not forgotten."""
         by_id: dict[str, TombstoneRecord] = {}
         by_task: dict[str | None, TombstoneRecord] = {}
-        for one in self.active:
-            for id_ in one.ids:
-                by_id.setdefault(id_, one)
-            if one.task is not None:
-                by_task.setdefault(one.task, one)
+        for record in self.active:
+            for id_ in record.ids:
+                by_id.setdefault(id_, record)
+            if record.task is not None:
+                by_task.setdefault(record.task, record)
         return [by_id.get(id_) or by_task.get(task) for id_, task in zip(ids, tasks, strict=True)]
 
     def _keys(self, action: str) -> frozenset[str]:
-        return frozenset(key for one in self.records if one.action == action for key in one.of)
+        return frozenset(key for record in self.records if record.action == action for key in record.of)
 
 
 def read_tombstones(store: Store) -> Tombstones:
@@ -111,13 +113,13 @@ def read_tombstones(store: Store) -> Tombstones:
     Raises:
         StoreError: a record cannot be read: without it rows would come back that must not.
     """
-    found: list[TombstoneRecord] = []
+    decisions: list[TombstoneRecord] = []
     for record in records(store, LOG):
         try:
-            found.append(TombstoneRecord.model_validate(record))
+            decisions.append(TombstoneRecord.model_validate(record))
         except ValidationError as error:
             raise StoreError(f"a record of {store.root / LOG} is none of ours: restore it: {error}") from error
-    return Tombstones(tuple(found))
+    return Tombstones(tuple(decisions))
 
 
 def write_record(store: Store, record: TombstoneRecord) -> None:

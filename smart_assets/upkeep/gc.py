@@ -163,8 +163,8 @@ def _leftovers(store: Store, retention: Retention) -> Iterator[Garbage]:
 
 
 def _forgotten_manifests(store: Store, histories: Sequence[Sequence[Recorded]]) -> Iterator[Garbage]:
-    there = {item.path for history in histories for item in history}
+    paths = {item.path for history in histories for item in history}
     for path, found in store.local.files(store.root / "manifests").items():
-        if path not in there and time.time() - found.modified > DAY:
+        if path not in paths and time.time() - found.modified > DAY:
             why = "the remote store has it no more"
             yield Garbage(store.local, path, found.size, "manifests (mirror)", why, found.modified)

@@ -179,6 +179,23 @@ def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
     assert re.search(r"graph_cut\(.*\): at temperature 1 .* equal tasks of 2; `max_tasks: auto` takes 2\n", shown)
 
 
+def test_the_columns_of_tasks_are_their_rows_and_weights(project: Path) -> None:
+    shown = smart("tasks", cwd=project).stdout
+    assert re.match(r" *source +task +training +held out +rejected +", shown)
+    [file] = project.rglob("artifacts/raw_tasks/*/instances.parquet")
+    rows = pq.read_table(file).select(["task", "split"]).to_pylist()
+    shares: list[list[float]] = []
+    for task in ("plain", "[red]red[/red]"):
+        counts = [sum(row == {"task": task, "split": split} for row in rows) for split in ("train", "validation")]
+        line = re.search(rf"^ *small +{re.escape(task)} +(\d+) +(\d+) +(\d+) +(.*)$", shown, re.MULTILINE)
+        assert line is not None
+        assert [int(line[number]) for number in (1, 2, 3)] == [*counts, 0]
+        shares.append([float(share.rstrip("%")) for share in line[4].split()])
+    for recipe in zip(*shares, strict=True):
+        assert sum(recipe) == pytest.approx(100, abs=0.02)
+    assert len({tuple(share) for share in shares}) == 2, "the tasks' columns do not stand for each other"
+
+
 def test_the_plan_says_what_is_out_of_date_why_and_what_it_costs(project: Path) -> None:
     assert "finetuned_checkpoint[10|smart]" in smart("plan", cwd=project).stdout
     write_tasks(project / "tasks", {"more": [{"t": "new", **row} for row in rows(4, 5)]})
@@ -187,6 +204,15 @@ def test_the_plan_says_what_is_out_of_date_why_and_what_it_costs(project: Path) 
     assert "task `new` is new (5 rows)" in shown
     assert "5 rows to embed" in shown
     assert "waiting" in shown
+    told = json.loads(smart("plan", "--json", cwd=project).stdout)
+    statuses = [step["status"] for step in told["partitions"]]
+    assert f"{statuses.count('current')} of {len(statuses)} partitions are up to date" in shown
+    costs = {step["asset"]: step["cost"] for step in told["partitions"] if step["cost"]}
+    assert costs["prompt_embeddings"]["work"] == {"rows to embed": 5}
+    assert told["total"]["work"]["rows to embed"] == 5
+    assert told["total"]["seconds"] == pytest.approx(
+        sum(step["cost"]["seconds"] or 0 for step in told["partitions"] if step["cost"])
+    )
 
 
 def test_queries_can_be_piped_in(project: Path) -> None:

@@ -9,14 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.assets.declaration import Table
 from smart_assets.core.errors import SmartError
 from smart_assets.core.files import move, new_folder, write_beside, written
 from smart_assets.core.locks import locked, try_lock
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.index import build_index, write_index
 from smart_assets.embedding.settings import Index
+from smart_assets.forgetting.redact import _without_texts
 from smart_assets.sample.collection import write_sample
 from smart_assets.store import Store
 from smart_assets.store.log import append, records
@@ -67,6 +71,15 @@ def _sample(tmp_path: Path) -> Path:
     return max((tmp_path / "sample").iterdir())
 
 
+def _redacted(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.parquet"
+    rows = pa.table({"id": ["a", "b"], "prediction": ["x", "y"]})
+    pq.write_table(rows, path)
+    _without_texts(path, Table(path.name, rows.schema, texts=frozenset({"prediction"})), pa.array(["a"]))
+    assert pq.read_table(path)["prediction"].to_pylist() == [None, "y"]
+    return path
+
+
 def _artifact(tmp_path: Path) -> Path:
     store = Store("store", tmp_path)
     return store.folder(write_and_commit(store, {"a.txt": b"x", "sub/b.txt": b"y"}))
@@ -111,6 +124,7 @@ def _fetched_record(tmp_path: Path) -> Path:
         _segment,
         _index,
         _sample,
+        _redacted,
         _artifact,
         _manifest,
         _record,

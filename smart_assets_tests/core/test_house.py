@@ -53,14 +53,14 @@ def test_one_module_renames_and_one_locks() -> None:
 
 
 def test_questions_and_documents_change_nothing_in_the_store() -> None:
-    """The page of an audit that is kept with its checkpoint is the one thing that `lineage` writes."""
+    """The pages of an audit that are kept with their checkpoint are the one thing that these rooms store."""
     writing = {
         path
         for path, tree in trees().items()
         for node in ast.walk(tree)
         if path.startswith(("lineage/", "documents/")) and isinstance(node, ast.Call) and _called(node) in _WRITE
     }
-    assert writing == {"lineage/model_audit/attach.py"}
+    assert writing == {"documents/audit_pages.py"}
 
 
 _WRITE = {"commit", "record", "draft", "write_record", "remember_export"}

@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from smart_assets.assets.records import RecordedBaseModel
 from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.settings import Project
 from smart_assets.store import ArtifactFile
+from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets_tests.support.documented_project import FILE, SHOWN_FILE, read, sha256, written
 from smart_assets_tests.support.projects import own_copy
 
@@ -160,16 +162,20 @@ def test_a_dataset_of_the_hub_a_licence_in_words_and_an_adapter(project: Project
     found = document_set(project, "60|smart", 0)
     words = "<b>ours</b>\n---\nlicense: mit"
     hub, local = found.subset.sources
-    hub = replace(hub, dataset="owner/rows of #1", subset="all", split="train", revision="ef" * 20, files=())
+    revision = "ef" * 20
+    kind = HuggingFaceSource(kind="huggingface", path="owner/rows of #1", name="all", split="train")
+    hub = replace(hub, dataset=kind.public_dataset(revision), revision=revision, files=())
     [checkpoint] = found.checkpoints
-    base = {"reference": "owner/model", "revision": "AB" * 20, "weights_sha256": "cd" * 32}
+    base = RecordedBaseModel(reference="owner/model", revision="AB" * 20, weights_sha256="cd" * 32)
     adapter = checkpoint.manifest.model_copy(
         update={"files": (ArtifactFile(path="seed-0/adapter/adapter_model.safetensors", sha256="12" * 32, size=9),)}
     )
     found = replace(
         found,
         subset=replace(found.subset, sources=(hub, replace(local, licence=words))),
-        checkpoints=(replace(checkpoint, manifest=adapter, result={**checkpoint.result, "base_model": base}),),
+        checkpoints=(
+            replace(checkpoint, manifest=adapter, result=checkpoint.result.model_copy(update={"base_model": base})),
+        ),
     )
     write_documents(found, tmp_path / "hub")
     document = read(tmp_path / "hub" / "dataset" / "croissant.json")

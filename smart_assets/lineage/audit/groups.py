@@ -94,11 +94,13 @@ def audit_task(project: Project, task: str) -> TaskAudit:
     """
     reader = AuditReader(project)
     rows, held = tuple(_task_rows(reader, task)), [*shares_of(reader, "task = $p0", task), *_by_record(reader, task)]
-    told = {share.holder for share in held}
-    gone = tuple(one for one in unknown_consumers(reader) if one.holder not in told)
+    known = {share.holder for share in held}
+    unknown = tuple(candidate for candidate in unknown_consumers(reader) if candidate.holder not in known)
     if not rows and not held:
-        raise SmartError(no_such("task", task, known_tasks(reader), gone))
-    return TaskAudit(task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), gone, reader.unreadable)
+        raise SmartError(no_such("task", task, known_tasks(reader), unknown))
+    return TaskAudit(
+        task, task in project.settings.evaluate.unseen_tasks, rows, _sorted(held), unknown, reader.unreadable
+    )
 
 
 def audit_source(project: Project, source: str) -> SourceAudit:
@@ -111,13 +113,15 @@ def audit_source(project: Project, source: str) -> SourceAudit:
     reader = AuditReader(project)
     made = [item for item in reader.history.of(ROWS) if item.manifest.partition == source]
     settings = project.settings.sources.get(source)
-    gone = unknown_consumers(reader)
+    unknown = unknown_consumers(reader)
     if not made and settings is None:
         known = {*project.settings.sources, *(str(item.manifest.partition) for item in reader.history.of(ROWS))}
-        raise SmartError(no_such("source", source, known, gone))
+        raise SmartError(no_such("source", source, known, unknown))
     rows = tuple(_source_rows(reader, item) for item in made)
     shown = settings.model_dump(mode="json") if settings is not None else None
-    return SourceAudit(source, shown, rows, _sorted(shares_of(reader, "source = $p0", source)), gone, reader.unreadable)
+    return SourceAudit(
+        source, shown, rows, _sorted(shares_of(reader, "source = $p0", source)), unknown, reader.unreadable
+    )
 
 
 def _sorted(shares: list[Share]) -> tuple[Share, ...]:
@@ -175,7 +179,7 @@ def _task_rows(reader: AuditReader, task: str) -> list[TaskHistory]:
     }
     files = reader.files(ROWS, "tasks.parquet", "origins")
     rejected = dict(reader.query(files, "version, rejected", "WHERE task = $p0", task))
-    found: dict[tuple[object, ...], TaskHistory] = {}
+    histories: dict[tuple[object, ...], TaskHistory] = {}
     for item in reader.history.of(ROWS):
         attachment = item.manifest.attachments.get("origins")
         refused = rejected.get(attachment.version) if attachment is not None else None
@@ -183,11 +187,11 @@ def _task_rows(reader: AuditReader, task: str) -> list[TaskHistory]:
             continue
         facts = (*counts.get(item.manifest.content_version, (0, 0)), refused)
         key = (item.manifest.partition, *facts)
-        if key in found:
-            found[key] = replace(found[key], first_made_at=item.made_at)
+        if key in histories:
+            histories[key] = replace(histories[key], first_made_at=item.made_at)
         else:
-            found[key] = TaskHistory(str(item.manifest.partition), *facts, item.current, item.made_at, item.made_at)
-    return sorted(found.values(), key=lambda one: (one.current, one.last_made_at or ""), reverse=True)
+            histories[key] = TaskHistory(str(item.manifest.partition), *facts, item.current, item.made_at, item.made_at)
+    return sorted(histories.values(), key=lambda history: (history.current, history.last_made_at or ""), reverse=True)
 
 
 def _source_rows(reader: AuditReader, item: Materialization) -> SourceVersion:
@@ -208,14 +212,14 @@ def _source_rows(reader: AuditReader, item: Materialization) -> SourceVersion:
 def known_tasks(reader: AuditReader) -> set[str]:
     """Return the tasks of all sources, subsets and checkpoints, as far as their files or records are there."""
     files = reader.files(ROWS, "tasks.parquet", "origins")
-    read = {task for found in (files, reader.subsets) for (task,) in reader.query(found, "DISTINCT task", "")}
+    read = {task for readable in (files, reader.subsets) for (task,) in reader.query(readable, "DISTINCT task", "")}
     return read | {task for training in reader.trainings for task in _recorded(training)}
 
 
-def no_such(kind: Kind, name: str, known: set[str], gone: tuple[UnknownConsumer, ...]) -> str:
+def no_such(kind: Kind, name: str, known: set[str], consumers: tuple[UnknownConsumer, ...]) -> str:
     """Return what to say of a name that nothing has or had."""
     near = get_close_matches(name, sorted(known), _NAMED, 0.5)
-    named = ", ".join(repr(one) for one in near or sorted(known)[:_NAMED])
-    there = f"names like it: {named}" if near else f"there are {named}" if known else "nothing was made yet"
-    told = f"; of {len(gone)} subsets and checkpoints it cannot be told any more" if gone else ""
-    return f"no {kind} {name!r:.100} is or was in the store ({there}{told}); `smart tasks` lists the tasks"
+    named = ", ".join(repr(near_name) for near_name in near or sorted(known)[:_NAMED])
+    names = f"names like it: {named}" if near else f"there are {named}" if known else "nothing was made yet"
+    unknown = f"; of {len(consumers)} subsets and checkpoints it cannot be told any more" if consumers else ""
+    return f"no {kind} {name!r:.100} is or was in the store ({names}{unknown}); `smart tasks` lists the tasks"

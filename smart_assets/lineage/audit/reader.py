@@ -60,10 +60,10 @@ class AuditReader:
 
     def presence(self, item: Materialization, artifact: Artifact | None = None) -> Presence:
         """Return what is left of a materialization's artifact, or of an attachment."""
-        found = artifact or item.manifest.artifact
-        key = (found.asset, found.version, item.newest)
+        asked = artifact or item.manifest.artifact
+        key = (asked.asset, asked.version, item.newest)
         if key not in self._presence:
-            self._presence[key] = presence(self.store, found, item.newest)
+            self._presence[key] = presence(self.store, asked, item.newest)
         return self._presence[key]
 
     @property

@@ -109,22 +109,22 @@ def row_uses(reader: AuditReader, ids: Sequence[str]) -> RowUses:
         else:
             dropped.append(Dropped(id_, reason, by))
     return RowUses(
-        tuple(sorted(held, key=lambda one: newest_first(one.holder), reverse=True)),
-        tuple(sorted(dropped, key=lambda one: newest_first(one.holder), reverse=True)),
+        tuple(sorted(held, key=lambda use: newest_first(use.holder), reverse=True)),
+        tuple(sorted(dropped, key=lambda use: newest_first(use.holder), reverse=True)),
     )
 
 
 def unknown_consumers(reader: AuditReader) -> tuple[UnknownConsumer, ...]:
     """Return the subsets and checkpoints of which it cannot be told any more whether they hold a row."""
-    found: list[UnknownConsumer] = []
+    unknown: list[UnknownConsumer] = []
     for item in reader.history.of(SUBSET):
         if item.manifest.content_version not in reader.subsets:
-            found.append(UnknownConsumer(consumer(reader, item, None), _gone(reader.presence(item))))
+            unknown.append(UnknownConsumer(consumer(reader, item, None), _gone(reader.presence(item))))
     for training in reader.trainings:
         if training.subset not in reader.subsets:
             why = f"its subset {training.subset[:12]} is not there" if training.subset else "it names no subset"
-            found.append(UnknownConsumer(consumer(reader, training.item, training.seed), f"{why} any more"))
-    return tuple(sorted(found, key=lambda one: newest_first(one.holder), reverse=True))
+            unknown.append(UnknownConsumer(consumer(reader, training.item, training.seed), f"{why} any more"))
+    return tuple(sorted(unknown, key=lambda lost: newest_first(lost.holder), reverse=True))
 
 
 def _gone(left: Presence) -> str:

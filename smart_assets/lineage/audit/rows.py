@@ -85,17 +85,19 @@ def audit_row(project: Project, name: str, threshold: float) -> RowAudit:
         StoreError: files of the store cannot be read.
     """
     reader = AuditReader(project)
-    gone = unknown_consumers(reader)
-    id_ = resolve_id(reader, name, gone)
+    unknown = unknown_consumers(reader)
+    id_ = resolve_id(reader, name, unknown)
     prompt = prompt_of_row(reader, id_)
     near = similar_rows(reader, prompt, threshold) if prompt is not None else SimilarRows({}, 0)
     cosines = {other: cosine for other, cosine in near.cosines.items() if other != id_}
     followed = list(cosines)[:MOST_ROWS]
     traced = _traces(reader, [id_, *followed], cosines)
     if not (traced[0].standings or traced[0].held_by or traced[0].dropped_by):
-        raise SmartError(_no_such_row(name, gone))
+        raise SmartError(_no_such_row(name, unknown))
     compared = None if prompt is None else near.compared
-    return RowAudit(traced[0], threshold, compared, RowsFound(len(cosines), tuple(traced[1:])), gone, reader.unreadable)
+    return RowAudit(
+        traced[0], threshold, compared, RowsFound(len(cosines), tuple(traced[1:])), unknown, reader.unreadable
+    )
 
 
 def audit_text(project: Project, text: str, threshold: float) -> TextAudit:
@@ -128,7 +130,7 @@ def _ids(reader: AuditReader, where: str, value: str) -> list[str]:
     return [id_ for (id_,) in reader.query(reader.instances, "DISTINCT id", f"{where} ORDER BY id", value)]
 
 
-def resolve_id(reader: AuditReader, name: str, gone: Sequence[UnknownConsumer]) -> str:
+def resolve_id(reader: AuditReader, name: str, unknown: Sequence[UnknownConsumer]) -> str:
     """Return the one id that begins so; a whole id is not looked up.
 
     Raises:
@@ -143,25 +145,25 @@ def resolve_id(reader: AuditReader, name: str, gone: Sequence[UnknownConsumer]) 
     if len(prefix) == ID_LENGTH:
         return prefix
     between = "WHERE id >= $p0 AND id < $p0 || 'g' ORDER BY id"  # lets row groups be passed over by their statistics
-    found = {
+    ids = {
         id_
         for files in (reader.instances, reader.subsets)
         for (id_,) in reader.query(files, "DISTINCT id", between, prefix)
     }
-    if not found:
-        raise SmartError(_no_such_row(prefix, gone))
-    if len(found) > 1:
+    if not ids:
+        raise SmartError(_no_such_row(prefix, unknown))
+    if len(ids) > 1:
         raise SmartError(
-            f"{len(found)} rows have ids that begin with {prefix}: {', '.join(sorted(found)[:_NAMED])}"
-            f"{' ...' if len(found) > _NAMED else ''}; give more digits"
+            f"{len(ids)} rows have ids that begin with {prefix}: {', '.join(sorted(ids)[:_NAMED])}"
+            f"{' ...' if len(ids) > _NAMED else ''}; give more digits"
         )
-    return found.pop()
+    return ids.pop()
 
 
-def _no_such_row(name: str, gone: Sequence[UnknownConsumer]) -> str:
-    told = f"; of {len(gone)} subsets and checkpoints it cannot be told any more" if gone else ""
+def _no_such_row(name: str, unknown: Sequence[UnknownConsumer]) -> str:
+    more = f"; of {len(unknown)} subsets and checkpoints it cannot be told any more" if unknown else ""
     return (
-        f"no row of any source or subset in the store, now or in the past, has an id that begins with {name}{told}; "
+        f"no row of any source or subset in the store, now or in the past, has an id that begins with {name}{more}; "
         '`smart audit text "..."` finds rows by their prompt or response'
     )
 

@@ -68,7 +68,7 @@ def similar_rows(reader: AuditReader, prompt: Prompt, threshold: float) -> Simil
     Raises:
         StoreError: vectors cannot be read.
     """
-    found: dict[str, float] = {}
+    cosines_by_id: dict[str, float] = {}
     compared = 0
     files, row_files = reader.files(VECTORS, "vectors.npy"), _row_files(reader, prompt.encoder)
     for version, new in _new_rows(row_files):
@@ -76,10 +76,12 @@ def similar_rows(reader: AuditReader, prompt: Prompt, threshold: float) -> Simil
         cosines = dict(_above(vectors, new, prompt.vector, threshold))
         chosen = "WHERE file_row_number IN (SELECT unnest($p0))"
         rows = {version: row_files[version]} if cosines else {}
-        found |= {id_: cosines[row] for id_, row in reader.query(rows, "id, file_row_number", chosen, list(cosines))}
+        cosines_by_id |= {
+            id_: cosines[row] for id_, row in reader.query(rows, "id, file_row_number", chosen, list(cosines))
+        }
         compared += len(vectors) if new is None else len(new)
-    order = sorted(found, key=lambda id_: (-found[id_], id_))
-    return SimilarRows({id_: found[id_] for id_ in order}, compared)
+    order = sorted(cosines_by_id, key=lambda id_: (-cosines_by_id[id_], id_))
+    return SimilarRows({id_: cosines_by_id[id_] for id_ in order}, compared)
 
 
 def _row_files(reader: AuditReader, encoder: str) -> dict[str, Path]:
@@ -114,8 +116,8 @@ def _above(
     """Return positions and cosines at or above the threshold; `rows` are those that count, all where None."""
     count = len(vectors) if rows is None else len(rows)
     for start in range(0, count, _ROWS_AT_ONCE):
-        here = slice(start, start + _ROWS_AT_ONCE) if rows is None else rows[start : start + _ROWS_AT_ONCE]
-        block = vectors[here]
+        part = slice(start, start + _ROWS_AT_ONCE) if rows is None else rows[start : start + _ROWS_AT_ONCE]
+        block = vectors[part]
         near = np.flatnonzero(block @ vector >= threshold - _MARGIN)
         cosines = np.round(block[near].astype(np.float64) @ vector.astype(np.float64), _DECIMALS)
         for offset, cosine in zip(near.tolist(), cosines.tolist(), strict=True):

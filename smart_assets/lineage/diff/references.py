@@ -48,16 +48,16 @@ def parse_reference(text: str) -> Reference:
     Raises:
         SmartError: it has no such form.
     """
-    found = _FORM.fullmatch(text.strip())
-    named = found is not None and found["budget"] is not None
+    parts = _FORM.fullmatch(text.strip())
+    named = parts is not None and parts["budget"] is not None
     # The sign stands between a partition and its version, and nowhere else.
-    if found is None or bool(found["at"]) != (named and found["version"] is not None) or not found[0]:
+    if parts is None or bool(parts["at"]) != (named and parts["version"] is not None) or not parts[0]:
         raise SmartError(
             f"{text!r} names no subset or checkpoint: write 'BUDGET|RECIPE' or BUDGET/RECIPE for the newest one, "
             "'BUDGET|RECIPE@VERSION' for one of its versions, or the first 8 digits or more of a version"
         )
-    partition = grid_key(int(found["budget"]), found["recipe"]) if named else None
-    return Reference(text, partition, found["version"] and found["version"].lower())
+    partition = grid_key(int(parts["budget"]), parts["recipe"]) if named else None
+    return Reference(text, partition, parts["version"] and parts["version"].lower())
 
 
 def find_one(store: Store, reference: Reference, asset: str) -> Manifest | None:
@@ -68,10 +68,10 @@ def find_one(store: Store, reference: Reference, asset: str) -> Manifest | None:
     Raises:
         SmartError: it may mean several versions.
     """
-    fitting = [one for one in stored_versions(store, asset) if reference.fits(one)]
+    versions = [version for version in stored_versions(store, asset) if reference.fits(version)]
     if reference.version is None:
-        fitting = fitting[:1]
-    newest = {str(one): one for one in reversed(fitting)}
+        versions = versions[:1]
+    newest = {str(version): version for version in reversed(versions)}
     if len(newest) > 1:
         raise SmartError(f"{reference.text!r} may mean {_listed(sorted(newest))}: write one of these")
     return store.read(next(iter(newest.values())).path) if newest else None
@@ -89,17 +89,17 @@ def find_pair(store: Store, a: str, b: str, checkpoints: bool) -> tuple[Manifest
     Raises:
         SmartError: one does not exist, or they are of two kinds; the message says what there is.
     """
-    here = store.snapshot()
+    snapshot = store.snapshot()
     references = [parse_reference(text) for text in (a, b)]
     assets = [CHECKPOINT] if checkpoints else [SUBSET, CHECKPOINT]
-    found = {asset: [find_one(here, one, asset) for one in references] for asset in assets}
-    for first, second in found.values():
+    manifests = {asset: [find_one(snapshot, reference, asset) for reference in references] for asset in assets}
+    for first, second in manifests.values():
         if first is not None and second is not None:
             return first, second
     for index, reference in enumerate(references):
-        if not any(pair[index] for pair in found.values()):
+        if not any(pair[index] for pair in manifests.values()):
             raise SmartError(
-                f"there is no {_kinds(assets)} {reference.text!r}; {_what_there_is(here, reference, assets)}"
+                f"there is no {_kinds(assets)} {reference.text!r}; {_what_there_is(snapshot, reference, assets)}"
             )
     raise SmartError(f"{a!r} and {b!r} are a subset and a checkpoint: name two of one kind")
 
@@ -110,13 +110,13 @@ def find_subset(store: Store, budget: int, recipe: str, version: str | None) -> 
     Raises:
         SmartError: there is none; the message says what there is.
     """
-    here = store.snapshot()
-    at = "" if version is None else f"@{version}"
-    reference = parse_reference(f"{grid_key(budget, recipe)}{at}")
-    found = find_one(here, reference, SUBSET)
-    if found is None:
-        raise SmartError(f"there is no subset {reference.text!r}; {_what_there_is(here, reference, [SUBSET])}")
-    return found
+    snapshot = store.snapshot()
+    suffix = "" if version is None else f"@{version}"
+    reference = parse_reference(f"{grid_key(budget, recipe)}{suffix}")
+    manifest = find_one(snapshot, reference, SUBSET)
+    if manifest is None:
+        raise SmartError(f"there is no subset {reference.text!r}; {_what_there_is(snapshot, reference, [SUBSET])}")
+    return manifest
 
 
 def stored_versions(store: Store, asset: str) -> list[StoredVersion]:

@@ -98,10 +98,10 @@ def diff_subsets(store: Store, a: Manifest, b: Manifest) -> SubsetDiff:
     Raises:
         StoreError: a file is there and cannot be read.
     """
-    folders = [stored_folder(store, one) for one in (a, b)]
-    sides = [Side.of(one, folder is None) for one, folder in zip((a, b), folders, strict=True)]
-    there = [folder for folder in folders if folder is not None]
-    rows = compare_rows(*map(SubsetRows.read, there)) if len(there) == 2 else None
+    folders = [stored_folder(store, manifest) for manifest in (a, b)]
+    sides = [Side.of(manifest, folder is None) for manifest, folder in zip((a, b), folders, strict=True)]
+    left = [folder for folder in folders if folder is not None]
+    rows = compare_rows(*map(SubsetRows.read, left)) if len(left) == 2 else None
     return SubsetDiff(sides[0], sides[1], compare_making(a, b), rows)
 
 

@@ -63,22 +63,24 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
     Content that was read in two states, such as rows before and after their lines moved, is named as the nearest read
     it.
     """
-    found: dict[tuple[str, str | None, str], Manifest] = {}
+    explained: dict[tuple[str, str | None, str], Manifest] = {}
     lost: list[str] = []
     left = deque([manifest])
     while left:
-        one = left.popleft()
-        key = (one.asset, one.partition, one.content_version)
-        if key in found:
+        reached = left.popleft()
+        key = (reached.asset, reached.partition, reached.content_version)
+        if key in explained:
             continue
-        found[key] = one
-        for name, version in one.inputs.items():
-            earlier = history.named(name, version, read_at(one))
+        explained[key] = reached
+        for name, version in reached.inputs.items():
+            earlier = history.named(name, version, read_at(reached))
             if earlier is None:
-                lost.append(f"{name} in version {version[:12]}, which {_called(one)} was made from, has no manifest")
+                lost.append(
+                    f"{name} in version {version[:12]}, which {_called(reached)} was made from, has no manifest"
+                )
             else:
                 left.append(earlier)
-    return list(found.values()), lost
+    return list(explained.values()), lost
 
 
 def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
@@ -109,8 +111,8 @@ def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
 def _altered(store: Store, manifest: Manifest) -> Iterator[str]:
     """Whether a manifest's own words still give its fingerprint."""
     if manifest.fingerprint != fingerprint_of(manifest):
-        there = store.manifests_in(store.manifest_folder(manifest.asset, manifest.partition))
-        path = next((one for one in there if one.stem.endswith(f"-{manifest.content_version}")), None)
+        paths = store.manifests_in(store.manifest_folder(manifest.asset, manifest.partition))
+        path = next((candidate for candidate in paths if candidate.stem.endswith(f"-{manifest.content_version}")), None)
         yield (
             f"the manifest of {_called(manifest)} in version {manifest.content_version[:12]} was changed ({path}): "
             "its inputs, parameters or code version are not those of its fingerprint"

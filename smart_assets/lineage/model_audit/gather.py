@@ -119,11 +119,13 @@ class _Chain:
 
 
 def _chain(project: Project, target: Target, history: History, problems: Sequence[str], hashed: bool) -> _Chain:
-    found, lost = walk(target.manifest, history)
-    links = [link_of(project.store, manifest, hashed) for manifest in found]
-    raw = [file for one in found if one.asset == raw_tasks.NAME for file in raw_files(project, one, hashed)]
-    told = [*problems, *(problem for link in links for problem in link.problems), *lost]
-    return _Chain(found, links, raw, told, datetime.now(UTC).isoformat(timespec="seconds") if hashed else None)
+    manifests, lost = walk(target.manifest, history)
+    links = [link_of(project.store, manifest, hashed) for manifest in manifests]
+    raw = [file for made in manifests if made.asset == raw_tasks.NAME for file in raw_files(project, made, hashed)]
+    every_problem = [*problems, *(problem for link in links for problem in link.problems), *lost]
+    return _Chain(
+        manifests, links, raw, every_problem, datetime.now(UTC).isoformat(timespec="seconds") if hashed else None
+    )
 
 
 def _with(error: SmartError, problems: Sequence[str]) -> SmartError:
@@ -138,8 +140,8 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
     subset = next((one for one in chain.manifests if one.asset == selected_subset.NAME), None)
     sources = [one for one in chain.manifests if one.asset == raw_tasks.NAME]
     if subset is None:
-        gone = SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
-        raise _with(gone, chain.problems)
+        error = SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
+        raise _with(error, chain.problems)
     try:
         rows = trained_rows(store, subset, sources, target.seed, result)
         tasks = audited_tasks(store, subset, rows)
@@ -176,12 +178,21 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
 
 def _training(manifest: Manifest, seed: int, result: TrainingRecord) -> dict[str, Any]:
     """Return what the fine-tune says of itself, and when and where it ran."""
-    told = ("rows", "steps", "response_tokens", "final_loss", "mean_last_losses", "precision", "device", "processes")
-    made = ("at", "run_id", "git_commit", "python", "machine", "settings_version")
+    of_the_seed = (
+        "rows",
+        "steps",
+        "response_tokens",
+        "final_loss",
+        "mean_last_losses",
+        "precision",
+        "device",
+        "processes",
+    )
+    of_the_checkpoint = ("at", "run_id", "git_commit", "python", "machine", "settings_version")
     circumstances, cost = Circumstances.read(manifest), training_costs(manifest).get(seed)
     return {
-        **{name: getattr(result, name) for name in told},
-        **{name: getattr(circumstances, name) for name in made},
+        **{name: getattr(result, name) for name in of_the_seed},
+        **{name: getattr(circumstances, name) for name in of_the_checkpoint},
         **(cost.model_dump(include={"hardware", "threads"}, exclude_none=True) if cost else {}),
     }
 
@@ -197,10 +208,10 @@ def _unlike(path: Any, recorded_result: Mapping[str, Any]) -> list[str]:
     A manifest carries no sum over itself.
     """
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
+        in_file = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []  # the file is missing or damaged, which its hash tells
-    return [] if there == recorded_result else [f"the manifest says otherwise than {path}: one of them was changed"]
+    return [] if in_file == recorded_result else [f"the manifest says otherwise than {path}: one of them was changed"]
 
 
 def _plain(value: Any) -> Any:

@@ -99,11 +99,13 @@ def forgotten_rows(store: Store, rows: pa.Table) -> list[ForgottenRow]:
         return []
     trained = rows.filter(rows["trained"])
     ids, tasks = trained["id"].to_pylist(), trained["task"].to_pylist()
-    found = zip(ids, tasks, tombstones.of(ids, tasks), strict=True)
+    named = zip(ids, tasks, tombstones.of(ids, tasks), strict=True)
     return [
-        ForgottenRow(id_, task, f"{one.at:%Y-%m-%d}", one.reason, one.key, one.key in tombstones.final)
-        for id_, task, one in found
-        if one is not None
+        ForgottenRow(
+            id_, task, f"{tombstone.at:%Y-%m-%d}", tombstone.reason, tombstone.key, tombstone.key in tombstones.final
+        )
+        for id_, task, tombstone in named
+        if tombstone is not None
     ]
 
 
@@ -113,9 +115,9 @@ def rejections(store: Store, source: Manifest, examples: int = 20) -> list[Rejec
     if origins is None:
         return []
     table = pq.read_table(store.folder(origins) / "rejected.parquet", columns=["file", "line", "reason"])
-    found: list[Rejection] = []
+    rejected: list[Rejection] = []
     for reason in pc.value_counts(table["reason"]).to_pylist():
         first = table.filter(pc.equal(table["reason"], reason["values"])).slice(0, examples).to_pylist()
         places = tuple(row["file"] if row["line"] is None else f"{row['file']}:{row['line']}" for row in first)
-        found.append(Rejection(str(source.partition), reason["values"], reason["counts"], places))
-    return sorted(found, key=lambda one: -one.rows)
+        rejected.append(Rejection(str(source.partition), reason["values"], reason["counts"], places))
+    return sorted(rejected, key=lambda one: -one.rows)

@@ -67,12 +67,16 @@ def _by_version_or_folder(project: Project, history: History, name: str) -> tupl
                 f"{name}: neither a content version nor a folder under {root}; there are {_there(history)}"
             )
         version, *inside = path.relative_to(root).parts
-        seed = next((found for part in inside if (found := seed_of_folder(part)) is not None), None)
-    found = {one.content_version: one for one in history.manifests(NAME) if one.content_version.startswith(version)}
-    if len(found) != 1:
-        many = "several checkpoints begin" if found else "no checkpoint begins"
+        seed = next((number for part in inside if (number := seed_of_folder(part)) is not None), None)
+    checkpoints = {
+        checkpoint.content_version: checkpoint
+        for checkpoint in history.manifests(NAME)
+        if checkpoint.content_version.startswith(version)
+    }
+    if len(checkpoints) != 1:
+        many = "several checkpoints begin" if checkpoints else "no checkpoint begins"
         raise SmartError(f"{many} with {version!r}; there are {_there(history)}")
-    return next(iter(found.values())), seed
+    return next(iter(checkpoints.values())), seed
 
 
 def _there(history: History) -> str:

@@ -181,7 +181,7 @@ def _checkpoint(store: Store, model: Training) -> dict[str, Any]:
     item, manifest, record = model.item, model.item.manifest, model.record
     budget, recipe = split_grid_key(manifest.partition)
     folder = store.artifact_folder(manifest.asset, manifest.content_version)
-    there = store.has(manifest.artifact)
+    whole = store.has(manifest.artifact)
     return {
         "budget": budget,
         "recipe": recipe,
@@ -197,7 +197,7 @@ def _checkpoint(store: Store, model: Training) -> dict[str, Any]:
         "run_id": item.run_id,
         "current": item.current,
         "subset_version": model.subset,
-        "path": str(folder / seed_folder(model.seed)) if there else None,
+        "path": str(folder / seed_folder(model.seed)) if whole else None,
     }
 
 

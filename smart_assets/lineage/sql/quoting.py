@@ -26,6 +26,6 @@ def complete_statements(text: str) -> tuple[list[str], str]:
     import duckdb
 
     letters = text.encode("utf-8", "surrogatepass")  # places are those of bytes
-    ends = [at + 1 for at, _ in duckdb.tokenize(text) if letters[at : at + 1] == b";"]
+    ends = [place + 1 for place, _ in duckdb.tokenize(text) if letters[place : place + 1] == b";"]
     parts = [letters[start:end].decode() for start, end in zip([0, *ends], [*ends, None], strict=True)]
     return parts[:-1], parts[-1]

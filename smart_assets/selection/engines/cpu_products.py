@@ -40,36 +40,36 @@ class CpuProducts:
         """See `products.Products`."""
         ground = self._ground
         chosen = np.arange(len(ground)) if ids is None else ids
-        found = np.empty(len(chosen))
+        projections = np.empty(len(chosen))
 
         def work(block: slice) -> None:
-            kernels.dots(ground.rows, chosen[block], direction, found[block])
-            found[block] *= ground.scales[chosen[block]]
+            kernels.dots(ground.rows, chosen[block], direction, projections[block])
+            projections[block] *= ground.scales[chosen[block]]
 
         self._shared.over_blocks(work, len(chosen), _STEP)
-        return found
+        return projections
 
     def energies(self, ids: Ids, steps: NDArray[np.float64]) -> Values:
         """See `products.Products`."""
-        found = np.empty(len(ids))
+        energies = np.empty(len(ids))
 
         def work(block: slice) -> None:
             parts = self._rows(ids[block]) @ steps.T
-            found[block] = np.einsum("ij,ij->i", parts, parts)
+            energies[block] = np.einsum("ij,ij->i", parts, parts)
 
         self._shared.over_blocks(work, len(ids), _WIDE)
-        return found
+        return energies
 
     def forms(self, ids: Ids, matrix: NDArray[np.float64]) -> Values:
         """See `products.Products`."""
-        found = np.empty(len(ids))
+        forms = np.empty(len(ids))
 
         def work(block: slice) -> None:
             rows = self._rows(ids[block])
-            found[block] = np.einsum("ij,ij->i", rows @ matrix, rows)
+            forms[block] = np.einsum("ij,ij->i", rows @ matrix, rows)
 
         self._shared.over_blocks(work, len(ids), _WIDE)
-        return found
+        return forms
 
     def _rows(self, ids: Ids) -> NDArray[np.float64]:
         rows = self._shared.scratch("unit rows", (len(ids), self._ground.width), np.float64)
@@ -143,19 +143,21 @@ class CpuProducts:
             counts = np.empty((len(across), block.stop - block.start), np.int64)
             most = (1, step * size + 1)  # one more, to be written and not kept; pages that are not written cost nothing
             rows = self._shared.scratch("rows", most, np.int32)[0]
-            found = self._shared.scratch("found", most, np.float32)[0]
-            at = 0
+            values = self._shared.scratch("values", most, np.float32)[0]
+            filled = 0
             for number, other in enumerate(across):
                 part = self._product(self._unit[block], self._unit[other])
-                at = pair_kernels.append_pairs(part, least[other], other.start, rows, found, at, counts[number])
+                filled = pair_kernels.append_pairs(
+                    part, least[other], other.start, rows, values, filled, counts[number]
+                )
             with lock:
                 start = taken[0]
-                taken[0] += at
-            if start + at > capacity:
+                taken[0] += filled
+            if start + filled > capacity:
                 return
             pairs.lengths[block] = counts.sum(axis=0)
             pairs.starts[block] = start + np.cumsum(pairs.lengths[block]) - pairs.lengths[block]
-            pair_kernels.copy_pairs(rows, found, counts, pairs.starts[block], pairs.rows, pairs.similarities)
+            pair_kernels.copy_pairs(rows, values, counts, pairs.starts[block], pairs.rows, pairs.similarities)
 
         self._shared.over_blocks(work, size, step)
         return pairs if taken[0] <= capacity else None

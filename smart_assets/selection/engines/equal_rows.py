@@ -23,16 +23,16 @@ def by_index(rows: NDArray[np.floating], picks: Ids) -> Ids:
     alike = np.flatnonzero(same)
     if not alike.size:
         return picks
-    same[alike] = [np.array_equal(rows[order[at]], rows[order[at + 1]]) for at in alike]
+    same[alike] = [np.array_equal(rows[order[place]], rows[order[place + 1]]) for place in alike]
     starts = np.flatnonzero(np.concatenate([[True], ~same]))
     group = np.empty(len(rows), dtype=np.int64)
     group[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(rows))))
     places = np.argsort(group[picks], kind="stable")  # of a group's picks, the best first
     of_place = group[picks[places]]
     first = np.searchsorted(of_place, of_place)
-    found = np.empty_like(picks)
-    found[places] = order[starts[of_place] + np.arange(len(picks)) - first]
-    return found
+    exchanged = np.empty_like(picks)
+    exchanged[places] = order[starts[of_place] + np.arange(len(picks)) - first]
+    return exchanged
 
 
 def _keys(rows: NDArray[np.floating]) -> NDArray[np.uint64]:

@@ -72,8 +72,8 @@ def _kinds(cosines: Values) -> tuple[NDArray[np.uint8], Values]:
     """Elements of about the same cosine with the total (n,), and the least cosine of each kind (k,)."""
     edges = np.unique(np.quantile(cosines, np.arange(1, KINDS) / KINDS))
     kinds = np.searchsorted(edges, cosines, side="right").astype(np.uint8)
-    found, kinds = np.unique(kinds, return_inverse=True)
-    return kinds.astype(np.uint8), np.array([cosines[kinds == kind].min() for kind in range(len(found))])
+    distinct, kinds = np.unique(kinds, return_inverse=True)
+    return kinds.astype(np.uint8), np.array([cosines[kinds == kind].min() for kind in range(len(distinct))])
 
 
 def graph_cut_picks(

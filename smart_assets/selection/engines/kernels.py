@@ -21,13 +21,13 @@ from smart_assets.selection.engines.compiled import (
 @compiled(ROWS, fast=SUMS)
 def lengths(rows: Rows) -> Numbers:
     """Return the length of every row (n,)."""
-    found = np.empty(rows.shape[0])
+    norms = np.empty(rows.shape[0])
     for i in range(rows.shape[0]):
         square = 0.0
         for k in range(rows.shape[1]):
             square += np.float64(rows[i, k]) * rows[i, k]
-        found[i] = np.sqrt(square)
-    return found
+        norms[i] = np.sqrt(square)
+    return norms
 
 
 @compiled(ROWS, NUMBERS, fast=("contract",))
@@ -43,18 +43,18 @@ def weighted_sum(rows: Rows, weights: Numbers) -> Numbers:
 @compiled(ROWS, NUMBERS, IDS, MATRIX)
 def read(rows: Rows, scales: Numbers, ids: Ids, out: Numbers) -> None:
     """Write rows[ids] times their scales into `out` (m, d)."""
-    for at in range(ids.shape[0]):
-        scale = scales[ids[at]]
+    for i in range(ids.shape[0]):
+        scale = scales[ids[i]]
         for k in range(rows.shape[1]):
-            out[at, k] = rows[ids[at], k] * scale
+            out[i, k] = rows[ids[i], k] * scale
 
 
 @compiled(ROWS, IDS, NUMBERS, NUMBERS, fast=SUMS)
 def dots(rows: Rows, ids: Ids, direction: Numbers, out: Numbers) -> None:
     """Write rows[ids] @ direction (m,) into `out`, four rows at a time."""
     whole = ids.shape[0] // 4 * 4
-    for at in range(0, whole, 4):
-        a, b, c, d = rows[ids[at]], rows[ids[at + 1]], rows[ids[at + 2]], rows[ids[at + 3]]
+    for i in range(0, whole, 4):
+        a, b, c, d = rows[ids[i]], rows[ids[i + 1]], rows[ids[i + 2]], rows[ids[i + 3]]
         first = second = third = fourth = 0.0
         for k in range(direction.shape[0]):
             component = direction[k]
@@ -62,12 +62,12 @@ def dots(rows: Rows, ids: Ids, direction: Numbers, out: Numbers) -> None:
             second += b[k] * component
             third += c[k] * component
             fourth += d[k] * component
-        out[at], out[at + 1], out[at + 2], out[at + 3] = first, second, third, fourth
-    for at in range(whole, ids.shape[0]):
-        row, total = rows[ids[at]], 0.0
+        out[i], out[i + 1], out[i + 2], out[i + 3] = first, second, third, fourth
+    for i in range(whole, ids.shape[0]):
+        row, total = rows[ids[i]], 0.0
         for k in range(direction.shape[0]):
             total += row[k] * direction[k]
-        out[at] = total
+        out[i] = total
 
 
 @compiled(NUMBERS, KINDS, IDS, types.float64, types.int64, types.int64)
@@ -81,14 +81,14 @@ def split(
     for value in values:
         spare -= value > least
     taken = 0
-    for at in range(values.shape[0]):
-        value = values[at]
+    for i in range(values.shape[0]):
+        value = values[i]
         if value > least or (value == least and spare > 0):
             spare -= value == least
-            best[taken] = at
+            best[taken] = i
             taken += 1
         else:
-            kind = kinds[ids[at]]
+            kind = kinds[ids[i]]
             bounds[kind] = max(bounds[kind], value)
     return best, bounds
 
@@ -160,8 +160,8 @@ def pick_by_graph_cut(
             direction[k] -= last[k]
         values[best] = -np.inf
         dots(rows, everything, last, steps)
-        for at in range(ids.shape[0]):
-            values[at] -= scales[at] * steps[at]
+        for i in range(ids.shape[0]):
+            values[i] -= scales[i] * steps[i]
     return done, bounds.shape[0]
 
 
@@ -216,6 +216,6 @@ def pick_by_log_determinant(
         done += 1
         values[best] = -np.inf
         dots(rows, everything[:size], step, parts)
-        for at in range(size):
-            values[at] -= parts[at] * parts[at]
+        for i in range(size):
+            values[i] -= parts[i] * parts[i]
     return done, bounds.shape[0]

@@ -63,32 +63,34 @@ def add_columns(part: Singles, least: Singles, out: Numbers) -> None:
 
 
 @compiled(SINGLE_ROWS, SINGLES, types.int64, SMALL, SINGLES, types.int64, IDS)
-def append_pairs(part: Singles, least: Singles, start: int, rows: Small, found: Singles, at: int, counts: Ids) -> int:
-    """Append to a list from place `at` the rows, counted from `start`, that each candidate is similar enough to.
+def append_pairs(
+    part: Singles, least: Singles, start: int, rows: Small, values: Singles, filled: int, counts: Ids
+) -> int:
+    """Append to a list from place `filled` the rows, counted from `start`, that each candidate is similar enough to.
 
     Writes how many each has into `counts`, and returns the place behind the last; what stands there is overwritten.
     """
     for j in range(part.shape[0]):
-        first = at
+        first = filled
         for i in range(part.shape[1]):
-            rows[at] = start + i
-            found[at] = part[j, i]
-            at += part[j, i] > least[i]
-        counts[j] = at - first
-    return at
+            rows[filled] = start + i
+            values[filled] = part[j, i]
+            filled += part[j, i] > least[i]
+        counts[j] = filled - first
+    return filled
 
 
 @compiled(SMALL, SINGLES, ID_ROWS, IDS, SMALL, SINGLES)
-def copy_pairs(rows: Small, found: Singles, counts: Ids, starts: Ids, all_rows: Small, all_found: Singles) -> None:
+def copy_pairs(rows: Small, values: Singles, counts: Ids, starts: Ids, all_rows: Small, all_values: Singles) -> None:
     """Sort a list by blocks of rows and then by candidates, with their counts (b, c), to where the candidates start."""
     ends = starts.copy()
-    at = 0
+    filled = 0
     for block in range(counts.shape[0]):
         for j in range(counts.shape[1]):
             for _ in range(counts[block, j]):
-                all_rows[ends[j]], all_found[ends[j]] = rows[at], found[at]
+                all_rows[ends[j]], all_values[ends[j]] = rows[filled], values[filled]
                 ends[j] += 1
-                at += 1
+                filled += 1
 
 
 @compiled(NUMBERS, IDS, types.int64)
@@ -97,25 +99,25 @@ def sink(keys: Numbers, ids: Ids, size: int) -> None:
 
     The largest key is on top, the lowest index of equal keys; a node has four children. Sorted arrays are a heap.
     """
-    key, index, at = keys[0], ids[0], 0
-    while 4 * at + 1 < size:
-        best = 4 * at + 1
+    key, index, place = keys[0], ids[0], 0
+    while 4 * place + 1 < size:
+        best = 4 * place + 1
         for other in range(best + 1, min(best + 4, size)):
             if keys[other] > keys[best] or (keys[other] == keys[best] and ids[other] < ids[best]):
                 best = other
         if keys[best] < key or (keys[best] == key and ids[best] > index):
             break
-        keys[at], ids[at] = keys[best], ids[best]
-        at = best
-    keys[at], ids[at] = key, index
+        keys[place], ids[place] = keys[best], ids[best]
+        place = best
+    keys[place], ids[place] = key, index
 
 
 @compiled(SMALL, SINGLES, NUMBERS, types.float64)
 def bound_by_pairs(rows: Small, similarities: Singles, cover: Numbers, slack: float) -> tuple[float, int]:
     """Return an upper bound of a candidate's gain by its pairs, and how many pairs stay; the others are dropped."""
     total, kept = 0.0, 0
-    for at in range(rows.shape[0]):
-        row, similarity = rows[at], similarities[at]
+    for i in range(rows.shape[0]):
+        row, similarity = rows[i], similarities[i]
         most = similarity + slack - cover[row]
         rows[kept], similarities[kept] = row, similarity
         if most > 0:
@@ -155,12 +157,12 @@ def gain_by_pairs(
     for k in range(unit.shape[0]):
         unit[k] = vectors[j, k] * scales[j]
     total, kept = 0.0, 0
-    for at in range(rows.shape[0]):
-        row = rows[at]
+    for i in range(rows.shape[0]):
+        row = rows[i]
         similarity = scales[row] * inner(vectors, row, unit)
         if similarity > cover[row]:
             total += similarity - cover[row]
-            rows[kept], similarities[kept] = row, similarities[at]
+            rows[kept], similarities[kept] = row, similarities[i]
             kept += 1
             if take:
                 cover[row] = similarity

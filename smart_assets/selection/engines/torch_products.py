@@ -64,8 +64,8 @@ class TorchProducts:
     def forms(self, ids: Ids, matrix: NDArray[np.float64]) -> Values:
         """See `products.Products`."""
         held = self._sent(matrix)
-        found = (rows * (rows @ held) for rows in map(self._exact, self._blocks(ids)))
-        return self._gathered(found)
+        products = (rows * (rows @ held) for rows in map(self._exact, self._blocks(ids)))
+        return self._gathered(products)
 
     def bounds(self, cover: Values, candidates: Ids | None = None) -> Values:
         """See `products.Products`."""
@@ -104,12 +104,12 @@ class TorchProducts:
         rows, similarities = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
         taken = 0
         for part, mask in self._stripes(torch.arange(len(cover), device=least.device), least):
-            found = part[mask].cpu().numpy()
-            if taken + len(found) > capacity:
+            values = part[mask].cpu().numpy()
+            if taken + len(values) > capacity:
                 return None
-            rows[taken : taken + len(found)] = mask.nonzero()[:, 1].cpu().numpy()
-            similarities[taken : taken + len(found)] = found
-            taken += len(found)
+            rows[taken : taken + len(values)] = mask.nonzero()[:, 1].cpu().numpy()
+            similarities[taken : taken + len(values)] = values
+            taken += len(values)
             lengths.append(mask.sum(1).cpu().numpy())
         every = np.concatenate(lengths)
         return Pairs(np.cumsum(every) - every, every, rows, similarities)

@@ -24,7 +24,7 @@ RATIO = 3
 SHORT, LONG = 16, 96
 """Picks from which on a window was worth taking, and above which a narrower one would have done."""
 TELL_EVERY = 1024
-"""Picks after which progress is told at the latest."""
+"""Picks after which progress is reported at the latest."""
 
 
 class Gains(Protocol):
