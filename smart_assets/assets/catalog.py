@@ -376,10 +376,10 @@ def asset(name: str) -> Asset:
     Raises:
         CatalogError: There is none of that name.
     """
-    found = find(name)
-    if found is None:
+    known = find(name)
+    if known is None:
         raise CatalogError(f"there is no asset {name!r}; there are {', '.join(names())}")
-    return found
+    return known
 
 
 def find(name: str) -> Asset | None:

@@ -104,8 +104,8 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         cut = cut_prompts(project, sources, evaluation)
         long = cut.counted(sources, evaluation)
         alike["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, cut, similarity)
-    found, undecided, unsearched = texts.judged(alike, settings.contamination)
-    overlaps = _table(found, sources, evaluation)
+    overlapping, undecided, unsearched = texts.judged(alike, settings.contamination)
+    overlaps = _table(overlapping, sources, evaluation)
     write_table(overlaps, out.content / "overlaps.parquet")
     left = _table(undecided, sources, evaluation)
     left = left.filter(pc.invert(pc.is_in(left["id"], overlaps["id"].combine_chunks())))
@@ -158,7 +158,7 @@ def _untold_by_cause(unsearched: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def _counts(values: pa.ChunkedArray) -> dict[str, int]:
-    return {found["values"]: found["counts"] for found in pc.value_counts(values).to_pylist()}
+    return {count["values"]: count["counts"] for count in pc.value_counts(values).to_pylist()}
 
 
 def not_looked_at(project: Project, looked: OverlapSummary, undecided: int) -> list[str]:
@@ -170,25 +170,25 @@ def not_looked_at(project: Project, looked: OverlapSummary, undecided: int) -> l
         undecided: Rows of the subset that n-grams could not judge.
     """
     blind = looked.untold_by_ngrams
-    found = ["what n-grams cannot tell was not counted by this version's rules"] if blind is None else []
+    sentences = ["what n-grams cannot tell was not counted by this version's rules"] if blind is None else []
     for why, rows in (blind or {}).items():
         count = sum(rows.values())
-        found += [f"{count:,} of them n-grams could not look for ({why})"] * bool(count)
+        sentences += [f"{count:,} of them n-grams could not look for ({why})"] * bool(count)
     if undecided:
-        found += [
+        sentences += [
             f"{undecided:,} rows share half an evaluation row, or a template alone, with much of a task: undecided"
         ]
     long = looked.long_prompts
     if long is None:
-        found += ["vectors of prompts were not compared"] * (project.settings.contamination.similarity is None)
+        sentences += ["vectors of prompts were not compared"] * (project.settings.contamination.similarity is None)
     elif long.training_rows or any(long.evaluation_rows.values()):
         count = sum(long.evaluation_rows.values())
-        found += [
+        sentences += [
             f"vectors say nothing of {long.training_rows:,} training and {count:,} evaluation prompts that are "
             "longer than the encoder reads"
         ]
     fetched = [name for name in project.settings.evaluate.tasks if name not in project.settings.evaluate.local_data]
-    return found + [f"not looked at: {', '.join(fetched)}, which lm-eval fetches itself"] * bool(fetched)
+    return sentences + [f"not looked at: {', '.join(fetched)}, which lm-eval fetches itself"] * bool(fetched)
 
 
 def _starts(sources: Sequence[SourceRows]) -> list[int]:
@@ -214,11 +214,11 @@ class _Texts:
         Prompts that are alike by their template alone are undecided.
         """
         ngrams = self.search.findings(self.groups, rule.template_share, rule.share, self.train)
-        found, undecided = {"exact": self.same, "ngram": ngrams.found}, {"ngram": ngrams.undecided}
+        overlapping, undecided = {"exact": self.same, "ngram": ngrams.found}, {"ngram": ngrams.undecided}
         for kind, pairs in alike.items():
             template = self.search.by_template(pairs, self.groups, rule.template_share)
-            found[kind], undecided[kind] = pairs.only(~template), pairs.only(template)
-        return found, undecided, _unsearched(ngrams, self.evaluation)
+            overlapping[kind], undecided[kind] = pairs.only(~template), pairs.only(template)
+        return overlapping, undecided, _unsearched(ngrams, self.evaluation)
 
 
 def _read_texts(
@@ -229,18 +229,18 @@ def _read_texts(
     for texts in evaluation.texts():
         exact.add(texts.prompts, texts.responses)
     index = NgramIndex.of(NgramHasher(rule.ngram), ((texts.whole(), texts.prompts) for texts in evaluation.texts()))
-    search, same, at = NgramSearch(index, scratch), list[Matches](), 0
+    search, same, start = NgramSearch(index, scratch), list[Matches](), 0
     groups, of_evaluation = _groups(sources, evaluation)
     progress = Progress("comparing with evaluation texts", log)
     for source in sources:
         for texts in source.texts():
-            search.add(texts.whole(), groups[at : at + len(texts.prompts)])
-            same.append(exact.matches(texts.prompts, texts.responses).moved(at))
-            at += len(texts.prompts)
-            progress.at(at, at / len(groups))
+            search.add(texts.whole(), groups[start : start + len(texts.prompts)])
+            same.append(exact.matches(texts.prompts, texts.responses).moved(start))
+            start += len(texts.prompts)
+            progress.at(start, start / len(groups))
     for texts in EvaluationRows(evaluation.outside, 0).texts():
-        search.add(texts.whole(), groups[at : at + len(texts.prompts)])
-        at += len(texts.prompts)
+        search.add(texts.whole(), groups[start : start + len(texts.prompts)])
+        start += len(texts.prompts)
     train = np.concatenate([*(source.train for source in sources), np.zeros(evaluation.outside.num_rows, np.bool_)])
     every = Matches.joined(same)
     return _Texts(every.only(train[every.rows]), search, of_evaluation, train, evaluation)
@@ -252,13 +252,15 @@ def _groups(sources: Sequence[SourceRows], evaluation: EvaluationRows) -> tuple[
     firsts = [*accumulate((int(part.max(initial=-1)) + 1 for part in parts), initial=0)]
     moved = [part + first for part, first in zip(parts, firsts, strict=False)]
     held_out = [part[~source.train] for part, source in zip(moved, sources, strict=False)]
-    of = np.concatenate([*held_out, moved[-1]])
+    evaluation_groups = np.concatenate([*held_out, moved[-1]])
     prompts = numbered(evaluation.rows, ["prompt_hash"])
-    first = np.unique(of * len(of) + prompts, return_index=True)[1]
+    first = np.unique(evaluation_groups * len(evaluation_groups) + prompts, return_index=True)[1]
     named = np.zeros(firsts[-1], np.bool_)
     for source, part in zip(sources, moved, strict=False):
         named[part[source.named]] = True
-    return np.concatenate(moved), EvaluationGroups(of, ~np.isin(np.arange(len(of)), first), named)
+    return np.concatenate(moved), EvaluationGroups(
+        evaluation_groups, ~np.isin(np.arange(len(evaluation_groups)), first), named
+    )
 
 
 def _of_signatures(sources: Sequence[SourceRows], evaluation: EvaluationRows, similarity: float) -> Matches:
@@ -292,12 +294,14 @@ def _of_vectors(
         for _, first, stop in evaluation.benchmarks:
             read = np.flatnonzero(~cut.evaluation[first:stop]) + first
             rows, scores = nearest_above(vectors[source.name], train, every[read], similarity)
-            found = Matches.nearest(train + start, rows, scores)
-            parts.append(Matches(found.rows, read[found.evaluation], found.scores))
+            matches = Matches.nearest(train + start, rows, scores)
+            parts.append(Matches(matches.rows, read[matches.evaluation], matches.scores))
     return Matches.joined(parts)
 
 
-def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluation: EvaluationRows) -> pa.Table:
+def _table(
+    matches_by_kind: Mapping[str, Matches], sources: Sequence[SourceRows], evaluation: EvaluationRows
+) -> pa.Table:
     """Return the pairs by kind as OVERLAPS, of each row, kind and benchmark the best one."""
     rows = pa.concat_tables(
         source.rows.select(["id", "task", "template"]).append_column(
@@ -306,7 +310,7 @@ def _table(found: Mapping[str, Matches], sources: Sequence[SourceRows], evaluati
         for source in sources
     )
     tables = [OVERLAPS.empty_table()]
-    for kind, matches in found.items():
+    for kind, matches in matches_by_kind.items():
         best = matches.best(evaluation.numbers)
         ours, theirs = rows.take(pa.array(best.rows)), evaluation.rows.take(pa.array(best.evaluation))
         columns = {name: ours[name] for name in ("id", "source", "task", "template")} | {

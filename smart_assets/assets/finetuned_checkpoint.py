@@ -112,8 +112,8 @@ def _result(folder: Path) -> TrainingRecord:
 
 
 def _require_none_forgotten(project: Project, partition: str | None, subset: pa.Table) -> None:
-    gone = read_tombstones(project.store).forgotten
-    count = pc.sum(gone.covers(subset["id"], subset["task"])).as_py() if gone else 0
+    forgotten = read_tombstones(project.store).forgotten
+    count = pc.sum(forgotten.covers(subset["id"], subset["task"])).as_py() if forgotten else 0
     if count:
         raise SelectionError(
             f"selected_subset[{partition}] holds {count:,} rows that are to be forgotten, and nothing is trained on "

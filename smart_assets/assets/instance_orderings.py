@@ -79,8 +79,10 @@ _HASHED_ROWS = 16_384
 
 def objectives_in_use(settings: Settings) -> list[Objective]:
     """Return the objectives by which some recipe orders instances, each once, by label."""
-    found = [recipe.instance_objective for recipe in settings.recipes.values()]
-    return sorted({objective for objective in found if objective is not None}, key=lambda objective: objective.label)
+    objectives = [recipe.instance_objective for recipe in settings.recipes.values()]
+    return sorted(
+        {objective for objective in objectives if objective is not None}, key=lambda objective: objective.label
+    )
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
@@ -133,13 +135,13 @@ class Group:
         for first in range(0, len(self), _HASHED_ROWS):
             digest.update(self.source[self.rows[first : first + _HASHED_ROWS]].data)
         content = [self.task, self.template, self.ids, digest.hexdigest()]
-        found: list[str] = []
+        keys: list[str] = []
         for objective in objectives:
             engine = [selection.version_of(objective, len(self))]
             if isinstance(selection.approximation_of(objective, len(self)), NearestNeighbours):
                 engine.append(str(index))
-            found.append(json_version([*content, objective.label, *engine, CODE_VERSION]))
-        return found
+            keys.append(json_version([*content, objective.label, *engine, CODE_VERSION]))
+        return keys
 
 
 def groups_of(rows: pa.Table, vectors: NDArray[np.float32]) -> list[Group]:
@@ -200,16 +202,16 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     earlier = _earlier_orderings(project, partition, run)
     todo = [job for job in jobs if job.key not in earlier]
     ordered = earlier | dict(zip((job.key for job in todo), _order(todo, selection, index, run), strict=True))
-    found = [ordered[job.key] for job in jobs]
-    write_table(_orderings_table(found), out.content / "orderings.parquet")
-    write_table(pa.Table.from_pylist([one.group for one in found], GROUPS), out.content / "groups.parquet")
+    orderings = [ordered[job.key] for job in jobs]
+    write_table(_orderings_table(orderings), out.content / "orderings.parquet")
+    write_table(pa.Table.from_pylist([one.group for one in orderings], GROUPS), out.content / "groups.parquet")
     return StepResult(
         summary=OrderingSummary(
             groups=len(groups),
             objectives=[objective.label for objective in objectives],
             rows=sum(map(len, groups)),
             largest_group=max(map(len, groups), default=0),
-            approximate_orderings=sum(not one.group["exact"] for one in found),
+            approximate_orderings=sum(not one.group["exact"] for one in orderings),
         ).as_kept(),
         cost=OrderingCost(
             groups_ordered=len(todo),
@@ -261,10 +263,10 @@ def _neighbours(group: Group, vectors: NDArray[np.float32], index: Path | None, 
     """
     if index is None or 2 * len(group) < len(group.source):
         return None
-    found = nearest_rows(read_index(index), vectors, NEIGHBOURS_SEARCHED * count)
+    nearest = nearest_rows(read_index(index), vectors, NEIGHBOURS_SEARCHED * count)
     place = np.full(len(group.source) + 1, -1)  # the last stands for no row
     place[group.rows] = np.arange(len(group))
-    return place[found]
+    return place[nearest]
 
 
 def _ordered(job: _Job, ordering: GreedyOrdering, selection: Selection) -> _Ordered:
@@ -288,18 +290,18 @@ def _ordered(job: _Job, ordering: GreedyOrdering, selection: Selection) -> _Orde
     return _Ordered(group, job.group.id_column.take(pa.array(ordering.indices)), gains)
 
 
-def _orderings_table(found: Sequence[_Ordered]) -> pa.Table:
+def _orderings_table(ordered: Sequence[_Ordered]) -> pa.Table:
     """Return all orderings, one under the other; each is a chunk of every column, which is copied no more."""
-    if not found:
+    if not ordered:
         return ORDERINGS.empty_table()
-    ranks = pa.array(np.arange(max(len(one.gains) for one in found)))
+    ranks = pa.array(np.arange(max(len(one.gains) for one in ordered)))
     chunks: dict[str, list[pa.Array]] = {
-        name: [pa.repeat(one.group[name], len(one.gains)) for one in found]
+        name: [pa.repeat(one.group[name], len(one.gains)) for one in ordered]
         for name in ("objective", "task", "template")
     }
-    chunks["rank"] = [ranks[: len(one.gains)] for one in found]
-    chunks["id"] = [one.ids for one in found]
-    chunks["gain"] = [pa.array(one.gains) for one in found]
+    chunks["rank"] = [ranks[: len(one.gains)] for one in ordered]
+    chunks["id"] = [one.ids for one in ordered]
+    chunks["gain"] = [pa.array(one.gains) for one in ordered]
     return pa.table([pa.chunked_array(chunks[name]) for name in ORDERINGS.names], ORDERINGS)
 
 

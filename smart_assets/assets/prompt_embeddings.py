@@ -105,8 +105,8 @@ def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str,
         count = file.metadata.row_group(group).num_rows
         if np.searchsorted(rows, start) < np.searchsorted(rows, start + count):
             for batch in file.iter_batches(_TEXTS_AT_ONCE, [group], ["prompt_hash", "prompt"]):
-                here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)] - start
-                chosen = batch.take(pa.array(here))
+                places = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)] - start
+                chosen = batch.take(pa.array(places))
                 yield from zip(chosen["prompt_hash"].to_pylist(), chosen["prompt"].to_pylist(), strict=True)
                 start += batch.num_rows
         else:

@@ -181,8 +181,8 @@ def _write_instances(result: ReadResult, sides: pa.Table, path: Path) -> pa.Tabl
     """Write the instances, a row group at a time: the bytes are those of `write_table`. Return the held-out rows."""
     held_out = [WITH_SIDES.empty_table().select(["id", "messages"])]
     with pq.ParquetWriter(path, WITH_SIDES, compression="zstd", store_schema=False) as writer:
-        for at, instances in enumerate(result.instances(ROW_GROUP)):
-            of_rows = sides.slice(at * ROW_GROUP, ROW_GROUP).combine_chunks()
+        for batch, instances in enumerate(result.instances(ROW_GROUP)):
+            of_rows = sides.slice(batch * ROW_GROUP, ROW_GROUP).combine_chunks()
             rows = pa.table([*instances.columns, *of_rows.columns], schema=WITH_SIDES)
             writer.write_table(rows, row_group_size=ROW_GROUP)
             held_out.append(rows.filter(pc.equal(rows["split"], "validation")).select(["id", "messages"]))

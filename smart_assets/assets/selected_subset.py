@@ -164,10 +164,12 @@ def _rows(folder: Path) -> pa.Table:
 
 def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:
     """Return the orderings of all sources; rows that may not be trained on are taken out and the ranks closed up."""
-    found = [source for source in project.settings.sources if inputs.find(instance_orderings.NAME, source) is not None]
+    ordered = [
+        source for source in project.settings.sources if inputs.find(instance_orderings.NAME, source) is not None
+    ]
     tables = [
         pq.read_table(inputs.folder(instance_orderings.NAME, source) / "orderings.parquet").cast(ORDERINGS)
-        for source in found
+        for source in ordered
     ]
     if not tables:
         return ORDERINGS.empty_table()

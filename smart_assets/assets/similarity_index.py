@@ -35,12 +35,12 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
     settings = project.settings.index
     index = build_index(vectors, settings, run.device)
-    found = near_duplicates(index, vectors, settings, run.log)
+    duplicates = near_duplicates(index, vectors, settings, run.log)
     write_index(index, out.content / "index.faiss")
-    np.save(out.content / "nearest.npy", found.nearest.astype(np.float32), allow_pickle=False)
-    first, second = (rows.take(pa.array(side)) for side in (found.first, found.second))
+    np.save(out.content / "nearest.npy", duplicates.nearest.astype(np.float32), allow_pickle=False)
+    first, second = (rows.take(pa.array(side)) for side in (duplicates.first, duplicates.second))
     pairs = pa.table(
-        [first["id"], second["id"], first["task"], second["task"], pa.array(found.cosine, pa.float32())],
+        [first["id"], second["id"], first["task"], second["task"], pa.array(duplicates.cosine, pa.float32())],
         NEAR_DUPLICATES,
     )
     write_table(pairs, out.content / "near_duplicates.parquet")
@@ -48,9 +48,9 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         summary=IndexSummary(
             rows=rows.num_rows,
             dimensions=int(vectors.shape[1]),
-            index=found.kind,
+            index=duplicates.kind,
             near_duplicate_pairs=pairs.num_rows,
-            all_pairs_found=found.exact,
+            all_pairs_found=duplicates.exact,
             threshold=settings.near_duplicate,
             neighbours_searched=settings.neighbours,
         ).as_kept()

@@ -164,5 +164,5 @@ def seed_folder(seed: int) -> str:
 
 def seed_of_folder(name: str) -> int | None:
     """Return the seed that a name in artifacts and manifests stands for; None where it is no seed's."""
-    found = _SEED.fullmatch(name)
-    return int(found[1]) if found else None
+    match = _SEED.fullmatch(name)
+    return int(match[1]) if match else None

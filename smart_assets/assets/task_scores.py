@@ -47,8 +47,10 @@ TEMPERED = pa.schema(
 
 def objectives_in_use(settings: Settings) -> list[Objective]:
     """Return the objectives by which some recipe scores tasks, each once, by label."""
-    found = [recipe.task_objective for recipe in settings.recipes.values()]
-    return sorted({objective for objective in found if objective is not None}, key=lambda objective: objective.label)
+    objectives = [recipe.task_objective for recipe in settings.recipes.values()]
+    return sorted(
+        {objective for objective in objectives if objective is not None}, key=lambda objective: objective.label
+    )
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:

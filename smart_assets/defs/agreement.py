@@ -80,12 +80,12 @@ class _Records:
             CODE_VERSION_TAG: _code(key),
         }
         for asset, keys in inputs.items():
-            found = [record for one in keys if (record := self._newest(one)) is not None]
-            versions = [_version(record) for record in found]
+            records = [record for one in keys if (record := self._newest(one)) is not None]
+            versions = [_version(record) for record in records]
             name = dg.AssetKey(asset)
             single = len(keys) == 1 and keys[0].partition is None
-            tags[get_input_data_version_tag(name)] = str(versions[0]) if single and found else json_version(versions)
-            tags[get_input_event_pointer_tag(name)] = str(max((record.storage_id for record in found), default=0))
+            tags[get_input_data_version_tag(name)] = str(versions[0]) if single and records else json_version(versions)
+            tags[get_input_event_pointer_tag(name)] = str(max((record.storage_id for record in records), default=0))
         self._instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 asset_key=dg.AssetKey(key.asset),

@@ -124,16 +124,16 @@ def _look(project: Project, instance: dg.DagsterInstance, requester: Requester, 
     assets = catalog.requested_by(requester)
     desired = [desired_state(project, key) for batch in batches(project) for key in batch if key.asset in assets]
     plan = _plan_of(desired, read_current_state(project), requester)
-    told = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
+    messages = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
     requests: list[dg.RunRequest] = []
     for _, answer in _answers(project, instance, plan):
         if isinstance(answer, dg.RunRequest):
             requests.append(answer)
         else:
-            told.append(answer.why)
-    if not requests and not told:
-        told = [nothing_to_ask(_whole_plan(desired_states(project), read_current_state(project)), all_made)]
-    return requests, told
+            messages.append(answer.why)
+    if not requests and not messages:
+        messages = [nothing_to_ask(_whole_plan(desired_states(project), read_current_state(project)), all_made)]
+    return requests, messages
 
 
 def _whole_plan(desired: Sequence[DesiredState], current_state: CurrentState) -> list[PlanStep]:
@@ -174,25 +174,25 @@ def look_at_models(project: Project, instance: dg.DagsterInstance) -> Look:
     results = {step.key: step for step in _plan_of(desired, current_state, "retrain")}
     subsets, report = _sensors(project, instance, desired, current_state)
     decision = decide(project, results, current_state, _about_to_change(subsets))
-    requests, told = _due_now(project, instance, decision.due)
-    told += [f"{names(keys)}: {why}" for why, keys in _by_reason(decision.left).items()]
+    requests, messages = _due_now(project, instance, decision.due)
+    messages += [f"{names(keys)}: {why}" for why, keys in _by_reason(decision.left).items()]
     named = {*decision.left, *(step.key for due in decision.due for step in due.steps)}
-    return requests, told + left_out_of_date(_whole_plan(desired, current_state), named, (subsets, report))
+    return requests, messages + left_out_of_date(_whole_plan(desired, current_state), named, (subsets, report))
 
 
 def _due_now(project: Project, instance: dg.DagsterInstance, due_ones: Sequence[Due]) -> Look:
     """Return the runs of what is due, with as many trainings as a tick may ask for; and why none of the others."""
     automation, busy = project.settings.automation, under_way(instance)
     requests: list[dg.RunRequest] = []
-    told: list[str] = []
+    messages: list[str] = []
     trainings = 0
     for due in due_ones:
         keys = [step.key for step in due.steps]
         if busy & {*keys}:
-            told.append(_with_its_others(f"{keys[0]} is under way", keys))
+            messages.append(_with_its_others(f"{keys[0]} is under way", keys))
             trainings += due.trains
         elif due.trains and trainings >= automation.most_trainings:
-            told.append(
+            messages.append(
                 f"{names(keys)}: {due.reason}; {automation.most_trainings} trainings a tick, its turn comes at the next"
             )
         else:
@@ -201,8 +201,8 @@ def _due_now(project: Project, instance: dg.DagsterInstance, due_ones: Sequence[
                 requests.append(answer)
                 trainings += due.trains
             else:
-                told.append(_with_its_others(answer.why, keys))
-    return requests, told
+                messages.append(_with_its_others(answer.why, keys))
+    return requests, messages
 
 
 def _with_its_others(why: str, keys: Sequence[AssetPartition]) -> str:
@@ -212,10 +212,10 @@ def _with_its_others(why: str, keys: Sequence[AssetPartition]) -> str:
 
 def _by_reason(left: Mapping[AssetPartition, str]) -> dict[str, list[AssetPartition]]:
     """Return the partitions that are left as they are for the same reason."""
-    found: dict[str, list[AssetPartition]] = {}
+    keys_by_reason: dict[str, list[AssetPartition]] = {}
     for key, why in left.items():
-        found.setdefault(why, []).append(key)
-    return found
+        keys_by_reason.setdefault(why, []).append(key)
+    return keys_by_reason
 
 
 def _sensors(
@@ -238,22 +238,22 @@ def _sensors(
     return subsets, report
 
 
-def _about_to_change(found: SensorAnswers) -> frozenset[AssetPartition]:
+def _about_to_change(sensor: SensorAnswers) -> frozenset[AssetPartition]:
     """Return the raw tasks and subsets that `task_sources` brings up to date now.
 
     It is on, and nothing holds them up for good.
     """
-    if not found.is_on:
+    if not sensor.is_on:
         return frozenset()
     stuck = {
         step.key
-        for steps, answer in found.answers
+        for steps, answer in sensor.answers
         for step in steps
         if isinstance(answer, SkipRun) and not answer.for_now
     }
     return frozenset(
         step.key
-        for steps, _ in found.answers
+        for steps, _ in sensor.answers
         for step in steps
         if step.key.asset in (raw_tasks.NAME, selected_subset.NAME)
         and not step.keeps_content
@@ -268,11 +268,11 @@ def _is_on(instance: dg.DagsterInstance, sensor: str, by_default: bool) -> bool:
     return by_default if state in (None, InstigatorStatus.DECLARED_IN_CODE) else state is InstigatorStatus.RUNNING
 
 
-def _told(log: Callable[[str], None], requests: list[dg.RunRequest], told: Sequence[str]) -> Asked:
+def _told(log: Callable[[str], None], requests: list[dg.RunRequest], messages: Sequence[str]) -> Asked:
     """Return the requests, with what was left told in the tick's log; or all of that as the reason for none."""
-    for line in told:
+    for line in messages:
         log(line)
-    return requests or dg.SkipReason("; ".join(told) or UP_TO_DATE)
+    return requests or dg.SkipReason("; ".join(messages) or UP_TO_DATE)
 
 
 def _recently_modified(project: Project, steps: Iterable[PlanStep]) -> str | None:

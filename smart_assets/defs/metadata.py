@@ -259,11 +259,15 @@ def _comparisons(recorded: Sequence[Mapping[str, Any]]) -> Metadata:
     """Return what the recipes' scores come to, by what the manifest recorded."""
     if not recorded:
         return {"comparisons": "no model has been evaluated row by row yet"}
-    curves = {found["title"]: recorded_curve(found) for found in recorded}
+    curves = {comparison["title"]: recorded_curve(comparison) for comparison in recorded}
     recipes = list(dict.fromkeys(point.recipe for curve in curves.values() for point in curve.points))
-    differences = [{"metric": found["title"], **each} for found in recorded for each in found["differences"]]
+    differences = [
+        {"metric": comparison["title"], **each} for comparison in recorded for each in comparison["differences"]
+    ]
     sentences = [
-        escaped(f"{found['title']}: {told}", _LONGEST_FINDING) for found in recorded for told in found["sentences"]
+        escaped(f"{comparison['title']}: {sentence}", _LONGEST_FINDING)
+        for comparison in recorded
+        for sentence in comparison["sentences"]
     ]
     return {
         "comparisons": table(pa.Table.from_pylist(differences)),

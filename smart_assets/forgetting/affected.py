@@ -43,15 +43,15 @@ class ForgottenScan:
 
     def find(self) -> list[AffectedArtifact]:
         """Return all artifacts that hold something, each once."""
-        found: dict[Name, AffectedArtifact] = {}
+        affected: dict[Name, AffectedArtifact] = {}
         for item in self._history.made:
             for artifact, look, kept in self._looks(item.manifest):
                 name = name_of(artifact)
-                if name not in found and self._store.has(artifact):
+                if name not in affected and self._store.has(artifact):
                     ids = self._look(artifact, look)
                     if ids:
-                        found[name] = AffectedArtifact(artifact, ids, kept, name in self._current)
-        return list(found.values())
+                        affected[name] = AffectedArtifact(artifact, ids, kept, name in self._current)
+        return list(affected.values())
 
     @cached_property
     def _current(self) -> frozenset[Name]:
@@ -138,8 +138,8 @@ class ForgottenScan:
     def _once(self, artifact: Artifact, look: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
         key = (name_of(artifact), look.__name__)
         if key not in self._seen:
-            there = self._store.has(artifact)
-            self._seen[key] = self._look(artifact, look) if there else tuple(sorted(self._forgotten.ids))
+            is_there = self._store.has(artifact)
+            self._seen[key] = self._look(artifact, look) if is_there else tuple(sorted(self._forgotten.ids))
         return self._seen[key]
 
     def _rows(self, folder: Path) -> tuple[str, ...]:
@@ -163,8 +163,8 @@ class ForgottenScan:
                 yield from self._raw(made)
 
     def _ids(self, rows: pa.Table) -> tuple[str, ...]:
-        gone = self._forgotten.covers(rows["id"], rows["task"])
-        return tuple(sorted(set(rows.filter(gone)["id"].to_pylist())))
+        forgotten = self._forgotten.covers(rows["id"], rows["task"])
+        return tuple(sorted(set(rows.filter(forgotten)["id"].to_pylist())))
 
 
 def _of_each_row(name: str) -> bool:

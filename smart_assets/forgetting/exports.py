@@ -51,7 +51,7 @@ class Exported:
         for name in self.export.files:
             (root / name).unlink(missing_ok=True)
         folders = {(root / name).parent for name in self.export.files if name}
-        for folder in sorted({root, *folders}, key=lambda one: -len(one.parts)):
+        for folder in sorted({root, *folders}, key=lambda folder: -len(folder.parts)):
             with suppress(OSError):  # something else lies there
                 folder.rmdir()
 
@@ -63,8 +63,8 @@ def remember_export(store: Store, out: Path, subset: str | None) -> None:
         StoreError: that cannot be written down.
     """
     out = Path(os.path.abspath(out))
-    found = sorted(out.rglob("*")) if out.is_dir() else [out]
-    files = [path for path in found if path.is_file() and not path.is_symlink()]
+    paths = sorted(out.rglob("*")) if out.is_dir() else [out]
+    files = [path for path in paths if path.is_file() and not path.is_symlink()]
     export = Export(
         at=now(),
         machine=platform.node(),
@@ -98,21 +98,21 @@ def exports_with(project: Project, history: History, tombstones: Tombstones) -> 
             yield Exported(export, state)
             continue
         rows = pq.read_table(project.store.file(manifest, "subset.parquet"), columns=["id", "task"])
-        gone = Tombstones(tuple(later)).forgotten
-        if any(gone.covers(rows["id"], rows["task"]).to_pylist()):
+        forgotten = Tombstones(tuple(later)).forgotten
+        if any(forgotten.covers(rows["id"], rows["task"]).to_pylist()):
             yield Exported(export, state)
 
 
 def _newest(store: Store) -> list[Export]:
     """Return the exports, of several to one place the last one: it took the place of those before."""
-    found: dict[tuple[str, str], Export] = {}
+    newest: dict[tuple[str, str], Export] = {}
     for record in records(store, LOG):
         try:
             export = Export.model_validate(record)
         except ValidationError as error:
             raise StoreError(f"a record of {store.root / LOG} is none of ours: restore it: {error}") from error
-        found[export.machine, export.path] = export
-    return list(found.values())
+        newest[export.machine, export.path] = export
+    return list(newest.values())
 
 
 def _state(export: Export) -> State | None:
@@ -120,10 +120,10 @@ def _state(export: Export) -> State | None:
     if export.machine != platform.node():
         return "on another machine"
     root = Path(export.path)
-    there = {name: root / name for name in export.files if (root / name).is_file()}
-    if not there:
+    files = {name: root / name for name in export.files if (root / name).is_file()}
+    if not files:
         return None
-    same = len(there) == len(export.files) and all(
-        file_sha256(path) == export.files[name] for name, path in there.items()
+    same = len(files) == len(export.files) and all(
+        file_sha256(path) == export.files[name] for name, path in files.items()
     )
     return "as written" if same else "changed since"

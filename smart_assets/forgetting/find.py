@@ -41,8 +41,8 @@ def by_ids(reader: AuditReader, names: Sequence[str]) -> ForgetRequest:
     Raises:
         SmartError: an id is none, or is that of no row or of several.
     """
-    gone = unknown_consumers(reader)
-    ids = tuple(dict.fromkeys(resolve_id(reader, name, gone) for name in names))
+    unknown = unknown_consumers(reader)
+    ids = tuple(dict.fromkeys(resolve_id(reader, name, unknown) for name in names))
     repeats = reader.files(ROWS, "rejected.parquet", "origins")
     known = {
         id_
@@ -65,11 +65,11 @@ def by_task(reader: AuditReader, task: str) -> ForgetRequest:
         SmartError: no source ever had such a task.
     """
     files = reader.files(ROWS, "tasks.parquet", "origins")
-    there = [version for (version,) in reader.query(files, "DISTINCT version", "WHERE task = $p0", task)]
+    versions = [version for (version,) in reader.query(files, "DISTINCT version", "WHERE task = $p0", task)]
     ids = [id_ for (id_,) in reader.query(reader.instances, "DISTINCT id", "WHERE task = $p0 ORDER BY id", task)]
-    if not there and not ids:
+    if not versions and not ids:
         raise SmartError(no_such("task", task, known_tasks(reader), unknown_consumers(reader)))
-    sources = {*sources_of(reader, ids, (), task), *_partitions(reader, there)}
+    sources = {*sources_of(reader, ids, (), task), *_partitions(reader, versions)}
     return ForgetRequest(tuple(ids), (), task, tuple(sorted(sources)))
 
 
@@ -86,7 +86,7 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
             f"{text!r} stands in too many rows by chance: give {SHORTEST_MATCH} characters or more, or ids"
         )
     quoted = json.dumps(text, ensure_ascii=False)[1:-1]  # as it stands in JSON
-    found = reader.query(reader.instances, "DISTINCT id", f"WHERE {_MATCHES} ORDER BY id", text, quoted)
+    rows = reader.query(reader.instances, "DISTINCT id", f"WHERE {_MATCHES} ORDER BY id", text, quoted)
     excerpts = reader.query(
         reader.files(ROWS, "rejected.parquet", "origins"),
         "DISTINCT excerpt",
@@ -94,12 +94,12 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
         text,
         quoted,
     )
-    if not found and not excerpts:
+    if not rows and not excerpts:
         raise SmartError(
             "the text stands in no row of the store, now or in the past, whatever its case; what files hold that were "
             "not read yet is not looked through: `smart run` reads them"
         )
-    ids = tuple(id_ for (id_,) in found)
+    ids = tuple(id_ for (id_,) in rows)
     refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
     texts, ids = _said_by(reader, ids)
     return ForgetRequest(ids, refused, None, sources_of(reader, ids, [excerpt for (excerpt,) in excerpts]), texts)
@@ -122,8 +122,8 @@ def same_prompt(reader: AuditReader, ids: Sequence[str]) -> int:
     hashes = reader.query(reader.instances, "DISTINCT prompt_hash", "WHERE id IN (SELECT unnest($p0))", list(ids))
     rest = "WHERE prompt_hash IN (SELECT unnest($p0)) AND id NOT IN (SELECT unnest($p1))"
     known = [value for (value,) in hashes if value != NO_DIGEST]
-    found = reader.query(reader.instances, "count(DISTINCT id)", rest, known, list(ids))
-    return found[0][0] if found else 0
+    counts = reader.query(reader.instances, "count(DISTINCT id)", rest, known, list(ids))
+    return counts[0][0] if counts else 0
 
 
 def sources_of(
@@ -150,9 +150,9 @@ def sources_of(
 
 def _partitions(reader: AuditReader, versions: Sequence[str]) -> set[str]:
     """Return the sources of some versions of rows or of their origins."""
-    wanted, found = set(versions), set[str]()
+    wanted, sources = set(versions), set[str]()
     for item in reader.history.of(ROWS):
         artifacts = item.manifest.artifacts
         if any(artifact.version in wanted for artifact in artifacts):
-            found.add(str(item.manifest.partition))
-    return found
+            sources.add(str(item.manifest.partition))
+    return sources

@@ -58,20 +58,20 @@ def remove(store: Store, artifact: Artifact) -> None:
 
 def _rewritten(store: Store, artifact: Artifact, ids: Sequence[str]) -> Artifact:
     """Return an artifact with the same files, the forgotten rows' content taken out."""
-    source, gone = store.folder(artifact), pa.array(list(ids), pa.string())
+    source, forgotten = store.folder(artifact), pa.array(list(ids), pa.string())
     with store.draft() as draft:
         folder = draft / "content"
         shutil.copytree(source, folder)
         asset, attachment = catalog.of_artifact(artifact.asset)
         for table in asset.with_texts(attachment):
             for path in sorted(folder.glob(table.path)):
-                chosen = _without_texts(path, table, gone)
+                chosen = _without_texts(path, table, forgotten)
                 for array in asset.arrays_of(table):
                     _without_rows(folder / array.path, chosen)
         return store.commit(artifact.asset, folder)
 
 
-def _without_texts(path: Path, table: Table, gone: pa.Array) -> NDArray[np.bool_]:
+def _without_texts(path: Path, table: Table, forgotten: pa.Array) -> NDArray[np.bool_]:
     """Take the texts of rows out of a table, row group by row group, and leave their ids.
 
     Returns:
@@ -83,7 +83,7 @@ def _without_texts(path: Path, table: Table, gone: pa.Array) -> NDArray[np.bool_
         with pq.ParquetWriter(fresh, schema, compression="zstd", store_schema=False) as writer:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group)
-                mask = pc.is_in(table.ids(rows), value_set=gone)
+                mask = pc.is_in(table.ids(rows), value_set=forgotten)
                 for name, blank in table.blanks.items():
                     if name in schema.names:
                         place = schema.get_field_index(name)

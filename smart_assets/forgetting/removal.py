@@ -113,5 +113,5 @@ def _beside(store: Store) -> Iterator[Garbage]:
         for place in (store.local, store.remote):
             files = place.files(folder) if place is not None else {}
             if place is not None and files:
-                size = sum(found.size for found in files.values())
+                size = sum(file.size for file in files.values())
                 yield Garbage(place, folder, size, folder.relative_to(store.root).parts[0], why, None)

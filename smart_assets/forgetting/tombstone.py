@@ -115,10 +115,12 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
 
 
 def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord:
-    found = [one for one in tombstones.active if key and one.key.startswith(key)]
-    if len(found) != 1:
-        raise SmartError(f"{key!r:.40} begins {len(found) or 'no'} keys of tombstones; there are {_keys(tombstones)}")
-    [tombstone] = found
+    matching = [one for one in tombstones.active if key and one.key.startswith(key)]
+    if len(matching) != 1:
+        raise SmartError(
+            f"{key!r:.40} begins {len(matching) or 'no'} keys of tombstones; there are {_keys(tombstones)}"
+        )
+    [tombstone] = matching
     if tombstone.key in tombstones.final:
         raise SmartError(
             f"{tombstone.key} is final: `smart gc --forgotten` removed its rows from everything of the past, which is "

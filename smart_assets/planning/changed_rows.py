@@ -67,13 +67,13 @@ class ChangedRows:
         version = manifest.content_version if manifest.asset == key.asset else manifest.inputs.get(str(key))
         if manifest.asset not in (key.asset, finetuned_checkpoint.NAME) or version is None:
             return ()
-        gone = self._tombstones
-        if not gone:
+        forgotten_rows = self._tombstones
+        if not forgotten_rows:
             return ()
         rows = self._read(key.asset, key.partition, version, "subset.parquet", ["id", "task"])
         if rows is None:
             return ()
-        count = pc.count_distinct(rows.filter(gone.covers(rows["id"], rows["task"]))["id"]).as_py()
+        count = pc.count_distinct(rows.filter(forgotten_rows.covers(rows["id"], rows["task"]))["id"]).as_py()
         verb = "holds" if manifest.asset == key.asset else "was trained on"
         return (f"{verb} {count:,} forgotten row{'s' * (count != 1)}",) if count else ()
 

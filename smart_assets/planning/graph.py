@@ -92,7 +92,7 @@ def find_partitions(project: Project, names: list[str]) -> frozenset[AssetPartit
     Raises:
         SmartError: there is no such asset or partition; the message lists what there is.
     """
-    found: set[AssetPartition] = set()
+    selected: set[AssetPartition] = set()
     for name in names:
         asset, bracket, partition = name.partition("[")
         if catalog.find(asset) is None:
@@ -101,5 +101,5 @@ def find_partitions(project: Project, names: list[str]) -> frozenset[AssetPartit
         if not keys:
             known = ", ".join(str(key) for key in partitions(project, asset)[:8])
             raise SmartError(f"{asset} has no partition {partition.rstrip(']')!r}; there are {known}")
-        found.update(keys)
-    return frozenset(found)
+        selected.update(keys)
+    return frozenset(selected)

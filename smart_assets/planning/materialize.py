@@ -154,7 +154,7 @@ def _circumstances(project: Project, run: RunContext, measured: _Measured) -> Ci
         git_commit=_git_commit(project.root),
         python=platform.python_version(),
         machine=platform.machine(),
-        packages={name: found for name in PACKAGES if (found := _version(name)) is not None},
+        packages={name: installed for name in PACKAGES if (installed := _version(name)) is not None},
     )
 
 

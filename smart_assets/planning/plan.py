@@ -71,8 +71,8 @@ def fingerprint_of(manifest: Manifest) -> str:
 
 def input_versions(desired: DesiredState, current: Callable[[AssetPartition], Manifest | None]) -> dict[str, str]:
     """Return the versions of those inputs that count and are there."""
-    found = ((item, current(item.source)) for item in desired.inputs if item.counts)
-    return {str(item): item.version(manifest) for item, manifest in found if manifest is not None}
+    inputs = ((item, current(item.source)) for item in desired.inputs if item.counts)
+    return {str(item): item.version(manifest) for item, manifest in inputs if manifest is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,11 @@ def decide(
         about_to_change: subsets and raw tasks that something makes again now, and that are waited for.
     """
     decision = _Decision(project, results, current_state, about_to_change)
-    found = [one for key in partitions(project, CHECKPOINT) for one in decision.of(key.partition)]
-    trains = any(isinstance(one, Due) and one.trains for one in found)
-    found = [*decision.of_base(trains), *found, *decision.of_others()]
-    due = sorted((one for one in found if isinstance(one, Due)), key=lambda one: -one.share)
-    return Retraining(tuple(due), dict(one for one in found if not isinstance(one, Due)))
+    decisions = [one for key in partitions(project, CHECKPOINT) for one in decision.of(key.partition)]
+    trains = any(isinstance(one, Due) and one.trains for one in decisions)
+    decisions = [*decision.of_base(trains), *decisions, *decision.of_others()]
+    due = sorted((one for one in decisions if isinstance(one, Due)), key=lambda one: -one.share)
+    return Retraining(tuple(due), dict(one for one in decisions if not isinstance(one, Due)))
 
 
 _Left = tuple[AssetPartition, str]
@@ -99,16 +99,16 @@ class _Decision:
         if training is not None:
             yield checkpoint.key, training
         if results.status != "current":
-            found = self._evaluation(results, training)
-            yield found if isinstance(found, Due) else (results.key, found)
+            evaluation = self._evaluation(results, training)
+            yield evaluation if isinstance(evaluation, Due) else (results.key, evaluation)
 
     def of_base(self, trains: bool) -> Iterator[Due | _Left]:
         """Yield the same of the base model; `trains`: whether some model is trained now, as the settings have it."""
         base = self._results[AssetPartition(BASE)]
         if base.status == "current":
             return
-        found = self._held_up(base) or self._anew(base, [] if trains else self._checkpoints())
-        yield found if isinstance(found, Due) else (base.key, found)
+        anew = self._held_up(base) or self._anew(base, [] if trains else self._checkpoints())
+        yield anew if isinstance(anew, Due) else (base.key, anew)
 
     def of_others(self) -> Iterator[Due | _Left]:
         """Yield what is due of assets that are neither a training nor an evaluation: whatever is out of date."""
@@ -149,11 +149,11 @@ class _Decision:
         forgotten = details.forgotten(manifest) if details is not None else ()
         if replaced is None or forgotten:  # what is forgotten is unlearnt, however few rows it is
             return Due((checkpoint,), f"it {forgotten[0]}" if forgotten else "its subset changed", 1)
-        rows, of = replaced
-        words = f"{rows:,} of {of:,} rows of its subset changed ({rows / of:.1%})"
-        if not changed_enough(rows, of, self._automation.minimum_change):
+        rows, total = replaced
+        words = f"{rows:,} of {total:,} rows of its subset changed ({rows / total:.1%})"
+        if not changed_enough(rows, total, self._automation.minimum_change):
             return f"{words}, less than automation.minimum_change ({self._automation.minimum_change:.1%})"
-        return Due((checkpoint,), words, rows / of)
+        return Due((checkpoint,), words, rows / total)
 
     def _evaluation(self, results: PlanStep, training: str | None) -> Due | str:
         """Return whether a model that is not trained again is evaluated anew; why not, where that is out of date."""
@@ -210,8 +210,8 @@ class _Decision:
         ]
 
     def _checkpoints(self) -> list[Manifest]:
-        found = (self._whole(key) for key in partitions(self._project, CHECKPOINT))
-        return [manifest for manifest in found if manifest is not None]
+        manifests = (self._whole(key) for key in partitions(self._project, CHECKPOINT))
+        return [manifest for manifest in manifests if manifest is not None]
 
     def _whole(self, key: AssetPartition) -> Manifest | None:
         """Return the newest manifest of a partition, where its files are there."""
@@ -219,14 +219,14 @@ class _Decision:
         return manifest if manifest is not None and self._current_state.whole(manifest) else None
 
 
-def changed_enough(rows: int, of: int, minimum: float) -> bool:
+def changed_enough(rows: int, total: int, minimum: float) -> bool:
     """Return whether so many changed rows are the minimum share or more. Divided, not multiplied.
 
     100 * 0.07 is above 7.
     """
-    return rows > 0 and rows / of >= minimum
+    return rows > 0 and rows / total >= minimum
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(first: Any, other: Any) -> bool:
     """Return whether two values are the same JSON."""
-    return json_version(one) == json_version(other)
+    return json_version(first) == json_version(other)

@@ -48,11 +48,11 @@ class CheckResult:
 
 
 def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
-    found = {key: project.store.current(key.asset, key.partition) for key in keys}
-    missing = [str(key) for key, manifest in found.items() if manifest is None]
+    manifests = {key: project.store.current(key.asset, key.partition) for key in keys}
+    missing = [str(key) for key, manifest in manifests.items() if manifest is None]
     if missing:
         raise UpstreamMissingError(f"there is nothing to check: {', '.join(missing)} was never made; materialize it")
-    return Inputs(project.store, {key: manifest for key, manifest in found.items() if manifest is not None})
+    return Inputs(project.store, {key: manifest for key, manifest in manifests.items() if manifest is not None})
 
 
 def vectors_are_unit(project: Project, partition: str | None) -> CheckResult:
@@ -204,11 +204,11 @@ def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
     foreign = ids.filter(pc.invert(pc.is_in(ids, allowed["id"].combine_chunks())))
     offending = overlaps.filter(pc.is_in(overlaps["id"], ids))
     looked = OverlapSummary.read(inputs.manifest(evaluation_overlap.NAME))
-    found = pc.unique(
+    taught_and_asked = pc.unique(
         pa.chunked_array([*offending["id"].chunks, *same.filter(pc.is_in(same, ids)).chunks], pa.string())
     )
     faults = [f"{len(foreign)} rows are held out or of an unseen task"] * bool(len(foreign))
-    faults += [f"{len(found)} rows hold text of rows that are evaluated on"] * bool(len(found))
+    faults += [f"{len(taught_and_asked)} rows hold text of rows that are evaluated on"] * bool(len(taught_and_asked))
     passed = f"no row is held out, of an unseen task, or found to hold text of the {_evaluated(looked)} compared with"
     undecided = _undecided_in(inputs.folder(evaluation_overlap.NAME) / "undecided.parquet", ids)
     unseen_text = not_looked_at(project, looked, undecided)
@@ -217,11 +217,11 @@ def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
         "; ".join([" and ".join(faults) or passed, *unseen_text]),
         {
             "held-out rows in the subset": len(foreign),
-            "rows with evaluation text": len(found),
+            "rows with evaluation text": len(taught_and_asked),
             "rows undecided": undecided,
             "evaluation rows compared with": looked.evaluation_rows,
             "not looked at": unseen_text,
-            "first ids": [*foreign.to_pylist(), *found.to_pylist()][:10],
+            "first ids": [*foreign.to_pylist(), *taught_and_asked.to_pylist()][:10],
         },
         warning=not len(foreign) and not project.settings.contamination.exclude,
         rows=offending,

@@ -23,8 +23,10 @@ def run_program(run: RunContext, module: str, write_job: Callable[[Path], None],
     try:
         run.launch(["-m", module, str(job)])
     except ProgramError as error:
-        told = error_path(out)
-        raise ProgramError(told.read_text(encoding="utf-8").strip() if told.exists() else _ending(error)) from error
+        message = error_path(out)
+        raise ProgramError(
+            message.read_text(encoding="utf-8").strip() if message.exists() else _ending(error)
+        ) from error
     job.unlink()
 
 

@@ -113,9 +113,9 @@ class EvaluationRows:
     @cached_property
     def benchmarks(self) -> list[tuple[str, int, int]]:
         """Name, first row and the row after the last of each benchmark that has rows."""
-        found = pc.run_end_encode(self.rows["benchmark"].combine_chunks())
-        stops: list[int] = found.run_ends.to_pylist()
-        return list(zip(found.values.to_pylist(), [0, *stops][:-1], stops, strict=True))
+        runs = pc.run_end_encode(self.rows["benchmark"].combine_chunks())
+        stops: list[int] = runs.run_ends.to_pylist()
+        return list(zip(runs.values.to_pylist(), [0, *stops][:-1], stops, strict=True))
 
     def prompts(self) -> Iterator[Sequence[str]]:
         """Yield the prompts alone, some thousand at a time."""

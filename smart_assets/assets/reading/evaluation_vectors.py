@@ -53,7 +53,7 @@ def embed_outside(project: Project, asset: str, prompts: pa.Table, out: Draft, r
     encoder = load_encoder(project.settings.embedding, *devices_of(run.device, project.settings.device))
     known = known_vectors(project, _WRITER, encoder.version, out.folder / "evaluation-vectors", run)
     _add_attached(project, asset, encoder.version, known, run)
-    missing = [hashes[at] for at in np.flatnonzero(known.rows_of(hashes) < 0)]
+    missing = [hashes[place] for place in np.flatnonzero(known.rows_of(hashes) < 0)]
     run.log(f"{len(hashes):,} evaluation prompts from outside the store, {len(missing):,} of them to embed")
     embed_prompts(((name, texts[name]) for name in missing), len(missing), encoder, known, run.log)
     vectors = np.empty((len(hashes), known.width), np.float32)
