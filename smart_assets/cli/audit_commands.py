@@ -24,7 +24,7 @@ def audit_row(
     similar: Similar = None,
     json_: Json = False,
 ) -> None:
-    """Every subset and checkpoint, now and in the past, that holds a row or one like it."""
+    """Find every subset and checkpoint, now and in the past, that holds a row or one like it."""
     from smart_assets.cli.audit import show_row
 
     show_row(config, row, similar, json_)
@@ -37,7 +37,7 @@ def audit_text(
     similar: Similar = None,
     json_: Json = False,
 ) -> None:
-    """The rows with a prompt or response, those with a prompt like it, and what holds them."""
+    """Find the rows with a prompt or response, those with a prompt like it, and what holds them."""
     from smart_assets.cli.audit import show_text
 
     show_text(config, text, similar, json_)
@@ -47,7 +47,7 @@ def audit_text(
 def audit_task(
     task: Annotated[str, typer.Argument(help="A task's name.")], config: Config = None, json_: Json = False
 ) -> None:
-    """Every subset and checkpoint, now and in the past, with rows of a task."""
+    """Find every subset and checkpoint, now and in the past, with rows of a task."""
     from smart_assets.cli.audit import show_task
 
     show_task(config, task, json_)
@@ -57,7 +57,7 @@ def audit_task(
 def audit_source(
     source: Annotated[str, typer.Argument(help="A source's name.")], config: Config = None, json_: Json = False
 ) -> None:
-    """Every subset and checkpoint, now and in the past, with rows of a source."""
+    """Find every subset and checkpoint, now and in the past, with rows of a source."""
     from smart_assets.cli.audit import show_source
 
     show_source(config, source, json_)
@@ -73,7 +73,7 @@ def audit_model(
     json_: Annotated[bool, typer.Option("--json", help="As JSON, every row.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write one HTML page that needs no network.")] = None,
 ) -> None:
-    """What a model was trained on: every row and setting, and the chain from raw files to weights, hashed anew."""
+    """Say what a model was trained on, row by row, and hash the chain from raw files to weights anew."""
     from smart_assets.cli.audit import show_model
 
     raise typer.Exit(show_model(config, model, seed, json_, out))

@@ -52,7 +52,7 @@ def run_command(
         typer.Option(
             "--select",
             "-s",
-            help="An asset, or `asset[partition]`; with all that it is made from. May be given again. Default: all.",
+            help=r"An asset, or `asset\[partition]`; with all that it is made from. May be given again. Default: all.",
         ),
     ] = None,
 ) -> None:
@@ -68,7 +68,7 @@ def plan(
     all_: Annotated[bool, typer.Option("--all", help="Also what is current.")] = False,
     json_: Json = False,
 ) -> None:
-    """What is out of date, why, and what making it will cost."""
+    """Say what is out of date, why, and what making it will cost."""
     from smart_assets.cli.plan import show_plan
 
     show_plan(config, all_, json_)
@@ -76,7 +76,7 @@ def plan(
 
 @command(app)
 def tasks(config: Config = None) -> None:
-    """The tasks: rows, rejected rows, and each recipe's weights."""
+    """List the tasks: rows, rejected rows, and each recipe's weights."""
     from smart_assets.cli.plan import show_tasks
 
     show_tasks(config)
@@ -139,7 +139,7 @@ def sql(  # noqa: PLR0913, PLR0917  (the options of a command)
     texts: Annotated[bool, typer.Option("--texts", help="With --export: also the texts of rows.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --export: replace a file that is there.")] = False,
 ) -> None:
-    """Ask the store in SQL (DuckDB); into a pipe or a file answers are CSV, whole and exact."""
+    """Ask the store in SQL (DuckDB). Into a pipe or a file, answers are CSV, whole and exact."""
     from smart_assets.cli.sql import export_sql, run_sql
 
     if export is None:
@@ -175,7 +175,7 @@ def rollback(
 
 @command(app)
 def models(config: Config = None) -> None:
-    """The newest checkpoints, which one is production, and where its weights are."""
+    """List the newest checkpoints, which one is production, and where its weights are."""
     from smart_assets.cli.models import show_models
 
     show_models(config)
@@ -222,7 +222,7 @@ def gc(
         bool, typer.Option("--forgotten", help="Take forgotten rows out of everything of the past, for good.")
     ] = False,
 ) -> None:
-    """Remove from the store what no manifest within the kept window names."""
+    """Remove from the store what `retention` in smart.yaml does not keep."""
     from smart_assets.cli.forget import remove_forgotten
     from smart_assets.cli.upkeep import collect_garbage
 
@@ -300,7 +300,7 @@ def dev(
 
 
 def run() -> None:
-    """The entry point: errors for the user are one message and exit status 1, never a traceback."""
+    """Run the command line: errors for the user are one message and exit status 1, never a traceback."""
     try:
         app()
     except (SmartError, OSError) as error:
