@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 PRODUCT = HERE.parent / "smart_assets"
 # Also within the programs that tests write and start.
@@ -31,3 +33,13 @@ def test_every_folder_of_tests_is_named_as_a_room() -> None:
 
 def test_support_holds_no_tests() -> None:
     assert list((HERE / "support").rglob("test_*.py")) == []
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/extending.md"])
+def test_documents_name_modules_that_are_there(document: str) -> None:
+    text = (PRODUCT.parent / document).read_text(encoding="utf-8")
+    rooms = {path.name for path in PRODUCT.iterdir() if path.is_dir()}
+    named = re.findall(r"`([a-z_]+)/([a-z_/]+)(?:\.[a-z_]+)?`", text)
+    modules = [PRODUCT / room / module for room, module in named if room in rooms]
+    assert modules
+    assert [path for path in modules if not path.is_dir() and not path.with_suffix(".py").is_file()] == []
