@@ -65,6 +65,7 @@ def read_projects(folders: Sequence[Path]) -> tuple[list[RowResults], frozenset[
 def table(shared: SharedRows, metric: RowMetric, p: dict[str, list[float]]) -> Iterator[str]:
     """Yield the lines of a benchmark's table; the p of its differences are added to `p`."""
     models = measured_models(shared, metric)
+    differences = _differences(models, metric)
     title = f"{shared.benchmark}{', unseen tasks' if shared.unseen else ''}: {shared.rows} rows"
     columns = [
         title,
@@ -80,11 +81,9 @@ def table(shared: SharedRows, metric: RowMetric, p: dict[str, list[float]]) -> I
     for budget, recipe in sorted(
         trained, key=lambda key: score((key[0], f"rows {key[1]}"), models, metric).interval.value
     ):
-        to_others = [_difference(models, metric, budget, f"rows {recipe}", f"rows {other}") for other in REFERENCES]
-        to_other_loss = _difference(models, metric, budget, f"rows {recipe}", f"tokens {recipe}")
-        under_tokens = [
-            _difference(models, metric, budget, f"tokens {recipe}", f"tokens {other}") for other in REFERENCES
-        ]
+        to_others = [differences.get((budget, f"rows {recipe}", f"rows {other}")) for other in REFERENCES]
+        to_other_loss = differences.get((budget, f"rows {recipe}", f"tokens {recipe}"))
+        under_tokens = [differences.get((budget, f"tokens {recipe}", f"tokens {other}")) for other in REFERENCES]
         # `proportional` less `random` stands in the row of `proportional`; the other way round it is the same claim.
         once = [*to_others, *under_tokens] if recipe not in REFERENCES else [to_others[0], under_tokens[0]]
         p["recipes"] += [each.p for each in once if each is not None]
@@ -96,9 +95,11 @@ def table(shared: SharedRows, metric: RowMetric, p: dict[str, list[float]]) -> I
         yield f"\nThe base model has {score((None, None), models, metric).interval.value:.3f}."
 
 
-def _difference(models: Models, metric: RowMetric, budget: int | None, recipe: str, other: str) -> Difference | None:
-    differences = to_references(models, metric, [other])
-    return next((each for each in differences if (each.budget, each.recipe) == (budget, recipe)), None)
+def _differences(models: Models, metric: RowMetric) -> dict[tuple[int | None, str, str], Difference]:
+    """Return what each recipe of a budget differs by from each other one, both ways."""
+    recipes = dict.fromkeys(recipe for _, recipe in models if recipe is not None)
+    found = (each for other in recipes for each in to_references(models, metric, [other]))
+    return {(each.budget, each.recipe, each.other): each for each in found}
 
 
 def shown(difference: Difference | None) -> str:

@@ -3,7 +3,16 @@
 from smart_assets.assets import finetuned_checkpoint
 from smart_assets.assets.programs.evaluate_model import evaluate_model, evaluation_parameters, summary_of
 from smart_assets.assets.reading.rows import raw_task_inputs
-from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
+from smart_assets.assets.step import (
+    SEED_FOLDERS,
+    AssetPartition,
+    DesiredState,
+    Draft,
+    Input,
+    Inputs,
+    RunContext,
+    StepResult,
+)
 from smart_assets.settings import Project
 
 NAME = "eval_results"
@@ -28,6 +37,6 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     checkpoint = inputs.folder(finetuned_checkpoint.NAME, partition)
     cost = {
         folder.name: evaluate_model(project, inputs, folder, out.content / folder.name, run)
-        for folder in sorted(checkpoint.glob("seed-*"))
+        for folder in sorted(checkpoint.glob(SEED_FOLDERS))
     }
     return StepResult(summary=summary_of(out.content), cost=cost)

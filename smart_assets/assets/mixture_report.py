@@ -10,6 +10,7 @@ from smart_assets.assets import (
     similarity_index,
     task_scores,
 )
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.reading.report_content import gather, preset_recipes
 from smart_assets.assets.reading.unseen_tasks import unseen_parameter
 from smart_assets.assets.records import ReportSummary
@@ -41,7 +42,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     inputs = [Input(AssetPartition(task_scores.NAME))]
     for source in settings.sources:
         inputs.append(Input(AssetPartition(raw_tasks.NAME, source)))
-        inputs.append(Input(AssetPartition(raw_tasks.NAME, source), facet="origins"))  # rejected rows
+        inputs.append(Input(AssetPartition(raw_tasks.NAME, source), facet=ORIGINS_FOLDER))  # rejected rows
         inputs.append(Input(AssetPartition(similarity_index.NAME, source), optional=True))
     for partition_key in grid:
         inputs.append(Input(AssetPartition(selected_subset.NAME, partition_key), optional=True))

@@ -10,6 +10,8 @@ from smart_assets.core.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
 
+SEED_FOLDERS = "seed-*"
+"""The folders of an artifact that `seed_folder` names, as a pattern."""
 _SEED = re.compile(r"seed-(\d+)")
 
 

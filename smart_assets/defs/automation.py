@@ -123,7 +123,7 @@ def _look(project: Project, instance: dg.DagsterInstance, requester: Requester, 
     project.require_unchanged()
     assets = catalog.requested_by(requester)
     desired = [desired_state(project, key) for batch in batches(project) for key in batch if key.asset in assets]
-    plan = _plan_of(desired, read_current_state(project), requester)
+    plan = _whole_plan(desired, read_current_state(project))
     messages = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
     requests: list[dg.RunRequest] = []
     for _, answer in _answers(project, instance, plan):

@@ -28,6 +28,7 @@ from smart_assets.assets import (
 )
 from smart_assets.assets.finetuned_checkpoint import BOARD
 from smart_assets.assets.mixture_report import PAGE
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.reading.report_content import objective_gains, source_tasks, task_rows
 from smart_assets.assets.records import (
     CheckpointSummary,
@@ -39,7 +40,7 @@ from smart_assets.assets.records import (
     evaluation_records,
     training_costs,
 )
-from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, seed_of_folder, split_grid_key
+from smart_assets.assets.step import SEED_FOLDERS, AssetPartition, Inputs, seed_folder, seed_of_folder, split_grid_key
 from smart_assets.comparison.comparison_record import recorded_curve
 from smart_assets.core.safe_text import escaped
 from smart_assets.defs.audit_metadata import OPENING, audit_metadata
@@ -119,7 +120,7 @@ def picture(png: bytes) -> dg.MarkdownMetadataValue:
 
 def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
     tasks = source_tasks(inputs, str(manifest.partition))
-    origins = inputs.store.folder(manifest.attachments["origins"])
+    origins = inputs.store.folder(manifest.attachments[ORIGINS_FOLDER])
     rejected = pq.read_table(origins / "rejected.parquet", columns=["file", "line", "task", "reason"])
     reasons = pc.value_counts(rejected["reason"]).to_pylist()
     return {
@@ -223,7 +224,7 @@ def _counted(ids: Sequence[str] | None) -> int | None:
 def loss_curves(checkpoint: Path) -> list[LossCurve]:
     """Return the loss of every seed of a checkpoint."""
     curves: list[LossCurve] = []
-    for path in sorted(checkpoint.glob("seed-*/loss.parquet")):
+    for path in sorted(checkpoint.glob(f"{SEED_FOLDERS}/loss.parquet")):
         rows = pq.read_table(path)
         seed = seed_of_folder(path.parent.name)
         if seed is not None:

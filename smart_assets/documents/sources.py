@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksParameters
 from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
@@ -63,7 +64,7 @@ def read_source(project: Project, manifest: Manifest, rows: pa.Table) -> SourceR
         StoreError: the record of where the rows stood is not in the store.
     """
     name = str(manifest.partition)
-    attachment = manifest.attachments.get("origins")
+    attachment = manifest.attachments.get(ORIGINS_FOLDER)
     if attachment is None:
         raise StoreError(f"the origins of raw_tasks[{name}] {manifest.content_version} were not recorded")
     folder = project.store.folder(attachment)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smart_assets.assets.declaration import NO_DIGEST
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
@@ -43,7 +44,7 @@ def by_ids(reader: AuditReader, names: Sequence[str]) -> ForgetRequest:
     """
     unknown = unknown_consumers(reader)
     ids = tuple(dict.fromkeys(resolve_id(reader, name, unknown) for name in names))
-    repeats = reader.files(ROWS, "rejected.parquet", "origins")
+    repeats = reader.files(ROWS, "rejected.parquet", ORIGINS_FOLDER)
     known = {
         id_
         for files in (reader.instances, reader.subsets, repeats)
@@ -64,7 +65,7 @@ def by_task(reader: AuditReader, task: str) -> ForgetRequest:
     Raises:
         SmartError: no source ever had such a task.
     """
-    files = reader.files(ROWS, "tasks.parquet", "origins")
+    files = reader.files(ROWS, "tasks.parquet", ORIGINS_FOLDER)
     versions = [version for (version,) in reader.query(files, "DISTINCT version", "WHERE task = $p0", task)]
     ids = [id_ for (id_,) in reader.query(reader.instances, "DISTINCT id", "WHERE task = $p0 ORDER BY id", task)]
     if not versions and not ids:
@@ -88,7 +89,7 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
     quoted = json.dumps(text, ensure_ascii=False)[1:-1]  # as it stands in JSON
     rows = reader.query(reader.instances, "DISTINCT id", f"WHERE {_MATCHES} ORDER BY id", text, quoted)
     excerpts = reader.query(
-        reader.files(ROWS, "rejected.parquet", "origins"),
+        reader.files(ROWS, "rejected.parquet", ORIGINS_FOLDER),
         "DISTINCT excerpt",
         "WHERE contains(lower(excerpt), lower($p0)) OR contains(lower(excerpt), lower($p1)) ORDER BY excerpt",
         text,
@@ -138,7 +139,7 @@ def sources_of(
         task: a task all of whose rows are meant.
     """
     chosen = "WHERE (id IN (SELECT unnest($p0)) OR task = $p1)"
-    rejected = reader.files(ROWS, "rejected.parquet", "origins")
+    rejected = reader.files(ROWS, "rejected.parquet", ORIGINS_FOLDER)
     rest = f"{chosen} OR excerpt IN (SELECT unnest($p2))"
     versions = [
         *reader.query(reader.instances, "DISTINCT version", chosen, list(ids), task),

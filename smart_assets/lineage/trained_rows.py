@@ -57,7 +57,7 @@ def subset_version(checkpoint: Manifest) -> str | None:
 
 
 def trainings(history: History) -> Iterator[Training]:
-    """Give all checkpoints of a history, seed by seed."""
+    """Yield all checkpoints of a history, seed by seed."""
     for item in history.of(NAME):
         for seed, record in CheckpointSummary.read(item.manifest).seeds.items():
             yield Training(item, seed, record)
@@ -93,11 +93,11 @@ def models_table(models: Iterable[Training]) -> pa.Table:
         [
             {
                 "model": place,
-                "content_version": one.content_version,
-                "seed": one.seed,
-                "subset_version": one.subset,
+                "content_version": training.content_version,
+                "seed": training.seed,
+                "subset_version": training.subset,
             }
-            for place, one in enumerate(models)
+            for place, training in enumerate(models)
         ],
         _MODELS,
     )
@@ -105,11 +105,11 @@ def models_table(models: Iterable[Training]) -> pa.Table:
 
 def dropped_table(models: Iterable[Training]) -> pa.Table:
     """Return the rows that models were given and not trained on, as a table for `joined`: each version's once."""
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {
-        (one.content_version, one.seed): [
-            {"content_version": one.content_version, "seed": one.seed, "id": row.id, "reason": row.reason}
-            for row in one.record.dropped
+    rows_of_model: dict[tuple[str, int], list[dict[str, Any]]] = {
+        (training.content_version, training.seed): [
+            {"content_version": training.content_version, "seed": training.seed, "id": row.id, "reason": row.reason}
+            for row in training.record.dropped
         ]
-        for one in models
+        for training in models
     }
-    return pa.Table.from_pylist([row for rows in found.values() for row in rows], _DROPPED)
+    return pa.Table.from_pylist([row for rows in rows_of_model.values() for row in rows], _DROPPED)

@@ -95,8 +95,6 @@ def find_partitions(project: Project, names: list[str]) -> frozenset[AssetPartit
     selected: set[AssetPartition] = set()
     for name in names:
         asset, bracket, partition = name.partition("[")
-        if catalog.find(asset) is None:
-            raise SmartError(f"there is no asset {asset!r}; there are {', '.join(catalog.names())}")
         keys = [key for key in partitions(project, asset) if not bracket or str(key) == name]
         if not keys:
             known = ", ".join(str(key) for key in partitions(project, asset)[:8])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import nan
-from typing import TYPE_CHECKING
 
 from smart_assets.comparison.compare_recipes import ComparisonResult
 from smart_assets.comparison.differences import RecipeScore
@@ -37,9 +36,6 @@ from smart_assets.report.layout import (
     value_cell,
     words,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _PICTURED = 6
 _ENOUGH = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import floor
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,6 @@ from smart_assets.report.content import (
 )
 from smart_assets.report.layout import CaptionedTable, Cell, Chapter, Picture, rows_cell, table, value_cell, words
 from smart_assets.training.settings import LOSS_MEANS
-
-if TYPE_CHECKING:
-    pass
 
 _EXAMPLES = 50
 

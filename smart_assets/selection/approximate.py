@@ -15,9 +15,6 @@ from smart_assets.core.errors import BudgetError, SelectionError
 from smart_assets.selection.greedy import GreedyOrdering, OnProgress
 from smart_assets.selection.objectives import FacilityLocation, Gains, Indices, Objective
 
-APPROXIMATION_NAMES = ("nearest_neighbours", "stochastic_greedy")
-"""What `smart.yaml` may call an approximation."""
-
 APPROXIMATION_VERSION = "approximate-1"
 """Keys stored approximate orderings: change it with anything that can change a pick or a gain."""
 

@@ -18,10 +18,10 @@ from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.defs.build import build_definitions
 from smart_assets.planning.graph import find_partitions
 from smart_assets.planning.materialize import materialize
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.programs import no_program
-from smart_assets_tests.support.projects import SMALL_TASKS, rows, write_project
+from smart_assets_tests.support.projects import SMALL_TASKS, own_copy, rows, write_project
 
 COMMIT = "c0" * 20
 PARTITION = "60|random"
@@ -59,8 +59,7 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def project(template_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(template_folder, tmp_path / "project")
-    return load_project(tmp_path / "project")
+    return own_copy(template_folder, tmp_path)
 
 
 def judged(project: Project) -> CheckResult:

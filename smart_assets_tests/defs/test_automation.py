@@ -18,10 +18,10 @@ from smart_assets.defs.orphans import WORKER_TAG
 from smart_assets.defs.requests import STATE_TAG
 from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import make_plan
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets_tests.support.dagster_runs import ended
 from smart_assets_tests.support.make import make
-from smart_assets_tests.support.projects import in_settings, in_tasks, write_project
+from smart_assets_tests.support.projects import in_settings, in_tasks, own_copy, write_project
 
 MOMENT = datetime(2030, 1, 1, 3, tzinfo=UTC)
 another_task = in_tasks(lambda tasks: tasks.update(delta=tasks.pop("gamma")))
@@ -37,8 +37,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made_once: Path, tmp_path: Path) -> Project:
-    shutil.copytree(made_once, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(made_once, tmp_path)
 
 
 @pytest.fixture

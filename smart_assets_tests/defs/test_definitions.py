@@ -21,7 +21,7 @@ from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.planning.graph import closure, find_partitions
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.dagster_runs import Lines, run_check, tamper_table
-from smart_assets_tests.support.projects import write_project
+from smart_assets_tests.support.projects import own_copy, write_project
 
 GPU_ASSETS = {"prompt_embeddings", "similarity_index", "finetuned_checkpoint", "base_model_results", "eval_results"}
 
@@ -41,8 +41,7 @@ def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(made_folder, tmp_path / "project")
-    return load_project(tmp_path / "project")
+    return own_copy(made_folder, tmp_path)
 
 
 def specs(project: Project) -> dict[str, dg.AssetSpec]:

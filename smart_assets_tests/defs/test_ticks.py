@@ -21,11 +21,11 @@ from smart_assets.defs.automation import look_at_models, look_at_report, look_at
 from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import PlanStep, make_plan
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets_tests.support.dagster_runs import ended
 from smart_assets_tests.support.make import make
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import in_settings, in_tasks, rows, write_project
+from smart_assets_tests.support.projects import in_settings, in_tasks, own_copy, rows, write_project
 
 AUTOMATION = {"quiet_seconds": 0, "retrain": "0 3 * * *", "minimum_change": 0.01, "most_trainings": 9}
 Prepare = Callable[[Project, dg.DagsterInstance, pytest.MonkeyPatch], Project | None]
@@ -41,8 +41,7 @@ def all_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(all_made: Path, tmp_path: Path) -> Project:
-    shutil.copytree(all_made, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(all_made, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import shutil
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +24,7 @@ from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets.upkeep.verify import verify
 from smart_assets_tests.support.make import current, make
-from smart_assets_tests.support.projects import SMALL_TASKS, write_project, write_tasks
+from smart_assets_tests.support.projects import SMALL_TASKS, own_copy, write_project, write_tasks
 
 HOSTILE = "<img src=x onerror=alert(1)> \x1b[31m'; DROP TABLE rows; -- ../../etc"
 
@@ -49,8 +48,7 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(template_folder: Path, tmp_path: Path) -> Project:
-    shutil.copytree(template_folder, tmp_path / "project")
-    return load_project(tmp_path / "project")
+    return own_copy(template_folder, tmp_path)
 
 
 def test_every_row_is_named_with_the_line_it_was_read_from(project: Project) -> None:

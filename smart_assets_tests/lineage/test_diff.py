@@ -26,7 +26,7 @@ from smart_assets.lineage.diff.subsets import RowSetDiff, SubsetDiff, SubsetRows
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
 from smart_assets_tests.support.make import make
-from smart_assets_tests.support.projects import rows, write_project
+from smart_assets_tests.support.projects import own_copy, rows, write_project
 
 HOSTILE = "[red]hostile[/red] <b>'; DROP |"
 TASKS = {HOSTILE: rows(1, 40, templates=2), "beta": rows(2, 25), "gamma": rows(3, 12)}
@@ -55,8 +55,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(template: Path, tmp_path: Path) -> Project:
-    shutil.copytree(template, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(template, tmp_path)
 
 
 def versions(project: Project, asset: str, partition: str) -> list[Manifest]:

@@ -20,7 +20,7 @@ from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, load_project
 from smart_assets_tests.support.make import made_again, make
 from smart_assets_tests.support.programs import no_program
-from smart_assets_tests.support.projects import SMALL_TASKS, rows, write_project, write_tasks
+from smart_assets_tests.support.projects import SMALL_TASKS, own_copy, rows, write_project, write_tasks
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,8 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(template_folder: Path, tmp_path: Path) -> Project:
     """A copy of the made project; hard links would share inodes, so files are copied."""
-    import shutil
 
-    shutil.copytree(template_folder, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(template_folder, tmp_path)
 
 
 def change_tasks(project: Project, change: Callable[[dict[str, list[dict[str, Any]]]], None]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,20 @@ from smart_assets.embedding.identity import cpu_computes_bfloat16
 from smart_assets.planning.forecast import forecast
 from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import fingerprint, input_versions, make_plan
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets_tests.support.make import make, run_context
 from smart_assets_tests.support.plans import current_plan, groups
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import SMALL_TASKS, in_settings, in_tasks, rows, write_project, write_tasks
+from smart_assets_tests.support.projects import (
+    SMALL_TASKS,
+    in_settings,
+    in_tasks,
+    own_copy,
+    rows,
+    write_project,
+    write_tasks,
+)
 
 UP_TO = ("finetuned_checkpoint", "eval_results")
 SOURCE = ("raw_tasks[small]", "prompt_embeddings[small]", "instance_orderings[small]", "evaluation_overlap")
@@ -37,8 +44,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made_once: Path, tmp_path: Path) -> Project:
-    shutil.copytree(made_once, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(made_once, tmp_path)
 
 
 def touched(project: Project) -> Project:

@@ -11,10 +11,10 @@ from smart_assets.planning.graph import desired_states, find_partitions, read_cu
 from smart_assets.planning.materialize import materialize
 from smart_assets.planning.plan import make_plan
 from smart_assets.planning.retraining import SUBSET, Retraining, changed_enough, decide
-from smart_assets.settings import Project, load_project
+from smart_assets.settings import Project
 from smart_assets_tests.support.make import make
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import in_settings, in_tasks, write_project
+from smart_assets_tests.support.projects import in_settings, in_tasks, own_copy, write_project
 
 BASE = "base_model_results"
 RESULTS = (BASE, "finetuned_checkpoint", "eval_results")
@@ -32,8 +32,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(trained_once: Path, tmp_path: Path) -> Project:
-    shutil.copytree(trained_once, tmp_path / "project")
-    return load_project(tmp_path / "project" / "smart.yaml")
+    return own_copy(trained_once, tmp_path)
 
 
 def find_one(project: Project, name: str) -> AssetPartition:

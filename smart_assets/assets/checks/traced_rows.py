@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets import raw_tasks, selected_subset
 from smart_assets.assets.checks.artifact_checks import CheckResult
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksParameters
 from smart_assets.assets.step import AssetPartition, parse_input
 from smart_assets.core.errors import StoreError, UpstreamMissingError
@@ -106,7 +107,7 @@ def _origins(store: Store, source: str, version: str | None, ids: Sequence[str])
     manifest = None if version is None else store.find(raw_tasks.NAME, source, version)
     if manifest is None:
         raise StoreError(f"the version of raw_tasks[{source}] that the subset was made from has no manifest")
-    attachment = manifest.attachments.get("origins")
+    attachment = manifest.attachments.get(ORIGINS_FOLDER)
     if attachment is None:
         raise StoreError(f"the origins of raw_tasks[{source}] were not recorded")
     attachment = store.what_is_kept(attachment)

@@ -1,6 +1,5 @@
 """What the base model's and the checkpoints' evaluations share: the job, its parameters, and a summary of results."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from smart_assets.assets.records import EvaluationParameters
 from smart_assets.assets.step import Inputs, RunContext
 from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.evaluation.recorded import RecordedEvaluation
 from smart_assets.evaluation.task_collections import collections_state
 from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
@@ -90,6 +90,5 @@ def _existing(checkpoint: Path | None, name: str) -> Path | None:
 
 def summary_of(content: Path) -> dict[str, Any]:
     """Return the macro means of each evaluated model of an artifact, by the name of its folder."""
-    return {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(content.glob("*/result.json"))
-    }
+    folders = sorted(path.parent for path in content.glob("*/result.json"))
+    return {folder.name: RecordedEvaluation(folder).result for folder in folders}

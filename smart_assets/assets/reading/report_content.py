@@ -19,9 +19,10 @@ from smart_assets.assets import (
     task_scores,
 )
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.reading.row_results import evaluation_times, read_results
 from smart_assets.assets.records import CheckpointSummary
-from smart_assets.assets.step import AssetPartition, Inputs, grid_key, seed_of_folder
+from smart_assets.assets.step import SEED_FOLDERS, AssetPartition, Inputs, grid_key, seed_of_folder
 from smart_assets.comparison.compare_recipes import REFERENCES, ComparisonSpec, compare_shared_rows
 from smart_assets.comparison.measurement import Measurement
 from smart_assets.comparison.row_results import SharedRows, share_rows
@@ -147,7 +148,7 @@ def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
     manifest = inputs.manifest(raw_tasks.NAME, source)
     rows = pq.read_table(inputs.folder(raw_tasks.NAME, source) / "instances.parquet", columns=["task", "split"])
     sides = Counter(zip(rows["task"].to_pylist(), rows["split"].to_pylist(), strict=True))
-    seen = pq.read_table(inputs.store.folder(manifest.attachments["origins"]) / "tasks.parquet").to_pylist()
+    seen = pq.read_table(inputs.store.folder(manifest.attachments[ORIGINS_FOLDER]) / "tasks.parquet").to_pylist()
     return [
         TaskSummary(
             source, row["task"], sides[row["task"], "train"], sides[row["task"], "validation"], row["rejected"], {}
@@ -186,7 +187,7 @@ def _measurements(project: Project, inputs: Inputs) -> tuple[Measurement, ...]:
         key = grid_key(budget, recipe)
         if inputs.find(eval_results.NAME, key) is None:
             continue
-        for folder in sorted(inputs.folder(eval_results.NAME, key).glob("seed-*")):
+        for folder in sorted(inputs.folder(eval_results.NAME, key).glob(SEED_FOLDERS)):
             seed = seed_of_folder(folder.name)
             if seed is None:
                 continue
@@ -210,7 +211,7 @@ def _rejections(project: Project, inputs: Inputs) -> Rejections:
     examples: list[RejectedRow] = []
     left_out: list[str] = []
     for source in project.settings.sources:
-        origins = inputs.store.folder(inputs.manifest(raw_tasks.NAME, source).attachments["origins"])
+        origins = inputs.store.folder(inputs.manifest(raw_tasks.NAME, source).attachments[ORIGINS_FOLDER])
         rejected = pq.read_table(origins / "rejected.parquet")
         reasons = pc.value_counts(rejected["reason"]).to_pylist()
         counts += [RejectionCount(source, reason["values"], reason["counts"]) for reason in reasons]

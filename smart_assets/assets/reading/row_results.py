@@ -6,7 +6,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from smart_assets.assets import base_model_results, eval_results
-from smart_assets.assets.step import Inputs, grid_key, seed_of_folder
+from smart_assets.assets.step import SEED_FOLDERS, Inputs, grid_key, seed_of_folder
 from smart_assets.comparison.row_results import RowResults
 from smart_assets.evaluation.record import METRIC_COLUMNS
 from smart_assets.evaluation.recorded import RecordedEvaluation
@@ -23,7 +23,7 @@ def read_results(project: Project, inputs: Inputs) -> list[RowResults]:
     conditions: list[dict[str, object]] = []
     results: list[RowResults] = []
     for (budget, recipe), manifest in _evaluations(project, inputs).items():
-        for folder in sorted(inputs.store.artifact(manifest).glob("base" if budget is None else "seed-*")):
+        for folder in sorted(inputs.store.artifact(manifest).glob("base" if budget is None else SEED_FOLDERS)):
             seed = seed_of_folder(folder.name)
             evaluation = RecordedEvaluation(folder)
             results.append(replace(row_results(evaluation, budget, recipe, seed), evaluated=made_at(manifest)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksSummary
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.audit.reader import ROWS, SUBSET, AuditReader
@@ -177,11 +178,11 @@ def _task_rows(reader: AuditReader, task: str) -> list[TaskHistory]:
             reader.instances, columns, "WHERE task = $p0 GROUP BY version", task
         )
     }
-    files = reader.files(ROWS, "tasks.parquet", "origins")
+    files = reader.files(ROWS, "tasks.parquet", ORIGINS_FOLDER)
     rejected = dict(reader.query(files, "version, rejected", "WHERE task = $p0", task))
     histories: dict[tuple[object, ...], TaskHistory] = {}
     for item in reader.history.of(ROWS):
-        attachment = item.manifest.attachments.get("origins")
+        attachment = item.manifest.attachments.get(ORIGINS_FOLDER)
         refused = rejected.get(attachment.version) if attachment is not None else None
         if item.manifest.content_version not in counts and refused is None:
             continue
@@ -211,7 +212,7 @@ def _source_rows(reader: AuditReader, item: Materialization) -> SourceVersion:
 
 def known_tasks(reader: AuditReader) -> set[str]:
     """Return the tasks of all sources, subsets and checkpoints, as far as their files or records are there."""
-    files = reader.files(ROWS, "tasks.parquet", "origins")
+    files = reader.files(ROWS, "tasks.parquet", ORIGINS_FOLDER)
     read = {task for readable in (files, reader.subsets) for (task,) in reader.query(readable, "DISTINCT task", "")}
     return read | {task for training in reader.trainings for task in _recorded(training)}
 

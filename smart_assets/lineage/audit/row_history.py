@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksParameters
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.history import Materialization
@@ -48,7 +49,7 @@ def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Ro
             reader.instances, "version, id, task, template, split", chosen, list(ids)
         )
     }
-    files = reader.files(ROWS, "origins.parquet", "origins")
+    files = reader.files(ROWS, "origins.parquet", ORIGINS_FOLDER)
     places = {(version, id_): place for version, id_, *place in reader.query(files, _PLACE, chosen, list(ids))}
     found: dict[str, dict[tuple[object, ...], RowHistory]] = {id_: {} for id_ in ids}
     for item in reader.history.of(ROWS):
@@ -62,7 +63,7 @@ def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Ro
 
 def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Duplicate, ...]]:
     """Return of each id the rejected rows that repeat it exactly, now or in the past."""
-    files = reader.files(ROWS, "rejected.parquet", "origins")
+    files = reader.files(ROWS, "rejected.parquet", ORIGINS_FOLDER)
     rest = "WHERE reason = $p0 AND id IN (SELECT unnest($p1)) ORDER BY file, line"
     columns = f"{_PLACE}, task, template"
     rows = reader.query(files, columns, rest, reasons.DUPLICATE, list(ids))
@@ -97,7 +98,7 @@ def _newest(standing: RowHistory) -> tuple[bool, str]:
 
 
 def _origins_version(manifest: Manifest) -> str:
-    attachment = manifest.attachments.get("origins")
+    attachment = manifest.attachments.get(ORIGINS_FOLDER)
     return attachment.version if attachment is not None else ""
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import TrainingRecord
 from smart_assets.lineage.trained_rows import learnt, rows_given
 from smart_assets.store import Manifest, Store
@@ -51,9 +52,9 @@ def trained_rows(
     """
     table = rows_given(pq.read_table(store.artifact(subset) / "subset.parquet"), seed)
     origins = [
-        pq.read_table(store.folder(source.attachments["origins"]) / "origins.parquet")
+        pq.read_table(store.folder(source.attachments[ORIGINS_FOLDER]) / "origins.parquet")
         for source in sources
-        if "origins" in source.attachments
+        if ORIGINS_FOLDER in source.attachments
     ]
     known = pa.concat_tables(origins) if origins else pa.table({"id": [], "file": [], "line": []})
     places = pc.index_in(table["id"], known["id"].combine_chunks())
@@ -111,7 +112,7 @@ def forgotten_rows(store: Store, rows: pa.Table) -> list[ForgottenRow]:
 
 def rejections(store: Store, source: Manifest, examples: int = 20) -> list[Rejection]:
     """Return the rejected rows of a source by reason, the most first."""
-    origins = source.attachments.get("origins")
+    origins = source.attachments.get(ORIGINS_FOLDER)
     if origins is None:
         return []
     table = pq.read_table(store.folder(origins) / "rejected.parquet", columns=["file", "line", "reason"])
