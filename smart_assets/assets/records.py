@@ -263,7 +263,7 @@ class CheckpointSummary(ManifestRecord):
 
     def as_kept(self) -> dict[str, Any]:
         """Return what a manifest keeps, where JSON has no numbers as keys."""
-        return {**super().as_kept(), "seeds": {str(seed): one.as_kept() for seed, one in self.seeds.items()}}
+        return {**super().as_kept(), "seeds": {str(seed): result.as_kept() for seed, result in self.seeds.items()}}
 
 
 class TrainingCost(RecordModel):
