@@ -69,7 +69,8 @@ def checked(assets: tuple[Asset, ...]) -> tuple[Asset, ...]:
     if repeated := {view for view in views if views.count(view) > 1}:
         raise CatalogError(f"two tables of the catalog are the view `{min(repeated)}`")
     for job in {asset.job for asset in assets}:
-        if len({one.partitioned_by for one in assets if one.job == job and one.partitioned_by != "nothing"}) > 1:
+        partitionings = {asset.partitioned_by for asset in assets if asset.job == job} - {"nothing"}
+        if len(partitionings) > 1:
             raise CatalogError(f"assets of the job {job} have different partitions, and Dagster runs no such job")
     return assets
 
@@ -384,7 +385,7 @@ def asset(name: str) -> Asset:
 
 def find(name: str) -> Asset | None:
     """Return an asset by its name; None for one that this version does not know."""
-    return next((one for one in CATALOG if one.name == name), None)
+    return next((asset for asset in CATALOG if asset.name == name), None)
 
 
 def of_artifact(name: str) -> tuple[Asset, str | None]:
@@ -396,15 +397,15 @@ def of_artifact(name: str) -> tuple[Asset, str | None]:
 def jobs() -> dict[Job, tuple[str, ...]]:
     """Return the assets of each job."""
     order: tuple[Job, ...] = ("update_sources", "update_subsets", "update_results")
-    return {job: tuple(one.name for one in CATALOG if one.job == job) for job in order}
+    return {job: tuple(asset.name for asset in CATALOG if asset.job == job) for job in order}
 
 
 def requested_by(requester: Requester) -> tuple[str, ...]:
     """Return the assets that a sensor or schedule asks for."""
-    return tuple(one.name for one in CATALOG if one.requested_by == requester)
+    return tuple(asset.name for asset in CATALOG if asset.requested_by == requester)
 
 
 def ancestors(name: str) -> frozenset[str]:
     """Return all assets that an asset is made from, under whatever settings."""
     direct = {upstream.asset for upstream in asset(name).upstream}
-    return frozenset(direct).union(*(ancestors(one) for one in direct))
+    return frozenset(direct).union(*(ancestors(upstream) for upstream in direct))

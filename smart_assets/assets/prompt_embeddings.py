@@ -129,7 +129,9 @@ def known_vectors(project: Project, writer: str, encoder: str, links: Path, run:
     for name in project.settings.sources:
         try:
             made = project.store.history(NAME, name, newest=_MANIFESTS)
-            newest = next((one for one in made if EmbeddingParameters.read(one).encoder == encoder), None)
+            newest = next(
+                (manifest for manifest in made if EmbeddingParameters.read(manifest).encoder == encoder), None
+            )
             if newest is None:
                 continue
             folder = project.store.artifact(newest)

@@ -24,6 +24,7 @@ class RawTasksParameters(ManifestRecord):
     source: dict[str, Any]
     validation: dict[str, Any]
     forgotten: list[str] | None = None  # keys of tombstones that concern the source
+    names: str | None = None  # version of what files' names say beyond tasks by their stems; None: nothing
 
 
 class RawTasksSummary(ManifestRecord):
@@ -262,7 +263,7 @@ class CheckpointSummary(ManifestRecord):
 
     def as_kept(self) -> dict[str, Any]:
         """Return what a manifest keeps, where JSON has no numbers as keys."""
-        return {**super().as_kept(), "seeds": {str(seed): one.as_kept() for seed, one in self.seeds.items()}}
+        return {**super().as_kept(), "seeds": {str(seed): result.as_kept() for seed, result in self.seeds.items()}}
 
 
 class TrainingCost(RecordModel):

@@ -114,13 +114,15 @@ def _summary(recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut) 
     of_sets: dict[int | None, list[int]] = {}
     for row in mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")]).to_pylist():
         of_sets.setdefault(row["seed"], []).append(row["count_all"])
-    counts = [np.array(one) for one in of_sets.values()]
+    counts = [np.array(task_rows) for task_rows in of_sets.values()]
     return SubsetSummary(
         budget=budget,
         row_sets=len(counts),
-        tasks=round(float(np.mean([len(one) for one in counts]))),
-        effective_tasks=round(float(np.mean([effective_tasks(one / one.sum()) for one in counts])), 2),
-        largest_task_budget=int(max(one.max() for one in counts)),
+        tasks=round(float(np.mean([len(task_rows) for task_rows in counts]))),
+        effective_tasks=round(
+            float(np.mean([effective_tasks(task_rows / task_rows.sum()) for task_rows in counts])), 2
+        ),
+        largest_task_budget=int(max(task_rows.max() for task_rows in counts)),
         rows_left_out=left_out.rows,
         left_out_by_rule=left_out.by_rule,
         proposed_max_tasks=_proposed(recipe, mixture),

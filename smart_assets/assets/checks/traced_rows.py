@@ -84,18 +84,18 @@ def _untraced(store: Store, subset: Manifest, rows: pa.Table) -> Iterator[dict[s
         try:
             origins = _origins(store, source, versions.get(source), ids)
         except (StoreError, OSError, ValueError, pa.ArrowException) as error:
-            yield from ({"id": one, "source": source, "why": str(error)} for one in ids)
+            yield from ({"id": id_, "source": source, "why": str(error)} for id_ in ids)
             continue
-        for one in ids:
-            file, line = origins.places.get(one, (None, None))
-            if one not in origins.ids:
+        for id_ in ids:
+            file, line = origins.places.get(id_, (None, None))
+            if id_ not in origins.ids:
                 why = f"no row of version {str(versions.get(source))[:12]} of raw_tasks[{source}]"
             elif file is None:
                 why = "no origin of it is recorded"
             else:
                 why = origins.refuse(file)
             if why is not None:
-                yield {"id": one, "source": source, "file": file, "line": line, "why": why}
+                yield {"id": id_, "source": source, "file": file, "line": line, "why": why}
 
 
 def _origins(store: Store, source: str, version: str | None, ids: Sequence[str]) -> _Origins:

@@ -147,7 +147,9 @@ def read_evaluation_rows(project: Project, sources: Sequence[SourceRows], log: L
     """
     evaluate = project.settings.evaluate
     held_out = pa.concat_tables([EVALUATION.empty_table(), *(source.held_out() for source in sources)])
-    collections = {one.benchmark.name: one.benchmark.asked() for one in read_collections(evaluate, log)}
+    collections = {
+        collection.benchmark.name: collection.benchmark.asked() for collection in read_collections(evaluate, log)
+    }
     local = {name: read_local_rows(name, Path(folder)) for name, folder in evaluate.local_data.items()}
     outside = [_table(name, rows) for name, rows in [*sorted(collections.items()), *sorted(local.items())]]
     return EvaluationRows(pa.concat_tables([held_out, *outside]), held_out.num_rows)
@@ -197,12 +199,12 @@ def _table(benchmark: str, instances: Sequence[ChatInstance]) -> pa.Table:
     return pa.table(
         {
             "benchmark": [benchmark] * len(instances),
-            "id": [one.id for one in instances],
-            "task": [one.task for one in instances],
+            "id": [instance.id for instance in instances],
+            "task": [instance.task for instance in instances],
             "template": [""] * len(instances),
-            "prompt": [one.prompt for one in instances],
-            "response": [one.response for one in instances],
-            "prompt_hash": [content_hash(one.prompt) for one in instances],
+            "prompt": [instance.prompt for instance in instances],
+            "response": [instance.response for instance in instances],
+            "prompt_hash": [content_hash(instance.prompt) for instance in instances],
         },
         EVALUATION,
     )

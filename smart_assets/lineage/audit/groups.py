@@ -145,9 +145,9 @@ def shares_of(reader: AuditReader, condition: str, value: object) -> list[Share]
     for version, *count in reader.query(reader.subsets, columns, "GROUP BY version, seed", value):
         counts[version].append((count[0], count[1], count[2]))
     shares = [
-        Share(rows, of, consumer(reader, item, seed))
+        Share(rows, total, consumer(reader, item, seed))
         for item in reader.history.of(SUBSET)
-        for seed, rows, of in counts.get(item.manifest.content_version, [])
+        for seed, rows, total in counts.get(item.manifest.content_version, [])
         if rows
     ]
     columns = f"model, count(*) FILTER ({condition}), count(*)"

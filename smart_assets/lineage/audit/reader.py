@@ -78,16 +78,16 @@ class AuditReader:
 
     def _files(self, asset: str, name: str, attachment: str | None = None) -> Files:
         """Return a file of every version of an asset or attachment that is left, the newest of a partition first."""
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         for item in self.history.of(asset):
             artifact = item.manifest.artifact if attachment is None else item.manifest.attachments.get(attachment)
-            if artifact is None or artifact.version in found or self.presence(item, artifact) != "there":
+            if artifact is None or artifact.version in files or self.presence(item, artifact) != "there":
                 continue
             if attachment is None:
-                found[artifact.version] = self.store.file(item.manifest, name)
+                files[artifact.version] = self.store.file(item.manifest, name)
             else:
-                found[artifact.version] = self.store.folder(artifact) / name
-        return found
+                files[artifact.version] = self.store.folder(artifact) / name
+        return files
 
     def query(self, files: Files, columns: str, rest: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask many Parquet files at once.
