@@ -11,7 +11,7 @@ from pathlib import Path
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.raw_rows import BadRow, Line, RawRow, read_lines, shorten_bytes
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
 
 
 def read_csv(path: Path, names: FieldNames, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -25,7 +25,8 @@ def read_csv(path: Path, names: FieldNames, max_line_bytes: int) -> Iterator[Raw
         records = _records(_Feed(read_lines(file, max_line_bytes)))
         header = next(((lines, fields) for lines, fields in records if fields != []), None)
         if header is None or header[1] is None or not names.wanted(header[1]):
-            yield BadRow(None, reasons.FILE_NO_COLUMNS, shorten_bytes(header[0][0].content) if header else None)
+            reason = names.why_unusable(header[1]) if header and header[1] else reasons.FILE_NO_COLUMNS
+            yield BadRow(None, reason, shorten_bytes(header[0][0].content) if header else None)
             return
         for lines, fields in records:
             if fields != [] or not lines[0].whole:

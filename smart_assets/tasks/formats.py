@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from smart_assets.tasks import reasons
 from smart_assets.tasks.csv_records import read_csv
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
 
 _BATCH_ROWS = 1024
 
@@ -72,11 +72,12 @@ def _read_parquet(path: Path, names: FieldNames, _max_line_bytes: int) -> Iterat
     with pq.ParquetFile(path) as file:
         columns = names.wanted(file.schema_arrow.names)
         if not columns:
-            yield BadRow(None, reasons.FILE_NO_COLUMNS, shorten(", ".join(file.schema_arrow.names)))
+            every = file.schema_arrow.names
+            yield BadRow(None, names.why_unusable(every), shorten(", ".join(every)))
             return
         first = 0
         for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-            yield from arrow_rows(batch, first, file.metadata.num_rows, base=1)
+            yield from arrow_rows(batch, first, file.metadata.num_rows, 1, file.schema_arrow.names)
             first += batch.num_rows
 
 
