@@ -199,6 +199,7 @@ def _write_origins(result: ReadResult, source: SourceKind, folder: Path) -> None
         "files": [
             {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "task": file.task} for file in result.files
         ],
+        "not_read": [{"name": file.name, "reason": file.reason} for file in result.not_read],
     }
     (folder / "files.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from smart_assets.core.errors import SourceError
+from smart_assets.tasks.file_names import DESCRIBES, is_description, why_not_read
 from smart_assets.tasks.files import FoundFile, Listing, hashed, is_as_found, list_all
-from smart_assets.tasks.source_kind import Part, Snapshot, SourceFile, SourceKind
+from smart_assets.tasks.source_kind import NotRead, Part, Snapshot, SourceFile, SourceKind
 
 
 class FolderSource(SourceKind):
@@ -38,7 +39,7 @@ class FolderSource(SourceKind):
         return Snapshot(
             tuple(self._part(*pair) for pair in zip(found, files, strict=True)),
             files,
-            left_out=tuple(file.name for file in other_files),
+            not_read=tuple(NotRead(file.name, _reason(file.name)) for file in other_files),
         )
 
     def is_local(self, root: Path) -> bool:
@@ -76,6 +77,10 @@ class FolderSource(SourceKind):
             file,
             functools.partial(is_as_found, found),
         )
+
+
+def _reason(name: str) -> str:
+    return DESCRIBES if is_description(name) else why_not_read(name)
 
 
 def _by_format(listing: Listing, folder: Path) -> tuple[list[FoundFile], list[FoundFile]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from smart_assets.tasks import digests
-from smart_assets.tasks.source_kind import SourceFile, outside_of
+from smart_assets.tasks.source_kind import NotRead, SourceFile, outside_of
 from smart_assets.tasks.texts import TEXTS, Texts
 
 ROWS = pa.schema(
@@ -64,6 +64,7 @@ class ReadResult:
     revision: str | None  # commit of a dataset on the hub
     files_reused: int  # files whose rows come from an earlier result
     rows_read: int  # rows of the other files, accepted or not
+    not_read: tuple[NotRead, ...] = ()  # files of the source of which nothing was read, sorted by name
 
     @property
     def outside(self) -> dict[str, str]:

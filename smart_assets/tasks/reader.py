@@ -1,6 +1,6 @@
 """Reads a source of any kind: its parts one after the other, those of unchanged files from an earlier result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.row_shape import FieldNames
-from smart_assets.tasks.source_kind import SourceFile, SourceKind, hashes_of
+from smart_assets.tasks.source_kind import NotRead, SourceFile, SourceKind, hashes_of
 from smart_assets.tasks.texts import EarlierTexts, Texts
 
 
@@ -37,9 +37,7 @@ def read_source(
     """
     context = ReadContext(source.label, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
     snapshot, earlier = source.snapshot(root, options.hashes), options.earlier
-    if snapshot.left_out:
-        names = ", ".join(snapshot.left_out)
-        log(f"source {source.label}: {len(snapshot.left_out)} files of other formats left out: {names}")
+    _log_not_read(source.label, snapshot.not_read, log)
     if earlier:
         require_readable(source.label, hashes_of(tuple(earlier.files.values())), hashes_of(snapshot.files))
     files = {file.path: file for file in snapshot.files}
@@ -65,7 +63,8 @@ def read_source(
         if part.file:
             files[part.file.path] = _as_read(part.file, task, part.is_unchanged())
         read += size
-    return collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    return replace(result, not_read=snapshot.not_read)
 
 
 def require_readable(label: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -84,6 +83,15 @@ def require_readable(label: str, before: Mapping[str, str], now: Mapping[str, st
             f"source folder {label}: {first_names(lost)} cannot be read, and could be when it was read last. "
             "Grant access to it, mount its disk, or remove it."
         )
+
+
+def _log_not_read(label: str, not_read: Sequence[NotRead], log: Log) -> None:
+    """Name the files that are not read, a line for each reason; `files.json` and `smart tasks` name all of them."""
+    names: dict[str, list[str]] = {}
+    for file in not_read:
+        names.setdefault(file.reason, []).append(file.name)
+    for reason, files in names.items():
+        log(f"source {label}: {len(files):,} file{'s' * (len(files) > 1)} not read: {first_names(files)} ({reason})")
 
 
 def _as_read(file: SourceFile, task: str | None, unchanged: bool) -> SourceFile:

@@ -142,7 +142,7 @@ class FieldNames:
             if any(name in names for name in responses):
                 return layout
             chats = layouts.CHATS if chat is None else (chat,)
-            fits = response is None and any(name in names for name in chats)
+            fits = (response is None or chat is not None) and any(name in names for name in chats)
             return Layout(layouts.SETTINGS, chats=chats) if fits else _NONE
         if response is not None:
             known = (replace(layout, responses=(response,)) for layout in layouts.LAYOUTS if layout.responses)

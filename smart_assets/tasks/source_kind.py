@@ -48,13 +48,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class NotRead:
+    """A file or folder of a source of which nothing is read."""
+
+    name: str  # relative to the source; of a folder with "/" at its end
+    reason: str  # with what to do about it, in the same words for all files of a kind, so that they can be counted
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A source at one moment: what its rows depend on, and the way to them. No row is read yet."""
 
     parts: tuple[Part, ...]
     files: tuple[SourceFile, ...] = ()  # sorted by path
     revision: str | None = None  # where no files are known by hash
-    left_out: tuple[str, ...] = ()  # names of files of unknown formats
+    not_read: tuple[NotRead, ...] = ()  # sorted by name
 
 
 @dataclass(frozen=True, slots=True)
