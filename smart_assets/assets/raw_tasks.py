@@ -41,7 +41,8 @@ PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tel
 def desired(project: Project, partition: str | None) -> DesiredState:
     """Return what it is made from: files or a dataset outside the store, columns' names and the rule of the split."""
     source = project.settings.sources[str(partition)]
-    outside = source.state(project.root, _hashes(project, partition))
+    snapshot = source.snapshot(project.root, _hashes(project, partition))
+    outside = outside_of(snapshot.files, snapshot.revision)
     if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
         require_readable(source.label, manifest.outside, outside)
     return DesiredState(
@@ -51,6 +52,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
             source=source.parameters(),
             validation=project.settings.validation.model_dump(mode="json"),
             forgotten=_forgotten(read_tombstones(project.store), partition),
+            names=json_version(dict(snapshot.names)) if snapshot.names else None,
         ).as_kept(),
         code_version=CODE_VERSION,
         outside=outside,

@@ -24,6 +24,7 @@ class RawTasksParameters(ManifestRecord):
     source: dict[str, Any]
     validation: dict[str, Any]
     forgotten: list[str] | None = None  # keys of tombstones that concern the source
+    names: str | None = None  # version of what files' names say beyond tasks by their stems; None: nothing
 
 
 class RawTasksSummary(ManifestRecord):

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,13 @@ from smart_assets.core.files import move, set_aside
 from smart_assets.core.locks import locked
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import file_sha256
+
+_IN_A_STORE = frozenset({"artifacts", "manifests"})
+
+
+def is_store(folders: Set[str]) -> bool:
+    """Return whether a folder that holds folders of these names is a store."""
+    return folders >= _IN_A_STORE
 
 
 @dataclass(frozen=True, slots=True)

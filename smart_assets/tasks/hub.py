@@ -11,7 +11,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from smart_assets.core.errors import SourceError
+from smart_assets.core.section import added_setting
 from smart_assets.tasks.files import find_folder, hashed, list_all
+from smart_assets.tasks.folder import FOLLOW_LINKS
 from smart_assets.tasks.source_kind import Part, PublicDataset, Snapshot, SourceKind
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class HuggingFaceSource(SourceKind):
         default=None, min_length=1, description="Commit, tag or branch; always resolved to a commit, which is recorded."
     )
 
+    follow_links: bool = added_setting(False, f"{FOLLOW_LINKS} Of a local folder.")
+
     where: ClassVar[str] = "of the hub"
 
     @property
@@ -53,7 +57,7 @@ class HuggingFaceSource(SourceKind):
             f"{name}/{self.name}" if self.name else name,
             lambda names: dataset_rows(load(self, str(folder or self.path), revision), names),
         )
-        return Snapshot((part,), hashed(list_all(folder).files, memory) if folder else (), revision)
+        return Snapshot((part,), hashed(list_all(folder, self.follow_links).files, memory) if folder else (), revision)
 
     def is_local(self, root: Path) -> bool:
         """Return whether its path names a folder."""
@@ -62,7 +66,7 @@ class HuggingFaceSource(SourceKind):
     def last_change(self, root: Path) -> datetime | None:
         """Return when a file or folder of a local dataset last changed; None for one on the hub."""
         folder = local_folder(self, root)
-        return None if folder is None else (listing := list_all(folder)).last_change(listing.files)
+        return None if folder is None else (listing := list_all(folder, self.follow_links)).last_change(listing.files)
 
     def anchored(self, root: Path) -> Self:
         """Return the same dataset, by an absolute path where it is a folder."""

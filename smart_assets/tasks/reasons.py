@@ -28,6 +28,12 @@ TEXT_ALONE: Final = "holds a text alone, as for pretraining: neither a prompt no
 TOKENS: Final = "holds token ids, not texts"
 TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 
+KEY_TWICE: Final = "an object has a key twice"
+HEADER_AGAIN: Final = "repeats the header"
+
+FILE_UTF16: Final = "file is UTF-16 or UTF-32: save it as UTF-8"
+FILE_TOO_LARGE: Final = "file unpacks to more than max_unpacked_times its size"
+FILE_FEATHER_1: Final = "file is Feather of version 1: save it as Parquet"
 FILE_UNREADABLE: Final = "file cannot be read in its format"
 FILE_NOT_JSON: Final = "file is not valid JSON; one object a line needs the ending .jsonl"
 FILE_NO_LIST: Final = "file holds neither a list nor an object with exactly one list"
