@@ -21,6 +21,8 @@ KINDS: dict[str, type[SourceKind]] = {
 }
 """Every kind by what `kind:` in `smart.yaml` says."""
 
+_NAMES_BEFORE = {name: name for name in ("prompt", "response", "template", "messages")}
+
 DEFAULT_KIND = FolderSource.model_fields["kind"].default
 
 
@@ -56,6 +58,10 @@ def recorded_source(parameters: Mapping[str, Any]) -> SourceKind:
     Raises:
         SourceError: They are of a kind or a form that is not known.
     """
+    columns = parameters.get("columns")
+    if isinstance(columns, dict) and "prompt_template" not in columns:  # of a version whose names were never unset
+        kept = {name: value for name, value in columns.items() if value != _NAMES_BEFORE.get(name)}
+        parameters = {**parameters, "columns": kept}
     try:
         return _adapter(tuple(KINDS.items()), OfAnyKind()).validate_python(parameters)
     except ValidationError as error:
