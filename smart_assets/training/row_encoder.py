@@ -185,7 +185,9 @@ class RowEncoder:
         opening = self.begin_text
         if self.template is not None:
             turns, _, tools, _ = self._parts(instance)
-            opening = self.template.opening(*(self._mark([turns, tools]) if row.special_text else (turns, tools)))
+            if row.special_text:
+                turns, tools = self._mark([turns, tools])
+            opening = self.template.opening(turns, tools)
         for text in (opening, opening.rstrip()):
             tokens = self._tokens(text, row.special_text)
             if row.tokens[: len(tokens)] == tokens:
