@@ -27,7 +27,7 @@ from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, split_
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.core.threads import products_on_one_thread
 from smart_assets.selection.greedy import unit_rows
-from smart_assets.selection.objectives import FacilityLocation, Objective
+from smart_assets.selection.objectives import Objective
 from smart_assets.settings import Project
 from smart_assets.tasks.read_result import INSTANCES_FILE
 
@@ -137,7 +137,7 @@ def _recomputable(groups: Sequence[Mapping[str, Any]], objectives: Mapping[str, 
         objective = objectives.get(group["objective"])
         if objective is None or not group["exact"]:
             continue
-        pairs = group["rows"] ** 2 if isinstance(objective, FacilityLocation) else 0
+        pairs = group["rows"] ** 2 if objective.compares_all_pairs else 0
         if pairs <= left:
             left -= pairs
             chosen.add(group["key"])
