@@ -51,7 +51,10 @@ def test_documents_name_modules_that_are_there(document: str) -> None:
 
 @pytest.mark.parametrize("folder", [PRODUCT, HERE], ids=["product", "tests"])
 def test_no_file_is_longer_than_a_reader_takes_in(folder: Path) -> None:
-    lines = {path.name: path.read_text(encoding="utf-8").count("\n") for path in folder.rglob("*.py")}
+    lines = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8").count("\n")
+        for path in folder.rglob("*.py")
+    }
     assert lines
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}, "split it by meaning"
 
