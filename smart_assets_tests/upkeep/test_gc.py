@@ -223,6 +223,14 @@ def test_what_was_replaced_stays_for_the_days_and_no_longer(tmp_path: Path, days
     assert store.has(old) is stays
 
 
+def test_an_artifact_is_as_young_as_its_youngest_file(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    artifact = write_and_commit(store, {"x": b"1", "y": b"22", "z": b"333"})
+    grow_older(store, 5)
+    (store.artifact_folder(artifact.asset, artifact.version) / "y").touch()
+    assert find_garbage(store, Retention(newest=1, days=30)) == []
+
+
 @pytest.mark.parametrize(("days", "stays"), [(0.9, True), (1.1, False)])
 def test_what_no_manifest_names_stays_for_a_day(tmp_path: Path, days: float, stays: bool) -> None:
     store = Store("store", tmp_path)
