@@ -103,17 +103,17 @@ class FolderSource(SourceKind):
         names = {file.name for file in selection.files}
         return selection, [file for file in listing.files if file.name in names]
 
-    def _part(self, task_file: TaskFile, found: FoundFile, file: SourceFile) -> Part:
+    def _part(self, task_file: TaskFile, file_found: FoundFile, file: SourceFile) -> Part:
         from smart_assets.tasks.formats import FileLimits, read_file
 
         limits = FileLimits(self.max_line_bytes, self.max_unpacked_times)
         return Part(
-            found.name,
+            file_found.name,
             task_file.task,
-            lambda names: read_file(Path(found.path), task_file.parsed, names, limits, task_file.columns),
+            lambda names: read_file(Path(file_found.path), task_file.parsed, names, limits, task_file.columns),
             file,
             task_file.group,
-            functools.partial(is_as_found, found),
+            functools.partial(is_as_found, file_found),
         )
 
 

@@ -55,9 +55,13 @@ class HuggingFaceSource(SourceKind):
         part = Part(
             self.whole_name(revision),
             f"{name}/{self.name}" if self.name else name,
-            lambda names: dataset_rows(load(self, str(folder or self.path), revision), names),
+            lambda names: read_dataset(self, str(folder or self.path), revision, names),
         )
-        return Snapshot((part,), hashed(list_all(folder, self.follow_links).files, memory) if folder else (), revision)
+        if folder is None:
+            return Snapshot((part,), revision=revision)
+        listing = list_all(folder, self.follow_links)
+        not_read = sorted(listing.not_read, key=lambda file: file.name)
+        return Snapshot((part,), hashed(listing.files, memory), not_read=tuple(not_read))
 
     def is_local(self, root: Path) -> bool:
         """Return whether its path names a folder."""
@@ -129,8 +133,29 @@ def resolve_revision(source: HuggingFaceSource) -> str:
     return commit
 
 
+def read_dataset(
+    source: HuggingFaceSource, path: str, revision: str | None, names: "FieldNames"
+) -> "Iterator[RawRow | BadRow]":
+    """Return the rows of a split by index, from 0: of files whose types others guess, by their own text.
+
+    Raises:
+        SourceError: There is no such dataset, configuration or split, it cannot be built, or cannot be reached.
+    """
+    from datasets import load_dataset_builder
+    from datasets.exceptions import DatasetsError
+
+    from smart_assets.tasks.hub_files import rows_of_split
+
+    try:
+        builder = load_dataset_builder(path, source.name, revision=revision)
+        rows = rows_of_split(builder, source.split, is_local=revision is None)
+    except (OSError, ValueError, DatasetsError, SourceError) as error:
+        raise _refusal(source, error) from error
+    return dataset_rows(load(source, path, revision), names) if rows is None else rows(names)
+
+
 def load(source: HuggingFaceSource, path: str, revision: str | None) -> "Dataset":
-    """Return the split of a dataset, from the cache where it was loaded before.
+    """Return the split of a dataset as the `datasets` library reads it, from its cache where it was loaded before.
 
     Raises:
         SourceError: There is no such dataset, configuration or split, it cannot be built, or cannot be reached.

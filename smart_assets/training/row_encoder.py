@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from smart_assets.core.errors import RefusedRowError, TrainingError
-from smart_assets.tasks.chat import StoredChat, parse_stored
+from smart_assets.core.stored_chat import StoredChat, parse_stored
 from smart_assets.training.chat_template import Calls, ChatTemplate, Example, Turns, chat_template, fold_system_turns
 from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.settings import PromptSettings
