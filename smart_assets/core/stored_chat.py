@@ -15,7 +15,7 @@ class StoredChat:
 
     turns: list[
         dict[str, Any]
-    ]  # before the response: role, content, and name, tool_calls, tool_call_id where it has any
+    ]  # before the response: role, content, and what else they have
     tools: list[dict[str, Any]] | None = None  # that the model was offered
     tool_calls: list[dict[str, Any]] | None = None  # of the response
 
