@@ -163,10 +163,10 @@ class FolderSource(SourceKind):
             raise SourceError(f"source folder {place} {_nothing_to_read(len(names), selection.not_read, self.split)}")
         return selection
 
-    def _part(self, task_file: TaskFile, found: FoundFile, file: SourceFile) -> Part:
-        rows = FileRows(found.path, task_file.parsed, task_file.columns, self.max_line_bytes, self.max_unpacked_times)
-        unchanged = functools.partial(is_as_found, found)
-        return Part(found.name, task_file.task, rows, file, task_file.group, unchanged)
+    def _part(self, task_file: TaskFile, file_found: FoundFile, file: SourceFile) -> Part:
+        rows = FileRows(file_found.path, task_file.parsed, task_file.columns, self.max_line_bytes, self.max_unpacked_times)
+        unchanged = functools.partial(is_as_found, file_found)
+        return Part(file_found.name, task_file.task, rows, file, task_file.group, unchanged)
 
 
 @dataclass(frozen=True, slots=True)
