@@ -164,7 +164,9 @@ class FolderSource(SourceKind):
         return selection
 
     def _part(self, task_file: TaskFile, file_found: FoundFile, file: SourceFile) -> Part:
-        rows = FileRows(file_found.path, task_file.parsed, task_file.columns, self.max_line_bytes, self.max_unpacked_times)
+        rows = FileRows(
+            file_found.path, task_file.parsed, task_file.columns, self.max_line_bytes, self.max_unpacked_times
+        )
         unchanged = functools.partial(is_as_found, file_found)
         return Part(file_found.name, task_file.task, rows, file, task_file.group, unchanged)
 
