@@ -69,6 +69,7 @@ class Snapshot:
         default_factory=dict[str, str]
     )  # what files' names say beyond a task by the stem of each
     notes: tuple[str, ...] = ()  # sentences for the log
+    held: object = None  # what must live as long as the rows are read, such as a folder of copies
 
 
 @dataclass(frozen=True, slots=True)
