@@ -13,9 +13,7 @@ from typing import Any, cast
 class StoredChat:
     """What the column `messages` of an instance holds."""
 
-    turns: list[
-        dict[str, Any]
-    ]  # before the response: role, content, and what else they have
+    turns: list[dict[str, Any]]  # before the response: role, content, and what else they have
     tools: list[dict[str, Any]] | None = None  # that the model was offered
     tool_calls: list[dict[str, Any]] | None = None  # of the response
 
