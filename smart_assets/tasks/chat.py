@@ -1,13 +1,12 @@
 """Chats as instances: the last assistant turn that is to be learnt is the response, what comes before it the prompt.
 
 The turns before the response are kept as JSON where the prompt does not say them all: a list of turns, or, where tools
-or calls of the response belong to them, an object. `parse_stored` is the one reader of it.
+or calls of the response belong to them, an object (`core/stored_chat`).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.raw_rows import RowError, checked_text
@@ -23,19 +22,6 @@ class Chat:
     prompt: str  # the only user turn, or all turns before the response as "role: content" lines
     response: str  # where the turn says nothing and calls tools, these calls as JSON
     turns: str | None  # canonical JSON of all that the prompt does not say; None where it says it all
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChat:
-    """What the column `messages` of an instance holds."""
-
-    turns: list[dict[str, Any]]  # before the response
-    tools: Tools | None = None  # that the model was offered
-    tool_calls: list[dict[str, Any]] | None = None  # of the response
-
-    def said_by(self, response: str) -> str:
-        """Return the text of the response's turn, which is empty where the response is nothing but its calls."""
-        return "" if self.tool_calls and response == plain_json(self.tool_calls) else response
 
 
 def cut_chat(turns: Sequence[Turn], tools: Tools | None, unread: Unread) -> Chat:
@@ -69,23 +55,6 @@ def composed(before: Sequence[Turn], answer: Turn, tools: Tools | None) -> Chat:
         more = {"tools": tools, "tool_calls": answer.tool_calls}
         stored = {"messages": stored, **{name: value for name, value in more.items() if value}}
     return Chat(prompt, response, _checked(plain_json(stored)))
-
-
-def parse_stored(messages: str) -> StoredChat:
-    """Return what an instance's `messages` holds.
-
-    Raises:
-        ValueError: It is not what `Chat.turns` gives.
-    """
-    stored: object = json.loads(messages)
-    chat: dict[str, Any] = cast("dict[str, Any]", stored) if isinstance(stored, dict) else {"messages": stored}
-    turns = chat.get("messages")
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in cast("list[object]", turns)):
-        raise ValueError("messages must be a list of turns with role and content")
-    for name in ("tools", "tool_calls"):
-        if not isinstance(chat.get(name, []), list):
-            raise ValueError(f"{name} must be a list")
-    return StoredChat(cast("list[dict[str, Any]]", turns), chat.get("tools"), chat.get("tool_calls"))
 
 
 def _line(turn: Turn) -> str:

@@ -79,7 +79,7 @@ class HuggingFaceSource(SourceKind):
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the parameters, without the path where it is a folder: that counts by the files in it."""
         exclude = {"license", "path"} if self.is_local(root) else {"license"}
-        return self.model_dump(mode="json", exclude=exclude)
+        return self._recorded(exclude)
 
     def local_file(self, root: Path, name: str) -> Path | None:
         """Return the file in a local dataset's folder; None for a dataset on the hub."""

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from smart_assets.core.stored_chat import parse_stored
 from smart_assets.tasks import reasons
-from smart_assets.tasks.chat import Chat, Tools, composed, cut_chat, parse_stored
+from smart_assets.tasks.chat import Chat, Tools, composed, cut_chat
 from smart_assets.tasks.prompt_template import filled
 from smart_assets.tasks.raw_rows import MEDIA, RowError, checked_text
 from smart_assets.tasks.row_shape import Shape

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 REVISION = "revision"
 """The name under which manifests keep the revision of a source that is not read file by file."""
 
+_OWN_NAMES = ("prompt", "response", "template", "messages")  # fields that recognize a column of their own name
 _ColumnName = Annotated[str, Field(min_length=1)]
 
 
@@ -68,6 +69,7 @@ class Snapshot:
         default_factory=dict[str, str]
     )  # what files' names say beyond a task by the stem of each
     notes: tuple[str, ...] = ()  # sentences for the log
+    held: object = None  # what must live as long as the rows are read, such as a folder of copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,28 @@ class Columns(Section):
             return columns_of(self.prompt_template)
         return (self.prompt,) if isinstance(self.prompt, str) else self.prompt or ()
 
+    def recorded(self) -> dict[str, Any]:
+        """Return the names as manifests have always recorded them: one that is not set as its field's own.
+
+        So what was made before names could be unset stays current; `set` tells those that were set to just that.
+        """
+        names = self.model_dump(mode="json")
+        unset = {field for field in _OWN_NAMES if names[field] is None}
+        same = sorted(field for field in _OWN_NAMES if names[field] == field)
+        if names["prompt_template"] is None:
+            del names["prompt_template"]
+        return {**names, **{field: field for field in unset}, **({"set": same} if same else {})}
+
+
+def recorded_columns(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a manifest's record of names came from."""
+    same = names.get("set", ())
+    return {
+        field: value
+        for field, value in names.items()
+        if field != "set" and not (field in _OWN_NAMES and value == field and field not in same)
+    }
+
 
 class SourceKind(Section, ABC):
     """One source under the settings of its kind. A kind adds the field `kind`, a `Literal` with a default."""
@@ -215,7 +239,11 @@ class SourceKind(Section, ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings that decide its rows, as manifests record them."""
-        return self.model_dump(mode="json", exclude={"license"})
+        return self._recorded({"license"})
+
+    def _recorded(self, exclude: set[str]) -> dict[str, Any]:
+        """Return the settings but for some, as manifests record them."""
+        return {**self.model_dump(mode="json", exclude=exclude), "columns": self.columns.recorded()}
 
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the settings that decide its rows wherever its files lie."""

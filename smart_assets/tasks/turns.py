@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
+from smart_assets.core.stored_chat import canonical_json
 from smart_assets.tasks import reasons
 from smart_assets.tasks.raw_rows import MEDIA, RowError, checked_text
 
@@ -63,7 +64,7 @@ def plain_json(value: object) -> str:
         RowError: The value holds what JSON does not have.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return canonical_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise RowError(reasons.BAD_TOOLS) from error
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from smart_assets.core.errors import RefusedRowError, TrainingError
-from smart_assets.tasks.chat import StoredChat, parse_stored
+from smart_assets.core.stored_chat import StoredChat, parse_stored
 from smart_assets.training.chat_template import Calls, ChatTemplate, Example, Turns, chat_template, fold_system_turns
 from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.settings import PromptSettings
@@ -185,7 +185,9 @@ class RowEncoder:
         opening = self.begin_text
         if self.template is not None:
             turns, _, tools, _ = self._parts(instance)
-            opening = self.template.opening(*(self._mark([turns, tools]) if row.special_text else (turns, tools)))
+            if row.special_text:
+                turns, tools = self._mark([turns, tools])
+            opening = self.template.opening(turns, tools)
         for text in (opening, opening.rstrip()):
             tokens = self._tokens(text, row.special_text)
             if row.tokens[: len(tokens)] == tokens:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from smart_assets.core.errors import RefusedRowError
-from smart_assets.tasks.chat import parse_stored
+from smart_assets.core.stored_chat import parse_stored
 from smart_assets.training.base_model import tokenizer_source
 from smart_assets.training.chat_template import Turns, fold_system_turns
 from smart_assets.training.formatting import ChatInstance
