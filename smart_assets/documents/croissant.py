@@ -6,6 +6,8 @@ Where the rows come from is told in PROV-O (`provenance`).
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from smart_assets.core.formatting import count
 from smart_assets.documents.provenance import derived_from, generated_by
 from smart_assets.documents.subsets import SubsetRecord
@@ -116,7 +118,7 @@ def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
                 "@id": RECORDS,
                 "name": RECORDS,
                 "key": {"@id": f"{RECORDS}/id"},
-                "field": [_field(column) for column in subset.rows.column_names],
+                "field": [_field(column, subset) for column in subset.rows.column_names],
             }
         ],
         "prov:wasDerivedFrom": [derived_from(source) for source in subset.sources],
@@ -131,8 +133,14 @@ def _unlicensed(subset: SubsetRecord) -> str:
     return f" The licence of rows from {', '.join(names)} is not known." if names else ""
 
 
-def _field(column: str) -> dict[str, Any]:
-    kind, meaning = _FIELDS[column]
+def _kept_field(subset: SubsetRecord, column: str) -> tuple[str, str]:
+    kind = subset.rows.schema.field(column).type
+    types = {pa.bool_(): "sc:Boolean", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}
+    return types.get(kind, "sc:Text"), "As the source gives it beside prompt and response; missing where it does not."
+
+
+def _field(column: str, subset: SubsetRecord) -> dict[str, Any]:
+    kind, meaning = _kept_field(subset, column) if column in subset.kept else _FIELDS[column]
     return {
         "@type": "cr:Field",
         "@id": f"{RECORDS}/{column}",

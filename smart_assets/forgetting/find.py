@@ -1,4 +1,4 @@
-"""Which rows somebody means: by id, by task, or by a text that stands in them, now or in the past."""
+"""Which rows somebody means: by id, by task, by a text that stands in them, or by a condition; now or in the past."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from smart_assets.assets.declaration import NO_DIGEST
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.core.errors import SmartError
+from smart_assets.forgetting.where import Selected, select
 from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.audit.row_uses import unknown_consumers
@@ -18,6 +19,9 @@ _MATCHES = " OR ".join(
     f"contains(lower({column}), lower({text}))"
     for column, text in (("prompt", "$p0"), ("response", "$p0"), ("messages", "$p0"), ("messages", "$p1"))
 )
+
+_VALUES = "array_to_string(json_extract_string(kept, '$.*'), chr(10))"  # of any column; no names
+_KEPT_MATCHES = " OR ".join(f"contains(lower({_VALUES}), lower({text}))" for text in ("$p0", "$p1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,9 @@ def by_task(reader: AuditReader, task: str) -> ForgetRequest:
 
 
 def by_text(reader: AuditReader, text: str) -> ForgetRequest:
-    """Return all rows in whose prompt, response or turns a text stands, whatever its case.
+    """Return all rows in whose prompt, response, turns or kept values a text stands, whatever its case.
 
-    Refused ones by their excerpts.
+    Also those of which an exact duplicate has it in its kept values, and refused ones by their excerpts.
 
     Raises:
         SmartError: the text is too short to mean anything, or stands nowhere.
@@ -95,15 +99,36 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
         text,
         quoted,
     )
+    rows += reader.query(reader.kept, "DISTINCT id", f"WHERE {_KEPT_MATCHES}", text, quoted)
     if not rows and not excerpts:
         raise SmartError(
             "the text stands in no row of the store, now or in the past, whatever its case; what files hold that were "
             "not read yet is not looked through: `smart run` reads them"
         )
-    ids = tuple(id_ for (id_,) in rows)
+    ids = tuple(sorted({id_ for (id_,) in rows}))
     refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
     texts, ids = _said_by(reader, ids)
     return ForgetRequest(ids, refused, None, sources_of(reader, ids, [excerpt for (excerpt,) in excerpts]), texts)
+
+
+def by_condition(reader: AuditReader, condition: str) -> tuple[ForgetRequest, Selected]:
+    """Return the accepted rows that a condition of SQL means, and what it selected.
+
+    With rows that say the same under another task.
+
+    Raises:
+        ConditionError: it cannot be answered.
+        SmartError: it means no row.
+    """
+    selected = select(reader, condition)
+    if not selected.ids:
+        not_covered = "".join(f"; {lacking.in_words}" for lacking in selected.not_covered)
+        raise SmartError(
+            f"no accepted row in the store, now or in the past, is meant by --where {condition}; what files hold that "
+            f"were not read yet is not looked through: `smart run` reads them{not_covered}"
+        )
+    texts, ids = _said_by(reader, selected.ids)
+    return ForgetRequest(ids, (), None, sources_of(reader, ids, ()), texts), selected
 
 
 def _said_by(reader: AuditReader, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

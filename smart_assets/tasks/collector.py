@@ -20,6 +20,8 @@ from smart_assets.core.progress import Log
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
+from smart_assets.tasks.kept import KEPT, kept_rows
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult
 from smart_assets.tasks.row_shape import FieldNames
@@ -41,6 +43,7 @@ class ReadContext:
     task_prefix: str
     log: Log
     forgotten: Forgotten = NOTHING
+    licences: LicenceGate | None = None  # None: rows of any are kept
 
 
 class Collector:
@@ -57,6 +60,7 @@ class Collector:
         self._instances: list[tuple[AcceptedRow, int, int]] = []  # with file and line, since the last chunk
         self._characters = 0  # of their texts
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
+        self._without_licence = 0  # rows that name none, and are kept for the source's own
         self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
@@ -125,8 +129,10 @@ class Collector:
         order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
         first = digests.first_of_equal(ids[order])
         accepted = candidates.take(pa.array(order[first]))
-        rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
-        del candidates
+        duplicates = candidates.take(pa.array(np.sort(order[~first])))
+        rejected = self._rejected(duplicates, forgotten)
+        kept = self._kept(accepted, duplicates)
+        del candidates, duplicates
         if not accepted.num_rows:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
@@ -148,6 +154,7 @@ class Collector:
             revision=revision,
             files_reused=sum(name is not None for name in self._reused),
             rows_read=self.rows_read,
+            kept=kept,
         )
 
     def _add_row(self, place: int, row: RawRow, default_task: str | None) -> bool | None:
@@ -159,6 +166,7 @@ class Collector:
             value = cast(Row, row.value)
             names_task = self._context.names.task(value) is not None
             task = self._context.task_prefix + task_of(value, self._context.names, default_task)
+            self._require_licence(value)
             shape = self._context.names.shape(row.names or tuple(value))
             instance = instance_of(value, shape, task, set())
             texts = self._context.forgotten.texts
@@ -169,8 +177,30 @@ class Collector:
             if len(self._instances) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
                 self._flush()
         except RowError as error:
-            self._refuse((place, row.line, task, error.reason, excerpt_of(row.value)))
+            self._refuse((place, row.line, task, error.reason, self._excerpt(row.value, error.reason)))
         return names_task
+
+    def _require_licence(self, row: Row) -> None:
+        """Count the rows that name no licence.
+
+        Raises:
+            RowError: The row may not be kept.
+        """
+        gate = self._context.licences
+        if gate is None:
+            return
+        licences = gate.named_by(row)
+        if not gate.allows(licences):
+            raise RowError(reasons.LICENCE if licences else reasons.NO_LICENCE)
+        self._without_licence += not licences
+
+    def _excerpt(self, value: object, reason: str) -> str | None:
+        """Return the beginning of a row; with its licence first where that is why it is refused."""
+        gate = self._context.licences
+        if gate is not None and reason == reasons.LICENCE:
+            row = cast(Row, value)
+            return excerpt_of({gate.column: row[gate.column], **row})
+        return excerpt_of(value)
 
     def _refuse(self, refusal: tuple[int, int | None, str | None, str, str | None]) -> None:
         self._refused.append(refusal)
@@ -186,7 +216,8 @@ class Collector:
                 for name in ("id", "prompt_hash")
             )
             tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
-            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines]
+            kept = [row.kept for row in instances]
+            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines, kept]
             self._candidates.append(_table(columns, CANDIDATES))
             self._texts.add(ids, _table([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS))
             self._instances, self._characters = [], 0
@@ -214,6 +245,17 @@ class Collector:
         by_text = pc.is_in(ids, value_set=pa.array(sorted(self._forgotten_texts), pa.string()))
         covered = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
         return candidates.filter(pc.invert(covered)), candidates.filter(covered)
+
+    def _kept(self, accepted: pa.Table, duplicates: pa.Table) -> pa.Table:
+        """Return KEPT, and say how many rows have the source's own licence."""
+        gate = self._context.licences
+        if gate is not None and self._without_licence:
+            self._context.log(
+                f"source {self._context.label}: {self._without_licence:,} of the rows read name no licence in the "
+                f"column `{gate.column}`: they count as {gate.own}, the source's own"
+            )
+        rows = kept_rows(*(_with_hex_ids(table) for table in (accepted, duplicates)))
+        return rows.set_column(rows.column_names.index("file"), "file", self._named(rows["file"])).cast(KEPT)
 
     def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
@@ -262,12 +304,12 @@ class Collector:
 
 def _refused(candidates: pa.Table, reason: str) -> pa.Table:
     """Return rows that have an id as refusals."""
-    ids = digests.to_hex(digests.from_arrow(candidates["id"]))
-    return (
-        candidates.drop_columns("prompt_hash")
-        .set_column(0, "id", ids)
-        .append_column("reason", pa.repeat(reason, candidates.num_rows))
-    )
+    rows = _with_hex_ids(candidates).drop_columns(["prompt_hash", "kept"])
+    return rows.append_column("reason", pa.repeat(reason, candidates.num_rows))
+
+
+def _with_hex_ids(candidates: pa.Table) -> pa.Table:
+    return candidates.set_column(0, "id", digests.to_hex(digests.from_arrow(candidates["id"])))
 
 
 def _counts(column: pa.ChunkedArray) -> Counter[str]:

@@ -3,13 +3,14 @@
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from smart_assets.tasks import digests
+from smart_assets.tasks.kept import KEPT
 from smart_assets.tasks.source_kind import NotRead, SourceFile, outside_of
 from smart_assets.tasks.texts import TEXTS, Texts
 
@@ -65,6 +66,7 @@ class ReadResult:
     revision: str | None  # commit of a dataset on the hub
     files_reused: int  # files whose rows come from an earlier result
     rows_read: int  # rows of the other files, accepted or not
+    kept: pa.Table = field(default_factory=KEPT.empty_table)  # KEPT
     not_read: tuple[NotRead, ...] = ()  # files of the source of which nothing was read, sorted by name
 
     @property

@@ -10,6 +10,7 @@ from smart_assets.tasks.collector import Collector, ReadContext
 from smart_assets.tasks.earlier import Earlier
 from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.source_kind import Part, Snapshot, SourceFile, SourceKind, hashes_of
@@ -35,7 +36,9 @@ def read_source(
     Raises:
         SourceError: The source as a whole cannot be read, two files give the same task, or no row is accepted.
     """
-    context = ReadContext(source.label, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
+    names = FieldNames.from_columns(source.columns, source.licences)
+    gate = source.licences and LicenceGate.from_settings(source.licences, source.license)
+    context = ReadContext(source.label, names, source.task_prefix, log, forgotten, gate)
     snapshot, earlier = source.snapshot(root, options.hashes), options.earlier
     _log_files(source.label, snapshot, log)
     if earlier:

@@ -28,6 +28,10 @@ TEXT_ALONE: Final = "holds a text alone, as for pretraining: neither a prompt no
 TOKENS: Final = "holds token ids, not texts"
 TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 
+BAD_KEPT: Final = "a kept column holds what is neither text, number, date, list nor object"
+LICENCE: Final = "licence is not among `licences.allow`"
+NO_LICENCE: Final = "names no licence, and the source's own is not among `licences.allow`"
+
 KEY_TWICE: Final = "an object has a key twice"
 HEADER_AGAIN: Final = "repeats the header"
 
