@@ -115,6 +115,7 @@ CATALOG: tuple[Asset, ...] = checked(
                     ids=raw_tasks.refused_ids,
                     ids_from=("excerpt",),
                     view="rejected",
+                    of_refused=True,
                     attachment=raw_tasks.ORIGINS_FOLDER,
                 ),
                 Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=raw_tasks.ORIGINS_FOLDER),
