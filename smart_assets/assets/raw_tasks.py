@@ -23,7 +23,7 @@ from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
-from smart_assets.tasks.read_result import INSTANCES, NoRowsError, ReadResult
+from smart_assets.tasks.read_result import INSTANCES, INSTANCES_FILE, NoRowsError, ReadResult
 from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
 from smart_assets.tasks.source_kind import SourceKind, outside_of
@@ -41,7 +41,8 @@ PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tel
 def desired(project: Project, partition: str | None) -> DesiredState:
     """Return what it is made from: files or a dataset outside the store, columns' names and the rule of the split."""
     source = project.settings.sources[str(partition)]
-    outside = source.state(project.root, _hashes(project, partition))
+    snapshot = source.snapshot(project.root, _hashes(project, partition))
+    outside = outside_of(snapshot.files, snapshot.revision)
     if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
         require_readable(source.label, manifest.outside, outside)
     return DesiredState(
@@ -51,6 +52,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
             source=source.parameters(),
             validation=project.settings.validation.model_dump(mode="json"),
             forgotten=_forgotten(read_tombstones(project.store), partition),
+            names=json_version(dict(snapshot.names)) if snapshot.names else None,
         ).as_kept(),
         code_version=CODE_VERSION,
         outside=outside,
@@ -77,7 +79,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
     sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
-    held_out = _write_instances(result, sides, out.content / "instances.parquet")
+    held_out = _write_instances(result, sides, out.content / INSTANCES_FILE)
     _write_origins(result, source, out.attachment(ORIGINS_FOLDER))
     return StepResult(
         summary=_summary(result, sides).as_kept(),

@@ -1,6 +1,6 @@
 """The one base of every section of `smart.yaml`: unknown keys are errors and values never change."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -16,3 +16,11 @@ class Section(BaseModel):
     """A frozen part of the settings; each package declares its own next to the code that reads it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def added_setting(default: Any, description: str, **rules: Any) -> Any:
+    """Return a field that a section got after manifests recorded it: they hold it only where it is not the default.
+
+    So what was made before it came stays current.
+    """
+    return Field(default=default, description=description, exclude_if=lambda value: value == default, **rules)

@@ -44,10 +44,10 @@ def nearest_above(
 
         def compare(part: slice) -> None:
             block = ours[rows[part]]
-            for here, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
-                found = np.einsum("pd,pd->p", block[here], theirs[others], dtype=np.float64).round(_DECIMALS)
-                near = found >= threshold
-                for row, other, cosine in zip(here[near] + part.start, others[near], found[near], strict=True):
+            for block_rows, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
+                products = np.einsum("pd,pd->p", block[block_rows], theirs[others], dtype=np.float64).round(_DECIMALS)
+                near = products >= threshold
+                for row, other, cosine in zip(block_rows[near] + part.start, others[near], products[near], strict=True):
                     # Candidates of a row come in the order of their rows: the first of equal ones stays.
                     if nearest[row] < 0 or cosine > cosines[row]:
                         nearest[row], cosines[row] = other, cosine
@@ -67,9 +67,9 @@ def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _shortened(vectors: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how far vectors go in each direction, and the length of what is left, (n, directions + 1)."""
-    told = vectors @ directions
-    left = 1 - np.einsum("nk,nk->n", told, told, dtype=np.float64)
-    return np.column_stack([told, np.sqrt(np.maximum(left, 0))]).astype(np.float32)
+    projections = vectors @ directions
+    left = 1 - np.einsum("nk,nk->n", projections, projections, dtype=np.float64)
+    return np.column_stack([projections, np.sqrt(np.maximum(left, 0))]).astype(np.float32)
 
 
 def _candidates(

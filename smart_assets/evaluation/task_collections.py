@@ -59,7 +59,9 @@ def settings_record(evaluate: Evaluate) -> dict[str, Any]:
     """Return the settings of an evaluation without the places of folders, which are no content."""
     settings = evaluate.model_dump(mode="json", exclude={"include_path"})
     return settings | {
-        "collections": {name: one.parameters_without_place(Path()) for name, one in evaluate.collections.items()},
+        "collections": {
+            name: collection.parameters_without_place(Path()) for name, collection in evaluate.collections.items()
+        },
         "local_data": sorted(evaluate.local_data),
     }
 

@@ -73,7 +73,7 @@ class History:
         """Return the manifests of an asset."""
         return [item.manifest for item in self.of(asset)]
 
-    def named(self, name: str, version: str, at: str = "") -> Manifest | None:
+    def named(self, name: str, version: str, time: str = "") -> Manifest | None:
         """Return the newest manifest that an input's name and version mean; None where there is none.
 
         Args:
@@ -84,7 +84,7 @@ class History:
         """
         source, facet = parse_input(name)
         manifests = self._named.get((source, facet or "", version), [])
-        earlier = (manifest for manifest in manifests if not at or read_at(manifest) <= at)
+        earlier = (manifest for manifest in manifests if not time or read_at(manifest) <= time)
         return next(earlier, manifests[-1] if manifests else None)
 
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:

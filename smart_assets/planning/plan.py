@@ -191,8 +191,8 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
     path = path.replace("redundancy_weight", "redundancy_weight (lambda)")
     if isinstance(before, list | None) and isinstance(after, list | None):
         before, after = before or [], after or []
-        added = [f"{_brief(one)} is new" for one in after if one not in before]
-        removed = [f"{_brief(one)} is gone" for one in before if one not in after]
+        added = [f"{_brief(value)} is new" for value in after if value not in before]
+        removed = [f"{_brief(value)} is gone" for value in before if value not in after]
         if added or removed:
             return f"{path}: {', '.join(added + removed)}"
     if all(isinstance(value, str) and _HASH.fullmatch(value) for value in (before, after)):

@@ -205,10 +205,10 @@ def _field_path(location: tuple[int | str, ...], content: Any) -> str:
     """Return the path as written in the file: pydantic adds a union's tag, which no key of the file has."""
     parts: list[str] = []
     for index, part in enumerate(location):
-        here = content[part] if _has(content, part) else None
+        inner = content[part] if _has(content, part) else None
         if _has(content, part) or index == len(location) - 1:
             parts.append(str(part))
-            content = here
+            content = inner
     return ".".join(parts) or "smart.yaml"
 
 

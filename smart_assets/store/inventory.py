@@ -63,12 +63,16 @@ def redacted(store: Store) -> dict[Name, Redaction]:
     root = store.root / FOLDER
     logs = {path.parent for path in (store.remote or store.local).files(root) if path.suffix == ".json"}
     names = sorted((log.parent.name, log.name) for log in logs)
-    return {name: found for name in names if (found := store.redaction(*name)) is not None}
+    return {name: redaction for name in names if (redaction := store.redaction(*name)) is not None}
 
 
 def kept_of(redactions: Iterable[Redaction]) -> dict[Name, Artifact]:
     """Return what is kept of artifacts that forgotten rows were taken out of."""
-    return {name_of(one.replaced_by): one.replaced_by for one in redactions if one.replaced_by is not None}
+    return {
+        name_of(redaction.replaced_by): redaction.replaced_by
+        for redaction in redactions
+        if redaction.replaced_by is not None
+    }
 
 
 def name_of(artifact: Artifact) -> Name:

@@ -155,8 +155,8 @@ class Store:
         folder = self.artifact_folder(artifact.asset, artifact.version)
         if _first_damaged(folder, artifact) is None:
             return True
-        there = self._remote.files(folder) if self._remote is not None else {}
-        sizes = {path.relative_to(folder).as_posix(): found.size for path, found in there.items()}
+        remote_files = self._remote.files(folder) if self._remote is not None else {}
+        sizes = {path.relative_to(folder).as_posix(): file.size for path, file in remote_files.items()}
         if all(sizes.get(file.path) == file.size for file in artifact.files):
             return True
         redaction = None if sizes else self.what_became_of(artifact)
@@ -177,8 +177,8 @@ class Store:
         Raises:
             StoreError: its record cannot be read.
         """
-        there = self.artifact_folder(artifact.asset, artifact.version).exists()
-        return None if there else self.redaction(artifact.asset, artifact.version)
+        exists = self.artifact_folder(artifact.asset, artifact.version).exists()
+        return None if exists else self.redaction(artifact.asset, artifact.version)
 
     def redaction(self, asset: str, version: str) -> Redaction | None:
         """Return what became of an artifact that forgotten rows were taken out of; None where nothing was.
@@ -186,9 +186,9 @@ class Store:
         Raises:
             StoreError: its record cannot be read.
         """
-        found = records(self, log_of(asset, version))
+        entries = records(self, log_of(asset, version))
         try:
-            return Redaction.model_validate(found[-1]) if found else None
+            return Redaction.model_validate(entries[-1]) if entries else None
         except ValidationError as error:
             raise StoreError(f"the record of {log_of(asset, version)} is none of ours: restore it: {error}") from error
 

@@ -52,7 +52,7 @@ class Collector:
         self._names: list[str] = []  # of the files taken so far
         self._reused: list[str | None] = []  # likewise, None for one that was read
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
-        self._claims: dict[str, str] = {}  # file by the task that its name gives
+        self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
         self._instances: list[tuple[AcceptedRow, int, int]] = []  # with file and line, since the last chunk
         self._characters = 0  # of their texts
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
@@ -61,7 +61,12 @@ class Collector:
         self._refusals: list[pa.Table] = []
 
     def add_file(
-        self, file: str, rows: Iterable[RawRow | BadRow], default_task: str | None, advance: Callable[[float], None]
+        self,
+        file: str,
+        group: str,
+        rows: Iterable[RawRow | BadRow],
+        default_task: str | None,
+        advance: Callable[[float], None],
     ) -> str | None:
         """Take all rows of a file; `advance` hears the share of it that is done. Return the task it claims, if any.
 
@@ -69,7 +74,7 @@ class Collector:
         name tasks of their own.
 
         Raises:
-            SourceError: Another file has already given rows to the same default task.
+            SourceError: A file of another group has already given rows to the same default task.
         """
         place = len(self._names)
         kinds: set[bool | None] = set()
@@ -83,20 +88,20 @@ class Collector:
         task = None
         if default_task is not None and (True not in kinds or False in kinds):
             task = self._context.task_prefix + default_task
-            self._claim(task, file)
+            self._claim(task, group, file)
         self._names.append(file)
         self._reused.append(None)
         self._unnamed.append(task if True not in kinds else None)
         return task
 
-    def reuse_file(self, file: SourceFile) -> None:
+    def reuse_file(self, file: SourceFile, group: str) -> None:
         """Take a file's rows over from an earlier result.
 
         Raises:
-            SourceError: Another file has already given rows to the same default task.
+            SourceError: A file of another group has already given rows to the same default task.
         """
         if file.task is not None:
-            self._claim(file.task, file.path)
+            self._claim(file.task, group, file.path)
         self._names.append(file.path)
         self._reused.append(file.path)
         self._unnamed.append(None)
@@ -190,9 +195,9 @@ class Collector:
             self._refusals.append(_table(columns, REFUSALS))
             self._refused = []
 
-    def _claim(self, task: str, file: str) -> None:
-        other = self._claims.setdefault(task, file)
-        if other != file:
+    def _claim(self, task: str, group: str, file: str) -> None:
+        other_group, other = self._claims.setdefault(task, (group, file))
+        if other_group != group:
             raise SourceError(
                 f"source {self._context.label}: the files {other} and {file} both give the task {task!r}, since a "
                 "file's name is its task. Rename one of them, or set `columns.task` to the column that names the task."

@@ -99,7 +99,7 @@ def read_lines(file: BinaryIO, limit: int) -> Iterator[Line]:
             content = content[:_CHUNK]
             while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
                 pass
-        yield Line(number, content.removeprefix(BOM) if number == 1 else content, whole, file.tell())
+        yield Line(number, content, whole, file.tell())
 
 
 class RowError(Exception):

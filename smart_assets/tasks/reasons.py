@@ -20,6 +20,12 @@ TASK_CONTROL: Final = "task holds control characters"
 NO_ASSISTANT: Final = "messages have no assistant turn"
 BAD_TURN: Final = "messages hold a turn without a text role and text content"
 
+KEY_TWICE: Final = "an object has a key twice"
+HEADER_AGAIN: Final = "repeats the header"
+
+FILE_UTF16: Final = "file is UTF-16 or UTF-32: save it as UTF-8"
+FILE_TOO_LARGE: Final = "file unpacks to more than max_unpacked_times its size"
+FILE_FEATHER_1: Final = "file is Feather of version 1: save it as Parquet"
 FILE_UNREADABLE: Final = "file cannot be read in its format"
 FILE_NOT_JSON: Final = "file is not valid JSON; one object a line needs the ending .jsonl"
 FILE_NO_LIST: Final = "file holds neither a list nor an object with exactly one list"

@@ -64,14 +64,14 @@ class FieldNames:
         A name that stands twice cannot: which of the two is meant is anyone's guess.
         """
         known = {name for names_of_field in self.by_field.values() for name in names_of_field}
-        found = [name for name in names if name in known]
+        present = [name for name in names if name in known]
 
         def has(field: Field) -> bool:
-            return any(name in found for name in self.by_field[field])
+            return any(name in present for name in self.by_field[field])
 
         usable = (has("prompt") and has("response")) or has("messages")
         task_known = has("task") or not self.task_required
-        return found if usable and task_known and len(set(found)) == len(found) else []
+        return present if usable and task_known and len(set(present)) == len(present) else []
 
     def value(self, row: Row, field: Field) -> object:
         """Return the first value that is there and not null, or None."""

@@ -6,7 +6,7 @@ imported where it is used.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -43,6 +43,7 @@ class Part:
     default_task: str  # of rows that name none, where the settings name no column of tasks
     rows: "Callable[[FieldNames], Iterator[RawRow | BadRow]]"
     file: SourceFile | None = None  # None where its rows are of no one file
+    group: str = ""  # parts of one group give one default task, which those of two may not; "": a group of its own
     is_unchanged: Callable[[], bool] = lambda: True  # whether nothing touched the file since it was hashed
 
 
@@ -62,6 +63,10 @@ class Snapshot:
     files: tuple[SourceFile, ...] = ()  # sorted by path
     revision: str | None = None  # where no files are known by hash
     not_read: tuple[NotRead, ...] = ()  # sorted by name
+    names: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # what files' names say beyond a task by the stem of each
+    notes: tuple[str, ...] = ()  # sentences for the log
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from smart_assets.assets.step import Inputs
 from smart_assets.core.errors import TrainingError
 from smart_assets.core.progress import Log
 from smart_assets.settings import Project
+from smart_assets.tasks.read_result import INSTANCES_FILE
 from smart_assets.training.turn_check import Roles, refused_chats
 
 
@@ -37,7 +38,7 @@ def _roles(project: Project, inputs: Inputs, ids: pa.ChunkedArray) -> Iterator[R
     """Yield the roles of each chat of several turns among the rows."""
     chosen = pc.unique(ids)
     for source in project.settings.sources:
-        with pq.ParquetFile(inputs.folder(raw_tasks.NAME, source) / "instances.parquet") as file:
+        with pq.ParquetFile(inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE) as file:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, columns=["id", "messages"])
                 chats = rows.filter(pc.and_(pc.is_valid(rows["messages"]), pc.is_in(rows["id"], value_set=chosen)))

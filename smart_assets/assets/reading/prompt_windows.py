@@ -22,7 +22,7 @@ class CutPrompts:
     def counted(self, sources: Sequence[SourceRows], evaluation: EvaluationRows) -> LongPrompts:
         """Return how many training rows and evaluation rows they are."""
         return LongPrompts(
-            training_rows=sum(int(cut[one.train].sum()) for cut, one in zip(self.rows, sources, strict=True)),
+            training_rows=sum(int(cut[source.train].sum()) for cut, source in zip(self.rows, sources, strict=True)),
             evaluation_rows={
                 name: int(self.evaluation[start:stop].sum()) for name, start, stop in evaluation.benchmarks
             },

@@ -86,7 +86,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
 def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
     """Return a manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
     artifacts = manifest.artifacts
-    redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
+    redactions = [redaction for artifact in artifacts if (redaction := store.what_became_of(artifact)) is not None]
     files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
     made = Circumstances.read(manifest)
     return Link(
@@ -103,7 +103,7 @@ def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
         files=sum(len(artifact.files) for artifact in artifacts),
         bytes=sum(file.size for artifact in artifacts for file in artifact.files),
         problems=(*_altered(store, manifest), *files),
-        redacted=len({id_ for found in redactions for id_ in found.ids}),
+        redacted=len({id_ for redaction in redactions for id_ in redaction.ids}),
         hashed=hashed,
     )
 
