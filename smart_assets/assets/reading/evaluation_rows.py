@@ -146,8 +146,10 @@ def read_evaluation_rows(project: Project, sources: Sequence[SourceRows], log: L
     """
     evaluate = project.settings.evaluate
     held_out = pa.concat_tables([EVALUATION.empty_table(), *(source.held_out() for source in sources)])
+    hashes = project.store.cache_folder("file_hashes")
     collections = {
-        collection.benchmark.name: collection.benchmark.asked() for collection in read_collections(evaluate, log)
+        collection.benchmark.name: collection.benchmark.asked()
+        for collection in read_collections(evaluate, log, hashes)
     }
     local = {name: read_local_rows(name, Path(folder)) for name, folder in evaluate.local_data.items()}
     outside = [_table(name, rows) for name, rows in [*sorted(collections.items()), *sorted(local.items())]]
