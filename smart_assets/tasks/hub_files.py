@@ -108,8 +108,7 @@ def _sliced(files: Mapping[str, Sequence[_DataFile]], split: str, names: FieldNa
         raise SourceError(f"the split {split} cannot be read: {error}. There are {', '.join(sizes)}") from error
     index = 0
     for piece in pieces:
-        first, after = piece.from_ or 0, sizes[piece.splitname] if piece.to is None else piece.to
-        for row in islice(_numbered(files[piece.splitname], names), first, after):
+        for row in islice(_numbered(files[piece.splitname], names), piece.from_, piece.to):
             yield replace(row, line=None if row.line is None else index)
             index += 1
 
