@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.synthetic import write_encoder
+from smart_assets.assets.model_records import CheckpointSummary, RecordedBaseModel, RecordedDrop, TrainingRecord
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.prompt_embeddings import ROWS
-from smart_assets.assets.records import CheckpointSummary, RecordedBaseModel, RecordedDrop, TrainingRecord
 from smart_assets.assets.step import grid_key
 from smart_assets.embedding.identity import encoder_version
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
@@ -127,6 +127,7 @@ class Synthetic:
         )
         artifact = self._commit("raw_tasks", {"instances.parquet": self.rows})
         summary = {"rows": count, "training rows": count, "validation rows": 0, "rejected rows": 0}
+        summary |= {"tasks": len(names), "templates": len(names), "tasks without rows": []}
         settings = self.project.settings
         source = {"source": settings.sources["big"].parameters(), "validation": settings.validation.model_dump()}
         return self._record(artifact, "big", {}, attachments={"origins": origins}, summary=summary, parameters=source)
