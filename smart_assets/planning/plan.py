@@ -9,7 +9,9 @@ from smart_assets.assets.step import AssetPartition, DesiredState, Input, split_
 from smart_assets.planning.changed_rows import ChangedRows
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
+from smart_assets.tasks.source_kind import REVISION
 
+_TEXTS_ONCE = "texts that stand under several tasks are taken once"
 _HASH = re.compile(r"[0-9a-f]{32,64}")
 
 Status = Literal["current", "missing", "stale", "waiting", "blocked"]
@@ -187,7 +189,7 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
     """Return a changed parameter in words; one of a recipe is named by the recipe."""
     if path.startswith("recipe.") and key.partition is not None:
         path = f"recipe `{split_grid_key(key.partition)[1]}`: {path.removeprefix('recipe.')}"
-    path = {"engine": "code version of the selection engine"}.get(path, path)
+    path = {"engine": "code version of the selection engine", "texts_once": _TEXTS_ONCE}.get(path, path)
     path = path.replace("redundancy_weight", "redundancy_weight (lambda)")
     if isinstance(before, list | None) and isinstance(after, list | None):
         before, after = before or [], after or []
@@ -202,6 +204,9 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
 
 def _file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     changed = [name for name in after if name in before and before[name] != after[name]]
+    if REVISION in changed:  # of a source that is not read file by file
+        changed.remove(REVISION)
+        yield f"another revision: {before[REVISION][:12]} -> {after[REVISION][:12]}"
     added = [name for name in after if name not in before]
     removed = [name for name in before if name not in after]
     for names, verb in ((changed, "changed"), (added, "new"), (removed, "gone")):

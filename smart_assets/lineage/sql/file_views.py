@@ -34,6 +34,7 @@ class View:
     columns: dict[str, pa.DataType]  # in order; those that the partition and the seed's folder stand for come first
     attachment: str | None = None  # that holds the file
     texts: frozenset[str] = frozenset()  # columns that quote rows or what a model wrote
+    of_refused: bool = False  # also of what was refused since the last artifact was made
     has_kept: bool = False  # each kept column is one of its own
 
     def paths(self, store: Store, manifest: Manifest) -> Iterator[Path]:
@@ -88,6 +89,7 @@ def views() -> dict[str, View]:
             {**_place(asset, table), **_fields(table)},
             table.attachment,
             table.hidden,
+            table.of_refused,
             has_kept=table.path == INSTANCES_FILE,
         )
         for asset in catalog.assets()
