@@ -180,7 +180,7 @@ def _matching(
             raise ConditionError(f"--where is of the type {', '.join(kinds)}, and must be true or false: author = 'x'")
         selected = rows.filter(expression).aggregate("source, task, id, bool_and(duplicate) AS duplicate")
         return selected.fetchall()
-    except (duckdb.Error, UnicodeError) as error:
+    except duckdb.Error as error:
         names, why = ", ".join([*NAMES, *kept]), str(error).partition("\n")[0]
         raise ConditionError(
             f"--where cannot be answered: {why}. It is one condition in SQL over "
@@ -197,6 +197,10 @@ def _columns_in(condition: str) -> set[str]:
     """
     import duckdb
 
+    try:
+        condition.encode()
+    except UnicodeEncodeError as error:
+        raise ConditionError("--where is not valid UTF-8") from error
     connection = duckdb.connect(config={"enable_external_access": False})
     query = f"SELECT 1 FROM {_TABLE} WHERE ({condition}\n)"  # noqa: S608  (parsed, not run)
     [(tree,)] = connection.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchall()
