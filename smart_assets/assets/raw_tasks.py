@@ -31,7 +31,7 @@ from smart_assets.tasks.tombstones import Tombstones, read_tombstones
 from smart_assets.tasks.validation_split import SIDES, split
 
 NAME = "raw_tasks"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 ORIGINS_FOLDER = "origins"
 """The attachment: where rows stood, those that were rejected, tasks, files."""
 WITH_SIDES = pa.schema([*INSTANCES, *SIDES])

@@ -99,7 +99,7 @@ class FolderSource(SourceKind):
 
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the parameters without the path: a folder counts by the files in it."""
-        return self.model_dump(mode="json", exclude={"license", "path"})
+        return self._recorded({"license", "path"})
 
     def local_file(self, root: Path, name: str) -> Path | None:
         """Return the file in the folder; None where that is a URL."""

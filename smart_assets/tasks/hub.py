@@ -12,7 +12,6 @@ from pydantic import Field
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.section import added_setting
-from smart_assets.tasks import reasons
 from smart_assets.tasks.files import find_folder, hashed, list_all
 from smart_assets.tasks.folder import FOLLOW_LINKS
 from smart_assets.tasks.source_kind import Part, PublicDataset, Snapshot, SourceKind
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from smart_assets.tasks.raw_rows import BadRow, RawRow
-    from smart_assets.tasks.rows import FieldNames
+    from smart_assets.tasks.row_shape import FieldNames
 
 _BATCH_ROWS = 1024
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -80,7 +79,7 @@ class HuggingFaceSource(SourceKind):
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the parameters, without the path where it is a folder: that counts by the files in it."""
         exclude = {"license", "path"} if self.is_local(root) else {"license"}
-        return self.model_dump(mode="json", exclude=exclude)
+        return self._recorded(exclude)
 
     def local_file(self, root: Path, name: str) -> Path | None:
         """Return the file in a local dataset's folder; None for a dataset on the hub."""
@@ -177,11 +176,11 @@ def dataset_rows(dataset: "Dataset", names: "FieldNames") -> "Iterator[RawRow | 
 
     columns = names.wanted(dataset.column_names)
     if not columns:
-        yield BadRow(None, reasons.FILE_NO_COLUMNS, ", ".join(dataset.column_names))
+        yield BadRow(None, names.why_unusable(dataset.column_names), ", ".join(dataset.column_names))
         return
     first = 0
     for batch in cast("Iterator[pa.Table]", dataset.select_columns(columns).with_format("arrow").iter(_BATCH_ROWS)):
-        yield from arrow_rows(batch, first, dataset.num_rows, base=0)
+        yield from arrow_rows(batch, first, dataset.num_rows, 0, dataset.column_names)
         first += batch.num_rows
 
 
