@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -58,7 +58,8 @@ class WorkPool:
             process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    stream.close()
+                    with suppress(OSError):  # what is not written yet has nobody to read it
+                        stream.close()
         self._threads.shutdown(cancel_futures=True)
 
     def _start(self) -> None:
