@@ -19,7 +19,7 @@ from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
-from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import Texts
 
@@ -99,7 +99,7 @@ class Collector:
         """Return all that was taken.
 
         Raises:
-            SourceError: No row was accepted.
+            NoRowsError: No row was accepted.
         """
         if earlier is not None:
             candidates, refusals = earlier.taken_over(self._reused)
@@ -114,18 +114,8 @@ class Collector:
         accepted = candidates.take(pa.array(order[first]))
         rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
         del candidates
-        if not accepted.num_rows:
-            advice = (
-                "Take the source out of smart.yaml: no row that may be kept is left in it."
-                if forgotten.num_rows
-                else "Name its columns under `columns`, or repair the rows."
-            )
-            raise SourceError(
-                f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
-                f"({_reasons(rejected)}). {advice}"
-            )
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
-        return ReadResult(
+        result = ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
             origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
@@ -136,6 +126,18 @@ class Collector:
             files_reused=sum(name is not None for name in self._reused),
             rows_read=self.rows_read,
         )
+        if not accepted.num_rows:
+            advice = (
+                "Take the source out of smart.yaml: no row that may be kept is left in it."
+                if forgotten.num_rows
+                else "Name its columns under `columns`, or repair the rows."
+            )
+            raise NoRowsError(
+                f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
+                f"({_reasons(rejected)}). {advice}",
+                result,
+            )
+        return result
 
     def _claim(self, task: str, group: str, file: str) -> None:
         other_group, other = self._claims.setdefault(task, (group, file))

@@ -58,6 +58,11 @@ class FileRows:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "FileRows":
         """Return what another process wrote."""
-        name = {**value["name"], "folders": tuple(value["name"]["folders"])}
-        piece = value["piece"] and Piece(**value["piece"])
-        return cls(**{**value, "name": FileName(**name), "piece": piece})
+        named: dict[str, Any] = value["name"]
+        name = FileName(tuple(named["folders"]), named["stem"], named["format"], named["compression"])
+        piece = None if value["piece"] is None else Piece(**value["piece"])
+        return replace(cls(value["path"], name, value["columns"]), **_limits_of(value), piece=piece)
+
+
+def _limits_of(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: value[name] for name in ("max_line_bytes", "max_unpacked_times")}

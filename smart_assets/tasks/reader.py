@@ -14,7 +14,7 @@ from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
 from smart_assets.tasks.judge import Chunk, FileVerdict, JudgeRules, RowJudge
 from smart_assets.tasks.raw_rows import BadRow, RawRow
-from smart_assets.tasks.read_result import ReadResult
+from smart_assets.tasks.read_result import NoRowsError, ReadResult
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.shared_reading import WORTH_BYTES, FileToRead, ReadPiece, read_shared
 from smart_assets.tasks.source_kind import Part, Snapshot, SourceFile, SourceKind, hashes_of
@@ -41,7 +41,8 @@ def read_source(
     Paths of the source are relative to `root`. Rows that are `forgotten` are rejected as such.
 
     Raises:
-        SourceError: The source as a whole cannot be read, two files give the same task, or no row is accepted.
+        SourceError: The source as a whole cannot be read, or two files give the same task.
+        NoRowsError: No row is accepted.
     """
     context = ReadContext(source.label, source.task_prefix, log, forgotten)
     snapshot, earlier = source.snapshot(root, options.hashes), options.earlier
@@ -67,7 +68,10 @@ def read_source(
         task = collector.end_file(part.name, group, _default_task(source, part), verdict)
         if part.file:
             files[part.file.path] = _as_read(part.file, task, part.is_unchanged())
-    result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    try:
+        result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    except NoRowsError as error:
+        raise NoRowsError(str(error), replace(error.result, not_read=snapshot.not_read)) from None
     return replace(result, not_read=snapshot.not_read)
 
 

@@ -28,7 +28,7 @@ from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.work_pool import WorkPool, work_pool
 from smart_assets_tests.support.make import current, make
 from smart_assets_tests.support.projects import write_project
-from smart_assets_tests.tasks.test_task_files import content_of
+from smart_assets_tests.support.task_files import content_of
 
 PIECE = 300  # bytes
 FORGOTTEN = Forgotten(texts=frozenset([text_id("a.jsonl 7", "r", None)]))
