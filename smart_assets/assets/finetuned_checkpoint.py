@@ -15,11 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets import selected_subset
-from smart_assets.assets.parquet import write_table
-from smart_assets.assets.programs.job_folder import Workplace, workplace
-from smart_assets.assets.programs.program import run_program
-from smart_assets.assets.reading.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
-from smart_assets.assets.records import (
+from smart_assets.assets.model_records import (
     CheckpointParameters,
     CheckpointSummary,
     TrainingCost,
@@ -27,6 +23,10 @@ from smart_assets.assets.records import (
     by_seed,
     training_costs,
 )
+from smart_assets.assets.parquet import write_table
+from smart_assets.assets.programs.job_folder import Workplace, workplace
+from smart_assets.assets.programs.program import run_program
+from smart_assets.assets.reading.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
 from smart_assets.assets.step import (
     AssetPartition,
     DesiredState,

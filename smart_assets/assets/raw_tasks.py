@@ -23,7 +23,7 @@ from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
-from smart_assets.tasks.read_result import INSTANCES, ReadResult
+from smart_assets.tasks.read_result import INSTANCES, INSTANCES_FILE, ReadResult
 from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
 from smart_assets.tasks.source_kind import SourceKind, outside_of
@@ -31,7 +31,7 @@ from smart_assets.tasks.tombstones import Tombstones, read_tombstones
 from smart_assets.tasks.validation_split import SIDES, split
 
 NAME = "raw_tasks"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 ORIGINS_FOLDER = "origins"
 """The attachment: where rows stood, those that were rejected, tasks, files."""
 WITH_SIDES = pa.schema([*INSTANCES, *SIDES])
@@ -72,7 +72,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
     sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
-    held_out = _write_instances(result, sides, out.content / "instances.parquet")
+    held_out = _write_instances(result, sides, out.content / INSTANCES_FILE)
     _write_origins(result, source, out.attachment(ORIGINS_FOLDER))
     return StepResult(
         summary=_summary(result, sides).as_kept(),

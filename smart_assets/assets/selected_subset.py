@@ -33,6 +33,7 @@ from smart_assets.mixture.pool import Pool
 from smart_assets.mixture.recipes import Recipe, SubmodularBudgets
 from smart_assets.mixture.task_scores import effective_tasks
 from smart_assets.settings import Project
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 NAME = "selected_subset"
 CODE_VERSION = "3"
@@ -161,7 +162,7 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, _Le
 
 
 def _rows(folder: Path) -> pa.Table:
-    return pq.read_table(folder / "instances.parquet", columns=["id", "task", "template", "split"])
+    return pq.read_table(folder / INSTANCES_FILE, columns=["id", "task", "template", "split"])
 
 
 def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:

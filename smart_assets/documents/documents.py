@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from smart_assets.assets.records import seeds_of
+from smart_assets.assets.model_records import seeds_of
 from smart_assets.core.errors import SmartError
 from smart_assets.documents.bom import bom
 from smart_assets.documents.checkpoints import CheckpointRecord, read_checkpoints

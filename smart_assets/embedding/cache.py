@@ -80,8 +80,8 @@ class VectorCache:
 
         A row stays the same while vectors are added. Each call looks through all hashes: ask for many at a time.
         """
-        found = pc.index_in(_strings(prompt_hashes), value_set=pa.chunked_array(self._hashes, pa.string()))
-        return pc.fill_null(found, -1).to_numpy().astype(np.int64)
+        positions = pc.index_in(_strings(prompt_hashes), value_set=pa.chunked_array(self._hashes, pa.string()))
+        return pc.fill_null(positions, -1).to_numpy().astype(np.int64)
 
     def add_artifact(self, prompt_hashes: Hashes, vectors_file: Path) -> None:
         """Make the vectors of an earlier artifact known, without reading them.
@@ -119,8 +119,8 @@ class VectorCache:
                 continue
             vectors = block.vectors()
             for first in range(0, len(places), _ROWS_AT_ONCE):
-                here = places[first : first + _ROWS_AT_ONCE]
-                out[here] = vectors[rows[here] - block.start]
+                chunk = places[first : first + _ROWS_AT_ONCE]
+                out[chunk] = vectors[rows[chunk] - block.start]
 
     def put(self, prompt_hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Write `vectors` (n, d) as one segment; when this returns they survive a kill and a loss of power.

@@ -110,7 +110,7 @@ class Encoder:
         if maybe:
             texts = [prefix + prompts[row] for row in maybe]
             tokens: Any = model.tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
-            cut[maybe] = [len(one) > limit for one in tokens]
+            cut[maybe] = [len(row_tokens) > limit for row_tokens in tokens]
         return cut
 
     def encode(self, prompts: Sequence[str]) -> NDArray[np.float32]:
@@ -121,9 +121,9 @@ class Encoder:
         Raises:
             EmbeddingError: the encoder cannot be loaded, or a batch does not fit into memory.
         """
-        found = list(self.encode_batches(self.batches(prompts)))
-        order = np.argsort(np.concatenate([batch.rows for batch, _ in found]))
-        return normalized(np.concatenate([vectors for _, vectors in found])[order]).astype(np.float32)
+        encoded = list(self.encode_batches(self.batches(prompts)))
+        order = np.argsort(np.concatenate([batch.rows for batch, _ in encoded]))
+        return normalized(np.concatenate([vectors for _, vectors in encoded])[order]).astype(np.float32)
 
     def batches(self, prompts: Sequence[str]) -> list[Batch]:
         """Cut prompts into tokens, and these into batches, the longest prompts first.
@@ -132,19 +132,19 @@ class Encoder:
             EmbeddingError: the encoder cannot be loaded.
         """
         by_length = np.argsort([-len(prompt) for prompt in prompts], kind="stable")
-        found: list[Batch] = []
+        batches: list[Batch] = []
         for first in range(0, len(prompts), _READ_AT_ONCE):
             rows = by_length[first : first + _READ_AT_ONCE]
             features = self._read(prompts, rows)
             mask = features.get("attention_mask")
             if mask is not None and mask.dim() == 2 and len(mask) == len(rows):
-                found += _cut(rows, features, self._sizes)
+                batches += _cut(rows, features, self._sizes)
             else:  # an encoder of another kind: as it comes, in its own padding
                 pieces = [
                     rows[start : start + self._sizes.prompts] for start in range(0, len(rows), self._sizes.prompts)
                 ]
-                found += [Batch(piece, len(piece), self._read(prompts, piece)) for piece in pieces]
-        return found
+                batches += [Batch(piece, len(piece), self._read(prompts, piece)) for piece in pieces]
+        return batches
 
     def encode_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         """Yield every batch with its vectors (b, d), not scaled, as the devices are done with them.

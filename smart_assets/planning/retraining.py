@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_assets.assets import base_model_results, eval_results, finetuned_checkpoint, raw_tasks, selected_subset
-from smart_assets.assets.records import CheckpointParameters
+from smart_assets.assets.model_records import CheckpointParameters
 from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.planning.graph import desired_state, partitions
 from smart_assets.planning.plan import CurrentState, PlanStep

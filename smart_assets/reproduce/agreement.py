@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.tasks.changes import COLUMNS, changes_between, in_words
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 _ROWS_AT_ONCE = 16_384
 
@@ -45,7 +46,7 @@ class VectorAgreement:
 
 def rows_agree(source: str, stored: Path, read: Path) -> RowAgreement:
     """Compare two artifacts of `raw_tasks`."""
-    tables = [pq.read_table(folder / "instances.parquet", columns=[*COLUMNS, "split"]) for folder in (stored, read)]
+    tables = [pq.read_table(folder / INSTANCES_FILE, columns=[*COLUMNS, "split"]) for folder in (stored, read)]
     changes = changes_between(*tables)
     old, new = tables
     sides = new["split"].take(pc.index_in(old["id"], value_set=new["id"].combine_chunks()))  # null where it is gone

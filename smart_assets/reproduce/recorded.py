@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from smart_assets.assets import catalog, evaluation_overlap, finetuned_checkpoint
+from smart_assets.assets.model_records import CheckpointParameters
 from smart_assets.assets.records import (
-    CheckpointParameters,
     EmbeddingSummary,
     OrderingParameters,
     OverlapParameters,

@@ -7,7 +7,7 @@ from typing import Self
 
 from smart_assets.assets import finetuned_checkpoint, prompt_embeddings, raw_tasks
 from smart_assets.assets.checks.artifact_checks import GAIN_TOLERANCE
-from smart_assets.assets.records import CheckpointSummary, seeds_of
+from smart_assets.assets.model_records import CheckpointSummary, seeds_of
 from smart_assets.assets.step import AssetPartition, RunContext, seed_folder
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.lineage.history import key_of, read_history, stored_folder

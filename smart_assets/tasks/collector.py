@@ -22,7 +22,8 @@ from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult
-from smart_assets.tasks.rows import AcceptedRow, FieldNames, Row, instance_of, task_of
+from smart_assets.tasks.row_shape import FieldNames
+from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import TEXTS, Texts
 
@@ -156,9 +157,10 @@ class Collector:
             if not isinstance(row.value, dict):
                 raise RowError(reasons.NOT_AN_OBJECT)
             value = cast(Row, row.value)
-            names_task = self._context.names.value(value, "task") is not None
+            names_task = self._context.names.task(value) is not None
             task = self._context.task_prefix + task_of(value, self._context.names, default_task)
-            instance = instance_of(value, self._context.names, task)
+            shape = self._context.names.shape(row.names or tuple(value))
+            instance = instance_of(value, shape, task, set())
             texts = self._context.forgotten.texts
             if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
                 self._forgotten_texts.add(instance.id)

@@ -20,7 +20,7 @@ from smart_assets.tasks import reasons
 from smart_assets.tasks.csv_records import read_csv
 from smart_assets.tasks.file_names import FileName
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, open_text
 
 _BATCH_ROWS = 1024
@@ -51,7 +51,7 @@ class _Wanted:
         """
         wanted = self.names.wanted([*names, *(name for name in self.fixed if name not in names)])
         if not wanted:
-            raise RefusedFileError(reasons.FILE_NO_COLUMNS, shorten(", ".join(names)))
+            raise RefusedFileError(self.names.why_unusable(names), shorten(", ".join(names)))
         return [name for name in wanted if name in names]
 
 
@@ -89,7 +89,8 @@ def _rows(path: Path, name: FileName, wanted: _Wanted, limits: FileLimits) -> It
 def _completed(row: RawRow | BadRow, fixed: Mapping[str, str]) -> RawRow | BadRow:
     if isinstance(row, BadRow) or not isinstance(row.value, dict):
         return row
-    return RawRow(row.line, {**fixed, **cast("dict[str, object]", row.value)}, row.done)
+    names = None if row.names is None else (*row.names, *(name for name in fixed if name not in row.names))
+    return RawRow(row.line, {**fixed, **cast("dict[str, object]", row.value)}, row.done, names)
 
 
 def _read_jsonl(content: Bytes, _wanted: _Wanted, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -162,7 +163,7 @@ def _read_parquet(path: Path, wanted: _Wanted, limits: FileLimits) -> Iterator[R
             raise RefusedFileError(reasons.FILE_TOO_LARGE, f"more than {limit:,} bytes")
         first = 0
         for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-            yield from arrow_rows(batch, first, file.metadata.num_rows, base=1)
+            yield from arrow_rows(batch, first, file.metadata.num_rows, 1, file.schema_arrow.names)
             first += batch.num_rows
 
 
@@ -189,7 +190,9 @@ def _read_arrow(path: Path, wanted: _Wanted, _limits: FileLimits) -> Iterator[Ra
             for start in range(0, picked.num_rows, _BATCH_ROWS):
                 rows = picked.slice(start, _BATCH_ROWS)
                 # How many rows a stream holds shows at its end: its bytes tell how far it is read.
-                yield from arrow_rows(rows, first, max(first + rows.num_rows, int(first * size / done)), base=1)
+                yield from arrow_rows(
+                    rows, first, max(first + rows.num_rows, int(first * size / done)), 1, stream.schema.names
+                )
                 first += rows.num_rows
 
 

@@ -21,6 +21,7 @@ ROWS = pa.schema(
         pa.field("prompt_hash", pa.string(), nullable=False),
     ]
 )
+INSTANCES_FILE = "instances.parquet"
 INSTANCES = pa.schema([*(ROWS.field(name) for name in ("id", "task", "template")), *TEXTS, ROWS.field("prompt_hash")])
 ORIGINS = pa.schema(
     [

@@ -11,7 +11,7 @@ from smart_assets.tasks.earlier import Earlier
 from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
 from smart_assets.tasks.read_result import ReadResult
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.source_kind import Part, Snapshot, SourceFile, SourceKind, hashes_of
 from smart_assets.tasks.texts import EarlierTexts, Texts
 

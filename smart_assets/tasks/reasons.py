@@ -5,7 +5,8 @@ None of them repeats what stood in the row, which may be hostile; the excerpt be
 
 from typing import Final, Literal
 
-Field = Literal["prompt", "response", "template", "task", "messages"]
+Field = Literal["prompt", "response", "template", "task", "messages", "system", "history", "tools"]
+Medium = Literal["images", "audio", "video"]
 
 LINE_TOO_LONG: Final = "line is longer than max_line_bytes"
 NOT_JSON: Final = "not valid JSON"
@@ -18,7 +19,14 @@ DUPLICATE: Final = "exact duplicate of an earlier row"
 FORGOTTEN: Final = "forgotten by `smart forget`"
 TASK_CONTROL: Final = "task holds control characters"
 NO_ASSISTANT: Final = "messages have no assistant turn"
+NOT_LEARNT: Final = "messages have no assistant turn of a weight other than 0"
 BAD_TURN: Final = "messages hold a turn without a text role and text content"
+BAD_PART: Final = "messages hold a content part that is not text"
+BAD_TOOLS: Final = "tools or tool calls are not lists of named functions"
+BAD_HISTORY: Final = "history is not a list of pairs of a prompt and a response"
+TEXT_ALONE: Final = "holds a text alone, as for pretraining: neither a prompt nor a response"
+TOKENS: Final = "holds token ids, not texts"
+TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 
 KEY_TWICE: Final = "an object has a key twice"
 HEADER_AGAIN: Final = "repeats the header"
@@ -49,6 +57,11 @@ def missing(field: Field) -> str:
 def empty(field: Field) -> str:
     """Return the reason of a text that holds nothing but white space."""
     return f"{field} is empty"
+
+
+def medium(kind: Medium) -> str:
+    """Return the reason of a row that is not text alone."""
+    return f"holds {kind}, which a model of texts cannot read"
 
 
 def wrong_type(field: Field, value: object) -> str:

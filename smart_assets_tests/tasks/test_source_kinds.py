@@ -20,7 +20,7 @@ from smart_assets.lineage.model_audit.gather import audit_model
 from smart_assets.planning.graph import desired_state, find_partitions
 from smart_assets.settings import Project, Settings, load_project
 from smart_assets.tasks.raw_rows import RawRow
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.source_kind import Part, Snapshot, SourceKind
 from smart_assets.tasks.sources import KINDS, recorded_source
 from smart_assets_tests.support.documented_project import read, written

@@ -24,6 +24,7 @@ from smart_assets.core.errors import StoreError, UpstreamMissingError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
+from smart_assets.tasks.read_result import INSTANCES_FILE
 from smart_assets.tasks.sources import recorded_source
 
 MOST_NAMED = 100
@@ -116,7 +117,7 @@ def _origins(store: Store, source: str, version: str | None, ids: Sequence[str])
         if file_sha256(folder / file.path) != file.sha256:
             raise StoreError(f"{folder / file.path} is no longer what was recorded")
     asked = pa.array(ids, pa.string())
-    accepted = pq.read_table(store.artifact(manifest) / "instances.parquet", columns=["id"])["id"]
+    accepted = pq.read_table(store.artifact(manifest) / INSTANCES_FILE, columns=["id"])["id"]
     places = pq.read_table(folder / "origins.parquet", filters=pc.is_in(pc.field("id"), asked)).to_pylist()
     return _Origins(
         frozenset(accepted.filter(pc.is_in(accepted, asked)).to_pylist()),

@@ -151,10 +151,10 @@ def shares_of(reader: AuditReader, condition: str, value: object) -> list[Share]
         if rows
     ]
     columns = f"model, count(*) FILTER ({condition}), count(*)"
-    for model, rows, of in reader.query_trained(columns, "WHERE reason IS NULL GROUP BY model", value):
+    for model, rows, total in reader.query_trained(columns, "WHERE reason IS NULL GROUP BY model", value):
         if rows:
             training = reader.trainings[model]
-            shares.append(Share(rows, of, consumer(reader, training.item, training.seed)))
+            shares.append(Share(rows, total, consumer(reader, training.item, training.seed)))
     return shares
 
 

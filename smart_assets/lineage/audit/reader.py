@@ -13,6 +13,7 @@ from smart_assets.lineage.trained_rows import Training, dropped_table, joined, m
 from smart_assets.promotion.log import Promoted, production
 from smart_assets.settings import Project
 from smart_assets.store import Artifact
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -74,7 +75,7 @@ class AuditReader:
     @property
     def instances(self) -> Files:
         """The rows of all sources that are still there."""
-        return self.files(ROWS, "instances.parquet")
+        return self.files(ROWS, INSTANCES_FILE)
 
     def _files(self, asset: str, name: str, attachment: str | None = None) -> Files:
         """Return a file of every version of an asset or attachment that is left, the newest of a partition first."""

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from smart_assets.assets import eval_results, raw_tasks
 from smart_assets.assets.eval_results import CODE_VERSION
-from smart_assets.assets.records import CheckpointParameters, CheckpointSummary, evaluation_records
+from smart_assets.assets.model_records import CheckpointParameters, CheckpointSummary, evaluation_records
 from smart_assets.assets.step import AssetPartition, parse_input, seed_folder
 from smart_assets.core.errors import StoreError
 from smart_assets.core.metrics import Direction, agreed

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from smart_assets.assets import catalog, finetuned_checkpoint, raw_tasks, selected_subset
-from smart_assets.assets.records import CheckpointSummary, TrainingRecord, training_costs
+from smart_assets.assets.model_records import CheckpointSummary, TrainingRecord, training_costs
 from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.core.progress import Log

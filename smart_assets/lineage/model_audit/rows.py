@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets.model_records import TrainingRecord
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
-from smart_assets.assets.records import TrainingRecord
 from smart_assets.lineage.trained_rows import learnt, rows_given
 from smart_assets.store import Manifest, Store
 from smart_assets.tasks.tombstones import read_tombstones

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smart_assets.assets.finetuned_checkpoint import NAME
-from smart_assets.assets.records import seeds_of
+from smart_assets.assets.model_records import seeds_of
 from smart_assets.assets.step import grid_key, seed_of_folder
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.history import History
