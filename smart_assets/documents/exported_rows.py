@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 
 from smart_assets.core.errors import StoreError
+from smart_assets.core.stored_chat import StoredChat, parse_stored
 
 Turn = Mapping[str, Any]
 
@@ -101,35 +102,27 @@ def _flat(turn: Turn) -> dict[str, Any]:
 
 
 def _exported(row: Mapping[str, Any]) -> ExportedRow:
-    before, tools, calls = _stored(row["id"], row["prompt"], row.get("messages"))
-    said = {"content": row["response"]}
-    if calls:
-        said = {"content": "" if row["response"] == _canonical(calls) else row["response"], "tool_calls": calls}
+    chat = _stored_chat(row["id"], row["prompt"], row.get("messages"))
+    calls = {"tool_calls": chat.tool_calls} if chat.tool_calls else {}
     return ExportedRow(
         id=row["id"],
         task=row["task"],
         template=row["template"],
         source=row["source"],
-        before=before,
-        response={"role": "assistant", **said},
-        tools=tools,
+        before=tuple(chat.turns),
+        response={"role": "assistant", "content": chat.said_by(row["response"]), **calls},
+        tools=chat.tools,
     )
 
 
-def _stored(
-    name: str, prompt: str, messages: str | None
-) -> tuple[tuple[Turn, ...], list[dict[str, Any]] | None, list[dict[str, Any]] | None]:
-    """Return the turns before a response, the tools, and the calls of the response."""
+def _stored_chat(name: str, prompt: str, messages: str | None) -> StoredChat:
     if messages is None:
-        return ({"role": "user", "content": prompt},), None, None
-    stored: object = json.loads(messages)
-    chat: dict[str, Any] = cast("dict[str, Any]", stored) if isinstance(stored, dict) else {"messages": stored}
-    turns: list[dict[str, Any]] = chat["messages"]
-    unknown = {key for turn in turns for key in turn} - _TEXT.keys() - _MORE.keys()
+        return StoredChat([{"role": "user", "content": prompt}])
+    try:
+        chat = parse_stored(messages)
+    except ValueError as error:
+        raise StoreError(f"row {name}: {error}") from error
+    unknown = {key for turn in chat.turns for key in turn} - _TEXT.keys() - _MORE.keys()
     if unknown:
         raise StoreError(f"the turns of row {name} hold {sorted(unknown)}, which this version cannot export")
-    return tuple(turns), chat.get("tools"), chat.get("tool_calls")
-
-
-def _canonical(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return chat

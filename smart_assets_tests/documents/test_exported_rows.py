@@ -97,3 +97,20 @@ def test_a_turn_with_more_than_is_known_is_refused() -> None:
     rows = [row_of(7, messages=stored([{**USER, "mood": "bad"}]))]
     with pytest.raises(StoreError, match=rf"row {7:032x} hold \['mood'\], which this version cannot export"):
         exported_table(subset_of(rows).rows)
+
+
+def test_croissant_describes_turns_with_calls(tmp_path: Path) -> None:
+    import mlcroissant
+
+    write_subset(subset_of([*ROWS, *TOOL_ROWS]), tmp_path / "folder")
+    dataset = mlcroissant.Dataset(tmp_path / "folder" / "croissant.json")
+    assert not dataset.metadata.ctx.issues.errors
+    [fields] = [field for field in dataset.metadata.record_sets[0].fields if field.name == "messages"]
+    assert [field.name for field in fields.sub_fields] == ["role", "content", "name", "tool_calls", "tool_call_id"]
+    records = list(dataset.records("instances"))
+    assert json.loads(records[3]["instances/tools"]) == TOOLS
+    assert [turn["instances/messages/role"] for turn in records[1]["instances/messages"]] == [
+        b"system",
+        b"user",
+        b"assistant",
+    ]

@@ -12,7 +12,7 @@ from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import escaped
 from smart_assets.documents.dataset_card import sources_table
 from smart_assets.documents.dataset_folder import CARD, write_text
-from smart_assets.documents.exported_rows import exported_rows, write_jsonl
+from smart_assets.documents.exported_rows import exported_rows
 from smart_assets.documents.subsets import SubsetRecord
 from smart_assets.documents.terms import moment, software_version
 from smart_assets.documents.trainers.axolotl import Axolotl
@@ -26,7 +26,7 @@ TRAINERS: Mapping[str, Trainer] = {
 }
 """Every trainer by what `--for` takes."""
 
-LEFT_OUT = "left_out.jsonl"
+LEFT_OUT = "left_out.txt"
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ def _write(export: TrainerExport, subset: SubsetRecord, folder: Path) -> None:
     for name, text in trainer.configuration(subset.name).items():
         write_text(folder / name, text)
     if export.left_out:
-        write_jsonl(folder / LEFT_OUT, export.left_out)
+        write_text(folder / LEFT_OUT, "".join("\t".join(row.values()) + "\n" for row in export.left_out))
     write_text(folder / CARD, _readme(export, subset))
 
 
