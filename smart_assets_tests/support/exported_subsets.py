@@ -10,15 +10,15 @@ from smart_assets.documents.subsets import SubsetRecord
 from smart_assets.store import Artifact
 from smart_assets_tests.support.artifacts import manifest_of
 
-SYSTEM = {"role": "system", "content": "Be brief."}
-USER = {"role": "user", "content": "How warm is it in Oslo?"}
-CALL = {"id": "c1", "type": "function", "function": {"name": "warmth", "arguments": {"city": "Oslo", "days": 2}}}
-TOOLS = [
+SYSTEM: dict[str, Any] = {"role": "system", "content": "Be brief."}
+USER: dict[str, Any] = {"role": "user", "content": "How warm is it in Oslo?"}
+CALL: dict[str, Any] = {"id": "c1", "type": "function", "function": {"name": "warmth", "arguments": {"city": "Oslo", "days": 2}}}
+TOOLS: list[dict[str, Any]] = [
     {"type": "function", "function": {"name": "warmth", "parameters": {"properties": {"city": {"type": "string"}}}}},
     {"type": "function", "function": {"name": "now"}},
 ]
-ASKING = {"role": "assistant", "content": "", "tool_calls": [CALL]}
-ANSWERED = {"role": "tool", "content": "12 degrees", "name": "warmth", "tool_call_id": "c1"}
+ASKING: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+ANSWERED: dict[str, Any] = {"role": "tool", "content": "12 degrees", "name": "warmth", "tool_call_id": "c1"}
 
 
 def stored(turns: Sequence[Any], **more: Any) -> str:
