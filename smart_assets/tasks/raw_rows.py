@@ -138,9 +138,15 @@ class Line:
     end: int  # bytes of the file read so far
 
 
-def read_lines(file: BinaryIO, limit: int) -> Iterator[Line]:
-    """Yield all lines, their line breaks kept, cutting those of more than `limit` bytes and skipping their rest."""
-    number = 0
+def read_lines(file: BinaryIO, limit: int, before: int = 0) -> Iterator[Line]:
+    """Yield all lines, their line breaks kept, cutting those of more than `limit` bytes and skipping their rest.
+
+    Args:
+        file: that is read from where it stands.
+        limit: as above.
+        before: lines of it that come before.
+    """
+    number = before
     while content := file.readline(limit + 1):
         number += 1
         whole = len(content) <= limit or content.endswith(b"\n")
