@@ -12,7 +12,11 @@ from smart_assets_tests.support.artifacts import manifest_of
 
 SYSTEM: dict[str, Any] = {"role": "system", "content": "Be brief."}
 USER: dict[str, Any] = {"role": "user", "content": "How warm is it in Oslo?"}
-CALL: dict[str, Any] = {"id": "c1", "type": "function", "function": {"name": "warmth", "arguments": {"city": "Oslo", "days": 2}}}
+CALL: dict[str, Any] = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "warmth", "arguments": {"city": "Oslo", "days": 2}},
+}
 TOOLS: list[dict[str, Any]] = [
     {"type": "function", "function": {"name": "warmth", "parameters": {"properties": {"city": {"type": "string"}}}}},
     {"type": "function", "function": {"name": "now"}},
