@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from smart_assets.planning.graph import desired_states, read_current_state
-from smart_assets.planning.plan import make_plan
+from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import current, read_rows
 from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, small_project
@@ -13,8 +13,12 @@ ROW = json.dumps({"prompt": "p", "response": "r"})
 OTHER = json.dumps({"prompt": "q", "response": "r"})
 
 
+def planned(project: Project) -> PlanStep:
+    return make_plan(desired_states(project), read_current_state(project), frozenset([SMALL]))[0]
+
+
 def status(project: Project) -> str:
-    return make_plan(desired_states(project), read_current_state(project), frozenset([SMALL]))[0].status
+    return planned(project).status
 
 
 def tasks(project: Project) -> list[str]:
@@ -28,6 +32,7 @@ def test_a_split_that_comes_beside_a_file_gives_its_rows_another_task(tmp_path: 
     assert tasks(project) == ["b_train", "c"]
     edit(tmp_path / "in", {"b_test.jsonl": OTHER})
     assert status(project) == "stale", "though no file that is read has changed"
+    assert planned(project).reasons == ("tasks or columns that the names of files give changed",)
     manifest = make_small(project).manifest
     assert tasks(project) == ["b", "c"]
     assert (manifest.made["files read"], manifest.made["files reused"]) == (1, 1)
