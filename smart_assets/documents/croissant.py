@@ -3,6 +3,7 @@
 Where the rows come from is told in PROV-O (`provenance`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +72,17 @@ _FIELDS = {  # column -> type, what it is
     "source": ("sc:Text", "The source in the project's settings."),
     "rank": ("sc:Integer", "Place in the ordering of its task and template, from 0."),
     "gain": ("sc:Float", "What the row added to the objective; missing where rows are random."),
-    "messages": (
-        "sc:Text",
-        "Of a chat, the turns before the response as JSON, a list of role and content.",
-    ),
+    "messages": ("", "The turns of the chat, the response as the last one."),
+    "tools": ("sc:Text", "The functions that the model is offered, as JSON; missing where there are none."),
+}
+_KEPT = "Kept with the row as its source gives it; missing where it does not."
+_KINDS = {pa.bool_(): "sc:Boolean", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}  # of kept columns
+_TURN_FIELDS = {  # key of a turn -> what it is
+    "role": "Who speaks.",
+    "content": "What is said.",
+    "name": "The name of who speaks.",
+    "tool_calls": "The functions that are called, as JSON each.",
+    "tool_call_id": "The call that is answered.",
 }
 
 
@@ -85,6 +93,7 @@ class RowsFile:
     path: str  # relative to the Croissant file
     sha256: str
     size: int  # bytes
+    columns: pa.Schema
 
 
 def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
                 "@id": RECORDS,
                 "name": RECORDS,
                 "key": {"@id": f"{RECORDS}/id"},
-                "field": [_field(column, subset) for column in subset.rows.column_names],
+                "field": [_field(column, subset.kept) for column in file.columns],
             }
         ],
         "prov:wasDerivedFrom": [derived_from(source) for source in subset.sources],
@@ -133,19 +142,32 @@ def _unlicensed(subset: SubsetRecord) -> str:
     return f" The licence of rows from {', '.join(names)} is not known." if names else ""
 
 
-def _kept_field(subset: SubsetRecord, column: str) -> tuple[str, str]:
-    kind = subset.rows.schema.field(column).type
-    types = {pa.bool_(): "sc:Boolean", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}
-    return types.get(kind, "sc:Text"), "As the source gives it beside prompt and response; missing where it does not."
-
-
-def _field(column: str, subset: SubsetRecord) -> dict[str, Any]:
-    kind, meaning = _kept_field(subset, column) if column in subset.kept else _FIELDS[column]
-    return {
-        "@type": "cr:Field",
-        "@id": f"{RECORDS}/{column}",
-        "name": column,
-        "description": meaning,
-        "dataType": kind,
-        "source": {"fileObject": {"@id": _FILE}, "extract": {"column": column}},
+def _field(column: pa.Field, kept: Sequence[str]) -> dict[str, Any]:
+    if column.name in kept:
+        # A validator takes no white space in an id, and names of people's columns are any.
+        described = _described(f"{RECORDS}/kept/{kept.index(column.name)}", column.name, _KEPT)
+        return described | {"dataType": _KINDS.get(column.type, "sc:Text"), "source": _source(column.name)}
+    kind, meaning = _FIELDS[column.name]
+    described = _described(f"{RECORDS}/{column.name}", column.name, meaning)
+    if not pa.types.is_list(column.type):
+        return described | {"dataType": kind, "source": _source(column.name)}
+    turn = column.type.value_type
+    return described | {
+        "repeated": True,
+        "subField": [_turn_field(column.name, turn.field(place)) for place in range(turn.num_fields)],
     }
+
+
+def _turn_field(column: str, key: pa.Field) -> dict[str, Any]:
+    described = _described(f"{RECORDS}/{column}/{key.name}", key.name, _TURN_FIELDS[key.name])
+    repeated = {"repeated": True} if pa.types.is_list(key.type) else {}
+    source = _source(column) | {"transform": {"jsonPath": key.name}}
+    return described | {"dataType": "sc:Text"} | repeated | {"source": source}
+
+
+def _described(name: str, short: str, meaning: str) -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": name, "name": short, "description": meaning}
+
+
+def _source(column: str) -> dict[str, Any]:
+    return {"fileObject": {"@id": _FILE}, "extract": {"column": column}}

@@ -1,15 +1,13 @@
-"""Gathers the rows of a source: judges each, drops exact duplicates, and counts by task.
+"""Gathers the judged rows of a source: drops exact duplicates, and counts by task.
 
-Files are judged one by one. Which of equal rows is the first one shows only when all files are known, so duplicates
-are found at the end, over all rows at once, whether they were read now or are taken over from an earlier result.
+Files are judged one by one (`judge`). Which of equal rows is the first one shows only when all files are known. So
+duplicates are found at the end, over all rows at once, whether they were read now or come from an earlier result.
 """
 
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,18 +17,14 @@ from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
-from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
+from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
+from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
 from smart_assets.tasks.kept import KEPT, kept_rows
 from smart_assets.tasks.licences import LicenceGate
-from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
-from smart_assets.tasks.row_shape import FieldNames
-from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.source_kind import SourceFile
-from smart_assets.tasks.texts import TEXTS, Texts
+from smart_assets.tasks.texts import Texts
 
-_CHUNK_ROWS = 8192
-_CHUNK_CHARACTERS = 1 << 24
 _LAST = np.iinfo(np.int64).max
 
 
@@ -39,7 +33,6 @@ class ReadContext:
     """How the rows of one source become instances, and who is told of it."""
 
     label: str  # names the source in messages
-    names: FieldNames
     task_prefix: str
     log: Log
     forgotten: Forgotten = NOTHING
@@ -47,7 +40,7 @@ class ReadContext:
 
 
 class Collector:
-    """Takes the rows of one file after the other, in the order of their names."""
+    """Takes the judged rows of one file after the other, in the order of their names."""
 
     def __init__(self, context: ReadContext, texts: Texts) -> None:
         self.rows_read = 0
@@ -57,23 +50,25 @@ class Collector:
         self._reused: list[str | None] = []  # likewise, None for one that was read
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
         self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
-        self._instances: list[tuple[AcceptedRow, int, int]] = []  # with file and line, since the last chunk
-        self._characters = 0  # of their texts
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
         self._without_licence = 0  # rows that name none, and are kept for the source's own
-        self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
 
-    def add_file(
-        self,
-        file: str,
-        group: str,
-        rows: Iterable[RawRow | BadRow],
-        default_task: str | None,
-        advance: Callable[[float], None],
-    ) -> str | None:
-        """Take all rows of a file; `advance` hears the share of it that is done. Return the task it claims, if any.
+    def add_chunk(self, chunk: Chunk) -> None:
+        """Take some rows of the file that `end_file` will name."""
+        place = len(self._names)
+        if chunk.judged.num_rows:
+            places = pa.repeat(pa.scalar(place, pa.int32()), chunk.judged.num_rows)
+            self._candidates.append(chunk.judged.add_column(4, CANDIDATES.field("file"), places))
+            self._texts.add(digests.from_arrow(chunk.judged["id"]), chunk.texts)
+        if chunk.refused.num_rows:
+            places = pa.repeat(pa.scalar(place, pa.int32()), chunk.refused.num_rows)
+            refused = chunk.refused.add_column(0, REFUSALS.field("file"), places)
+            self._refusals.append(refused.append_column(REFUSALS.field("id"), pa.nulls(refused.num_rows, pa.string())))
+
+    def end_file(self, file: str, group: str, default_task: str | None, verdict: FileVerdict) -> str | None:
+        """Name the file whose rows were taken last. Return the task it claims, if any.
 
         Rows that name no task belong to `default_task`. So do rows that cannot be read, unless others of the file
         name tasks of their own.
@@ -81,16 +76,10 @@ class Collector:
         Raises:
             SourceError: A file of another group has already given rows to the same default task.
         """
-        place = len(self._names)
-        kinds: set[bool | None] = set()
-        for row in rows:
-            self.rows_read += 1
-            if isinstance(row, BadRow):
-                self._refuse((place, row.line, None, row.reason, row.excerpt))
-            else:
-                kinds.add(self._add_row(place, row, default_task))
-                advance(row.done)
-        task = None
+        self.rows_read += verdict.rows
+        self._without_licence += verdict.without_licence
+        self._forgotten_texts |= verdict.forgotten_ids
+        kinds, task = verdict.names_task, None
         if default_task is not None and (True not in kinds or False in kinds):
             task = self._context.task_prefix + default_task
             self._claim(task, group, file)
@@ -117,7 +106,6 @@ class Collector:
         Raises:
             NoRowsError: No row was accepted.
         """
-        self._flush()
         if earlier is not None:
             candidates, refusals = earlier.taken_over(self._reused)
             self._candidates.append(candidates)
@@ -158,75 +146,6 @@ class Collector:
                 result,
             )
         return result
-
-    def _add_row(self, place: int, row: RawRow, default_task: str | None) -> bool | None:
-        """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""
-        names_task = task = None
-        try:
-            if not isinstance(row.value, dict):
-                raise RowError(reasons.NOT_AN_OBJECT)
-            value = cast(Row, row.value)
-            names_task = self._context.names.task(value) is not None
-            task = self._context.task_prefix + task_of(value, self._context.names, default_task)
-            self._require_licence(value)
-            shape = self._context.names.shape(row.names or tuple(value))
-            instance = instance_of(value, shape, task, set())
-            texts = self._context.forgotten.texts
-            if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
-                self._forgotten_texts.add(instance.id)
-            self._instances.append((instance, place, row.line))
-            self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
-            if len(self._instances) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
-                self._flush()
-        except RowError as error:
-            self._refuse((place, row.line, task, error.reason, self._excerpt(row.value, error.reason)))
-        return names_task
-
-    def _require_licence(self, row: Row) -> None:
-        """Count the rows that name no licence.
-
-        Raises:
-            RowError: The row may not be kept.
-        """
-        gate = self._context.licences
-        if gate is None:
-            return
-        licences = gate.named_by(row)
-        if not gate.allows(licences):
-            raise RowError(reasons.LICENCE if licences else reasons.NO_LICENCE)
-        self._without_licence += not licences
-
-    def _excerpt(self, value: object, reason: str) -> str | None:
-        """Return the beginning of a row; with its licence first where that is why it is refused."""
-        gate = self._context.licences
-        if gate is not None and reason == reasons.LICENCE:
-            row = cast(Row, value)
-            return excerpt_of({gate.column: row[gate.column], **row})
-        return excerpt_of(value)
-
-    def _refuse(self, refusal: tuple[int, int | None, str | None, str, str | None]) -> None:
-        self._refused.append(refusal)
-        if len(self._refused) == _CHUNK_ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Turn the rows since the last chunk into Arrow: as Python objects they take several times the memory."""
-        if self._instances:
-            instances, places, lines = zip(*self._instances, strict=True)
-            ids, prompts = (
-                np.frombuffer(bytes.fromhex("".join(getattr(row, name) for row in instances)), digests.KIND)
-                for name in ("id", "prompt_hash")
-            )
-            tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
-            kept = [row.kept for row in instances]
-            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines, kept]
-            self._candidates.append(_table(columns, CANDIDATES))
-            self._texts.add(ids, _table([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS))
-            self._instances, self._characters = [], 0
-        if self._refused:
-            columns = [*zip(*self._refused, strict=True), [None] * len(self._refused)]
-            self._refusals.append(_table(columns, REFUSALS))
-            self._refused = []
 
     def _claim(self, task: str, group: str, file: str) -> None:
         other_group, other = self._claims.setdefault(task, (group, file))
@@ -301,7 +220,7 @@ class Collector:
         )
         if lost := [task for task in tasks if not rows[task]]:
             self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
-        return _table([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
+        return table_of([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
 
 
 def _refused(candidates: pa.Table, reason: str) -> pa.Table:
@@ -320,8 +239,3 @@ def _counts(column: pa.ChunkedArray) -> Counter[str]:
 
 def _reasons(rejected: pa.Table) -> str:
     return ", ".join(f"{count:,} x {reason}" for reason, count in _counts(rejected["reason"]).most_common())
-
-
-def _table(columns: list[Any], schema: pa.Schema) -> pa.Table:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)

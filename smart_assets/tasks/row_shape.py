@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from smart_assets.tasks import layouts, reasons
 from smart_assets.tasks.layouts import Layout
-from smart_assets.tasks.licences import Licences
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.source_kind import Columns
 
 _ALL_RESPONSES = ("response", "output", "completion", "targets", "target", "answer")
@@ -60,7 +60,7 @@ class Shape:
 class FieldNames:
     """The columns that the settings name, and those that are known by name where they name none."""
 
-    def __init__(self, columns: Columns, licences: Licences | None = None) -> None:
+    def __init__(self, columns: Columns, licences: LicenceGate | None = None) -> None:
         self.task_required = columns.task is not None
         self._columns = columns
         self._kept = tuple(columns.kept.items())
@@ -70,7 +70,7 @@ class FieldNames:
         self._shapes: dict[tuple[str, ...], Shape] = {}
 
     @classmethod
-    def from_columns(cls, columns: Columns, licences: Licences | None = None) -> "FieldNames":
+    def from_columns(cls, columns: Columns, licences: LicenceGate | None = None) -> "FieldNames":
         """Return the names under the settings of a source."""
         return cls(columns, licences)
 
