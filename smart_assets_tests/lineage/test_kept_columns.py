@@ -13,6 +13,7 @@ import pytest
 from smart_assets.cli.audit import show_model, show_row
 from smart_assets.documents.croissant import RowsFile, croissant
 from smart_assets.documents.export import write_subset
+from smart_assets.documents.exported_rows import exported_rows
 from smart_assets.documents.sql_export import export_views
 from smart_assets.documents.subsets import current_subset
 from smart_assets.forgetting.exports import LOG
@@ -135,6 +136,8 @@ def test_kept_columns_are_columns_of_an_export(project: Project, ending: str) ->
     else:
         exported = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     by_source = {row["source"]: row for row in exported}
+    for row in exported_rows(subset.rows):
+        assert row.identity.get("author") == by_source[row.source].get("author"), "trainers' files have them, too"
     small = by_source["small"]
     assert [small[name] for name in EXPORTED] == [HOSTILE, "odd", '{"a":null,"b":[1]}', 0.5, True]
     assert by_source["other"]["AUTHOR"] == "bob"
@@ -151,7 +154,7 @@ def test_croissant_names_their_types_and_its_validator_reads_the_rows(project: P
     content, columns = (folder / "rows.parquet").read_bytes(), pq.read_schema(folder / "rows.parquet")
     document = croissant(subset, RowsFile("rows.parquet", sha256(content).hexdigest(), len(content), columns))
     [records_of] = document["recordSet"]
-    types = {field["name"]: field["dataType"] for field in records_of["field"]}
+    types = {field["name"]: field.get("dataType") for field in records_of["field"]}
     assert {name: types[name] for name in EXPORTED} == {
         "author": "sc:Text",
         HOSTILE_NAME: "sc:Text",
