@@ -8,7 +8,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.raw_rows import MEDIA
 
 CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
@@ -106,4 +105,4 @@ def why_not(names: Collection[str]) -> str:
 
 def media_of(names: Collection[str]) -> tuple[str, ...]:
     """Return the columns that hold what is no text."""
-    return tuple(name for name in names if name in MEDIA)
+    return tuple(name for name in names if name in reasons.MEDIA)

@@ -1,0 +1,128 @@
+"""What of a source's rows is not read: counted by file and name, so that nothing vanishes without a word."""
+
+# pyright: reportUnknownParameterType=false
+# pyarrow has no types.
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smart_assets.core.safe_text import printable
+from smart_assets.tasks.raw_rows import shorten
+
+Kind = Literal["read as", "column", "key of a turn", "key of a content part", "turns"]
+
+COLUMNS = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("layout", pa.string(), nullable=False),  # as which the rows were read
+        pa.field("kind", pa.string(), nullable=False),  # of what is not read; READ_AS for what is
+        pa.field("column", pa.string(), nullable=False),  # its name; "" for READ_AS
+        pa.field("rows", pa.int64(), nullable=False),  # that have a value there
+    ]
+)
+"""How many rows were read as what, and how many had something that was not read."""
+READ_AS = "read as"
+OTHERS = "(others)"
+_MOST_NAMES = 200  # of one file: keys of JSON may be texts, another one in each row
+_SHOWN = 100  # characters of a name
+_MASK = (1 << 63) - 1
+
+
+class UnreadValues:
+    """What one row holds beyond what is read of it."""
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values: list[tuple[Kind, str, object]] = []
+
+    def add(self, kind: Kind, name: str, value: object) -> None:
+        """Take a value that is not read."""
+        self.values.append((kind, name, value))
+
+    def digest(self) -> int:
+        """Return a number in [1, 2^63) that equal values share, whatever the order of their names; 0 for none."""
+        if not self.values:
+            return 0
+        try:
+            content = repr(sorted(self.values, key=lambda item: item[:2])).encode("utf-8", "surrogatepass")
+        except (RecursionError, ValueError):  # the latter: a number of too many digits
+            return 1
+        return (int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") & _MASK) or 1
+
+
+class ColumnCounts:
+    """Counts the rows of one file after the other."""
+
+    def __init__(self) -> None:
+        self._counts: list[Counter[tuple[str, str, str]]] = []  # by file: layout, kind, name
+
+    def begin_file(self) -> None:
+        """Begin with the next file."""
+        self._counts.append(Counter())
+
+    def add(self, layout: str, unread: UnreadValues | None) -> None:
+        """Take a row that has a layout."""
+        counts = self._counts[-1]
+        counts[layout, READ_AS, ""] += 1
+        if unread is None:
+            return
+        for kind, name in {(kind, name) for kind, name, _ in unread.values}:
+            key = (layout, kind, shorten(name)[:_SHOWN])
+            counts[key if key in counts or len(counts) < _MOST_NAMES else (layout, kind, OTHERS)] += 1
+
+    def table(self, names: Sequence[str], earlier: Iterable[pa.Table] = ()) -> pa.Table:
+        """Return COLUMNS, sorted by file.
+
+        Args:
+            names: of the files, in the order in which they were begun.
+            earlier: COLUMNS of files that were not read again.
+        """
+        rows = [
+            {"file": file, "layout": layout, "kind": kind, "column": name, "rows": rows}
+            for file, counts in zip(names, self._counts, strict=True)
+            for (layout, kind, name), rows in counts.items()
+        ]
+        table = pa.concat_tables([pa.Table.from_pylist(rows, COLUMNS), *(part.cast(COLUMNS) for part in earlier)])
+        return table.sort_by([(name, "ascending") for name in ("file", "layout", "kind", "column")])
+
+
+def lines_of(columns: pa.Table) -> Iterator[str]:
+    """Yield what COLUMNS say in sentences: how the rows were read, and what was not."""
+    files = _grouped(columns, ["layout"], pc.equal(columns["kind"], READ_AS))
+    for layout, rows, count in files:
+        yield f"read as {layout}: {_rows(rows)} of {_files(columns, layout, count)}"
+    for kind, name, rows, _ in _grouped(columns, ["kind", "column"], pc.not_equal(columns["kind"], READ_AS)):
+        yield f"not read: {kind} `{printable(name)}` ({_rows(rows)} {'has' if rows == 1 else 'have'} a value)"
+
+
+def unread_names(columns: pa.Table) -> Mapping[str, int]:
+    """Return how many rows have a value in each thing that is not read, the most first."""
+    rest = columns.filter(pc.not_equal(columns["kind"], READ_AS))
+    return {
+        f"{kind} `{printable(name)}`": rows
+        for kind, name, rows, _ in _grouped(rest, ["kind", "column"], pc.is_valid(rest["kind"]))
+    }
+
+
+def _grouped(columns: pa.Table, keys: list[str], chosen: pa.ChunkedArray) -> list[tuple[str, ...]]:
+    """Return keys, the sum of their rows and the number of their files, most rows first."""
+    sums = columns.filter(chosen).group_by(keys).aggregate([("rows", "sum"), ("file", "count_distinct")])
+    order = [("rows_sum", "descending"), *((key, "ascending") for key in keys)]
+    rows = sums.sort_by(order).to_pylist()
+    return [(*(row[key] for key in keys), row["rows_sum"], row["file_count_distinct"]) for row in rows]
+
+
+def _files(columns: pa.Table, layout: str, count: int) -> str:
+    if count > 1:
+        return f"{count:,} files"
+    chosen = pc.and_(pc.equal(columns["layout"], layout), pc.equal(columns["kind"], READ_AS))
+    return columns.filter(chosen)["file"][0].as_py()
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
