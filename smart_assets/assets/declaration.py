@@ -65,6 +65,7 @@ class Table:
     ids_from: tuple[str, ...] = ("id",)  # by these columns
     view: str | None = None  # its name in SQL
     attachment: str | None = None  # that holds it; None for the artifact itself
+    of_refused: bool = False  # its view also shows what was refused since the last artifact was made
 
     def __post_init__(self) -> None:
         if not self.columns.names:

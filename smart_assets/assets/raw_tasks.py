@@ -23,7 +23,7 @@ from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
-from smart_assets.tasks.read_result import INSTANCES, INSTANCES_FILE, ReadResult
+from smart_assets.tasks.read_result import INSTANCES, INSTANCES_FILE, NoRowsError, ReadResult
 from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
 from smart_assets.tasks.source_kind import SourceKind, outside_of
@@ -60,14 +60,21 @@ def desired(project: Project, partition: str | None) -> DesiredState:
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
-    """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files."""
+    """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files.
+
+    Where no row is accepted the result is refused: its rejected rows stay where people find them.
+    """
     source = project.settings.sources[str(partition)]
     forgotten = read_tombstones(project.store).forgotten  # once: a row that comes back meanwhile has no text here
     earlier, known = _earlier(project, partition, forgotten, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
     options = ReadOptions(scratch, _hashes(project, partition), earlier)
-    result = read_source(source, project.root, run.log, options, forgotten)
+    refused: NoRowsError | None = None
+    try:
+        result = read_source(source, project.root, run.log, options, forgotten)
+    except NoRowsError as error:
+        result, refused = error.result, error
     signatures = signatures_of(result, known, run.log)
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
     sides = split(result.rows, signatures, project.settings.validation, run.log)
@@ -82,6 +89,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             files_reused=result.files_reused,
             rows_read=result.rows_read,
         ).as_kept(),
+        refused=refused,
         # A file may have changed since the plan was made.
         outside=result.outside,
     )

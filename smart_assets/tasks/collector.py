@@ -21,7 +21,7 @@ from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
-from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.source_kind import SourceFile
@@ -111,7 +111,7 @@ class Collector:
         """Return all that was taken.
 
         Raises:
-            SourceError: No row was accepted.
+            NoRowsError: No row was accepted.
         """
         self._flush()
         if earlier is not None:
@@ -127,18 +127,8 @@ class Collector:
         accepted = candidates.take(pa.array(order[first]))
         rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
         del candidates
-        if not accepted.num_rows:
-            advice = (
-                "Take the source out of smart.yaml: no row that may be kept is left in it."
-                if forgotten.num_rows
-                else "Name its columns under `columns`, or repair the rows."
-            )
-            raise SourceError(
-                f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
-                f"({_reasons(rejected)}). {advice}"
-            )
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
-        return ReadResult(
+        result = ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
             origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
@@ -149,6 +139,18 @@ class Collector:
             files_reused=sum(name is not None for name in self._reused),
             rows_read=self.rows_read,
         )
+        if not accepted.num_rows:
+            advice = (
+                "Take the source out of smart.yaml: no row that may be kept is left in it."
+                if forgotten.num_rows
+                else "Name its columns under `columns`, or repair the rows."
+            )
+            raise NoRowsError(
+                f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
+                f"({_reasons(rejected)}). {advice}",
+                result,
+            )
+        return result
 
     def _add_row(self, place: int, row: RawRow, default_task: str | None) -> bool | None:
         """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""

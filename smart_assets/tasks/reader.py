@@ -10,7 +10,7 @@ from smart_assets.tasks.collector import Collector, ReadContext
 from smart_assets.tasks.earlier import Earlier
 from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
-from smart_assets.tasks.read_result import ReadResult
+from smart_assets.tasks.read_result import NoRowsError, ReadResult
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.source_kind import Part, Snapshot, SourceFile, SourceKind, hashes_of
 from smart_assets.tasks.texts import EarlierTexts, Texts
@@ -33,7 +33,8 @@ def read_source(
     Paths of the source are relative to `root`. Rows that are `forgotten` are rejected as such.
 
     Raises:
-        SourceError: The source as a whole cannot be read, two files give the same task, or no row is accepted.
+        SourceError: The source as a whole cannot be read, or two files give the same task.
+        NoRowsError: No row is accepted.
     """
     context = ReadContext(source.label, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
     snapshot, earlier = source.snapshot(root, options.hashes), options.earlier
@@ -64,7 +65,10 @@ def read_source(
         if part.file:
             files[part.file.path] = _as_read(part.file, task, part.is_unchanged())
         read += size
-    result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    try:
+        result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    except NoRowsError as error:
+        raise NoRowsError(str(error), replace(error.result, not_read=snapshot.not_read)) from None
     return replace(result, not_read=snapshot.not_read)
 
 

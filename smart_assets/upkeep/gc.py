@@ -36,7 +36,8 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
     """List what no manifest within the kept window names. Nothing that a living run of this machine reads is in it.
 
     A materialization is kept as one of the `newest` of its partition, when it was current within the last `days` or
-    since the oldest run under way began, and when its content version is pinned. A kept checkpoint, evaluation or
+    since the oldest run under way began, and when its content version is pinned. What was refused is kept until
+    something is made of its partition. A kept checkpoint, evaluation or
     subset keeps the subset and the rows that it comes from. Partitions that `smart.yaml` names no longer are judged by
     the same rules: another project may share the store. Manifests all stay.
 
@@ -92,9 +93,11 @@ def kept_artifacts(
     """
     left: list[tuple[Manifest, bool]] = []  # with whether its own artifacts are kept
     for history in histories:
-        for index, item in enumerate(history):
+        left += [(item.manifest, True) for item in history[:1] if item.refused and item.manifest is not None]
+        states = [item for item in history if not item.refused]
+        for index, item in enumerate(states):
             if item.manifest is not None and (
-                index < retention.newest or history[index - 1].at >= since or item.manifest.content_version in pinned
+                index < retention.newest or states[index - 1].at >= since or item.manifest.content_version in pinned
             ):
                 left.append((item.manifest, True))
     history = history_of(histories)

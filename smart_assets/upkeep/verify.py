@@ -111,7 +111,7 @@ def _without_reason(store: Store, redactions: Iterable[Redaction], result: Verif
 
 def _newest(history: Sequence[Recorded]) -> list[Recorded]:
     """Return the current manifest, once those that cannot be relied on are moved away."""
-    return [item for item in history if item.manifest is not None][:1]
+    return [item for item in history if item.manifest is not None and not item.refused][:1]
 
 
 def _by_folder(files: Mapping[Path, Found], root: Path) -> dict[Name, dict[str, Found]]:

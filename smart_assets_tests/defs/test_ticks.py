@@ -16,7 +16,7 @@ from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.defs.automation import look_at_models, look_at_report, look_at_sources
 from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.materialize import materialize
-from smart_assets.planning.plan import PlanStep, make_plan
+from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make
 from smart_assets_tests.support.plan_states import (
@@ -228,6 +228,21 @@ def test_where_all_is_up_to_date_all_ticks_say_so(project: Project, instance: dg
     assert look_at_models(project, instance) == ([], [])  # which is told as "everything is up to date"
     for look in (look_at_sources, look_at_report):
         assert look(project, instance) == ([], ["everything is up to date"])
+
+
+@pytest.mark.parametrize("look", [look_at_sources, look_at_report, look_at_models])
+def test_a_tick_without_anything_to_ask_reads_the_store_once(
+    look: Callable[..., object], project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Project] = []
+
+    def counted(project: Project) -> CurrentState:
+        reads.append(project)
+        return read_current_state(project)
+
+    monkeypatch.setattr("smart_assets.defs.automation.read_current_state", counted)
+    assert look(project, instance) in (([], []), ([], ["everything is up to date"]))
+    assert len(reads) == 1
 
 
 def test_no_sensor_calls_everything_up_to_date_while_the_plan_does_not(

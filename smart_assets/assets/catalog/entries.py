@@ -89,6 +89,7 @@ ENTRIES: tuple[Asset, ...] = (
                 ids=raw_tasks.refused_ids,
                 ids_from=("excerpt",),
                 view="rejected",
+                of_refused=True,
                 attachment=raw_tasks.ORIGINS_FOLDER,
             ),
             Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=raw_tasks.ORIGINS_FOLDER),
