@@ -118,3 +118,15 @@ def test_names_that_say_nothing_are_recognized() -> None:
         "9: found",
     ]
     assert names_that_say_nothing("record.found = table.at(of=1)\nrows = record.at") == []
+
+
+def test_benchmarks_import_what_is_there() -> None:
+    imports = [
+        (path.name, node.module, alias.name)
+        for path in (PRODUCT.parent / "benchmarks").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("smart_assets.")
+        for alias in node.names
+    ]
+    assert imports
+    assert [each for each in imports if not hasattr(__import__(str(each[1]), fromlist=[each[2]]), each[2])] == []

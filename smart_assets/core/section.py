@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 # Names of sources, recipes and collections are partition keys and parts of paths and of commands.
 Name = Annotated[
@@ -24,3 +32,15 @@ def added_setting(default: Any, description: str, **rules: Any) -> Any:
     So what was made before it came stays current.
     """
     return Field(default=default, description=description, exclude_if=lambda value: value == default, **rules)
+
+
+def allowed(what: str) -> WrapValidator:
+    """Return the rule that a value is refused once, by what is allowed: a union would refuse it once for each kind."""
+
+    def check(value: object, parse: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return parse(value)
+        except ValidationError as error:
+            raise ValueError(f"allowed are {what}") from error
+
+    return WrapValidator(check)

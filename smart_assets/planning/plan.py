@@ -9,6 +9,7 @@ from smart_assets.assets.step import AssetPartition, DesiredState, Input, split_
 from smart_assets.planning.changed_rows import ChangedRows
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
+from smart_assets.tasks.source_kind import REVISION
 
 _HASH = re.compile(r"[0-9a-f]{32,64}")
 
@@ -202,6 +203,9 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
 
 def _file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     changed = [name for name in after if name in before and before[name] != after[name]]
+    if REVISION in changed:  # of a source that is not read file by file
+        changed.remove(REVISION)
+        yield f"another revision: {before[REVISION][:12]} -> {after[REVISION][:12]}"
     added = [name for name in after if name not in before]
     removed = [name for name in before if name not in after]
     for names, verb in ((changed, "changed"), (added, "new"), (removed, "gone")):

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from smart_assets.core.errors import BudgetError, SelectionError
 from smart_assets.selection.greedy import GreedyOrdering
 from smart_assets.selection.objective import Gains, Indices, OnProgress, SubmodularObjective
-from smart_assets.selection.objectives import FacilityLocation
+from smart_assets.selection.objectives import FacilityLocation, spell_out
 
 APPROXIMATION_VERSION = "approximate-1"
 """Keys stored approximate orderings: change it with anything that can change a pick or a gain."""
@@ -164,11 +164,5 @@ def _require_facility_location(objective: SubmodularObjective) -> None:
         )
 
 
-def _spell_out(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-Approximation = Annotated[
-    NearestNeighbours | StochasticGreedy, Field(discriminator="name"), BeforeValidator(_spell_out)
-]
+Approximation = Annotated[NearestNeighbours | StochasticGreedy, Field(discriminator="name"), BeforeValidator(spell_out)]
 """Either of the two; in `smart.yaml` a mapping with `name`, or the bare name for its defaults."""

@@ -25,9 +25,10 @@ OBJECTIVE_NAMES: tuple[str, ...] = tuple(map(_name_of, get_args(_AnyObjective)))
 """What `smart.yaml` may call an objective."""
 
 
-def _spell_out(value: object) -> object:
+def spell_out(value: object) -> object:
+    """Return a bare name as a mapping with `name`."""
     return {"name": value} if isinstance(value, str) else value
 
 
-Objective = Annotated[_AnyObjective, Field(discriminator="name"), BeforeValidator(_spell_out)]
+Objective = Annotated[_AnyObjective, Field(discriminator="name"), BeforeValidator(spell_out)]
 """Any of them; in `smart.yaml` a mapping with `name`, or the bare name for its defaults."""

@@ -69,7 +69,7 @@ class RowSetDiff:
     @property
     def empty(self) -> bool:
         """Whether nothing differs."""
-        return not (self.rows_out or self.rows_in or self.reranked or any(_budgets_differ(task) for task in self.tasks))
+        return not (self.rows_out or self.rows_in or self.reranked or any(t.budget_a != t.budget_b for t in self.tasks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,6 @@ class SubsetDiff:
             else all(row_set.empty for row_set in self.row_sets)
         )
         return rows and self.made.equal
-
-
-def _budgets_differ(task: TaskDiff) -> bool:
-    return task.budget_a != task.budget_b
 
 
 def diff_subsets(store: Store, a: Manifest, b: Manifest) -> SubsetDiff:
