@@ -4,6 +4,7 @@
 # pyarrow has no types.
 import hashlib
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,7 +43,7 @@ def columns_to_load(file: pq.ParquetFile, read: Collection[str]) -> list[str]:
     for field in file.schema_arrow:
         if field.name in reasons.MEDIA or (field.name not in read and holds_bytes(field.type)):
             parts = [leaf for leaf in leaves if leaf.path == field.name or leaf.path.startswith(f"{field.name}.")]
-            others = [leaf.path for leaf in parts if leaf.physical_type != "BYTE_ARRAY" or str(leaf.logical_type) != "None"]
+            others = [leaf.path for leaf in parts if not _is_bytes(leaf)]
             loaded += others or [field.name]
         else:
             loaded.append(field.name)
@@ -56,6 +57,10 @@ def holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_nested(kind):
         return any(holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _is_bytes(leaf: Any) -> bool:
+    return leaf.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY") and leaf.logical_type.type == "NONE"
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -26,6 +26,8 @@ from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import TEXTS, Texts
+from smart_assets.tasks.turns import has_value
+from smart_assets.tasks.unread import ColumnCounts, UnreadValues, lines_of
 
 _CHUNK_ROWS = 8192
 _CHUNK_CHARACTERS = 1 << 24
@@ -54,10 +56,12 @@ class Collector:
         self._reused: list[str | None] = []  # likewise, None for one that was read
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
         self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
-        self._instances: list[tuple[AcceptedRow, int, int]] = []  # with file and line, since the last chunk
+        # With file, line, and a digest of what was not read, since the last chunk.
+        self._instances: list[tuple[AcceptedRow, int, int, int]] = []
         self._characters = 0  # of their texts
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
         self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
+        self._columns = ColumnCounts()
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
 
@@ -78,6 +82,7 @@ class Collector:
             SourceError: A file of another group has already given rows to the same default task.
         """
         place = len(self._names)
+        self._columns.begin_file()
         kinds: set[bool | None] = set()
         for row in rows:
             self.rows_read += 1
@@ -103,6 +108,7 @@ class Collector:
         """
         if file.task is not None:
             self._claim(file.task, group, file.path)
+        self._columns.begin_file()
         self._names.append(file.path)
         self._reused.append(file.path)
         self._unnamed.append(None)
@@ -121,19 +127,22 @@ class Collector:
         candidates = pa.concat_tables([CANDIDATES.empty_table(), *self._candidates])
         self._candidates = []
         candidates, forgotten = self._without_forgotten(candidates)
-        ids = digests.from_arrow(candidates["id"])
-        order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
-        first = digests.first_of_equal(ids[order])
-        accepted = candidates.take(pa.array(order[first]))
-        rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
+        accepted, duplicates, repeats = told_apart(candidates)
         del candidates
+        columns = self._columns.table(self._names, [] if earlier is None else [earlier.columns_of(self._reused)])
+        for line in lines_of(columns):
+            self._context.log(f"source {self._context.label}: {line}")
+        rejected = self._rejected(duplicates, repeats, forgotten)
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
         result = ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
-            origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
+            origins=pa.table(
+                [hexed["id"], self._named(accepted["file"]), accepted["line"], accepted["unread"]], schema=ORIGINS
+            ),
             rejected=rejected,
             tasks=self._count_tasks(accepted["task"], rejected),
+            columns=columns,
             files=files,
             revision=revision,
             files_reused=sum(name is not None for name in self._reused),
@@ -143,7 +152,7 @@ class Collector:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
                 if forgotten.num_rows
-                else "Name its columns under `columns`, or repair the rows."
+                else f"{self._context.names.those_seen()}Name its columns under `columns`, or repair the rows."
             )
             raise NoRowsError(
                 f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
@@ -154,24 +163,29 @@ class Collector:
 
     def _add_row(self, place: int, row: RawRow, default_task: str | None) -> bool | None:
         """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""
-        names_task = task = None
+        names_task = task = shape = None
+        unread = UnreadValues()
         try:
             if not isinstance(row.value, dict):
                 raise RowError(reasons.NOT_AN_OBJECT)
             value = cast(Row, row.value)
+            shape = self._context.names.shape(tuple(value))
+            if shape.unread:
+                unread.columns = [(name, value[name]) for name in shape.unread if has_value(value[name])]
             names_task = self._context.names.task(value) is not None
             task = self._context.task_prefix + task_of(value, self._context.names, default_task)
-            shape = self._context.names.shape(row.names or tuple(value))
-            instance = instance_of(value, shape, task, set())
+            instance = instance_of(value, shape, task, unread)
             texts = self._context.forgotten.texts
             if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
                 self._forgotten_texts.add(instance.id)
-            self._instances.append((instance, place, row.line))
+            self._instances.append((instance, place, row.line, unread.digest()))
             self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
             if len(self._instances) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
                 self._flush()
         except RowError as error:
             self._refuse((place, row.line, task, error.reason, excerpt_of(row.value)))
+        if shape is not None:
+            self._columns.add(shape.layout.name, unread)
         return names_task
 
     def _refuse(self, refusal: tuple[int, int | None, str | None, str, str | None]) -> None:
@@ -182,13 +196,13 @@ class Collector:
     def _flush(self) -> None:
         """Turn the rows since the last chunk into Arrow: as Python objects they take several times the memory."""
         if self._instances:
-            instances, places, lines = zip(*self._instances, strict=True)
+            instances, places, lines, unread = zip(*self._instances, strict=True)
             ids, prompts = (
                 np.frombuffer(bytes.fromhex("".join(getattr(row, name) for row in instances)), digests.KIND)
                 for name in ("id", "prompt_hash")
             )
             tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
-            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines]
+            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines, unread]
             self._candidates.append(_table(columns, CANDIDATES))
             self._texts.add(ids, _table([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS))
             self._instances, self._characters = [], 0
@@ -217,7 +231,7 @@ class Collector:
         covered = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
         return candidates.filter(pc.invert(covered)), candidates.filter(covered)
 
-    def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
+    def _rejected(self, duplicates: pa.Table, repeats: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
         refusals = pa.concat_tables([REFUSALS.empty_table(), *self._refusals])
         self._refusals = []
@@ -227,6 +241,7 @@ class Collector:
             [
                 self._excerpts_forgotten(refusals),
                 _refused(duplicates, reasons.DUPLICATE),
+                _refused(repeats, reasons.REPEATS_WHAT_IS_READ),
                 _refused(forgotten, reasons.FORGOTTEN),
             ],
             promote_options="default",
@@ -260,6 +275,21 @@ class Collector:
         if lost := [task for task in tasks if not rows[task]]:
             self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
         return _table([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
+
+
+def told_apart(candidates: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return CANDIDATES as the first of equal ones in the order of ids, exact duplicates, and repeats of what is read.
+
+    The second and third are in the order of the candidates; what is not read of a repeat is another than of the first.
+    """
+    ids = digests.from_arrow(candidates["id"])
+    order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
+    first = digests.first_of_equal(ids[order])
+    unread = candidates["unread"].to_numpy()[order]
+    same = unread == unread[first][np.cumsum(first) - 1] if len(order) else first
+    parts = (order[first], np.sort(order[~first & same]), np.sort(order[~first & ~same]))
+    accepted, duplicates, repeats = (candidates.take(pa.array(part)) for part in parts)
+    return accepted, duplicates, repeats
 
 
 def _refused(candidates: pa.Table, reason: str) -> pa.Table:

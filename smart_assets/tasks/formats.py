@@ -189,9 +189,7 @@ def _read_arrow(path: Path, wanted: _Wanted, _limits: FileLimits) -> Iterator[Ra
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 rows = batch.slice(start, _BATCH_ROWS)
                 # How many rows a stream holds shows at its end: its bytes tell how far it is read.
-                yield from arrow_rows(
-                    rows, first, max(first + rows.num_rows, int(first * size / done)), 1, columns
-                )
+                yield from arrow_rows(rows, first, max(first + rows.num_rows, int(first * size / done)), 1, columns)
                 first += rows.num_rows
 
 

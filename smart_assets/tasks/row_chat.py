@@ -65,7 +65,9 @@ def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unre
     return _answered(turns, response, tools, unread)
 
 
-def _of_pair(row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: UnreadValues) -> Chat:
+def _of_pair(
+    row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: UnreadValues
+) -> Chat:
     asked: list[Turn] = []
     if _is_turns(prompt):
         asked = _turns("prompt", prompt, unread)

@@ -28,6 +28,7 @@ _ROLES = {
     "observation": "tool",
     "function_call": "function_call",
 }
+_NOTHING = ("", [], {})
 _TEXT_PARTS = ("text", "input_text", "output_text", None)
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
 _KNOWN = frozenset({*_ROLE_KEYS, *_CONTENT_KEYS, "weight", "name", "tool_calls", "tool_call_id", "function_call"})
@@ -69,7 +70,7 @@ def plain_json(value: object) -> str:
 
 def has_value(value: object) -> bool:
     """Return whether a value says anything: it is neither null nor an empty text, list or object."""
-    return value is not None and value not in ("", [], {})
+    return value is not None and value not in _NOTHING
 
 
 def from_json(value: object) -> object:

@@ -5,7 +5,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,31 +25,36 @@ COLUMNS = pa.schema(
     ]
 )
 """How many rows were read as what, and how many had something that was not read."""
+COLUMNS_FILE = "columns.parquet"
 READ_AS = "read as"
+NO_LAYOUT = "(no layout that is known)"
 OTHERS = "(others)"
 _MOST_NAMES = 200  # of one file: keys of JSON may be texts, another one in each row
 _SHOWN = 100  # characters of a name
+_MOST_LINES = 30
 _MASK = (1 << 63) - 1
 
 
 class UnreadValues:
     """What one row holds beyond what is read of it."""
 
-    __slots__ = ("values",)
+    __slots__ = ("columns", "others")
 
-    def __init__(self) -> None:
-        self.values: list[tuple[Kind, str, object]] = []
+    def __init__(self, columns: Sequence[tuple[str, object]] = ()) -> None:
+        self.columns = columns  # that are read of no row of its shape, in one order, with their values
+        self.others: list[tuple[Kind, str, object]] = []
 
     def add(self, kind: Kind, name: str, value: object) -> None:
-        """Take a value that is not read."""
-        self.values.append((kind, name, value))
+        """Take another value that is not read."""
+        self.others.append((kind, name, value))
 
     def digest(self) -> int:
-        """Return a number in [1, 2^63) that equal values share, whatever the order of their names; 0 for none."""
-        if not self.values:
+        """Return a number in [1, 2^63) that equal values share; 0 for none."""
+        if not self.columns and not self.others:
             return 0
         try:
-            content = repr(sorted(self.values, key=lambda item: item[:2])).encode("utf-8", "surrogatepass")
+            others = sorted(self.others, key=lambda other: other[:2]) if self.others else ()
+            content = repr((self.columns, others)).encode("utf-8", "surrogatepass")
         except (RecursionError, ValueError):  # the latter: a number of too many digits
             return 1
         return (int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") & _MASK) or 1
@@ -60,20 +65,28 @@ class ColumnCounts:
 
     def __init__(self) -> None:
         self._counts: list[Counter[tuple[str, str, str]]] = []  # by file: layout, kind, name
+        self._alike: Counter[tuple[Any, ...]] = Counter()  # rows of the last file with the same of it, not yet counted
 
     def begin_file(self) -> None:
         """Begin with the next file."""
+        self._count_alike()
         self._counts.append(Counter())
 
-    def add(self, layout: str, unread: UnreadValues | None) -> None:
+    def add(self, layout: str, unread: UnreadValues) -> None:
         """Take a row that has a layout."""
-        counts = self._counts[-1]
-        counts[layout, READ_AS, ""] += 1
-        if unread is None:
-            return
-        for kind, name in {(kind, name) for kind, name, _ in unread.values}:
-            key = (layout, kind, shorten(name)[:_SHOWN])
-            counts[key if key in counts or len(counts) < _MOST_NAMES else (layout, kind, OTHERS)] += 1
+        others = frozenset([other[:2] for other in unread.others]) if unread.others else ()
+        self._alike[layout, tuple([name for name, _ in unread.columns]), others] += 1
+        if len(self._alike) > _MOST_NAMES:
+            self._count_alike()
+
+    def _count_alike(self) -> None:
+        for (layout, columns, others), rows in self._alike.items():
+            counts = self._counts[-1]
+            counts[layout, READ_AS, ""] += rows
+            for kind, name in (*(("column", name) for name in columns), *others):
+                key = (layout, kind, shorten(name)[:_SHOWN])
+                counts[key if key in counts or len(counts) < _MOST_NAMES else (layout, kind, OTHERS)] += rows
+        self._alike.clear()
 
     def table(self, names: Sequence[str], earlier: Iterable[pa.Table] = ()) -> pa.Table:
         """Return COLUMNS, sorted by file.
@@ -82,6 +95,7 @@ class ColumnCounts:
             names: of the files, in the order in which they were begun.
             earlier: COLUMNS of files that were not read again.
         """
+        self._count_alike()
         rows = [
             {"file": file, "layout": layout, "kind": kind, "column": name, "rows": rows}
             for file, counts in zip(names, self._counts, strict=True)
@@ -93,23 +107,34 @@ class ColumnCounts:
 
 def lines_of(columns: pa.Table) -> Iterator[str]:
     """Yield what COLUMNS say in sentences: how the rows were read, and what was not."""
-    files = _grouped(columns, ["layout"], pc.equal(columns["kind"], READ_AS))
-    for layout, rows, count in files:
-        yield f"read as {layout}: {_rows(rows)} of {_files(columns, layout, count)}"
-    for kind, name, rows, _ in _grouped(columns, ["kind", "column"], pc.not_equal(columns["kind"], READ_AS)):
-        yield f"not read: {kind} `{printable(name)}` ({_rows(rows)} {'has' if rows == 1 else 'have'} a value)"
+    for layout, rows, count in _grouped(columns, ["layout"], pc.equal(columns["kind"], READ_AS)):
+        how = "of no layout that is known" if layout == NO_LAYOUT else f"read as {layout}"
+        yield f"{how}: {_rows(rows)} of {_files(columns, layout, count)}"
+    rest = list(unread_names(columns).items())
+    for name, rows in rest[:_MOST_LINES]:
+        yield f"not read: {name} ({_rows(rows)} {'has' if rows == 1 else 'have'} a value)"
+    if len(rest) > _MOST_LINES:
+        yield f"not read: {len(rest) - _MOST_LINES:,} more; the view `source_columns` of `smart sql` names them"
+
+
+def summed_up(columns: pa.Table) -> dict[str, int]:
+    """Return `unread_names`, of many only those with the most rows."""
+    names = list(unread_names(columns).items())
+    rest = len(names) - _MOST_LINES
+    return dict(names[:_MOST_LINES]) | ({f"{rest:,} more": names[_MOST_LINES][1]} if rest > 0 else {})
 
 
 def unread_names(columns: pa.Table) -> Mapping[str, int]:
     """Return how many rows have a value in each thing that is not read, the most first."""
-    rest = columns.filter(pc.not_equal(columns["kind"], READ_AS))
-    return {
-        f"{kind} `{printable(name)}`": rows
-        for kind, name, rows, _ in _grouped(rest, ["kind", "column"], pc.is_valid(rest["kind"]))
-    }
+    chosen = pc.not_equal(columns["kind"], READ_AS)
+    return {_named(kind, name): rows for kind, name, rows, _ in _grouped(columns, ["kind", "column"], chosen)}
 
 
-def _grouped(columns: pa.Table, keys: list[str], chosen: pa.ChunkedArray) -> list[tuple[str, ...]]:
+def _named(kind: str, name: str) -> str:
+    return f"{kind} {name}" if kind == "turns" else f"{kind} `{printable(name)}`"
+
+
+def _grouped(columns: pa.Table, keys: list[str], chosen: pa.ChunkedArray) -> list[tuple[Any, ...]]:
     """Return keys, the sum of their rows and the number of their files, most rows first."""
     sums = columns.filter(chosen).group_by(keys).aggregate([("rows", "sum"), ("file", "count_distinct")])
     order = [("rows_sum", "descending"), *((key, "ascending") for key in keys)]

@@ -127,9 +127,9 @@ def record_opened(patch: pytest.MonkeyPatch) -> Counter[str]:
     opened: Counter[str] = Counter()
     read_file = formats.read_file
 
-    def recorded(path: Path, names: Any, limit: int) -> Iterator[Any]:
+    def recorded(path: Path, *rest: Any) -> Iterator[Any]:
         opened[str(path).partition("/in/")[2]] += 1
-        return read_file(path, names, limit)
+        return read_file(path, *rest)
 
     patch.setattr(formats, "read_file", recorded)
     return opened
