@@ -58,6 +58,9 @@ _CAPTIONS = {  # of figures that their names do not say well
     "long_prompts": "prompts longer than the encoder reads",
     "rows_left_out": "rows left out for evaluation text",
     "proposed_max_tasks": "max tasks (auto)",
+    "repeated_texts": "texts under several tasks",
+    "repeats_replaced": "rows replaced, whose text another task gives",
+    "exhausted_tasks": "tasks without another row for a repeated text",
 }
 _MOST_REASONS = 20  # for which rows were left out
 

@@ -15,7 +15,7 @@ from smart_assets.store.url_folder import UrlFile, UrlFolder, checked_url, copie
 from smart_assets.tasks.file_names import FORMATS, HIDDEN, FileName
 from smart_assets.tasks.files import hashed, is_as_found, list_all
 from smart_assets.tasks.source_kind import NotRead, Part, Snapshot, SourceFile, SourceKind
-from smart_assets.tasks.task_files import TRAIN, NameRule, Selection, TaskFile, select
+from smart_assets.tasks.task_files import TRAIN, FileSelection, NameRule, TaskFile, select
 from smart_assets.tasks.walk import FoundFile, printable
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class FolderSource(SourceKind):
 
     def _snapshot(
         self,
-        selection: Selection,
+        selection: FileSelection,
         chosen: Sequence[FoundFile],
         files: tuple[SourceFile, ...],
         not_read: Sequence[NotRead],
@@ -136,7 +136,7 @@ class FolderSource(SourceKind):
         chosen = [FoundFile(str(path), file.name, path.stat()) for path, file in pairs]
         return self._snapshot(selection, chosen, hashed(chosen, memory), hidden, copies)
 
-    def _selection_of_url(self) -> tuple[UrlFolder, Selection, list[UrlFile], list[NotRead]]:
+    def _selection_of_url(self) -> tuple[UrlFolder, FileSelection, list[UrlFile], list[NotRead]]:
         """Return the folder, which of its files are read, these files, and those that are hidden."""
         try:
             folder = UrlFolder(self.path)
@@ -147,13 +147,13 @@ class FolderSource(SourceKind):
         selection = self._selection([name for name in files if name not in set(hidden)], self.path.rstrip("/"))
         return folder, selection, [files[file.name] for file in selection.files], [NotRead(n, HIDDEN) for n in hidden]
 
-    def _selected(self, files: Sequence[FoundFile], root: Path) -> tuple[Selection, list[FoundFile]]:
+    def _selected(self, files: Sequence[FoundFile], root: Path) -> tuple[FileSelection, list[FoundFile]]:
         """Return which of the files are read, and these files."""
         selection = self._selection([file.name for file in files], str(self._folder(root).resolve()))
         names = {file.name for file in selection.files}
         return selection, [file for file in files if file.name in names]
 
-    def _selection(self, names: Sequence[str], place: str) -> Selection:
+    def _selection(self, names: Sequence[str], place: str) -> FileSelection:
         rule = NameRule(place.rpartition("/")[2], self.split, self.splits == "by_name", self.columns.task)
         try:
             selection = select(names, rule)

@@ -65,7 +65,7 @@ class TaskFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class FileSelection:
     """What is read of a folder, and what is not."""
 
     files: tuple[TaskFile, ...]  # in the order of the names
@@ -103,7 +103,7 @@ class _Place:
 _Siblings = Mapping[tuple[tuple[str, ...], str], set[str]]  # splits by folder and the rest of the name; "": no split
 
 
-def select(names: Sequence[str], rule: NameRule) -> Selection:
+def select(names: Sequence[str], rule: NameRule) -> FileSelection:
     """Return which files are read, by their names.
 
     Raises:
@@ -126,7 +126,7 @@ def select(names: Sequence[str], rule: NameRule) -> Selection:
                 files.append(task_file)
         if reason is not None:
             not_read.append(NotRead(name, reason))
-    return Selection(tuple(files), tuple(not_read), tuple(_missing_shards(files)))
+    return FileSelection(tuple(files), tuple(not_read), tuple(_missing_shards(files)))
 
 
 def _why_not(name: str, file: FileName, in_saved: bool, chosen: bool) -> str | None:
