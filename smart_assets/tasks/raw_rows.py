@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.arrow_columns import light
+from smart_assets.tasks.arrow_json import decoders
 from smart_assets.tasks.reasons import Field
 
 BOM = b"\xef\xbb\xbf"
@@ -73,13 +74,18 @@ def arrow_rows(
         for row in range(batch.num_rows):
             yield from _arrow_row(batch.slice(row, 1), first + row + base, (first + row + 1) / total)
         return
+    decode = decoders(batch.schema)
     for row, value in enumerate(values, first):
+        for name in decode:
+            value[name] = decode[name](value[name])
         yield RawRow(row + base, value, (row + 1) / total)
 
 
 def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float) -> Iterator[RawRow | BadRow]:
     try:
-        yield RawRow(line, row.to_pylist()[0], done)
+        [value] = row.to_pylist()
+        decoded = {name: decode(value[name]) for name, decode in decoders(row.schema).items()}
+        yield RawRow(line, value | decoded, done)
     except UnicodeDecodeError:
         yield BadRow(line, reasons.NOT_UTF8, None)
 
@@ -94,9 +100,15 @@ class Line:
     end: int  # bytes of the file read so far
 
 
-def read_lines(file: BinaryIO, limit: int) -> Iterator[Line]:
-    """Yield all lines, their line breaks kept, cutting those of more than `limit` bytes and skipping their rest."""
-    number = 0
+def read_lines(file: BinaryIO, limit: int, before: int = 0) -> Iterator[Line]:
+    """Yield all lines, their line breaks kept, cutting those of more than `limit` bytes and skipping their rest.
+
+    Args:
+        file: that is read from where it stands.
+        limit: as above.
+        before: lines of it that come before.
+    """
+    number = before
     while content := file.readline(limit + 1):
         number += 1
         whole = len(content) <= limit or content.endswith(b"\n")

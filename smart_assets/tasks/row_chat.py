@@ -45,8 +45,10 @@ def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
     if response is None:
         raise RowError(reasons.missing("prompt" if prompt is None and shape.prompt else "response"))
     if chat is not None and isinstance(prompt, str) and isinstance(response, str):
-        said = _chat_that_says_more(chat, prompt, response)
+        noted = UnreadValues()
+        said = _chat_that_says_more(chat, prompt, response, tools, noted)
         if said is not None:
+            unread.others += noted.others
             return said
         unread.add("column", shape.chat, row.get(shape.chat))
     return _of_pair(row, shape, tools, prompt, response, unread)
@@ -95,16 +97,18 @@ def _answered(before: Sequence[Turn], response: object, tools: Tools | None, unr
     return cut_chat([*before, *after], tools, unread)
 
 
-def _chat_that_says_more(value: object, prompt: str, response: str) -> Chat | None:
+def _chat_that_says_more(
+    value: object, prompt: str, response: str, tools: Tools | None, unread: UnreadValues
+) -> Chat | None:
     """Return the chat beside a prompt and a response where it is theirs: up to the response, or with it."""
     try:
         if isinstance(value, str) and value.lstrip().startswith("{"):
             stored = parse_stored(value)
-            turns = read_turns("messages", [*stored.turns], UnreadValues())
+            turns = read_turns("messages", [*stored.turns], unread)
             answer = Turn("assistant", stored.said_by(response), tool_calls=stored.tool_calls)
-            chat = composed(turns, answer, stored.tools)
+            chat = composed(turns, answer, stored.tools or tools)
         else:
-            turns = read_turns("messages", value, UnreadValues())
+            turns = read_turns("messages", value, unread)
             if not turns:
                 return None
             before, answer = turns, Turn("assistant", response)
@@ -113,7 +117,7 @@ def _chat_that_says_more(value: object, prompt: str, response: str) -> Chat | No
                 said = plain_json(answer.tool_calls) if answer.tool_calls and not answer.content else answer.content
                 if said != response:
                     return None
-            chat = composed(before, answer, None)
+            chat = composed(before, answer, tools)
     except (RowError, ValueError):
         return None
     said_by_user = {turn.content for turn in turns if turn.role == "user"}

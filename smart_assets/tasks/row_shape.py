@@ -3,16 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from smart_assets.core.safe_text import printable
 from smart_assets.tasks import layouts, reasons
 from smart_assets.tasks.layouts import Layout
-from smart_assets.tasks.raw_rows import shorten
 from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.unread import NO_LAYOUT
 
 _ALL_RESPONSES = ("response", "output", "completion", "targets", "target", "answer")
 _MOST_SHAPES = 1000  # remembered, so that rows with keys of their own cannot fill the memory
-_MOST_NAMED = 30
+_MOST_NAMED = 60
 _NONE = Layout(NO_LAYOUT)
 
 
@@ -85,12 +83,9 @@ class FieldNames:
         refused = self.shape(tuple(names)).refused
         return refused if refused in (reasons.TEXT_ALONE, reasons.TOKENS) else reasons.FILE_NO_COLUMNS
 
-    def those_seen(self) -> str:
-        """Return a sentence that names the columns of rows and tables so far; "" where there were none."""
-        names = list(dict.fromkeys(name for known in self._shapes for name in known))
-        shown = ", ".join(f"`{printable(shorten(name))}`" for name in names[:_MOST_NAMED])
-        rest = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-        return f"Its columns are {shown}{rest}. " if names else ""
+    def seen(self) -> list[str]:
+        """Return the columns of the first rows and tables that it was asked about, as far as they are few."""
+        return list(dict.fromkeys(name for known in self._shapes for name in known))[:_MOST_NAMED]
 
     def task(self, row: Mapping[str, object]) -> object:
         """Return the task that a row names, or None."""

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.file_names import COMPRESSIONS
+from smart_assets.tasks.file_rows import Piece
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -42,16 +43,19 @@ class Bytes:
 
     stream: io.BufferedReader
     size: int  # bytes in all; 1 where there are none
+    stop: int | None = None  # where reading ends; None: at the end
+    lines_before: int = 0
 
 
 @contextmanager
-def open_text(path: Path, compression: str | None, most_times: int) -> Generator[Bytes]:
+def open_text(path: Path, compression: str | None, most_times: int, piece: Piece | None = None) -> Generator[Bytes]:
     """Open a file of text.
 
     Args:
         path: The file.
         compression: One of COMPRESSIONS' keys, or None.
         most_times: It may unpack to so many times its size, and to FREE_BYTES anyway.
+        piece: Of a file that is not compressed, the bytes that are read.
 
     Raises:
         OSError: It cannot be read or unpacked (pyarrow's errors of streams are such).
@@ -62,12 +66,47 @@ def open_text(path: Path, compression: str | None, most_times: int) -> Generator
     with _opened(path, compression) as stream:
         if is_wide(stream.peek(16)):
             raise RefusedFileError(reasons.FILE_UTF16)
-        yield Bytes(stream, max(1, size))
+        if piece is None:
+            yield Bytes(stream, max(1, size))
+        else:
+            stream.seek(piece.first)
+            yield Bytes(stream, max(1, size), piece.stop, piece.before)
 
 
 def limit_of(packed: int, most_times: int) -> int:
     """Return how many bytes a file of a size may unpack to."""
     return max(FREE_BYTES, packed * most_times)
+
+
+def line_pieces(path: Path, piece_bytes: int) -> list[Piece]:
+    """Return a file of lines in pieces of some bytes and the rest of a line; none where it cannot be read."""
+    pieces: list[Piece] = []
+    first = before = 0
+    try:
+        size = max(1, path.stat().st_size)
+        with path.open("rb") as stream:
+            while True:
+                lines = _skip(stream, piece_bytes)
+                stop = stream.tell()
+                if stop == first:
+                    return pieces
+                pieces.append(Piece(first, stop, before, stop / size))
+                first, before = stop, before + lines
+    except OSError:
+        return []
+
+
+def _skip(stream: io.BufferedReader, count: int) -> int:
+    """Go on by so many bytes and to the end of the line there; return how many lines end on the way."""
+    lines, last = 0, b""
+    while count > 0 and (block := stream.read(min(_BLOCK, count))):
+        lines += block.count(b"\n")
+        count -= len(block)
+        last = block[-1:]
+    while last and last != b"\n" and (block := stream.readline(_BLOCK)):
+        lines += block.endswith(b"\n")
+        last = block[-1:]
+    return lines
 
 
 def is_wide(head: bytes) -> bool:

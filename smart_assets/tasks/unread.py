@@ -4,7 +4,7 @@
 # pyarrow has no types.
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -32,6 +32,7 @@ OTHERS = "(others)"
 _MOST_NAMES = 200  # of one file: keys of JSON may be texts, another one in each row
 _SHOWN = 100  # characters of a name
 _MOST_LINES = 30
+_Key = tuple[str, str, str]  # layout, kind, name
 _MASK = (1 << 63) - 1
 
 
@@ -60,17 +61,12 @@ class UnreadValues:
         return (int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") & _MASK) or 1
 
 
-class ColumnCounts:
-    """Counts the rows of one file after the other."""
+class ReadColumns:
+    """As what the rows of one file, or of a piece of it, were read, and how many had what is not read."""
 
     def __init__(self) -> None:
-        self._counts: list[Counter[tuple[str, str, str]]] = []  # by file: layout, kind, name
-        self._alike: Counter[tuple[Any, ...]] = Counter()  # rows of the last file with the same of it, not yet counted
-
-    def begin_file(self) -> None:
-        """Begin with the next file."""
-        self._count_alike()
-        self._counts.append(Counter())
+        self._counts: Counter[_Key] = Counter()
+        self._alike: Counter[tuple[Any, ...]] = Counter()  # rows with the same of it, not yet counted
 
     def add(self, layout: str, unread: UnreadValues) -> None:
         """Take a row that has a layout."""
@@ -79,30 +75,71 @@ class ColumnCounts:
         if len(self._alike) > _MOST_NAMES:
             self._count_alike()
 
-    def _count_alike(self) -> None:
-        for (layout, columns, others), rows in self._alike.items():
-            counts = self._counts[-1]
-            counts[layout, READ_AS, ""] += rows
-            for kind, name in (*(("column", name) for name in columns), *others):
-                key = (layout, kind, shorten(name)[:_SHOWN])
-                counts[key if key in counts or len(counts) < _MOST_NAMES else (layout, kind, OTHERS)] += rows
-        self._alike.clear()
+    def add_all(self, later: "ReadColumns") -> None:
+        """Take what the next piece of the file has."""
+        self._counts.update(later.counts)
+        self._prune()
 
-    def table(self, names: Sequence[str], earlier: Iterable[pa.Table] = ()) -> pa.Table:
-        """Return COLUMNS, sorted by file.
+    @property
+    def counts(self) -> Mapping["_Key", int]:
+        """Rows by layout, kind and name. Of many names those that come first by the alphabet, the rest together.
 
-        Args:
-            names: of the files, in the order in which they were begun.
-            earlier: COLUMNS of files that were not read again.
+        So it is the same for a file and for its pieces, one after the other.
         """
         self._count_alike()
-        rows = [
-            {"file": file, "layout": layout, "kind": kind, "column": name, "rows": rows}
-            for file, counts in zip(names, self._counts, strict=True)
-            for (layout, kind, name), rows in counts.items()
-        ]
-        table = pa.concat_tables([pa.Table.from_pylist(rows, COLUMNS), *(part.cast(COLUMNS) for part in earlier)])
-        return table.sort_by([(name, "ascending") for name in ("file", "layout", "kind", "column")])
+        self._prune()
+        return self._counts
+
+    def as_json(self) -> list[list[Any]]:
+        """Return it for another process."""
+        return [[*key, rows] for key, rows in self.counts.items()]
+
+    @classmethod
+    def from_json(cls, value: list[list[Any]]) -> "ReadColumns":
+        """Return what another process gave."""
+        columns = cls()
+        columns._counts.update({(layout, kind, name): rows for layout, kind, name, rows in value})
+        return columns
+
+    def _count_alike(self) -> None:
+        for (layout, columns, others), rows in self._alike.items():
+            self._counts[layout, READ_AS, ""] += rows
+            for kind, name in (*(("column", name) for name in columns), *others):
+                self._counts[layout, kind, shorten(name)[:_SHOWN]] += rows
+        self._alike.clear()
+        if len(self._counts) > 2 * _MOST_NAMES:
+            self._prune()
+
+    def _prune(self) -> None:
+        if len(self._counts) <= _MOST_NAMES:
+            return
+        names = sorted(key for key in self._counts if key[1] != READ_AS and key[2] != OTHERS)
+        for key in names[_MOST_NAMES:]:
+            self._counts[*key[:2], OTHERS] += self._counts.pop(key)
+
+
+def column_table(names: Sequence[str], files: Sequence[ReadColumns], earlier: Iterable[pa.Table] = ()) -> pa.Table:
+    """Return COLUMNS, sorted by file.
+
+    Args:
+        names: of the files.
+        files: what was read of each.
+        earlier: COLUMNS of files that were not read again.
+    """
+    rows = [
+        {"file": file, "layout": layout, "kind": kind, "column": name, "rows": count}
+        for file, columns in zip(names, files, strict=True)
+        for (layout, kind, name), count in columns.counts.items()
+    ]
+    table = pa.concat_tables([pa.Table.from_pylist(rows, COLUMNS), *(part.cast(COLUMNS) for part in earlier)])
+    return table.sort_by([(name, "ascending") for name in ("file", "layout", "kind", "column")])
+
+
+def listed(names: Collection[str]) -> str:
+    """Return a sentence that names the columns that are there, of many the first; "" where there are none."""
+    shown = ", ".join(f"`{printable(shorten(name))[:_SHOWN]}`" for name in list(names)[:_MOST_LINES])
+    rest = " and more" if len(names) > _MOST_LINES else ""
+    return f"Its columns are {shown}{rest}. " if names else ""
 
 
 def lines_of(columns: pa.Table) -> Iterator[str]:
