@@ -23,7 +23,7 @@ from smart_assets.tasks.file_names import FileName
 from smart_assets.tasks.file_rows import Piece
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
 from smart_assets.tasks.row_shape import FieldNames
-from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, line_pieces, open_text
+from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, line_pieces, open_text, refuse_other_content
 
 _BATCH_ROWS = 1024
 _ARROW_FILE = b"ARROW1"
@@ -115,6 +115,7 @@ def _rows(
     path: Path, name: FileName, wanted: _Wanted, limits: FileLimits, piece: Piece | None
 ) -> Iterator[RawRow | BadRow]:
     assert name.format is not None  # noqa: S101
+    refuse_other_content(path, name.compression)
     if reader := TABLES.get(name.format):
         yield from reader(path, wanted, limits, piece)
         return

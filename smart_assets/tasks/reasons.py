@@ -50,6 +50,8 @@ KEY_TWICE: Final = "an object has a key twice"
 HEADER_AGAIN: Final = "repeats the header"
 
 FILE_UTF16: Final = "file is UTF-16 or UTF-32: save it as UTF-8"
+FILE_POINTER: Final = "file is a pointer of Git LFS: fetch its content with `git lfs pull`"
+FILE_PACKED: Final = "file is compressed and its ending does not say so: add .gz, .zst or .bz2, or unpack it"
 FILE_TOO_LARGE: Final = "file unpacks to more than max_unpacked_times its size"
 FILE_FEATHER_1: Final = "file is Feather of version 1: save it as Parquet"
 FILE_UNREADABLE: Final = "file cannot be read in its format"

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 FREE_BYTES = 100_000_000  # what any file may unpack to
 _BLOCK = 1 << 20  # bytes
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"PK\x03\x04")  # gzip, zstd, bz2, xz, zip
+_LONGEST_MARK = 64  # bytes
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32's other mark begins with the first
 
 
@@ -71,6 +74,21 @@ def open_text(path: Path, compression: str | None, most_times: int, piece: Piece
         else:
             stream.seek(piece.first)
             yield Bytes(stream, max(1, size), piece.stop, piece.before)
+
+
+def refuse_other_content(path: Path, compression: str | None) -> None:
+    """Refuse a file that is something else than its ending says.
+
+    Raises:
+        OSError: It cannot be read.
+        RefusedFileError: It is a pointer of Git LFS, or compressed.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_LONGEST_MARK)
+    if head.startswith(_POINTER):
+        raise RefusedFileError(reasons.FILE_POINTER)
+    if compression is None and head.startswith(_PACKED):
+        raise RefusedFileError(reasons.FILE_PACKED)
 
 
 def limit_of(packed: int, most_times: int) -> int:

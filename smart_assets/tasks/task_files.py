@@ -37,6 +37,13 @@ _PART = re.compile(
 _NUMBER = re.compile(r"\d+(?:_\d+)?")
 _PARTITION = re.compile(r"(?P<key>[A-Za-z_][^=/]*)=(?P<value>.*)", re.DOTALL)
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_PASSING = {
+    "_temporary": "what a job that was cut off has left",
+    "_delta_log": "the log of a Delta table, which is not followed: rows deleted from it are read. Export the table",
+    "__MACOSX": "what macOS adds to archives",
+    "__pycache__": "compiled programs",
+}
+"""Folders whose files are no rows, by name."""
 _CACHE = "a cache of the `datasets` library"
 _CHOSEN = "its rows are chosen by indices.arrow: load the dataset and save it again"
 
@@ -130,6 +137,9 @@ def select(names: Sequence[str], rule: NameRule) -> FileSelection:
 
 
 def _why_not(name: str, file: FileName, in_saved: bool, chosen: bool) -> str | None:
+    """Return why a file is not read, but for its split."""
+    if passing := next((_PASSING[folder] for folder in file.folders if folder in _PASSING), None):
+        return passing
     if is_description(name) or (in_saved and name.endswith("state.json")):
         return DESCRIBES
     if file.format is None:

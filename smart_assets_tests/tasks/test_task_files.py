@@ -252,6 +252,14 @@ def test_a_saved_dataset_is_one_task(tmp_path: Path) -> None:
     assert any("save it again" in file.reason for file in result.not_read)
 
 
+@pytest.mark.parametrize("folder", ["_temporary/0", "_delta_log", "__MACOSX"])
+def test_what_jobs_and_tables_leave_is_no_task(tmp_path: Path, folder: str) -> None:
+    write(tmp_path, "a.jsonl", f"{folder}/b.jsonl")
+    result, _ = read(tmp_path)
+    assert tasks(result) == {"a": 3}
+    assert [file.name for file in result.not_read] == [f"{folder}/b.jsonl"]
+
+
 def test_a_description_of_datasets_is_no_task(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl")
     (tmp_path / "dataset_info.json").write_text("{}")
