@@ -187,6 +187,8 @@ def parameter_differences(key: AssetPartition, before: Mapping[str, Any], after:
 
 def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) -> str:
     """Return a changed parameter in words; one of a recipe is named by the recipe."""
+    if path == "names" and key.asset == "raw_tasks":
+        return "tasks or columns that the names of files give changed"
     if path.startswith("recipe.") and key.partition is not None:
         path = f"recipe `{split_grid_key(key.partition)[1]}`: {path.removeprefix('recipe.')}"
     path = {"engine": "code version of the selection engine", "texts_once": _TEXTS_ONCE}.get(path, path)
