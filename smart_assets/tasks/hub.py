@@ -47,14 +47,23 @@ class HuggingFaceSource(SourceKind):
         """The dataset as the settings name it."""
         return self.path
 
+    @property
+    def only_task(self) -> str | None:
+        """The dataset's name, unless a column names the tasks."""
+        return None if self.columns.task is not None else self.task_prefix + self._task
+
+    @property
+    def _task(self) -> str:
+        name = PurePosixPath(self.path).name or self.path
+        return f"{name}/{self.name}" if self.name else name
+
     def snapshot(self, root: Path, memory: Path | None = None) -> Snapshot:
         """Hash the files of a local folder, or resolve the commit of a dataset on the hub."""
         folder = local_folder(self, root)
         revision = None if folder else resolve_revision(self)
-        name = PurePosixPath(self.path).name or self.path
         part = Part(
             self.whole_name(revision),
-            f"{name}/{self.name}" if self.name else name,
+            self._task,
             lambda names: read_dataset(self, str(folder or self.path), revision, names),
         )
         if folder is None:
@@ -179,8 +188,8 @@ def dataset_rows(dataset: "Dataset", names: "FieldNames") -> "Iterator[RawRow | 
         yield BadRow(None, names.why_unusable(dataset.column_names), ", ".join(dataset.column_names))
         return
     first = 0
-    for batch in cast("Iterator[pa.Table]", dataset.select_columns(columns).with_format("arrow").iter(_BATCH_ROWS)):
-        yield from arrow_rows(batch, first, dataset.num_rows, 0, dataset.column_names)
+    for batch in cast("Iterator[pa.Table]", dataset.with_format("arrow").iter(_BATCH_ROWS)):
+        yield from arrow_rows(batch, first, dataset.num_rows, 0, columns)
         first += batch.num_rows
 
 
