@@ -28,6 +28,7 @@ from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
 from smart_assets.tasks.signatures import KnownSignatures, SharedScratch, read_signatures, signatures_of
 from smart_assets.tasks.source_kind import SourceKind, outside_of
 from smart_assets.tasks.tombstones import Tombstones, read_tombstones
+from smart_assets.tasks.unread import COLUMNS_FILE, summed_up
 from smart_assets.tasks.validation_split import SIDES, split
 from smart_assets.tasks.work_pool import work_pool
 
@@ -206,6 +207,7 @@ def _write_origins(result: ReadResult, source: SourceKind, folder: Path) -> None
     write_table(result.origins.combine_chunks(), folder / "origins.parquet")
     write_table(result.rejected.combine_chunks(), folder / "rejected.parquet")
     write_table(result.tasks, folder / "tasks.parquet")
+    write_table(result.columns.combine_chunks(), folder / COLUMNS_FILE)
     provenance = {
         "revision": result.revision,
         "license": source.license,
@@ -229,4 +231,5 @@ def _summary(result: ReadResult, sides: pa.Table) -> RawTasksSummary:
         templates=rows.group_by(["task", "template"]).aggregate([]).num_rows,
         rejected_rows=result.rejected.num_rows,
         tasks_without_rows=empty,
+        not_read=summed_up(result.columns),
     )

@@ -46,6 +46,7 @@ from smart_assets.report.task_chapters import row_counts, task_budget_bars
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.records import Circumstances, ManifestRecord
+from smart_assets.tasks.unread import COLUMNS_FILE
 
 Metadata = dict[str, Any]
 _LONGEST_FINDING = 2000  # characters
@@ -121,8 +122,14 @@ def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
     return {
         "tasks and rows": picture(row_counts(tasks)),
         "rejected": table(rejected),
+        **_columns(origins / COLUMNS_FILE),
         "rejection reasons": dg.MetadataValue.json({reason["values"]: reason["counts"] for reason in reasons}),
     }
+
+
+def _columns(path: Path) -> Metadata:
+    """Return as what rows were read, and what of them was not; nothing where an earlier version read them."""
+    return {"columns": table(pq.read_table(path))} if path.exists() else {}
 
 
 def _prompt_embeddings(inputs: Inputs, manifest: Manifest) -> Metadata:

@@ -21,6 +21,8 @@ Turn = Mapping[str, Any]
 _BATCH_ROWS = 10_000
 _TEXT = {"role": pa.string(), "content": pa.string()}
 _MORE = {"name": pa.string(), "tool_calls": pa.list_(pa.string()), "tool_call_id": pa.string()}
+TURN_KEYS = (*_TEXT, *_MORE)
+"""All that a turn may have."""
 
 
 @dataclass(frozen=True, slots=True)

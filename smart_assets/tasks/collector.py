@@ -22,6 +22,7 @@ from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import Texts
+from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed
 
 _LAST = np.iinfo(np.int64).max
 
@@ -48,6 +49,8 @@ class Collector:
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
         self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
+        self._columns: list[ReadColumns] = []  # of the files taken so far
+        self._seen: dict[str, None] = {}  # columns that are there, read or not
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
 
@@ -74,6 +77,8 @@ class Collector:
         """
         self.rows_read += verdict.rows
         self._forgotten_texts |= verdict.forgotten_ids
+        self._columns.append(verdict.columns)
+        self._seen |= verdict.seen
         kinds, task = verdict.names_task, None
         if default_task is not None and (True not in kinds or False in kinds):
             task = self._context.task_prefix + default_task
@@ -91,6 +96,7 @@ class Collector:
         """
         if file.task is not None:
             self._claim(file.task, group, file.path)
+        self._columns.append(ReadColumns())
         self._names.append(file.path)
         self._reused.append(file.path)
         self._unnamed.append(None)
@@ -108,19 +114,24 @@ class Collector:
         candidates = pa.concat_tables([CANDIDATES.empty_table(), *self._candidates])
         self._candidates = []
         candidates, forgotten = self._without_forgotten(candidates)
-        ids = digests.from_arrow(candidates["id"])
-        order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
-        first = digests.first_of_equal(ids[order])
-        accepted = candidates.take(pa.array(order[first]))
-        rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
+        accepted, duplicates, repeats = told_apart(candidates)
         del candidates
+        columns = column_table(
+            self._names, self._columns, [] if earlier is None else [earlier.columns_of(self._reused)]
+        )
+        for line in lines_of(columns):
+            self._context.log(f"source {self._context.label}: {line}")
+        rejected = self._rejected(duplicates, repeats, forgotten)
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
         result = ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
-            origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
+            origins=pa.table(
+                [hexed["id"], self._named(accepted["file"]), accepted["line"], accepted["unread"]], schema=ORIGINS
+            ),
             rejected=rejected,
             tasks=self._count_tasks(accepted["task"], rejected),
+            columns=columns,
             files=files,
             revision=revision,
             files_reused=sum(name is not None for name in self._reused),
@@ -130,7 +141,7 @@ class Collector:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
                 if forgotten.num_rows
-                else "Name its columns under `columns`, or repair the rows."
+                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows."
             )
             raise NoRowsError(
                 f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
@@ -159,7 +170,7 @@ class Collector:
         covered = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
         return candidates.filter(pc.invert(covered)), candidates.filter(covered)
 
-    def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
+    def _rejected(self, duplicates: pa.Table, repeats: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
         refusals = pa.concat_tables([REFUSALS.empty_table(), *self._refusals])
         self._refusals = []
@@ -169,6 +180,7 @@ class Collector:
             [
                 self._excerpts_forgotten(refusals),
                 _refused(duplicates, reasons.DUPLICATE),
+                _refused(repeats, reasons.REPEATS_WHAT_IS_READ),
                 _refused(forgotten, reasons.FORGOTTEN),
             ],
             promote_options="default",
@@ -202,6 +214,21 @@ class Collector:
         if lost := [task for task in tasks if not rows[task]]:
             self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
         return table_of([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
+
+
+def told_apart(candidates: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return CANDIDATES as the first of equal ones in the order of ids, exact duplicates, and repeats of what is read.
+
+    The second and third are in the order of the candidates; what is not read of a repeat is another than of the first.
+    """
+    ids = digests.from_arrow(candidates["id"])
+    order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
+    first = digests.first_of_equal(ids[order])
+    unread = candidates["unread"].to_numpy()[order]
+    same = unread == unread[first][np.cumsum(first) - 1] if len(order) else first
+    parts = (order[first], np.sort(order[~first & same]), np.sort(order[~first & ~same]))
+    accepted, duplicates, repeats = (candidates.take(pa.array(part)) for part in parts)
+    return accepted, duplicates, repeats
 
 
 def _refused(candidates: pa.Table, reason: str) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.arrow_columns import columns_to_load
 from smart_assets.tasks.csv_records import read_csv
 from smart_assets.tasks.file_names import FileName
 from smart_assets.tasks.file_rows import Piece
@@ -125,8 +126,7 @@ def _rows(
 def _completed(row: RawRow | BadRow, fixed: Mapping[str, str]) -> RawRow | BadRow:
     if isinstance(row, BadRow) or not isinstance(row.value, dict):
         return row
-    names = None if row.names is None else (*row.names, *(name for name in fixed if name not in row.names))
-    return RawRow(row.line, {**fixed, **cast("dict[str, object]", row.value)}, row.done, names)
+    return RawRow(row.line, {**fixed, **cast("dict[str, object]", row.value)}, row.done)
 
 
 def _read_jsonl(content: Bytes, _wanted: _Wanted, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -200,11 +200,12 @@ def _read_parquet(path: Path, wanted: _Wanted, limits: FileLimits, piece: Piece 
         unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
         if unpacked > (limit := limit_of(path.stat().st_size, limits.max_unpacked_times)):
             raise RefusedFileError(reasons.FILE_TOO_LARGE, f"more than {limit:,} bytes")
+        loaded = columns_to_load(file, columns)
         first = piece.before if piece else 0
         # Each group by itself: what is read of a damaged one does not depend on those before it.
         for group in range(piece.first, piece.stop) if piece else groups:
-            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
-                yield from arrow_rows(batch, first, file.metadata.num_rows, 1, names)
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=loaded):
+                yield from arrow_rows(batch, first, file.metadata.num_rows, 1, columns)
                 first += batch.num_rows
 
 
@@ -226,14 +227,11 @@ def _read_arrow(path: Path, wanted: _Wanted, _limits: FileLimits, _piece: Piece 
         columns = wanted.columns(stream.schema.names)
         first = 0
         for batch, done in batches:
-            picked = batch.select(columns)
-            picked.validate(full=True)  # what Arrow trusts of a file's offsets would otherwise be read beyond its end
-            for start in range(0, picked.num_rows, _BATCH_ROWS):
-                rows = picked.slice(start, _BATCH_ROWS)
+            batch.validate(full=True)  # what Arrow trusts of a file's offsets would otherwise be read beyond its end
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                rows = batch.slice(start, _BATCH_ROWS)
                 # How many rows a stream holds shows at its end: its bytes tell how far it is read.
-                yield from arrow_rows(
-                    rows, first, max(first + rows.num_rows, int(first * size / done)), 1, stream.schema.names
-                )
+                yield from arrow_rows(rows, first, max(first + rows.num_rows, int(first * size / done)), 1, columns)
                 first += rows.num_rows
 
 

@@ -179,8 +179,8 @@ def dataset_rows(dataset: "Dataset", names: "FieldNames") -> "Iterator[RawRow | 
         yield BadRow(None, names.why_unusable(dataset.column_names), ", ".join(dataset.column_names))
         return
     first = 0
-    for batch in cast("Iterator[pa.Table]", dataset.select_columns(columns).with_format("arrow").iter(_BATCH_ROWS)):
-        yield from arrow_rows(batch, first, dataset.num_rows, 0, dataset.column_names)
+    for batch in cast("Iterator[pa.Table]", dataset.with_format("arrow").iter(_BATCH_ROWS)):
+        yield from arrow_rows(batch, first, dataset.num_rows, 0, columns)
         first += batch.num_rows
 
 

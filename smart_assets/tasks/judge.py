@@ -18,6 +18,8 @@ from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.texts import TEXTS
+from smart_assets.tasks.turns import has_value
+from smart_assets.tasks.unread import ReadColumns, UnreadValues
 
 JUDGED = pa.schema(
     [
@@ -26,6 +28,7 @@ JUDGED = pa.schema(
         ("task", pa.string()),
         ("template", pa.string()),
         ("line", pa.int64()),
+        ("unread", pa.int64()),  # a digest of what of the row is not read
     ]
 )
 REFUSED = pa.schema(
@@ -68,6 +71,8 @@ class FileVerdict:
     names_task: set[bool | None] = field(default_factory=set[bool | None])  # whether rows name a task; None: none can
     forgotten_ids: set[str] = field(default_factory=set[str])  # of rows that say what is to be forgotten
     is_cut: bool = False  # the file, or the rest of it, is refused
+    columns: ReadColumns = field(default_factory=ReadColumns)
+    seen: dict[str, None] = field(default_factory=dict[str, None])  # columns that are there, as far as few
 
     def add(self, later: "FileVerdict") -> None:
         """Add what the next piece of the file comes to."""
@@ -75,6 +80,8 @@ class FileVerdict:
         self.names_task |= later.names_task
         self.forgotten_ids |= later.forgotten_ids
         self.is_cut |= later.is_cut
+        self.columns.add_all(later.columns)
+        self.seen |= later.seen
 
 
 class RowJudge:
@@ -84,7 +91,7 @@ class RowJudge:
         self.verdict = FileVerdict()
         self._rules = rules
         self._default_task = default_task
-        self._instances: list[tuple[AcceptedRow, int]] = []  # with their lines, since the last chunk
+        self._instances: list[tuple[AcceptedRow, int, int]] = []  # with line and digest, since the last chunk
         self._characters = 0  # of their texts
         self._refused: list[tuple[int | None, str | None, str, str | None]] = []
         self._done = 0.0
@@ -103,39 +110,46 @@ class RowJudge:
             full = len(self._instances) == _CHUNK_ROWS or len(self._refused) == _CHUNK_ROWS
             if full or self._characters > _CHUNK_CHARACTERS:
                 yield self._chunk()
+        verdict.seen |= dict.fromkeys(self._rules.names.seen())
         yield self._chunk()
 
     def _take(self, row: RawRow) -> bool | None:
         """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""
-        names_task = task = None
+        names_task = task = shape = None
+        unread = UnreadValues()
         rules = self._rules
         try:
             if not isinstance(row.value, dict):
                 raise RowError(reasons.NOT_AN_OBJECT)
             value = cast(Row, row.value)
+            shape = rules.names.shape(tuple(value))
+            if shape.unread:
+                unread.columns = [(name, value[name]) for name in shape.unread if has_value(value[name])]
             names_task = rules.names.task(value) is not None
             task = rules.task_prefix + task_of(value, rules.names, self._default_task)
-            shape = rules.names.shape(row.names or tuple(value))
-            instance = instance_of(value, shape, task, set())
+            instance = instance_of(value, shape, task, unread)
             texts = rules.forgotten_texts
             if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
                 self.verdict.forgotten_ids.add(instance.id)
-            self._instances.append((instance, row.line))
+            self._instances.append((instance, row.line, unread.digest()))
             self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
         except RowError as error:
             self._refused.append((row.line, task, error.reason, excerpt_of(row.value)))
+        if shape is not None:
+            self.verdict.columns.add(shape.layout.name, unread)
         return names_task
 
     def _chunk(self) -> Chunk:
         judged, texts, refused = JUDGED.empty_table(), TEXTS.empty_table(), REFUSED.empty_table()
         if self._instances:
-            instances, lines = zip(*self._instances, strict=True)
+            instances, lines, unread = zip(*self._instances, strict=True)
             ids, prompts = (
                 np.frombuffer(bytes.fromhex("".join(getattr(row, name) for row in instances)), digests.KIND)
                 for name in ("id", "prompt_hash")
             )
             tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
-            judged = table_of([digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, lines], JUDGED)
+            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, lines, unread]
+            judged = table_of(columns, JUDGED)
             texts = table_of([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS)
             self._instances, self._characters = [], 0
         if self._refused:

@@ -59,6 +59,8 @@ def _read(job: dict[str, Any]) -> dict[str, Any]:
         "names_task": list(verdict.names_task),
         "forgotten_ids": sorted(verdict.forgotten_ids),
         "is_cut": verdict.is_cut,
+        "columns": verdict.columns.as_json(),
+        "seen": list(verdict.seen),
     }
 
 

@@ -161,6 +161,11 @@ def test_exports_hold_the_same_rows(project: Path) -> None:
 
     dataset = datasets.load_dataset(str(project / "folder"), split="train", cache_dir=str(project / "cache"))
     assert dataset.to_list() == lines
+    done = smart("export", 20, "smart", "for_trl", "--for", "trl", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "20 rows are in for_trl; for_trl/README.md says how to run it" in done.stdout
+    rows = pq.read_table(project / "for_trl" / "data").to_pylist()
+    assert [[*row["prompt"], *row["completion"]] for row in rows] == [line["messages"] for line in lines]
     again = smart("export", 20, "smart", "folder", cwd=project)
     assert "is a folder with files in it" in again.stderr
 
