@@ -210,6 +210,11 @@ class SourceKind(Section, ABC):
     def is_local(self, root: Path) -> bool:
         """Return whether reading it needs no network."""
 
+    @property
+    def only_task(self) -> str | None:
+        """The task of all its rows, where its settings alone say so; None elsewhere."""
+        return None
+
     def state(self, root: Path, memory: Path | None = None) -> dict[str, str]:
         """Return what of the outside world its rows depend on: they are read again only when this changes.
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from smart_assets.core.errors import SmartError
+from smart_assets.documents.trainers import trl
 from smart_assets.documents.trainers.write import LEFT_OUT, TRAINERS, find_trainer, write_for
 from smart_assets_tests.support.exported_subsets import (
     ANSWERED,
@@ -131,6 +132,13 @@ def test_turns_with_calls_have_no_nulls_under_trl(tmp_path: Path) -> None:
     assert loaded[4]["completion"] == [ASKING]
     assert loaded[0]["prompt"] == [USER]
     assert pq.read_schema(files).field("prompt").type == pa.list_(pa.json_())
+
+
+def test_rows_of_trl_are_one_type_though_calls_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = written(tmp_path / "whole", "trl", [*ROWS, *TOOL_ROWS, *ROWS])
+    monkeypatch.setattr(trl, "_BATCH_ROWS", 2)
+    assert written(tmp_path / "parts", "trl", [*ROWS, *TOOL_ROWS, *ROWS]) == whole
+    assert len(whole) == 8
 
 
 def calling(content: str = "", arguments: object = None) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def same_texts(inputs: Inputs, sources: Sequence[str], ids: pa.Array | None = No
         sources: Whose rows.
         ids: Of the rows that count; None for all.
     """
+    if not sources:
+        return REPEATS.empty_table()
     tables = [
         pq.read_table(inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE, columns=["id", "prompt_hash", "split"])
         for source in sources
