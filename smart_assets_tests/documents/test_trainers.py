@@ -7,8 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 import yaml
 
+from smart_assets.cli.main import app
 from smart_assets.core.errors import SmartError
 from smart_assets.documents.trainers import trl
 from smart_assets.documents.trainers.write import LEFT_OUT, TRAINERS, find_trainer, write_for
@@ -43,6 +45,12 @@ def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> list[dict[st
 def test_an_unknown_trainer_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(SmartError, match="for 'unsloth'; there are axolotl, llamafactory, open-instruct, trl"):
         find_trainer("unsloth")
+
+
+def test_the_help_names_every_trainer() -> None:
+    command: Any = typer.main.get_command(app)
+    [option] = [param for param in command.commands["export"].params if param.name == "trainer"]
+    assert all(name in option.help for name in TRAINERS)
 
 
 def test_what_is_written_is_a_folder(tmp_path: Path) -> None:
