@@ -47,14 +47,23 @@ class HuggingFaceSource(SourceKind):
         """The dataset as the settings name it."""
         return self.path
 
+    @property
+    def only_task(self) -> str | None:
+        """The dataset's name, unless a column names the tasks."""
+        return None if self.columns.task is not None else self.task_prefix + self._task
+
+    @property
+    def _task(self) -> str:
+        name = PurePosixPath(self.path).name or self.path
+        return f"{name}/{self.name}" if self.name else name
+
     def snapshot(self, root: Path, memory: Path | None = None) -> Snapshot:
         """Hash the files of a local folder, or resolve the commit of a dataset on the hub."""
         folder = local_folder(self, root)
         revision = None if folder else resolve_revision(self)
-        name = PurePosixPath(self.path).name or self.path
         part = Part(
             self.whole_name(revision),
-            f"{name}/{self.name}" if self.name else name,
+            self._task,
             lambda names: read_dataset(self, str(folder or self.path), revision, names),
         )
         if folder is None:

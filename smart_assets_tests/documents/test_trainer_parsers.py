@@ -93,10 +93,12 @@ def test_axolotl(folder: Path, tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize("folder", ["llamafactory"], indirect=True)
-def test_llama_factory(folder: Path) -> None:
+def test_llama_factory(folder: Path, tokenizer: Any) -> None:
     parser = pytest.importorskip("llamafactory.data.parser", exc_type=ImportError)
     converter = pytest.importorskip("llamafactory.data.converter", exc_type=ImportError)
     formatter = pytest.importorskip("llamafactory.data.formatter", exc_type=ImportError)
+    template = pytest.importorskip("llamafactory.data.template", exc_type=ImportError)
+    supervised = pytest.importorskip("llamafactory.data.processor.supervised", exc_type=ImportError)
     import datasets
 
     lines = yaml.safe_load((folder / "llamafactory.yaml").read_text())
@@ -112,6 +114,12 @@ def test_llama_factory(folder: Path) -> None:
     assert called["role"] == "function"
     calls = formatter.FunctionFormatter(slots=["{{content}}"], tool_format="qwen").apply(content=called["content"])
     assert ARGUMENTS in calls[0]
+    settings = SimpleNamespace(mask_history=lines["mask_history"], train_on_prompt=False, cutoff_len=8192)
+    encode = supervised.SupervisedDatasetProcessor(template.TEMPLATES["qwen"], tokenizer, None, settings)
+    encoded = encode.preprocess_dataset({name: [row[name] for row in read] for name in read[0]})
+    said = [learnt(tokenizer, labels).partition("<|im_end|>")[0] for labels in encoded["labels"]]
+    assert said[:4] == ["Warm."] * 4
+    assert ARGUMENTS in said[4]
     for style in ("default", "qwen", "llama3", "glm4", "mistral"):
         [told] = formatter.ToolFormatter(tool_format=style).apply(content=read[3]["_tools"])
         assert all(tool["function"]["name"] in told for tool in TOOLS), style
