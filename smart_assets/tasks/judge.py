@@ -39,6 +39,7 @@ REFUSED = pa.schema(
         ("excerpt", pa.string()),
     ]
 )
+_NOTHING_JUDGED, _NO_TEXTS, _NOTHING_REFUSED = (each.empty_table() for each in (JUDGED, TEXTS, REFUSED))
 _CHUNK_ROWS = 8192
 _CHUNK_CHARACTERS = 1 << 24
 
@@ -140,7 +141,7 @@ class RowJudge:
         return names_task
 
     def _chunk(self) -> Chunk:
-        judged, texts, refused = JUDGED.empty_table(), TEXTS.empty_table(), REFUSED.empty_table()
+        judged, texts, refused = _NOTHING_JUDGED, _NO_TEXTS, _NOTHING_REFUSED
         if self._instances:
             instances, lines, unread = zip(*self._instances, strict=True)
             ids, prompts = (

@@ -68,7 +68,6 @@ class Snapshot:
     names: Mapping[str, str] = field(
         default_factory=dict[str, str]
     )  # what files' names say beyond a task by the stem of each
-    notes: tuple[str, ...] = ()  # sentences for the log
     held: object = None  # what must live as long as the rows are read, such as a folder of copies
 
 

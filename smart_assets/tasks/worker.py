@@ -34,9 +34,15 @@ def rules_as_json(columns: Columns, task_prefix: str, forgotten_texts: frozenset
 
 
 @functools.lru_cache(maxsize=1)
-def _rules(path: str) -> JudgeRules:
+def _known_rules(path: str) -> tuple[Columns, str, frozenset[str]]:
     columns, task_prefix, forgotten = json.loads(Path(path).read_text(encoding="utf-8"))
-    return JudgeRules(FieldNames.from_columns(Columns(**columns)), task_prefix, frozenset(forgotten))
+    return Columns(**columns), task_prefix, frozenset(forgotten)
+
+
+def _rules(path: str) -> JudgeRules:
+    """Return the rules for one piece: what its names were seen to be is of no other one."""
+    columns, task_prefix, forgotten = _known_rules(path)
+    return JudgeRules(FieldNames.from_columns(columns), task_prefix, forgotten)
 
 
 def _read(job: dict[str, Any]) -> dict[str, Any]:

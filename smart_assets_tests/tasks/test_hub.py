@@ -143,6 +143,35 @@ def test_its_strings_are_those_of_a_folder(tmp_path: Path, name: str, content: s
     assert of_hub.rejected["reason"].to_pylist() == of_folder.rejected["reason"].to_pylist()
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "train.parquet"])
+def test_of_the_hub_text_is_read_here_and_tables_by_its_library(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder stands in for the hub, which tests do not reach."""
+    import datasets
+
+    rows = [{"prompt": "p", "response": "01"}, {"prompt": "q", "response": "None"}]
+    write(tmp_path / "kept", name, rows)
+    if name == "x.csv":
+        (tmp_path / "kept" / name).write_text("prompt,response\np,01\nq,None\n")
+    loaded: list[str] = []
+    build, load = datasets.load_dataset_builder, datasets.load_dataset
+
+    def load_kept(path: str, config: str | None, split: str, revision: str) -> Any:
+        loaded.append(revision)
+        return load(str(tmp_path / "kept"), config, split=split)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_kept)
+    monkeypatch.setattr(
+        datasets, "load_dataset_builder", lambda path, config, revision: build(str(tmp_path / "kept"), config)
+    )
+    result = read(tmp_path, path="org/rows", revision="a" * 40)
+    assert sorted(rows_of(result)["response"].to_pylist()) == ["01", "None"]
+    assert set(result.origins["file"].to_pylist()) == {f"org/rows@{'a' * 40}"}
+    assert sorted(result.origins["line"].to_pylist()) == [0, 1]
+    assert loaded == (["a" * 40] if name.endswith(".parquet") else [])
+
+
 def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "train.json").write_text("\n".join(map(json.dumps, ROWS)))

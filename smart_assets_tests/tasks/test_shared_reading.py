@@ -148,6 +148,18 @@ def test_an_error_is_that_of_one_process(folder: Path, tmp_path: Path, pool: Wor
     assert messages[0] == messages[1]
 
 
+def test_an_error_about_all_rows_is_that_of_one_process(tmp_path: Path, pool: WorkPool) -> None:
+    for name in ("b.jsonl", "a.jsonl"):
+        rows = [{f"{name} {n % 9}": "text", "prompt": f"{n}"} for n in range(50)]
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+    messages: list[str] = []
+    for of_pool in (None, pool):
+        with pytest.raises(SourceError, match=r"none of its 100 rows can be used") as error:
+            read(tmp_path, tmp_path / f".{of_pool is None}", of_pool)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
 def test_a_process_that_dies_is_named(folder: Path, tmp_path: Path) -> None:
     pool = WorkPool(1)
     list(pool.answers([]))
