@@ -9,7 +9,7 @@ from smart_assets.assets import raw_tasks, task_scores
 from smart_assets.assets.reading.repeated_texts import by_tasks, in_words, repeated_texts
 from smart_assets.assets.reading.report_content import mixture_weights
 from smart_assets.assets.reading.task_listing import ListedFile, ListedTask, Listing, list_tasks
-from smart_assets.assets.records import TaskScoresSummary
+from smart_assets.assets.records import RawTasksSummary, TaskScoresSummary
 from smart_assets.assets.step import Inputs
 from smart_assets.cli.plan import everything_made
 from smart_assets.cli.terminal import IN_TERMINAL, console, first, literal, print_json, print_table
@@ -22,6 +22,7 @@ _CAPTIONS = {"held_out": "held out", "evaluation_text": "evaluation text", "long
 _ALWAYS = ("rows", "training", "held_out", "refused")
 _NO_TASK = "(names no task)"
 _MOST_FILES = 20
+_MOST_COLUMNS = 10
 _MOST_REASONS = 3
 
 
@@ -101,6 +102,15 @@ def _notes(project: Project, inputs: Inputs, listing: Listing) -> Iterator[str]:
     for source, why in listing.refused.items():
         earlier = inputs.find(raw_tasks.NAME, source) is not None
         yield f"the last reading of `{source}` is not used{', its rows are those of before' if earlier else ''}: {why}"
+    for source in project.settings.sources:
+        manifest = inputs.find(raw_tasks.NAME, source)
+        unread = {} if manifest is None else RawTasksSummary.read(manifest).not_read or {}
+        names = [
+            f"{name} ({rows:,} row{'s' * (rows != 1)})" for name, rows in first(list(unread.items()), _MOST_COLUMNS)
+        ]
+        if names:
+            more = f", and {len(unread) - len(names):,} more" if len(unread) > len(names) else ""
+            yield f"not read of `{source}`: {', '.join(names)}{more}"
     for task in listing.tasks:
         if task.evaluation_text > task.training:
             of_training = task.evaluation_text + task.training

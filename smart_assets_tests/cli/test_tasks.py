@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from smart_assets.assets.reading.task_listing import Listing, list_tasks
+from smart_assets.assets.reading.task_listing import LONG_PROMPTS, Listing, list_tasks
 from smart_assets.assets.step import AssetPartition, Inputs
 from smart_assets.cli.main import app
 from smart_assets.core.errors import SourceError
@@ -147,6 +147,15 @@ def test_rows_left_out_for_evaluation_text_are_not_training_rows(tmp_path: Path)
     assert left_out.total() > 0
     for task in listing.tasks:
         assert task.rows == task.training + task.held_out + task.evaluation_text + task.refused
+
+
+def test_long_prompts_are_counted(project: Project) -> None:
+    rows_read = current(project, "raw_tasks", "small")
+    counted = {LONG_PROMPTS: {"beta": {"rows": 4, "read in part": 1}}}
+    embedded = rows_read.model_copy(update={"asset": "prompt_embeddings", "summary": counted})
+    inputs = {AssetPartition("raw_tasks", "small"): rows_read, AssetPartition("prompt_embeddings", "small"): embedded}
+    tasks = list_tasks(project, Inputs(project.store, inputs)).tasks
+    assert {task.task: task.long_prompts for task in tasks if task.long_prompts} == {"beta": 4}
 
 
 def count(overlaps: pa.Table) -> Counter[str]:

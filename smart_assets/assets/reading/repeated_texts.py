@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,7 +39,7 @@ def repeated_texts(project: Project, manifests: Mapping[str, Manifest]) -> pa.Ta
     """
     version = json_version({source: manifest.content_version for source, manifest in manifests.items()})
     known = project.store.cache_folder("repeated_texts") / f"{version}.parquet"
-    if known.exists():
+    with suppress(OSError, pa.ArrowException):  # not there, or another process has just replaced it
         return pq.read_table(known)
     inputs = Inputs(
         project.store, {AssetPartition(raw_tasks.NAME, source): manifest for source, manifest in manifests.items()}
