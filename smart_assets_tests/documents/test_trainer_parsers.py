@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from smart_assets.documents.export import write_subset
 from smart_assets.documents.trainers.write import find_trainer, write_for
 from smart_assets_tests.support.exported_subsets import ROWS, TOOL_ROWS, TOOLS, subset_of
 
@@ -161,3 +162,14 @@ def test_trl(folder: Path, tokenizer: Any) -> None:
     text = "".join(tokenizer.convert_ids_to_tokens(ready["input_ids"][3]))
     assert f"warmth{ARGUMENTS}" in text
     assert text.startswith("<|tools|>")
+
+
+def test_trl_takes_the_chats_of_a_folder_as_conversations(tmp_path: Path, tokenizer: Any) -> None:
+    trl = pytest.importorskip("trl", exc_type=ImportError)
+    import datasets
+
+    write_subset(subset_of(ROWS), tmp_path / "folder")
+    rows = datasets.load_dataset(str(tmp_path / "folder"), "chats", split="train", cache_dir=str(tmp_path / "cache"))
+    assert trl.is_conversational(rows[1])
+    [text] = trl.apply_chat_template(rows[1], tokenizer).values()
+    assert text == "<|system|>Be brief.<|end|><|user|>How warm is it in Oslo?<|end|><|assistant|>Warm.<|end|>"
