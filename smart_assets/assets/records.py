@@ -30,6 +30,8 @@ class RawTasksSummary(ManifestRecord):
     templates: int
     rejected_rows: Annotated[int, kept_as("rejected rows")]
     tasks_without_rows: Annotated[list[str], kept_as("tasks without rows")]
+    not_read: Annotated[dict[str, int] | None, kept_as("rows with a value that is not read")] = None
+    # by what is not read, some of many; None: it was read by a version that did not count them
 
 
 class RawTasksCost(ManifestRecord):

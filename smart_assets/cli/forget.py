@@ -138,8 +138,6 @@ def _show_selected(selected: Selected) -> None:
         ["source", "task", "rows", "of these by an exact duplicate alone"],
         [[count.source, count.task, count.rows, count.duplicates] for count in selected.tasks],
     )
-    for lacking in selected.not_covered:
-        console.print(literal(in_line(lacking.in_words), "yellow"))
 
 
 def _tell_undoing(done: Undoing, dry_run: bool) -> None:
@@ -172,6 +170,8 @@ def _show_done(done: Forgetting, dry_run: bool) -> None:
         console.print(
             literal(f"{done.same_prompt:,} other rows have the same prompt and stay: `smart audit row` shows them")
         )
+    for line in done.not_covered:
+        console.print(literal(in_line(line), "yellow"))
     trained = sum(share.holder.asset == finetuned_checkpoint.NAME for share in done.held_by)
     if trained:
         console.print(literal("weights stay trained on what is forgotten until they are trained again", "yellow"))

@@ -1,5 +1,6 @@
 """What a person wants to see of a materialization: figures, a table, and a picture where it helps."""
 
+import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +47,7 @@ from smart_assets.report.task_chapters import row_counts, task_budget_bars
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.records import Circumstances, ManifestRecord
+from smart_assets.tasks.unread import COLUMNS_FILE
 
 Metadata = dict[str, Any]
 _LONGEST_FINDING = 2000  # characters
@@ -121,8 +123,21 @@ def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
     return {
         "tasks and rows": picture(row_counts(tasks)),
         "rejected": table(rejected),
+        **_columns(origins / COLUMNS_FILE),
         "rejection reasons": dg.MetadataValue.json({reason["values"]: reason["counts"] for reason in reasons}),
+        **_not_read(origins),
     }
+
+
+def _not_read(origins: Path) -> Metadata:
+    """Return the files that were not read, and why; nothing where there are none."""
+    files = json.loads((origins / "files.json").read_text(encoding="utf-8")).get("not_read")
+    return {"files not read": table(pa.Table.from_pylist(files))} if files else {}
+
+
+def _columns(path: Path) -> Metadata:
+    """Return as what rows were read, and what of them was not; nothing where an earlier version read them."""
+    return {"columns": table(pq.read_table(path))} if path.exists() else {}
 
 
 def _prompt_embeddings(inputs: Inputs, manifest: Manifest) -> Metadata:

@@ -23,6 +23,8 @@ _BATCH_ROWS = 10_000
 _OWN = frozenset({*COLUMNS, "messages"})
 _TEXT = {"role": pa.string(), "content": pa.string()}
 _MORE = {"name": pa.string(), "tool_calls": pa.list_(pa.string()), "tool_call_id": pa.string()}
+TURN_KEYS = (*_TEXT, *_MORE)
+"""All that a turn may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _exported(row: Mapping[str, Any]) -> ExportedRow:
         task=row["task"],
         template=row["template"],
         source=row["source"],
-        before=tuple(chat.turns),
+        before=tuple({key: turn[key] for key in TURN_KEYS if key in turn} for turn in chat.turns),
         response={"role": "assistant", "content": chat.said_by(row["response"]), **calls},
         tools=chat.tools,
         kept={name: value for name, value in row.items() if name not in _OWN},

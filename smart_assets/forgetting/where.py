@@ -152,7 +152,7 @@ def _table_of(versions: Sequence[_Version], kept: Sequence[str]) -> "DuckDBPyCon
 def _rows_of(version: _Version) -> str:
     """Return the query of a version's rows: the accepted ones, and their exact duplicates with values of their own."""
     accepted = f"read_parquet({version.instances}) r JOIN read_parquet({version.origins}) o USING (id)"
-    duplicates = f"read_parquet({version.rejected}) WHERE reason = {quoted(reasons.DUPLICATE)}"
+    duplicates = f"read_parquet({version.rejected}) WHERE reason IN ({', '.join(map(quoted, reasons.DUPLICATES))})"
     columns = "id, task, template, file, line"
     rows = (
         f"SELECT {columns}, false AS duplicate FROM {accepted} "  # noqa: S608  (quoted)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log
-from smart_assets.tasks import digests, reasons
+from smart_assets.tasks import digests, reasons, similar_names
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
@@ -24,6 +24,7 @@ from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import Texts
+from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed
 
 _LAST = np.iinfo(np.int64).max
 
@@ -52,6 +53,8 @@ class Collector:
         self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
         self._without_licence = 0  # rows that name none, and are kept for the source's own
+        self._columns: list[ReadColumns] = []  # of the files taken so far
+        self._seen: dict[str, None] = {}  # columns that are there, read or not
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
 
@@ -79,6 +82,8 @@ class Collector:
         self.rows_read += verdict.rows
         self._without_licence += verdict.without_licence
         self._forgotten_texts |= verdict.forgotten_ids
+        self._columns.append(verdict.columns)
+        self._seen |= verdict.seen
         kinds, task = verdict.names_task, None
         if default_task is not None and (True not in kinds or False in kinds):
             task = self._context.task_prefix + default_task
@@ -96,6 +101,7 @@ class Collector:
         """
         if file.task is not None:
             self._claim(file.task, group, file.path)
+        self._columns.append(ReadColumns())
         self._names.append(file.path)
         self._reused.append(file.path)
         self._unnamed.append(None)
@@ -113,21 +119,25 @@ class Collector:
         candidates = pa.concat_tables([CANDIDATES.empty_table(), *self._candidates])
         self._candidates = []
         candidates, forgotten = self._without_forgotten(candidates)
-        ids = digests.from_arrow(candidates["id"])
-        order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
-        first = digests.first_of_equal(ids[order])
-        accepted = candidates.take(pa.array(order[first]))
-        duplicates = candidates.take(pa.array(np.sort(order[~first])))
-        rejected = self._rejected(duplicates, forgotten)
-        kept = self._kept(accepted, duplicates)
-        del candidates, duplicates
+        accepted, duplicates, repeats = told_apart(candidates)
+        del candidates
+        columns = column_table(
+            self._names, self._columns, [] if earlier is None else [earlier.columns_of(self._reused)]
+        )
+        for line in lines_of(columns):
+            self._context.log(f"source {self._context.label}: {line}")
+        kept = self._kept(accepted, pa.concat_tables([duplicates, repeats]))
+        rejected = self._rejected(duplicates, repeats, forgotten)
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
         result = ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
-            origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
+            origins=pa.table(
+                [hexed["id"], self._named(accepted["file"]), accepted["line"], accepted["unread"]], schema=ORIGINS
+            ),
             rejected=rejected,
             tasks=self._count_tasks(accepted["task"], rejected),
+            columns=columns,
             files=files,
             revision=revision,
             files_reused=sum(name is not None for name in self._reused),
@@ -138,7 +148,7 @@ class Collector:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
                 if forgotten.num_rows
-                else "Name its columns under `columns`, or repair the rows."
+                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows."
             )
             raise NoRowsError(
                 f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
@@ -178,7 +188,7 @@ class Collector:
         rows = kept_rows(*(_with_hex_ids(table) for table in (accepted, duplicates)))
         return rows.set_column(rows.column_names.index("file"), "file", self._named(rows["file"])).cast(KEPT)
 
-    def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
+    def _rejected(self, duplicates: pa.Table, repeats: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
         refusals = pa.concat_tables([REFUSALS.empty_table(), *self._refusals])
         self._refusals = []
@@ -188,6 +198,7 @@ class Collector:
             [
                 self._excerpts_forgotten(refusals),
                 _refused(duplicates, reasons.DUPLICATE),
+                _refused(repeats, reasons.REPEATS_WHAT_IS_READ),
                 _refused(forgotten, reasons.FORGOTTEN),
             ],
             promote_options="default",
@@ -218,9 +229,26 @@ class Collector:
             f"source {self._context.label}: {rows.total():,} instances of {len(rows):,} tasks; "
             f"{rejected.num_rows:,} rejected" + (f" ({_reasons(rejected)})" if rejected.num_rows else "")
         )
+        for names in similar_names.look_alikes(tasks):
+            self._context.log(f"source {self._context.label}: {similar_names.in_words(names)}")
         if lost := [task for task in tasks if not rows[task]]:
             self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
         return table_of([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
+
+
+def told_apart(candidates: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return CANDIDATES as the first of equal ones in the order of ids, exact duplicates, and repeats of what is read.
+
+    The second and third are in the order of the candidates; what is not read of a repeat is another than of the first.
+    """
+    ids = digests.from_arrow(candidates["id"])
+    order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
+    first = digests.first_of_equal(ids[order])
+    unread = candidates["unread"].to_numpy()[order]
+    same = unread == unread[first][np.cumsum(first) - 1] if len(order) else first
+    parts = (order[first], np.sort(order[~first & same]), np.sort(order[~first & ~same]))
+    accepted, duplicates, repeats = (candidates.take(pa.array(part)) for part in parts)
+    return accepted, duplicates, repeats
 
 
 def _refused(candidates: pa.Table, reason: str) -> pa.Table:

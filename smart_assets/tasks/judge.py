@@ -7,6 +7,7 @@ It knows nothing of other files, so that rows of several files, or pieces of one
 # pyarrow has no types.
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -15,10 +16,13 @@ import pyarrow as pa
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.forgotten import text_id
 from smart_assets.tasks.licences import LicenceGate
+from smart_assets.tasks.open_assistant import is_message, trees
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.texts import TEXTS
+from smart_assets.tasks.turns import has_value
+from smart_assets.tasks.unread import ReadColumns, UnreadValues
 
 JUDGED = pa.schema(
     [
@@ -27,6 +31,7 @@ JUDGED = pa.schema(
         ("task", pa.string()),
         ("template", pa.string()),
         ("line", pa.int64()),
+        ("unread", pa.int64()),  # a digest of what of the row is not read
         ("kept", pa.large_string()),  # JSON
     ]
 )
@@ -38,6 +43,7 @@ REFUSED = pa.schema(
         ("excerpt", pa.string()),
     ]
 )
+_NOTHING_JUDGED, _NO_TEXTS, _NOTHING_REFUSED = (each.empty_table() for each in (JUDGED, TEXTS, REFUSED))
 _CHUNK_ROWS = 8192
 _CHUNK_CHARACTERS = 1 << 24
 
@@ -71,6 +77,8 @@ class FileVerdict:
     names_task: set[bool | None] = field(default_factory=set[bool | None])  # whether rows name a task; None: none can
     forgotten_ids: set[str] = field(default_factory=set[str])  # of rows that say what is to be forgotten
     is_cut: bool = False  # the file, or the rest of it, is refused
+    columns: ReadColumns = field(default_factory=ReadColumns)
+    seen: dict[str, None] = field(default_factory=dict[str, None])  # columns that are there, as far as few
     without_licence: int = 0  # rows that name none, and may have the source's own
 
     def add(self, later: "FileVerdict") -> None:
@@ -80,6 +88,8 @@ class FileVerdict:
         self.forgotten_ids |= later.forgotten_ids
         self.is_cut |= later.is_cut
         self.without_licence += later.without_licence
+        self.columns.add_all(later.columns)
+        self.seen |= later.seen
 
 
 class RowJudge:
@@ -89,7 +99,7 @@ class RowJudge:
         self.verdict = FileVerdict()
         self._rules = rules
         self._default_task = default_task
-        self._instances: list[tuple[AcceptedRow, int]] = []  # with their lines, since the last chunk
+        self._instances: list[tuple[AcceptedRow, int, int]] = []  # with line and digest, since the last chunk
         self._characters = 0  # of their texts
         self._refused: list[tuple[int | None, str | None, str, str | None]] = []
         self._done = 0.0
@@ -97,7 +107,7 @@ class RowJudge:
     def chunks(self, rows: Iterable[RawRow | BadRow]) -> Iterator[Chunk]:
         """Yield the rows in their order, judged; `verdict` is whole when they are all taken."""
         verdict = self.verdict
-        for row in rows:
+        for row in self._assembled(iter(rows)):
             verdict.rows += 1
             if isinstance(row, BadRow):
                 verdict.is_cut |= row.line is None
@@ -108,28 +118,44 @@ class RowJudge:
             full = len(self._instances) == _CHUNK_ROWS or len(self._refused) == _CHUNK_ROWS
             if full or self._characters > _CHUNK_CHARACTERS:
                 yield self._chunk()
+        verdict.seen |= dict.fromkeys(self._rules.names.seen())
         yield self._chunk()
+
+    def _assembled(self, rows: Iterator[RawRow | BadRow]) -> Iterator[RawRow | BadRow]:
+        """Return the rows; those of a file whose first row is a message of a tree as trees."""
+        first = next(rows, None)
+        if first is None:
+            return iter(())
+        rest = chain([first], rows)
+        names = tuple(cast(Row, first.value)) if isinstance(first, RawRow) and isinstance(first.value, dict) else ()
+        makes_trees = is_message(names) and self._rules.names.shape(names).layout.is_tree
+        return trees(rest) if makes_trees else rest
 
     def _take(self, row: RawRow) -> bool | None:
         """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""
-        names_task = task = None
+        names_task = task = shape = None
+        unread = UnreadValues()
         rules = self._rules
         try:
             if not isinstance(row.value, dict):
                 raise RowError(reasons.NOT_AN_OBJECT)
             value = cast(Row, row.value)
+            shape = rules.names.shape(tuple(value))
+            if shape.unread:
+                unread.columns = [(name, value[name]) for name in shape.unread if has_value(value[name])]
             names_task = rules.names.task(value) is not None
             task = rules.task_prefix + task_of(value, rules.names, self._default_task)
             self._require_licence(value)
-            shape = rules.names.shape(row.names or tuple(value))
-            instance = instance_of(value, shape, task, set())
+            instance = instance_of(value, shape, task, unread)
             texts = rules.forgotten_texts
             if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
                 self.verdict.forgotten_ids.add(instance.id)
-            self._instances.append((instance, row.line))
+            self._instances.append((instance, row.line, unread.digest()))
             self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
         except RowError as error:
             self._refused.append((row.line, task, error.reason, self._excerpt(row.value, error.reason)))
+        if shape is not None:
+            self.verdict.columns.add(shape.layout.name, unread)
         return names_task
 
     def _require_licence(self, row: Row) -> None:
@@ -155,16 +181,16 @@ class RowJudge:
         return excerpt_of(value)
 
     def _chunk(self) -> Chunk:
-        judged, texts, refused = JUDGED.empty_table(), TEXTS.empty_table(), REFUSED.empty_table()
+        judged, texts, refused = _NOTHING_JUDGED, _NO_TEXTS, _NOTHING_REFUSED
         if self._instances:
-            instances, lines = zip(*self._instances, strict=True)
+            instances, lines, unread = zip(*self._instances, strict=True)
             ids, prompts = (
                 np.frombuffer(bytes.fromhex("".join(getattr(row, name) for row in instances)), digests.KIND)
                 for name in ("id", "prompt_hash")
             )
             tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
             kept = [row.kept for row in instances]
-            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, lines, kept]
+            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, lines, unread, kept]
             judged = table_of(columns, JUDGED)
             texts = table_of([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS)
             self._instances, self._characters = [], 0

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.raw_rows import MEDIA
+from smart_assets.tasks.open_assistant import MESSAGE, TREE
 
 CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
@@ -18,6 +18,8 @@ TASKS = ("task_name", "_task_name")
 RESPONSES = ("response", "targets", "target")
 BESIDE = ("response", "completion")
 """Responses beside a chat that is the prompt."""
+_PAIRS = "preference pairs (`chosen` is the response)"
+_TREES = "OpenAssistant (best-ranked path)"
 _EXTRA = ("input", "context", "inputs", "query", "passage", "document", "knowledge")
 
 
@@ -32,6 +34,7 @@ class Layout:
     chats: tuple[str, ...] = ()  # likewise of a chat
     needs: frozenset[str] = frozenset()  # other columns by which it is known
     history: str = ""  # a column of pairs of a prompt and a response that came before
+    is_tree: bool = False  # the prompt is a tree of messages, the response in it
     first_response: bool = False  # the response may be a list, of which the first is read
 
     def fits(self, names: Collection[str]) -> bool:
@@ -44,6 +47,8 @@ class Layout:
 
 
 LAYOUTS: tuple[Layout, ...] = (
+    Layout(_TREES, prompt=("prompt",), needs=frozenset({TREE}), is_tree=True),
+    Layout(_TREES, prompt=("text",), needs=MESSAGE, is_tree=True),
     Layout("Super-NaturalInstructions", prompt=("definition", "inputs"), responses=RESPONSES, first_response=True),
     Layout(
         "Super-NaturalInstructions",
@@ -66,18 +71,18 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("BIG-Bench Hard", prompt=("input",), responses=RESPONSES),
     Layout("input and output", prompt=("input",), responses=("output", "completion")),
     Layout("OpenOrca", prompt=("question",), responses=("response", "output"), needs=frozenset({"system_prompt"})),
-    Layout("preference pairs", prompt=("prompt",), responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, prompt=("prompt",), responses=("chosen",), needs=frozenset({"rejected"})),
     Layout(
-        "preference pairs",
+        _PAIRS,
         prompt=("instruction",),
         extra=_EXTRA,
         responses=("chosen",),
         needs=frozenset({"rejected"}),
     ),
-    Layout("preference pairs", prompt=("question",), responses=("chosen",), needs=frozenset({"rejected"})),
-    Layout("preference pairs", prompt=("input",), responses=("chosen",), needs=frozenset({"rejected"})),
-    Layout("preference pairs", chats=CHATS, responses=("chosen",), needs=frozenset({"rejected"})),
-    Layout("preference pairs", responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, prompt=("question",), responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, prompt=("input",), responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, chats=CHATS, responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, responses=("chosen",), needs=frozenset({"rejected"})),
     Layout("chat beside a response", chats=CHATS, responses=BESIDE),
     Layout("OpenAI messages", chats=("messages",)),
     Layout("ShareGPT", chats=("conversations", "conversation")),
@@ -106,4 +111,4 @@ def why_not(names: Collection[str]) -> str:
 
 def media_of(names: Collection[str]) -> tuple[str, ...]:
     """Return the columns that hold what is no text."""
-    return tuple(name for name in names if name in MEDIA)
+    return tuple(name for name in names if name in reasons.MEDIA)

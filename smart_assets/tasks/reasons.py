@@ -3,10 +3,26 @@
 None of them repeats what stood in the row, which may be hostile; the excerpt beside them does.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 Field = Literal["prompt", "response", "template", "task", "messages", "system", "history", "tools"]
 Medium = Literal["images", "audio", "video"]
+
+MEDIA: Mapping[str, Medium] = {
+    "image": "images",
+    "images": "images",
+    "image_url": "images",
+    "input_image": "images",
+    "audio": "audio",
+    "audios": "audio",
+    "input_audio": "audio",
+    "audio_url": "audio",
+    "video": "video",
+    "videos": "video",
+    "video_url": "video",
+}
+"""Columns, keys of turns and types of content parts that hold what is no text."""
 
 LINE_TOO_LONG: Final = "line is longer than max_line_bytes"
 NOT_JSON: Final = "not valid JSON"
@@ -16,6 +32,8 @@ NOT_UTF8: Final = "not valid UTF-8"
 BAD_QUOTES: Final = "CSV quotes do not match"
 FIELD_COUNT: Final = "not as many fields as the CSV header"
 DUPLICATE: Final = "exact duplicate of an earlier row"
+REPEATS_WHAT_IS_READ: Final = "same as an earlier row in all that is read, and another in what is not read"
+DUPLICATES: Final = (DUPLICATE, REPEATS_WHAT_IS_READ)
 FORGOTTEN: Final = "forgotten by `smart forget`"
 TASK_CONTROL: Final = "task holds control characters"
 NO_ASSISTANT: Final = "messages have no assistant turn"
@@ -26,6 +44,8 @@ BAD_TOOLS: Final = "tools or tool calls are not lists of named functions"
 BAD_HISTORY: Final = "history is not a list of pairs of a prompt and a response"
 TEXT_ALONE: Final = "holds a text alone, as for pretraining: neither a prompt nor a response"
 TOKENS: Final = "holds token ids, not texts"
+BAD_MESSAGE_ID: Final = "message_id is missing, or another message has it"
+NO_ROOT: Final = "the message belongs to no tree: a message above it is not in the file"
 TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 
 BAD_KEPT: Final = "a kept column holds what is neither text, number, date, list nor object"

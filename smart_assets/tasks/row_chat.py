@@ -6,18 +6,20 @@ from typing import cast
 from smart_assets.core.stored_chat import parse_stored
 from smart_assets.tasks import reasons
 from smart_assets.tasks.chat import Chat, Tools, composed, cut_chat
+from smart_assets.tasks.open_assistant import best_path
 from smart_assets.tasks.prompt_template import filled
-from smart_assets.tasks.raw_rows import MEDIA, RowError, checked_text
+from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.row_shape import Shape
 from smart_assets.tasks.text_chat import is_text_chat, read_text_chat
-from smart_assets.tasks.turns import Turn, Unread, has_value, plain_json, read_tools, read_turns
+from smart_assets.tasks.turns import Turn, has_value, plain_json, read_tools, read_turns
+from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
 _BETWEEN = "\n\n"
 _SYSTEM_ROLES = ("system", "developer")
 
 
-def chat_of(row: Row, shape: Shape, unread: Unread) -> Chat:
+def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
     """Return what a row says as a chat cut at its response.
 
     Args:
@@ -32,28 +34,30 @@ def chat_of(row: Row, shape: Shape, unread: Unread) -> Chat:
         raise RowError(shape.refused)
     for name in shape.media:
         if has_value(row.get(name)):
-            raise RowError(reasons.medium(MEDIA[name]))
+            raise RowError(reasons.medium(reasons.MEDIA[name]))
     tools = _tools(row, shape, unread)
     chat = row.get(shape.chat) if shape.chat else None
-    response = _response(row, shape)
+    response = _response(row, shape, unread)
     if shape.chat and not shape.chat_is_spare:
         return _of_chat(row, shape, tools, response, unread)
+    if shape.layout.is_tree:
+        return cut_chat(best_path(row.get(shape.prompt[0]), unread), tools, unread)
     prompt = _prompt(row, shape, unread)
     if chat is not None and (prompt is None or response is None):
         return cut_chat(_with_system(row, shape, _turns("messages", chat, unread), unread), tools, unread)
     if response is None:
         raise RowError(reasons.missing("prompt" if prompt is None and shape.prompt else "response"))
     if chat is not None and isinstance(prompt, str) and isinstance(response, str):
-        noted: Unread = set()
+        noted = UnreadValues()
         said = _chat_that_says_more(chat, prompt, response, tools, noted)
         if said is not None:
-            unread |= noted
+            unread.others += noted.others
             return said
-        unread.add(("column", shape.chat))
+        unread.add("column", shape.chat, row.get(shape.chat))
     return _of_pair(row, shape, tools, prompt, response, unread)
 
 
-def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unread: Unread) -> Chat:
+def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unread: UnreadValues) -> Chat:
     """Return the chat of a row, up to the response that stands beside it where one does."""
     value = row.get(shape.chat)
     if value is None:
@@ -66,7 +70,9 @@ def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unre
     return _answered(turns, response, tools, unread)
 
 
-def _of_pair(row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: Unread) -> Chat:
+def _of_pair(
+    row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: UnreadValues
+) -> Chat:
     asked: list[Turn] = []
     if _is_turns(prompt):
         asked = _turns("prompt", prompt, unread)
@@ -80,7 +86,7 @@ def _of_pair(row: Row, shape: Shape, tools: Tools | None, prompt: object, respon
     return _answered(_with_system(row, shape, [*history, *asked], unread), response, tools, unread)
 
 
-def _answered(before: Sequence[Turn], response: object, tools: Tools | None, unread: Unread) -> Chat:
+def _answered(before: Sequence[Turn], response: object, tools: Tools | None, unread: UnreadValues) -> Chat:
     """Return turns with a response that is a text, the turns that follow, or the whole chat again."""
     if not _is_turns(response) and not (not before and is_text_chat(response)):
         return composed(before, Turn("assistant", checked_text("response", _no_tokens(response))), tools)
@@ -89,12 +95,14 @@ def _answered(before: Sequence[Turn], response: object, tools: Tools | None, unr
         systems = [turn for turn in before if turn.role in _SYSTEM_ROLES and after[0].role not in _SYSTEM_ROLES]
         said = {turn.content for turn in after}
         if any(turn.content not in said for turn in before if turn not in systems):
-            unread.add(("turns", "of a prompt that is not in the chat of the response"))
+            unread.add("turns", "of a prompt that is not in the chat of the response", [*said])
         before = systems
     return cut_chat([*before, *after], tools, unread)
 
 
-def _chat_that_says_more(value: object, prompt: str, response: str, tools: Tools | None, unread: Unread) -> Chat | None:
+def _chat_that_says_more(
+    value: object, prompt: str, response: str, tools: Tools | None, unread: UnreadValues
+) -> Chat | None:
     """Return the chat beside a prompt and a response where it is theirs: up to the response, or with it."""
     try:
         if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -119,7 +127,7 @@ def _chat_that_says_more(value: object, prompt: str, response: str, tools: Tools
     return chat if prompt == chat.prompt or prompt in said_by_user else None
 
 
-def _prompt(row: Row, shape: Shape, unread: Unread) -> object:
+def _prompt(row: Row, shape: Shape, unread: UnreadValues) -> object:
     """Return the text of a prompt, or its turns as they stand; None where it is missing."""
     if not shape.prompt:
         return None
@@ -135,7 +143,7 @@ def _prompt(row: Row, shape: Shape, unread: Unread) -> object:
         if isinstance(value, str) and not _is_turns(first):
             others.append(checked_text("prompt", value))
         elif has_value(value):
-            unread.add(("column", name))
+            unread.add("column", name, value)
     others = [text for text in others if text.strip()]
     if first is None or not others:
         return _text_of(first) if shape.layout.first_response and first is not None else first
@@ -151,7 +159,7 @@ def _text_of(value: object) -> str:
     return "\n".join(checked_text("prompt", text) for text in texts)
 
 
-def _tools(row: Row, shape: Shape, unread: Unread) -> Tools | None:
+def _tools(row: Row, shape: Shape, unread: UnreadValues) -> Tools | None:
     """Return the tools of a row; beside a prompt the column of that name may hold something else."""
     if not shape.tools:
         return None
@@ -160,15 +168,18 @@ def _tools(row: Row, shape: Shape, unread: Unread) -> Tools | None:
     except RowError:
         if shape.chat:
             raise
-        unread.add(("column", shape.tools))
+        unread.add("column", shape.tools, row.get(shape.tools))
         return None
 
 
-def _response(row: Row, shape: Shape) -> object:
+def _response(row: Row, shape: Shape, unread: UnreadValues) -> object:
     value = row.get(shape.response) if shape.response else None
-    if shape.layout.first_response and isinstance(value, list):
-        return value[0] if value else None  # pyright: ignore[reportUnknownVariableType]
-    return value
+    if not (shape.layout.first_response and isinstance(value, list)):
+        return value
+    first, *rest = cast("list[object]", value) or [None]
+    if rest:
+        unread.add("column", f"{shape.response}, all but the first", rest)
+    return first
 
 
 def _history(row: Row, shape: Shape) -> list[tuple[Turn, Turn]]:
@@ -186,25 +197,25 @@ def _history(row: Row, shape: Shape) -> list[tuple[Turn, Turn]]:
     return pairs
 
 
-def _with_system(row: Row, shape: Shape, turns: list[Turn], unread: Unread) -> list[Turn]:
+def _with_system(row: Row, shape: Shape, turns: list[Turn], unread: UnreadValues) -> list[Turn]:
     """Return the turns after a system turn of its own column, unless they begin with one."""
     value = row.get(shape.system) if shape.system else None
     if not has_value(value):
         return turns
     if not isinstance(value, str):
-        unread.add(("column", shape.system))
+        unread.add("column", shape.system, row.get(shape.system))
         return turns
     text = checked_text("system", value).removeprefix("SYSTEM: ")
     if not text.strip():
         return turns
     if turns and turns[0].role in _SYSTEM_ROLES:
         if turns[0].content != text:
-            unread.add(("column", shape.system))
+            unread.add("column", shape.system, row.get(shape.system))
         return turns
     return [Turn("system", text), *turns]
 
 
-def _turns(field: reasons.Field, value: object, unread: Unread) -> list[Turn]:
+def _turns(field: reasons.Field, value: object, unread: UnreadValues) -> list[Turn]:
     return read_text_chat(value) if is_text_chat(value) else read_turns(field, value, unread)
 
 

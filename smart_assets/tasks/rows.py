@@ -15,15 +15,14 @@ from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.reasons import Field
 from smart_assets.tasks.row_chat import chat_of
 from smart_assets.tasks.row_shape import FieldNames, Shape
-from smart_assets.tasks.turns import Unread
+from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Texts of nothing but white space, what is as invisible, and marks that end a text or a turn.
-_NOTHING = re.compile(
-    r"(?:[\s\u200b-\u200f\u2060\ufeff\u00ad]|</?s>|<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end)\|>)*"
-)
+_MARKS = "im_end|im_start|endoftext|eot_id|end_of_text|end_of_turn|end"
+_NOTHING = re.compile(rf"(?:[\s\u200b-\u200f\u2060\ufeff\u00ad]|</?s>|<eos>|<end_of_turn>|<\|(?:{_MARKS})\|>)*")
 _LONGEST_NOTHING = 200  # characters: what is longer is only looked at for white space
 
 
@@ -64,7 +63,7 @@ def task_of(row: Row, names: FieldNames, default: str | None) -> str:
     return _filled("task", task)
 
 
-def instance_of(row: Row, shape: Shape, task: str, unread: Unread) -> AcceptedRow:
+def instance_of(row: Row, shape: Shape, task: str, unread: UnreadValues) -> AcceptedRow:
     """Return the instance that a row of a task holds.
 
     Turns are part of the id where they say more than the prompt: two system prompts make two instances.

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.judge import Chunk, FileVerdict
+from smart_assets.tasks.unread import ReadColumns
 from smart_assets.tasks.work_pool import Answer, Job, WorkPool
 from smart_assets.tasks.worker import KINDS
 
@@ -69,6 +70,8 @@ def read_shared(files: Sequence[FileToRead], rules: str, pool: WorkPool, scratch
             set(answer["forgotten_ids"]),
             bool(answer["is_cut"]),
             answer["without_licence"],
+            ReadColumns.from_json(answer["columns"]),
+            dict.fromkeys(answer["seen"]),
         )
         cut = place if verdict.is_cut else cut
         done = rows.piece.share if rows.piece else 1.0

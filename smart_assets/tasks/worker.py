@@ -8,6 +8,7 @@ A job reads a piece of a file, or sketches prompts. What it makes lies in files 
 import functools
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -38,11 +39,16 @@ def rules_as_json(
 
 
 @functools.lru_cache(maxsize=1)
-def _rules(path: str) -> JudgeRules:
+def _known_rules(path: str) -> tuple[Columns, str, frozenset[str], LicenceGate | None]:
     columns, task_prefix, forgotten, gate = json.loads(Path(path).read_text(encoding="utf-8"))
     licences = gate and LicenceGate(gate[0], frozenset(gate[1]), gate[2])
-    names = FieldNames.from_columns(Columns(**columns), licences)
-    return JudgeRules(names, task_prefix, frozenset(forgotten), licences)
+    return Columns(**columns), task_prefix, frozenset(forgotten), licences
+
+
+def _rules(path: str) -> JudgeRules:
+    """Return the rules for one piece: what its names were seen to be is of no other one."""
+    columns, task_prefix, forgotten, licences = _known_rules(path)
+    return JudgeRules(FieldNames.from_columns(columns, licences), task_prefix, forgotten, licences)
 
 
 def _read(job: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +72,8 @@ def _read(job: dict[str, Any]) -> dict[str, Any]:
         "forgotten_ids": sorted(verdict.forgotten_ids),
         "is_cut": verdict.is_cut,
         "without_licence": verdict.without_licence,
+        "columns": verdict.columns.as_json(),
+        "seen": list(verdict.seen),
     }
 
 
@@ -87,6 +95,7 @@ _WORK: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"read": _read, "
 def main() -> None:
     """Answer jobs until there are no more."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the program ends it by the program
     pa.set_cpu_count(1)  # the cores are shared by processes
     for line in sys.stdin:
         job = json.loads(line)

@@ -83,8 +83,8 @@ def test_reading_what_changed_gives_what_reading_everything_gives(
     seed: int, by_column: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("edits")
-    columns = {"keep": ["author"], **({"task": "task_name"} if by_column else {})}
-    sources = {"sources": {"small": {"kind": "folder", "path": str(folder / "in"), "columns": columns}}}
+    columns: dict[str, Any] = {"keep": ["author"], **({"task": "task_name"} if by_column else {})}
+    sources: dict[str, Any] = {"sources": {"small": {"kind": "folder", "path": str(folder / "in"), "columns": columns}}}
     project = small_project(folder, **sources)
     edit(folder / "in", {"sub/z.csv": "prompt,response,task_name\nsix,yes,x\nsix,yes,x\nsix\n"})
     before = None

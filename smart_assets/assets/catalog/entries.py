@@ -46,6 +46,7 @@ from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.tasks.kept import KEPT, KEPT_FILE
 from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, TASKS
+from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
 
 _NO_TEXTS = frozenset[str]()
 
@@ -96,6 +97,13 @@ ENTRIES: tuple[Asset, ...] = (
             Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=raw_tasks.ORIGINS_FOLDER),
             # What people said of themselves and their texts. Only where the source keeps columns.
             Table(KEPT_FILE, KEPT, texts=frozenset({"kept"}), view="kept", attachment=raw_tasks.ORIGINS_FOLDER),
+            Table(
+                COLUMNS_FILE,
+                COLUMNS,
+                texts=_NO_TEXTS,
+                view="source_columns",
+                attachment=raw_tasks.ORIGINS_FOLDER,
+            ),
             OtherFiles("files.json", raw_tasks.ORIGINS_FOLDER),
         ),
         from_texts=None,

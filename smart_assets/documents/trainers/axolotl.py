@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from smart_assets.documents.exported_rows import ExportedRow, Turn, json_text
+from smart_assets.documents.exported_rows import TURN_KEYS, ExportedRow, Turn, json_text
 from smart_assets.documents.trainers.trainer import CannotHoldError, Trainer, yaml_text
 
 
@@ -31,7 +31,8 @@ class Axolotl(Trainer):
             "type": "chat_template",
             "chat_template": "tokenizer_default",
             "field_messages": "messages",
-            "message_property_mappings": {"role": "role", "content": "content"},
+            # Of what is not named here, Axolotl gives a template only what it finds by parsing it.
+            "message_property_mappings": {key: key for key in TURN_KEYS},
             "field_tools": "tools",
             "roles_to_train": ["assistant"],
             "train_on_eos": "turn",

@@ -22,7 +22,7 @@ class Trainer(ABC):
     title: ClassVar[str]
     """As people know it."""
     checked: ClassVar[str]
-    """The version whose own code was seen to read the files, and how."""
+    """The version whose own code was seen to read the files, and which part of it."""
     rows_file: ClassVar[str] = "data/train.jsonl"
     learns: ClassVar[str]
     """In a sentence, how it is made to learn the responses alone, as this project does."""

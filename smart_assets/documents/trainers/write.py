@@ -114,6 +114,8 @@ Run in it:
 
 Only responses are learnt: {trainer.learns}.
 
+Seen to be read by {trainer.checked}.
+
 ## What is not in it
 
 {missing}{named}
