@@ -47,7 +47,7 @@ def _renamed(column: str) -> str:
 def _names_that_are_read() -> frozenset[str]:
     """Return the names by which columns are recognized: an export that had one would be read as another row."""
     from smart_assets.tasks import layouts
-    from smart_assets.tasks.raw_rows import MEDIA
+    from smart_assets.tasks.reasons import MEDIA
 
     names = {*layouts.SYSTEMS, *layouts.TOOLS, *layouts.TEMPLATES, *layouts.TASKS, *layouts.BESIDE, *MEDIA}
     for layout in layouts.LAYOUTS:

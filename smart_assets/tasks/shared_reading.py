@@ -69,9 +69,9 @@ def read_shared(files: Sequence[FileToRead], rules: str, pool: WorkPool, scratch
             set(answer["names_task"]),
             set(answer["forgotten_ids"]),
             bool(answer["is_cut"]),
-            answer["without_licence"],
             ReadColumns.from_json(answer["columns"]),
             dict.fromkeys(answer["seen"]),
+            answer["without_licence"],
         )
         cut = place if verdict.is_cut else cut
         done = rows.piece.share if rows.piece else 1.0

@@ -81,7 +81,7 @@ VALUES: dict[tuple[str, str], str] = {
     ("forget", "ids"): "OTHER",
     ("forget", "task"): HOSTILE,
     ("forget", "match"): "item 9",
-    ("forget", "where"): "file = 'plain.jsonl'",
+    ("forget", "where"): "id <> ''",
     ("forget", "because"): "of a wish",
     ("forget", "undo"): "KEY",
     ("verify", "signatures"): "documents",

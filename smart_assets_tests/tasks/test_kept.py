@@ -159,7 +159,8 @@ def test_no_name_that_a_layout_reads_can_be_kept() -> None:
 
 
 def test_values_stand_beside_rows_and_duplicates(tmp_path: Path) -> None:
-    rows = [{**ROW, "author": "ann", "source": 1}, {**ROW, "author": "bob"}, {**ROW, "prompt": "four", "source": None}]
+    first, second = {**ROW, "author": "ann", "source": 1}, {**ROW, "author": "bob"}
+    rows = [first, second, {**ROW, "author": "cy", "more": 1}, {**ROW, "prompt": "four", "source": None}]
     project = keeping(tmp_path, rows, {"who": "author", "from_where": "source", "nobody": "nothing"})
     log: list[str] = []
     make_small(project, log)
@@ -167,10 +168,14 @@ def test_values_stand_beside_rows_and_duplicates(tmp_path: Path) -> None:
     assert [(row["line"], row["duplicate"], values_of(row["kept"])) for row in kept] == [
         (1, False, {"from_where": 1, "who": "ann"}),
         (2, True, {"who": "bob"}),
+        (3, True, {"who": "cy"}),
     ]
-    assert "kept of 2 rows: from_where of 1 rows, nobody of 0 rows, who of 2 rows" in "\n".join(log)
-    [duplicate] = origins(project, "rejected.parquet")
-    assert {row["id"] for row in kept} == {duplicate["id"]}
+    assert "kept of 3 rows: from_where of 1 rows, nobody of 0 rows, who of 3 rows" in "\n".join(log)
+    repeats = origins(project, "rejected.parquet")
+    assert [row["reason"] for row in repeats] == list(reasons.DUPLICATES), "what is kept is read"
+    assert {row["id"] for row in kept} == {row["id"] for row in repeats}
+    assert not any("not read: column `author`" in line for line in log)
+    assert any("not read: column `more`" in line for line in log)
 
 
 def test_a_source_that_keeps_nothing_is_as_it_was(tmp_path: Path) -> None:
