@@ -18,6 +18,7 @@ from smart_assets.assets import (
 )
 from smart_assets.assets.declaration import Array, Asset, FromTexts, Job, OtherFiles, Requester, Table, Upstream
 from smart_assets.assets.reading import evaluation_vectors
+from smart_assets.assets.reading.known_vectors import LAST_FILE, LONG_FILE
 from smart_assets.assets.records import (
     CheckpointSummary,
     EmbeddingSummary,
@@ -43,6 +44,7 @@ from smart_assets.assets.work import (
     tokens_trained,
 )
 from smart_assets.core.errors import CatalogError
+from smart_assets.embedding.windows import LONG_PROMPTS
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, TASKS
@@ -127,7 +129,8 @@ CATALOG: tuple[Asset, ...] = checked(
         Asset(
             step=prompt_embeddings,
             description="A unit vector for every prompt of a source, and every task's mean vector. Only prompts that "
-            "were never seen by this encoder are embedded.",
+            "were never seen by this encoder are embedded. The vector of a prompt longer than the encoder's window is "
+            "the mean of its windows.",
             partitioned_by="source",
             job="update_sources",
             requested_by="task_sources",
@@ -138,6 +141,8 @@ CATALOG: tuple[Asset, ...] = checked(
             files=(
                 Table("rows.parquet", prompt_embeddings.ROWS, texts=_NO_TEXTS, view="embeddings"),
                 Array("vectors.npy"),
+                Table(LONG_FILE, LONG_PROMPTS, texts=_NO_TEXTS, view="long_prompts"),
+                Array(LAST_FILE),
                 Table("tasks.parquet", prompt_embeddings.TASKS, texts=_NO_TEXTS),
                 Array("task_means.npy"),
             ),
@@ -164,6 +169,9 @@ CATALOG: tuple[Asset, ...] = checked(
                     similarity_index.NEAR_DUPLICATES,
                     texts=_NO_TEXTS,
                     view="near_duplicates",
+                ),
+                Table(
+                    "same_documents.parquet", similarity_index.SAME_DOCUMENTS, texts=_NO_TEXTS, view="same_documents"
                 ),
             ),
             from_texts=FromTexts("all"),
@@ -210,6 +218,12 @@ CATALOG: tuple[Asset, ...] = checked(
                 Table("overlaps.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="evaluation_overlaps"),
                 Table("undecided.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="undecided_overlaps"),
                 Table(
+                    "same_documents.parquet",
+                    evaluation_overlap.OVERLAPS,
+                    texts=_NO_TEXTS,
+                    view="same_document_overlaps",
+                ),
+                Table(
                     "unsearched.parquet",
                     evaluation_overlap.UNSEARCHED,
                     texts=_NO_TEXTS,
@@ -223,6 +237,8 @@ CATALOG: tuple[Asset, ...] = checked(
                     attachment=evaluation_vectors.ATTACHMENT,
                 ),
                 Array("vectors.npy", attachment=evaluation_vectors.ATTACHMENT),
+                Table(LONG_FILE, LONG_PROMPTS, texts=_NO_TEXTS, attachment=evaluation_vectors.ATTACHMENT),
+                Array(LAST_FILE, attachment=evaluation_vectors.ATTACHMENT),
             ),
             from_texts=None,
             on_gpu=lambda settings: (

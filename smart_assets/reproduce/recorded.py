@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from smart_assets.assets import catalog, evaluation_overlap, finetuned_checkpoint
 from smart_assets.assets.records import (
     CheckpointParameters,
+    EmbeddingParameters,
     EmbeddingSummary,
     OrderingParameters,
     OverlapParameters,
@@ -138,7 +139,8 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
         changes["selection"] = _selection(settings.selection, OrderingParameters.read(one))
     for one in ancestors.vectors.values():
         precision = EmbeddingSummary.read(one).precision
-        changes["embedding"] = settings.embedding.model_copy(update={"precision": precision})
+        windows = EmbeddingParameters.read(one).windows or 1
+        changes["embedding"] = settings.embedding.model_copy(update={"precision": precision, "windows": windows})
     return changes
 
 

@@ -214,7 +214,7 @@ def test_a_subset_is_reproduced_with_the_rows_of_then_left_out(
         assert (found.holds, found.notes) == (
             True,
             (
-                "the rows that hold evaluation text were found by the rules of code version 2, here it is later: they "
+                "the rows that hold evaluation text were found by the rules of code version 3, here it is later: they "
                 "are taken as they are stored",
             ),
         )

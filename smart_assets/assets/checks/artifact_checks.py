@@ -18,12 +18,13 @@ from smart_assets.assets import (
     raw_tasks,
     selected_subset,
 )
-from smart_assets.assets.evaluation_overlap import not_looked_at
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.instance_orderings import groups_of, objectives_in_use
+from smart_assets.assets.reading.overlap_sentences import mostly_found, not_looked_at
 from smart_assets.assets.records import CheckpointSummary, OverlapSummary
 from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, split_grid_key
 from smart_assets.core.errors import UpstreamMissingError
+from smart_assets.core.safe_text import in_line
 from smart_assets.core.threads import products_on_one_thread
 from smart_assets.selection.greedy import unit_rows
 from smart_assets.selection.objectives import FacilityLocation, Objective
@@ -180,6 +181,25 @@ def rows_are_distinct(project: Project, partition: str | None) -> CheckResult:
     distinct = subset.group_by(["seed", "id"]).aggregate([]).num_rows
     twice = subset.num_rows - distinct
     return CheckResult(twice == 0, f"{twice} rows stand twice" if twice else "no row stands twice", {"twice": twice})
+
+
+def tasks_keep_their_rows(project: Project, partition: str | None) -> CheckResult:
+    """Warn of every task of which more than half of the training rows hold evaluation text."""
+    inputs = _inputs(project, AssetPartition(evaluation_overlap.NAME))
+    summary = OverlapSummary.read(inputs.manifest(evaluation_overlap.NAME))
+    most = summary.mostly_found()
+    overlaps = pq.read_table(inputs.folder(evaluation_overlap.NAME) / "overlaps.parquet")
+    return CheckResult(
+        not most,
+        "; ".join(mostly_found(summary)) or "no task has evaluation text in more than half of its training rows",
+        {
+            "tasks": len(most),
+            "rows": sum(rows.rows for _, _, rows in most),
+            "first tasks": [in_line(task) for _, task, _ in most[:10]],
+        },
+        warning=True,
+        rows=overlaps.filter(pc.is_in(overlaps["task"], pa.array([task for _, task, _ in most], pa.string()))),
+    )
 
 
 def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
