@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.synthetic import write_encoder
+from smart_assets.assets.model_records import CheckpointSummary, RecordedBaseModel, RecordedDrop, TrainingRecord
 from smart_assets.assets.parquet import write_table
-from smart_assets.assets.prompt_embeddings import ROW_COLUMNS
+from smart_assets.assets.prompt_embeddings import ROWS
 from smart_assets.assets.step import grid_key
 from smart_assets.embedding.identity import encoder_version
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
@@ -126,12 +127,15 @@ class Synthetic:
         )
         artifact = self._commit("raw_tasks", {"instances.parquet": self.rows})
         summary = {"rows": count, "training rows": count, "validation rows": 0, "rejected rows": 0}
-        return self._record(artifact, "big", {}, attachments={"origins": origins}, summary=summary)
+        summary |= {"tasks": len(names), "templates": len(names), "tasks without rows": []}
+        settings = self.project.settings
+        source = {"source": settings.sources["big"].parameters(), "validation": settings.validation.model_dump()}
+        return self._record(artifact, "big", {}, attachments={"origins": origins}, summary=summary, parameters=source)
 
     def _vectors(self, rows: Manifest) -> None:
         vectors = self.random.standard_normal((len(self.ids), DIMENSIONS), dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        artifact = self._commit("prompt_embeddings", {"rows.parquet": self.rows.select(ROW_COLUMNS)}, vectors)
+        artifact = self._commit("prompt_embeddings", {"rows.parquet": self.rows.select(ROWS.names)}, vectors)
         encoder = encoder_version(self.project.settings.embedding)
         inputs = {"raw_tasks[big]": rows.content_version}
         self._record(artifact, "big", inputs, parameters={"encoder": encoder})
@@ -154,9 +158,25 @@ class Synthetic:
             (draft / "content").mkdir()
             (draft / "content" / "weights").write_text(f"{number}", encoding="utf-8")
             artifact = self.project.store.commit("finetuned_checkpoint", draft / "content")
-        seeds = {seed: {"dropped": [{"id": str(self.ids[number]), "reason": "too long"}]} for seed in ("0", "1")}
+        dropped = RecordedDrop(id=str(self.ids[number]), reason="too long")
+        training = TrainingRecord(
+            base_model=RecordedBaseModel(reference="synthetic", revision=None, weights_sha256="0" * 64),
+            hyperparameters={},
+            seed=0,
+            processes=1,
+            precision="float32",
+            device="cpu",
+            rows=SUBSET_ROWS,
+            dropped=[dropped],
+            truncated=[],
+            response_tokens=SUBSET_ROWS,
+            steps=1,
+            final_loss=1.0,
+            mean_last_losses=1.0,
+        )
+        summary = CheckpointSummary(rows=SUBSET_ROWS, seeds={0: training, 1: training.model_copy(update={"seed": 1})})
         inputs = {f"selected_subset[{key}]": subset.content_version}
-        self._record(artifact, key, inputs, summary={"seeds": seeds}, run=number)
+        self._record(artifact, key, inputs, summary=summary.as_kept(), run=number)
 
     def _commit(self, asset: str, tables: dict[str, pa.Table], vectors: np.ndarray | None = None) -> Artifact:
         with self.project.store.draft() as draft:
@@ -192,17 +212,20 @@ class Synthetic:
 def main() -> None:
     """Write the store, unless it is there, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--subsets", type=int, default=200)
+    parser.add_argument("--rows", type=int, help="1,000,000 if unset.")
+    parser.add_argument("--subsets", type=int, help="200 if unset.")
     parser.add_argument("--out", type=Path, help="Keep the store here, or use the one that is there.")
     arguments = parser.parse_args()
+    if arguments.out and (arguments.out / "smart.yaml").exists() and (arguments.rows or arguments.subsets):
+        raise SystemExit(f"{arguments.out} holds a store: leave out --rows and --subsets to use it, or name another")
+    rows, subsets = arguments.rows or 1_000_000, arguments.subsets or 200
     with tempfile.TemporaryDirectory() as scratch:
         folder: Path = (arguments.out or Path(scratch) / "audit").resolve()
         if not (folder / "smart.yaml").exists():
             folder.mkdir(parents=True, exist_ok=True)
             began = time.perf_counter()
-            synthetic = Synthetic(folder, arguments.rows)
-            synthetic.write(arguments.subsets)
+            synthetic = Synthetic(folder, rows)
+            synthetic.write(subsets)
             known = {"id": str(synthetic.ids[1]), "task": "task 7", "text": str(synthetic.prompts[1])}
             (folder / "known.json").write_text(json.dumps(known), encoding="utf-8")
             print(f"written in {time.perf_counter() - began:.0f} s\n")

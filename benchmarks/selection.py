@@ -21,6 +21,7 @@ SYNTHETIC = "clustered synthetic vectors"
 
 
 def main(  # noqa: PLR0913, PLR0917  (one for each option)
+    context: typer.Context,
     vectors: Annotated[
         Path | None,
         typer.Option(
@@ -41,6 +42,10 @@ def main(  # noqa: PLR0913, PLR0917  (one for each option)
 ) -> None:
     """Order the same vectors by every objective at every size, each time in a fresh process, ours and submodlib's."""
     if plot or table:
+        for name in ("vectors", "sizes", "objectives", "peer_up_to", "time_limit"):
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise typer.BadParameter(f"--{name.replace('_', '-')} does nothing beside --plot and --table")
         show(_read(out), plot, table)
         return
     results = Results(machine(), str(vectors.resolve()) if vectors else SYNTHETIC, [])

@@ -65,6 +65,7 @@ class Table:
     ids_from: tuple[str, ...] = ("id",)  # by these columns
     view: str | None = None  # its name in SQL
     attachment: str | None = None  # that holds it; None for the artifact itself
+    of_refused: bool = False  # its view also shows what was refused since the last artifact was made
 
     def __post_init__(self) -> None:
         if not self.columns.names:
@@ -175,11 +176,13 @@ class Asset:
 
     def arrays_of(self, table: Table) -> Iterator[Array]:
         """Yield the arrays that are computed from the texts of a table, row by row."""
-        yield from (one for one in self._arrays if one.rows_of == table.path and one.attachment == table.attachment)
+        yield from (
+            array for array in self._arrays if array.rows_of == table.path and array.attachment == table.attachment
+        )
 
     def upstream_of(self, settings: Settings) -> tuple[str, ...]:
         """Return the assets that it depends on in Dagster, as the settings make it."""
-        return tuple(one.asset for one in self.upstream if one.when(settings) and not one.looked_up)
+        return tuple(upstream.asset for upstream in self.upstream if upstream.when(settings) and not upstream.looked_up)
 
     def require_declared_inputs(self, inputs: Sequence[Input], settings: Settings) -> None:
         """Check what its step is made from.
@@ -187,7 +190,7 @@ class Asset:
         Raises:
             CatalogError: An input is of an asset that is not declared as upstream, or not under these settings.
         """
-        declared = {one.asset for one in self.upstream if one.when(settings)}
+        declared = {upstream.asset for upstream in self.upstream if upstream.when(settings)}
         undeclared = {item.source.asset for item in inputs} - declared
         if undeclared:
             raise CatalogError(f"{self.name} is made from {_listed(undeclared)}, which its `upstream` does not declare")

@@ -212,7 +212,7 @@ class _Texts:
         Prompts that are alike by their template alone are undecided.
         """
         ngrams = self.search.findings(self.groups, rule.template_share, rule.share, self.train)
-        overlapping, undecided = {"exact": self.same, "ngram": ngrams.found}, {"ngram": ngrams.undecided}
+        overlapping, undecided = {"exact": self.same, "ngram": ngrams.overlapping}, {"ngram": ngrams.undecided}
         for kind, pairs in alike.items():
             template = self.search.by_template(pairs, self.groups, rule.template_share)
             overlapping[kind], undecided[kind] = pairs.only(~template), pairs.only(template)

@@ -15,11 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets import selected_subset
-from smart_assets.assets.parquet import write_table
-from smart_assets.assets.programs.job_folder import Workplace, workplace
-from smart_assets.assets.programs.program import run_program
-from smart_assets.assets.reading.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
-from smart_assets.assets.records import (
+from smart_assets.assets.model_records import (
     CheckpointParameters,
     CheckpointSummary,
     TrainingCost,
@@ -27,6 +23,10 @@ from smart_assets.assets.records import (
     by_seed,
     training_costs,
 )
+from smart_assets.assets.parquet import write_table
+from smart_assets.assets.programs.job_folder import Workplace, workplace
+from smart_assets.assets.programs.program import run_program
+from smart_assets.assets.reading.rows import TEXT_COLUMNS, raw_task_inputs, read_training_rows, rows_in_order
 from smart_assets.assets.step import (
     AssetPartition,
     DesiredState,
@@ -168,7 +168,12 @@ def _fine_tune(job: TrainingJob, out: Draft, run: RunContext) -> TrainingCost:
     """Run the program, unless a killed run left its work done, and link what it made; return what it cost."""
     if not (job.out / "result.json").exists():
         run_program(run, "smart_assets.training", partial(TrainingJob.write, job), job.out)
-    shutil.copytree(job.out, out.content / seed_folder(job.seed), ignore=_not_content, copy_function=os.link)
+    shutil.copytree(
+        job.out,
+        out.content / seed_folder(job.seed),
+        ignore=shutil.ignore_patterns("timing.json", BOARD),
+        copy_function=os.link,
+    )
     if (job.out / BOARD).exists():
         shutil.copytree(job.out / BOARD, _board(out) / seed_folder(job.seed))
     return TrainingCost.model_validate_json((job.out / "timing.json").read_bytes())
@@ -182,10 +187,6 @@ def _clear(used: list[Workplace]) -> None:
 def _board(out: Draft) -> Path:
     folder = out.attached / BOARD
     return folder if folder.exists() else out.attachment(BOARD)
-
-
-def _not_content(_: str, names: list[str]) -> list[str]:
-    return [name for name in names if name in ("timing.json", BOARD)]
 
 
 def _taken_over(project: Project, earlier: Manifest | None, seed: int, key: str, out: Draft) -> TrainingCost | None:

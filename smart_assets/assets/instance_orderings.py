@@ -204,14 +204,16 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     ordered = earlier | dict(zip((job.key for job in todo), _order(todo, selection, index, run), strict=True))
     orderings = [ordered[job.key] for job in jobs]
     write_table(_orderings_table(orderings), out.content / "orderings.parquet")
-    write_table(pa.Table.from_pylist([one.group for one in orderings], GROUPS), out.content / "groups.parquet")
+    write_table(
+        pa.Table.from_pylist([ordering.group for ordering in orderings], GROUPS), out.content / "groups.parquet"
+    )
     return StepResult(
         summary=OrderingSummary(
             groups=len(groups),
             objectives=[objective.label for objective in objectives],
             rows=sum(map(len, groups)),
             largest_group=max(map(len, groups), default=0),
-            approximate_orderings=sum(not one.group["exact"] for one in orderings),
+            approximate_orderings=sum(not ordering.group["exact"] for ordering in orderings),
         ).as_kept(),
         cost=OrderingCost(
             groups_ordered=len(todo),
@@ -294,14 +296,14 @@ def _orderings_table(ordered: Sequence[_Ordered]) -> pa.Table:
     """Return all orderings, one under the other; each is a chunk of every column, which is copied no more."""
     if not ordered:
         return ORDERINGS.empty_table()
-    ranks = pa.array(np.arange(max(len(one.gains) for one in ordered)))
+    ranks = pa.array(np.arange(max(len(ordering.gains) for ordering in ordered)))
     chunks: dict[str, list[pa.Array]] = {
-        name: [pa.repeat(one.group[name], len(one.gains)) for one in ordered]
+        name: [pa.repeat(ordering.group[name], len(ordering.gains)) for ordering in ordered]
         for name in ("objective", "task", "template")
     }
-    chunks["rank"] = [ranks[: len(one.gains)] for one in ordered]
-    chunks["id"] = [one.ids for one in ordered]
-    chunks["gain"] = [pa.array(one.gains) for one in ordered]
+    chunks["rank"] = [ranks[: len(ordering.gains)] for ordering in ordered]
+    chunks["id"] = [ordering.ids for ordering in ordered]
+    chunks["gain"] = [pa.array(ordering.gains) for ordering in ordered]
     return pa.table([pa.chunked_array(chunks[name]) for name in ORDERINGS.names], ORDERINGS)
 
 

@@ -23,9 +23,11 @@ from smart_assets.embedding.encoder import devices_of, load_encoder
 from smart_assets.embedding.identity import resolve_precision
 from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 NAME = "prompt_embeddings"
 CODE_VERSION = "2"
+ROWS_FILE = "rows.parquet"
 ROWS = pa.schema([(name, pa.string()) for name in ("id", "prompt_hash", "task", "template", "split")])
 TASKS = pa.schema([("task", pa.string()), ("training_rows", pa.int64())])
 _TEXTS_AT_ONCE = 4096
@@ -55,7 +57,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     Raises:
         EmbeddingError: the source has no rows, or a prompt has no vector.
     """
-    instances = inputs.folder(raw_tasks.NAME, partition) / "instances.parquet"
+    instances = inputs.folder(raw_tasks.NAME, partition) / INSTANCES_FILE
     hashes = pq.read_table(instances, columns=["prompt_hash"])["prompt_hash"].combine_chunks()
     if not len(hashes):
         raise EmbeddingError("there are no prompts to embed; check that the source has accepted instances")
@@ -75,7 +77,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     for line in _in_words(long, encoder.windows):
         run.log(line)
     tasks, means = _task_vectors(rows, vectors)
-    write_table(rows, out.content / "rows.parquet")
+    write_table(rows, out.content / ROWS_FILE)
     write_table(tasks, out.content / "tasks.parquet")
     np.save(out.content / "task_means.npy", means, allow_pickle=False)
     return StepResult(

@@ -23,7 +23,7 @@ from smart_assets.store.hashing import file_sha256, json_version
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
-from smart_assets.tasks.read_result import INSTANCES, ReadResult
+from smart_assets.tasks.read_result import INSTANCES, INSTANCES_FILE, NoRowsError, ReadResult
 from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
 from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
 from smart_assets.tasks.source_kind import SourceKind, outside_of
@@ -31,7 +31,7 @@ from smart_assets.tasks.tombstones import Tombstones, read_tombstones
 from smart_assets.tasks.validation_split import SIDES, split
 
 NAME = "raw_tasks"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 ORIGINS_FOLDER = "origins"
 """The attachment: where rows stood, those that were rejected, tasks, files."""
 WITH_SIDES = pa.schema([*INSTANCES, *SIDES])
@@ -41,7 +41,8 @@ PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tel
 def desired(project: Project, partition: str | None) -> DesiredState:
     """Return what it is made from: files or a dataset outside the store, columns' names and the rule of the split."""
     source = project.settings.sources[str(partition)]
-    outside = source.state(project.root, _hashes(project, partition))
+    snapshot = source.snapshot(project.root, _hashes(project, partition))
+    outside = outside_of(snapshot.files, snapshot.revision)
     if "" in outside.values() and (manifest := project.store.current(NAME, partition)) is not None:
         require_readable(source.label, manifest.outside, outside)
     return DesiredState(
@@ -51,6 +52,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
             source=source.parameters(),
             validation=project.settings.validation.model_dump(mode="json"),
             forgotten=_forgotten(read_tombstones(project.store), partition),
+            names=json_version(dict(snapshot.names)) if snapshot.names else None,
         ).as_kept(),
         code_version=CODE_VERSION,
         outside=outside,
@@ -58,19 +60,26 @@ def desired(project: Project, partition: str | None) -> DesiredState:
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
-    """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files."""
+    """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files.
+
+    Where no row is accepted the result is refused: its rejected rows stay where people find them.
+    """
     source = project.settings.sources[str(partition)]
     forgotten = read_tombstones(project.store).forgotten  # once: a row that comes back meanwhile has no text here
     earlier, known = _earlier(project, partition, forgotten, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
     options = ReadOptions(scratch, _hashes(project, partition), earlier)
-    result = read_source(source, project.root, run.log, options, forgotten)
+    refused: NoRowsError | None = None
+    try:
+        result = read_source(source, project.root, run.log, options, forgotten)
+    except NoRowsError as error:
+        result, refused = error.result, error
     signatures = signatures_of(result, known, run.log)
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
     sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
-    held_out = _write_instances(result, sides, out.content / "instances.parquet")
+    held_out = _write_instances(result, sides, out.content / INSTANCES_FILE)
     _write_origins(result, source, out.attachment(ORIGINS_FOLDER))
     return StepResult(
         summary=_summary(result, sides).as_kept(),
@@ -80,6 +89,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             files_reused=result.files_reused,
             rows_read=result.rows_read,
         ).as_kept(),
+        refused=refused,
         # A file may have changed since the plan was made.
         outside=result.outside,
     )

@@ -33,6 +33,7 @@ from smart_assets.mixture.pool import Pool
 from smart_assets.mixture.recipes import Recipe, SubmodularBudgets
 from smart_assets.mixture.task_scores import effective_tasks
 from smart_assets.settings import Project
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 NAME = "selected_subset"
 CODE_VERSION = "3"
@@ -114,13 +115,15 @@ def _summary(recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut) 
     of_sets: dict[int | None, list[int]] = {}
     for row in mixture.rows.group_by(["task", "seed"]).aggregate([([], "count_all")]).to_pylist():
         of_sets.setdefault(row["seed"], []).append(row["count_all"])
-    counts = [np.array(one) for one in of_sets.values()]
+    counts = [np.array(task_rows) for task_rows in of_sets.values()]
     return SubsetSummary(
         budget=budget,
         row_sets=len(counts),
-        tasks=round(float(np.mean([len(one) for one in counts]))),
-        effective_tasks=round(float(np.mean([effective_tasks(one / one.sum()) for one in counts])), 2),
-        largest_task_budget=int(max(one.max() for one in counts)),
+        tasks=round(float(np.mean([len(task_rows) for task_rows in counts]))),
+        effective_tasks=round(
+            float(np.mean([effective_tasks(task_rows / task_rows.sum()) for task_rows in counts])), 2
+        ),
+        largest_task_budget=int(max(task_rows.max() for task_rows in counts)),
         rows_left_out=left_out.rows,
         left_out_by_rule=left_out.by_rule,
         proposed_max_tasks=_proposed(recipe, mixture),
@@ -159,7 +162,7 @@ def _training_instances(project: Project, inputs: Inputs) -> tuple[pa.Table, _Le
 
 
 def _rows(folder: Path) -> pa.Table:
-    return pq.read_table(folder / "instances.parquet", columns=["id", "task", "template", "split"])
+    return pq.read_table(folder / INSTANCES_FILE, columns=["id", "task", "template", "split"])
 
 
 def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Table:

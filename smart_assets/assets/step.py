@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from smart_assets.core.errors import SmartError
 from smart_assets.core.progress import Log
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
@@ -123,6 +124,7 @@ class StepResult:
     facets: Mapping[str, str] = field(default_factory=dict[str, str])
     cost: Mapping[str, Any] = field(default_factory=dict[str, Any])  # figures of the making, outside the data version
     recorded: Callable[[], None] = lambda: None  # called once the manifest is written
+    refused: SmartError | None = None  # why nothing of it may be used: it is kept to be looked at, and never current
     outside: Mapping[str, str] | None = None  # what was read outside the store, where that is known better afterwards
 
 

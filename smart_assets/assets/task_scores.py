@@ -15,8 +15,8 @@ from smart_assets.assets.records import ObjectiveFigures, TaskScoresSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.core.errors import SelectionError
 from smart_assets.mixture.task_budgets import negative_gain_warning, taylor_softmax
-from smart_assets.mixture.task_scores import propose_max_tasks, score_tasks, task_kernel, weights_by_temperature
-from smart_assets.selection.greedy import ENGINE_VERSION, GreedyOrdering
+from smart_assets.mixture.task_scores import propose_max_tasks, task_kernel, weights_by_temperature
+from smart_assets.selection.greedy import ENGINE_VERSION, GreedyOrdering, greedy_ordering
 from smart_assets.selection.objectives import Objective
 from smart_assets.settings import Project, Settings
 
@@ -84,7 +84,9 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     tasks, vectors = _all_tasks(project, inputs)
     _require_distinct(tasks)
     tasks, vectors = _seen(project, tasks, vectors)
-    orderings = {objective.label: score_tasks(vectors, objective) for objective in objectives_in_use(project.settings)}
+    orderings = {
+        objective.label: greedy_ordering(vectors, objective) for objective in objectives_in_use(project.settings)
+    }
     for label, ordering in orderings.items():
         warning = negative_gain_warning(ordering.gains)
         if warning is not None:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smart_assets.assets import prompt_embeddings
+from smart_assets.assets.model_records import CheckpointSummary, evaluation_costs, training_costs
 from smart_assets.assets.records import (
-    CheckpointSummary,
     EmbeddingCost,
     EmbeddingParameters,
     EmbeddingSummary,
@@ -18,8 +18,6 @@ from smart_assets.assets.records import (
     OrderingParameters,
     RawTasksCost,
     RawTasksSummary,
-    evaluation_costs,
-    training_costs,
 )
 from smart_assets.assets.step import AssetPartition, DesiredState, split_grid_key
 from smart_assets.settings import Project

@@ -76,7 +76,7 @@ def show_task(config: Path | None, task: str, as_json: bool) -> None:
                 row.held_out,
                 row.rejected,
                 row.first_made_at,
-                _until(row.current, row.last_made_at),
+                "now" if row.current else row.last_made_at,
             ]
             for row in audit.rows
         ],
@@ -216,10 +216,6 @@ def _state(current: bool, named: bool, artifact: str) -> str:
     state = "current" if current else "past" if named else "past, in smart.yaml no more"
     left = {"there": "", "collected": ", collected; its manifest remains"}.get(artifact, f", {artifact}")
     return f"{state}{left}"
-
-
-def _until(current: bool, last: str | None) -> str | None:
-    return "now" if current else last
 
 
 _TASKS = 20

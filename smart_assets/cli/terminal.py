@@ -129,6 +129,10 @@ class TerminalDisplay:
             self._spinner.start()
         self._spinner.update(literal(line.splitlines()[0] if line else "", "dim"))
 
+    def warn(self, line: str) -> None:
+        """Show a line that stays: what somebody should look at."""
+        console.print(literal(f"    warning: {line}", "yellow"))
+
     def end(self, step: PlanStep, error: str | None) -> None:
         """Say how a step ended."""
         if self._spinner is not None:

@@ -37,8 +37,8 @@ _MOST_PAIRS = 1 << 22
 class NgramFindings:
     """What n-grams tell, and what they cannot tell."""
 
-    found: Matches
-    undecided: Matches  # half an evaluation row that may be a template; no pair of `found`
+    overlapping: Matches
+    undecided: Matches  # half an evaluation row that may be a template; no pair of `overlapping`
     ngrams: NDArray[np.int64]  # (e,) distinct n-grams of each evaluation row
     telling: NDArray[np.int64]  # (e,) how many of them are not common to its own group
 
@@ -84,16 +84,16 @@ class NgramSearch:
         rule = _Rule(share, self._index.hasher.width, telling)
         unsure = ~(left | among(keys, asked) | among(keys, own.common(np.maximum(shares, WHOLE_SHARE))))
         doubted = _Rule(share, rule.width, _TellingNgrams.doubted(postings, left, unsure, count))
-        found, undecided = list[Matches](), list[Matches]()
+        overlapping, undecided = list[Matches](), list[Matches]()
         for rows, ngrams, row_groups in self._chunks(searched):
-            found.append(prompts.held_by(rows, ngrams))
+            overlapping.append(prompts.held_by(rows, ngrams))
             keys = self._keys(row_groups, ngrams)
             spread = among(keys, common).astype(np.int64) + among(keys, nearly_all)
             for pairs in _shared(rows, ngrams, spread, telling):
-                found.append(rule.found(pairs))
+                overlapping.append(rule.found(pairs))
                 undecided.append(rule.alike(pairs))
             undecided += [doubted.alike(pairs) for pairs in _shared(rows, ngrams, spread, doubted.telling)]
-        sure = Matches.joined(found)
+        sure = Matches.joined(overlapping)
         return NgramFindings(
             sure,
             Matches.joined(undecided).without(sure),
@@ -113,14 +113,14 @@ class NgramSearch:
         telling = TextNgrams.of(postings, left, len(groups.of))
         every = _sizes(postings, len(groups.of))[1]
         judged = ((telling.sizes() > 0) & (telling.sizes() < TEMPLATE_SHARE * every))[pairs.evaluation]
-        found = np.zeros(len(pairs.rows), np.bool_)
+        by_template = np.zeros(len(pairs.rows), np.bool_)
         for chunk, start in enumerate(self._starts[:-1]):
             in_chunk = np.flatnonzero(judged & (pairs.rows >= start) & (pairs.rows < self._starts[chunk + 1]))
             if len(in_chunk):
                 rows, ngrams = np.load(self._chunk(chunk), allow_pickle=False)
                 asked = pairs.rows[in_chunk], pairs.evaluation[in_chunk]
-                found[in_chunk] = telling.shared(*asked, rows + start, ngrams) == 0
-        return found
+                by_template[in_chunk] = telling.shared(*asked, rows + start, ngrams) == 0
+        return by_template
 
     def _own(self, groups: EvaluationGroups) -> Counts:
         """Count in how many rows n-grams stand, where evaluation rows of one group and prompt count once."""

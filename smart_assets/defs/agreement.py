@@ -80,7 +80,7 @@ class _Records:
             CODE_VERSION_TAG: _code(key),
         }
         for asset, keys in inputs.items():
-            records = [record for one in keys if (record := self._newest(one)) is not None]
+            records = [record for upstream in keys if (record := self._newest(upstream)) is not None]
             versions = [_version(record) for record in records]
             name = dg.AssetKey(asset)
             single = len(keys) == 1 and keys[0].partition is None

@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from smart_assets.assets import selected_subset
-from smart_assets.assets.records import seeds_of
+from smart_assets.assets.model_records import seeds_of
 from smart_assets.assets.step import split_grid_key
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.tables import table

@@ -55,7 +55,7 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         default_status=running if automation.watches else dg.DefaultSensorStatus.STOPPED,
     )
     def task_sources(context: dg.SensorEvaluationContext) -> Asked:
-        return _told(context.log.info, *look_at_sources(project, context.instance))
+        return _answer(context.log.info, *look_at_sources(project, context.instance))
 
     @dg.sensor(
         name="report",
@@ -65,7 +65,7 @@ def build_sensors(project: Project, jobs: Mapping[str, Job]) -> list[dg.SensorDe
         default_status=running if automation.watches or automation.retrain else dg.DefaultSensorStatus.STOPPED,
     )
     def report(context: dg.SensorEvaluationContext) -> Asked:
-        return _told(context.log.info, *look_at_report(project, context.instance))
+        return _answer(context.log.info, *look_at_report(project, context.instance))
 
     @dg.sensor(
         name="upkeep",
@@ -103,7 +103,7 @@ def build_schedules(project: Project, jobs: Mapping[str, Job]) -> list[dg.Schedu
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def retrain(context: dg.ScheduleEvaluationContext) -> Asked:
-        return _told(context.log.info, *look_at_models(project, context.instance))
+        return _answer(context.log.info, *look_at_models(project, context.instance))
 
     return [retrain]
 
@@ -122,8 +122,11 @@ def _look(project: Project, instance: dg.DagsterInstance, requester: Requester, 
     """Return the runs for every batch that is out of date and whose inputs are not out of date themselves."""
     project.require_unchanged()
     assets = catalog.requested_by(requester)
-    desired = [desired_state(project, key) for batch in batches(project) for key in batch if key.asset in assets]
-    plan = _whole_plan(desired, read_current_state(project))
+    now = project.snapshot()
+    keys = [key for batch in batches(project) for key in batch]
+    current_state = read_current_state(project)
+    desired = {key: desired_state(now, key) for key in keys if key.asset in assets}
+    plan = _whole_plan([*desired.values()], current_state)
     messages = [f"{step.key}: {step.reasons[0]}" for step in plan if step.status == "blocked"]
     requests: list[dg.RunRequest] = []
     for _, answer in _answers(project, instance, plan):
@@ -132,7 +135,8 @@ def _look(project: Project, instance: dg.DagsterInstance, requester: Requester, 
         else:
             messages.append(answer.why)
     if not requests and not messages:
-        messages = [nothing_to_ask(_whole_plan(desired_states(project), read_current_state(project)), all_made)]
+        every = [desired.get(key) or desired_state(now, key) for key in keys]
+        messages = [nothing_to_ask(_whole_plan(every, current_state), all_made)]
     return requests, messages
 
 
@@ -268,7 +272,7 @@ def _is_on(instance: dg.DagsterInstance, sensor: str, by_default: bool) -> bool:
     return by_default if state in (None, InstigatorStatus.DECLARED_IN_CODE) else state is InstigatorStatus.RUNNING
 
 
-def _told(log: Callable[[str], None], requests: list[dg.RunRequest], messages: Sequence[str]) -> Asked:
+def _answer(log: Callable[[str], None], requests: list[dg.RunRequest], messages: Sequence[str]) -> Asked:
     """Return the requests, with what was left told in the tick's log; or all of that as the reason for none."""
     for line in messages:
         log(line)

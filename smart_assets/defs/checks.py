@@ -11,10 +11,12 @@ from smart_assets.assets import (
     finetuned_checkpoint,
     instance_orderings,
     prompt_embeddings,
+    raw_tasks,
     selected_subset,
 )
 from smart_assets.assets.checks import artifact_checks
 from smart_assets.assets.checks.artifact_checks import CheckResult
+from smart_assets.assets.checks.source_checks import rows_are_accepted
 from smart_assets.assets.checks.traced_rows import rows_are_traced
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
@@ -40,6 +42,12 @@ class CheckCard:
 
 CHECKS: tuple[CheckCard, ...] = (
     CheckCard(
+        raw_tasks.NAME,
+        "rows_are_accepted",
+        "No more of the source's rows are refused than `refused_warning` allows; a warning only.",
+        rows_are_accepted,
+    ),
+    CheckCard(
         prompt_embeddings.NAME,
         "vectors_are_unit",
         "Every vector is finite and of length 1.",
@@ -54,7 +62,7 @@ CHECKS: tuple[CheckCard, ...] = (
     CheckCard(
         evaluation_overlap.NAME,
         "tasks_keep_their_rows",
-        "No task has evaluation text in more than half of its training rows.",
+        "No task has evaluation text in more than half of its training rows; a warning only.",
         artifact_checks.tasks_keep_their_rows,
     ),
     CheckCard(

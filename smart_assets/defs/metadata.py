@@ -28,18 +28,16 @@ from smart_assets.assets import (
 )
 from smart_assets.assets.finetuned_checkpoint import BOARD
 from smart_assets.assets.mixture_report import PAGE
+from smart_assets.assets.model_records import CheckpointSummary, evaluation_records, training_costs
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.reading.report_content import objective_gains, source_tasks, task_rows
 from smart_assets.assets.records import (
-    CheckpointSummary,
     EmbeddingCost,
     IndexSummary,
     OrderingCost,
     OverlapSummary,
     ReportSummary,
     SubsetCost,
-    evaluation_records,
-    training_costs,
 )
 from smart_assets.assets.step import SEED_FOLDERS, AssetPartition, Inputs, seed_folder, seed_of_folder, split_grid_key
 from smart_assets.comparison.comparison_record import recorded_curve

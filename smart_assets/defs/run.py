@@ -13,6 +13,7 @@ from smart_assets.assets.step import AssetPartition
 from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.checks import SENTENCE
+from smart_assets.defs.dagster_private import SerializableErrorInfo, says_step_is_skipped
 from smart_assets.defs.orphans import end_orphans
 from smart_assets.planning.graph import batches, desired_state, desired_states, read_current_state
 from smart_assets.planning.plan import PlanStep, make_plan
@@ -30,6 +31,10 @@ class Display(Protocol):
 
     def log(self, line: str) -> None:
         """Show a line of a step's log."""
+        ...
+
+    def warn(self, line: str) -> None:
+        """Show a line that must not be missed."""
         ...
 
     def end(self, step: PlanStep, error: str | None) -> None:
@@ -139,7 +144,7 @@ def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[st
         if event.is_step_failure and event.step_key is not None:
             failure = event.step_failure_data
             description = failure.user_failure_data.description if failure.user_failure_data else None
-            reason = description or (failure.error.message.strip() if failure.error else "no reason was given")
+            reason = description or _first_cause(failure.error)
             reason = "interrupted" if _INTERRUPTED in reason else reason
             # The step of a check is called by its asset and its own name.
             owners = [asset for asset in assets if event.step_key == asset or event.step_key.startswith(f"{asset}_")]
@@ -149,6 +154,15 @@ def _errors(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[st
             asset = check.asset_key.to_user_string()
             errors.setdefault(asset, f"the check {check.check_name} failed: {check.metadata[SENTENCE].value}")
     return errors
+
+
+def _first_cause(error: SerializableErrorInfo | None) -> str:
+    """Return what an error that is none of ours comes down to, without the names that Dagster wraps it in."""
+    if error is None:
+        return "no reason was given"
+    while (inner := error.cause or error.context) is not None:
+        error = inner
+    return f"an error of the program, which the UI shows in full: {error.message.strip()}"
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
@@ -177,8 +191,8 @@ class _ToDisplay(logging.Handler):
         event = meta.get("dagster_event")
         if event is not None and "blocked by limit for pool" in (event.message or ""):
             self._display.log("waits for its place in a pool: another run is at work there, see the UI")
-        elif event is None and not line.startswith("[pipes]"):
-            self._display.log(line)
+        elif event is None and not line.startswith("[pipes]") and not says_step_is_skipped(line):
+            (self._display.warn if record.levelno >= logging.WARNING else self._display.log)(line)
 
 
 def _logger(display: Display) -> dg.LoggerDefinition:

@@ -1,7 +1,7 @@
 """A checkpoint's audit pages: written when it is made, and kept beside it."""
 
 from smart_assets.assets.finetuned_checkpoint import AUDIT, NAME
-from smart_assets.assets.records import seeds_of
+from smart_assets.assets.model_records import seeds_of
 from smart_assets.assets.step import seed_folder
 from smart_assets.core.errors import SmartError
 from smart_assets.core.progress import Log

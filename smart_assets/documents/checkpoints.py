@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from smart_assets.assets.records import CheckpointSummary, TrainingRecord, evaluation_records
+from smart_assets.assets.model_records import CheckpointSummary, TrainingRecord, evaluation_records
 from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.promotion.log import Promoted, evaluation_of
 from smart_assets.settings import Project

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from smart_assets.assets.records import seeds_of
+from smart_assets.assets.model_records import seeds_of
 from smart_assets.core.errors import SmartError
 from smart_assets.documents.bom import bom
 from smart_assets.documents.checkpoints import CheckpointRecord, read_checkpoints
@@ -45,29 +45,29 @@ def document_set(project: Project, partition: str, seed: int | None) -> Document
     subset = trained_subset(project, checkpoint, seed)
     trained = seeds_of(checkpoint)
     wanted = subset.seed if subset.seed is not None else seed
-    chosen = trained if wanted is None else tuple(one for one in trained if one == wanted)
+    chosen = trained if wanted is None else tuple(number for number in trained if number == wanted)
     if not chosen:
         raise SmartError(
             f"{checkpoint.asset}[{partition}] has no weights of seed {wanted}; its seeds are {list(trained)}"
         )
-    others = tuple(one for one in trained if one not in chosen) if seed is None else ()
+    others = tuple(number for number in trained if number not in chosen) if seed is None else ()
     return DocumentSet(subset, tuple(read_checkpoints(project, checkpoint, chosen)), others)
 
 
-def write_documents(found: DocumentSet, folder: Path) -> None:
+def write_documents(documents: DocumentSet, folder: Path) -> None:
     """Write the documents into a new folder; equal stores give equal files but for the times of the manifests.
 
     Raises:
         OSError: it cannot be written.
     """
-    write_dataset(found.subset, folder / DATASET)
+    write_dataset(documents.subset, folder / DATASET)
     croissant_sha256 = file_sha256(folder / DATASET / CROISSANT)
-    for checkpoint in found.checkpoints:
+    for checkpoint in documents.checkpoints:
         place = folder / model_folder(checkpoint)
         place.mkdir()
-        write_json(place / BOM, bom(checkpoint, found.subset, croissant_sha256))
-        write_text(place / CARD, model_card(checkpoint, found.subset))
-        write_text(place / SUMMARY, training_summary(checkpoint, found.subset))
+        write_json(place / BOM, bom(checkpoint, documents.subset, croissant_sha256))
+        write_text(place / CARD, model_card(checkpoint, documents.subset))
+        write_text(place / SUMMARY, training_summary(checkpoint, documents.subset))
 
 
 def model_folder(checkpoint: CheckpointRecord) -> str:

@@ -34,7 +34,10 @@ def model_card(checkpoint: CheckpointRecord, subset: SubsetRecord) -> str:
     ]
     metadata = ModelCardData(
         base_model=base.hub_name,
-        datasets=sorted({one.dataset.card_id for one in subset.sources if one.dataset and one.dataset.card_id}) or None,
+        datasets=sorted(
+            {source.dataset.card_id for source in subset.sources if source.dataset and source.dataset.card_id}
+        )
+        or None,
         library_name="transformers" if _is_whole(checkpoint) else "peft",
         pipeline_tag="text-generation",
         tags=["instruction-tuning"],

@@ -22,7 +22,7 @@ FOLDER = "signatures"
 _DOCUMENTS = "documents.sig"
 
 
-def sign(project: Project, found: DocumentSet, folder: Path, private_key: Path) -> None:
+def sign(project: Project, documents: DocumentSet, folder: Path, private_key: Path) -> None:
     """Sign a folder of documents and the weights they are about.
 
     Args:
@@ -38,7 +38,7 @@ def sign(project: Project, found: DocumentSet, folder: Path, private_key: Path) 
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _refused(private_key, "private", error) from error
     (folder / FOLDER).mkdir()
-    for checkpoint in found.checkpoints:
+    for checkpoint in documents.checkpoints:
         weights = project.store.artifact(checkpoint.manifest) / seed_folder(checkpoint.seed)
         signer.set_hashing_config(_hashing(package)).sign(weights, folder / FOLDER / _weights(checkpoint.seed))
     signer.set_hashing_config(_hashing(package)).sign(folder, folder / FOLDER / _DOCUMENTS)

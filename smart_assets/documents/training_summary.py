@@ -129,9 +129,9 @@ def _other_table(sources: list[SourceRecord]) -> str:
     if not sources:
         return "No local files were read."
     columns = ["source", "files", "licence as recorded", "rows in the subset"]
-    rows = [[one.label, len(one.files) or one.where, one.licence, one.rows] for one in sources]
+    rows = [[source.label, len(source.files) or source.where, source.licence, source.rows] for source in sources]
     heading = "Local files, each with its hash in `croissant.json`"
-    if any(not one.files for one in sources):
+    if any(not source.files for source in sources):
         heading += "; and sources without files, each with its version there"
     return f"{heading}:\n\n{markdown_table(columns, rows)}\n\nWhich of the sections 2.1 to 2.5 each belongs to: {BLANK}"
 

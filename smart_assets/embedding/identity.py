@@ -89,10 +89,10 @@ def _packaged_model(name: str) -> Path:
             f"embedding.model {_PACKAGE + name!r} names no installed package; install it, or give a hub name or folder"
         )
     roots = [Path(root) for root in spec.submodule_search_locations or ()]
-    found = [path.parent for root in roots for path in root.rglob("modules.json")]
-    if not found:
+    folders = [path.parent for root in roots for path in root.rglob("modules.json")]
+    if not folders:
         raise EmbeddingError(f"package {name!r} holds no sentence encoder: there is no modules.json in it")
-    return min(found, key=lambda folder: (len(folder.parts), folder.as_posix()))
+    return min(folders, key=lambda folder: (len(folder.parts), folder.as_posix()))
 
 
 def _folder_digest(folder: Path) -> str:

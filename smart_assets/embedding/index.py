@@ -127,8 +127,8 @@ def read_index(path: Path) -> "faiss.Index":
 def nearest_rows(index: "faiss.Index", vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Return the rows nearest to each of `vectors` (m, d), nearest first (m, count); -1 where there are fewer."""
     starts = range(0, len(vectors), _BATCH)
-    found = [index.search(np.ascontiguousarray(vectors[start : start + _BATCH]), count)[1] for start in starts]
-    return np.concatenate(found) if found else np.empty((0, count), np.int64)
+    rows = [index.search(np.ascontiguousarray(vectors[start : start + _BATCH]), count)[1] for start in starts]
+    return np.concatenate(rows) if rows else np.empty((0, count), np.int64)
 
 
 def near_duplicates(index: "faiss.Index", prompts: PromptVectors, settings: Index, log: Log) -> NearDuplicatePairs:
@@ -154,7 +154,7 @@ def near_duplicates(index: "faiss.Index", prompts: PromptVectors, settings: Inde
         )
     progress = Progress("searching near duplicates", log)
     nearest = np.full(len(vectors), np.nan)
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     saturated = 0
     for start in range(0, len(vectors), _BATCH):
         rows = np.arange(start, min(start + _BATCH, len(vectors)))
@@ -162,10 +162,10 @@ def near_duplicates(index: "faiss.Index", prompts: PromptVectors, settings: Inde
         nearest[rows] = np.where(np.isfinite(cosines[:, 0]), cosines.max(axis=1), np.nan)
         alike = cosines >= settings.near_duplicate
         saturated += int((alike.sum(axis=1) == settings.neighbours).sum())
-        here = rows[np.nonzero(alike)[0]]
-        found.append((np.minimum(here, others[alike]), np.maximum(here, others[alike]), cosines[alike]))
+        row_of_pair = rows[np.nonzero(alike)[0]]
+        pairs.append((np.minimum(row_of_pair, others[alike]), np.maximum(row_of_pair, others[alike]), cosines[alike]))
         progress.at(int(rows[-1]) + 1, (int(rows[-1]) + 1) / len(vectors))
-    first, second, cosine = (np.concatenate(column) for column in zip(*found, strict=True))
+    first, second, cosine = (np.concatenate(column) for column in zip(*pairs, strict=True))
     _, unique = np.unique(first * len(vectors) + second, return_index=True)
     order = unique[np.lexsort((second[unique], first[unique], -cosine[unique]))]
     first, second, cosine = first[order], second[order], cosine[order]
@@ -209,10 +209,10 @@ def _neighbours(
     """
     queries = np.ascontiguousarray(vectors[rows])
     # One more than wanted, since a row finds itself; but among many equal rows it may not, so it is looked for.
-    _, found = index.search(queries, count + 1)
-    absent = (found == rows[:, None]) | (found < 0)
+    _, nearest = index.search(queries, count + 1)
+    absent = (nearest == rows[:, None]) | (nearest < 0)
     order = np.argsort(absent, axis=1, kind="stable")[:, :count]
-    others = np.take_along_axis(found, order, axis=1)
+    others = np.take_along_axis(nearest, order, axis=1)
     cosines = np.einsum("bd,bkd->bk", queries, vectors[others], dtype=np.float64)
     cosines[np.take_along_axis(absent, order, axis=1)] = -np.inf
     return others, np.round(cosines, DECIMALS)

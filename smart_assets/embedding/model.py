@@ -81,8 +81,8 @@ def _set_max_length(model: "SentenceTransformer", settings: Embedding) -> None:
 
 def _check_reads_words(model: "SentenceTransformer", settings: Embedding) -> None:
     """Refuse an encoder that tells no words apart: without its tokenizer's files it loads, and reads only unknowns."""
-    one, other = model.encode(["red house", "old river"], show_progress_bar=False)
-    if np.array_equal(one, other):
+    first, second = model.encode(["red house", "old river"], show_progress_bar=False)
+    if np.array_equal(first, second):
         raise EmbeddingError(
             f"the encoder {settings.model!r} gives unlike prompts the same vector; check that its tokenizer's files "
             "(tokenizer.json or vocab.txt) are there and whole"

@@ -89,9 +89,9 @@ def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _shortened(vectors: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how far vectors go in each direction, and the length of what is left, (n, directions + 1)."""
-    told = vectors @ directions
-    left = 1 - np.einsum("nk,nk->n", told, told, dtype=np.float64)
-    return np.column_stack([told, np.sqrt(np.maximum(left, 0))]).astype(np.float32)
+    projections = vectors @ directions
+    left = 1 - np.einsum("nk,nk->n", projections, projections, dtype=np.float64)
+    return np.column_stack([projections, np.sqrt(np.maximum(left, 0))]).astype(np.float32)
 
 
 def _candidates(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from smart_assets.evaluation.evaluate import evaluate
 from smart_assets.evaluation.job import EvaluationJob
+from smart_assets.store.url_folder import is_url
 from smart_assets.training.devices import claim_device
 from smart_assets.training.program import Log, run_program
 
@@ -20,7 +21,7 @@ def _work(job: EvaluationJob, log: Log) -> None:
 def _needs_no_hub(job: EvaluationJob) -> bool:
     """Return whether model, collections and rows of every lm-eval task are local: others may name the hub."""
     base = job.base_model
-    model = base is None or base.startswith("package:") or Path(base).expanduser().is_dir()
+    model = base is None or base.startswith("package:") or is_url(base) or Path(base).expanduser().is_dir()
     collections = all(collection.is_local(Path()) for collection in job.evaluate.collections.values())
     return model and collections and set(job.evaluate.tasks) <= job.evaluate.local_data.keys()
 

@@ -81,14 +81,7 @@ def reporting_lm(batcher: Batcher) -> Any:
 
         def generate_until(self, requests: Any, **_: Any) -> Any:
             batcher.progress.begin(len(requests))
-            answers: dict[int, str] = {}
-            for batch in _generations(requests, self, batcher.limits):
-                arguments = requests[batch[0]].args[1]
-                contexts = [asked_as(requests[place].args[0]) for place in batch]
-                asked = None if arguments.get("do_sample") else ["generate_until", arguments, contexts]
-                texts = batcher.run(asked, [requests[place] for place in batch], self._generated)
-                answers.update(zip(batch, texts, strict=True))
-            return [answers[place] for place in range(len(requests))]
+            return _generate(self, batcher, requests, self._generated)
 
         def tok_encode(self, string: str, *arguments: Any, **named: Any) -> Any:
             if isinstance(string, EncodedText):
@@ -107,21 +100,7 @@ def reporting_lm(batcher: Batcher) -> Any:
             return super()._encode_pair(context, continuation)
 
         def _loglikelihood_tokens(self, requests: Any, *_: Any, **__: Any) -> Any:
-            groups = share_contexts(requests, self.max_length)
-            shares = shares_contexts(self.model)
-            compute = (
-                partial(score_continuations, self.model, self.device) if shares else partial(self._scored, requests)
-            )
-            answers: dict[int, Answer] = {}
-            for batch in plan_batches([group.length for group in groups], batcher.limits, int(self.vocab_size)):
-                parts = [groups[place] for place in batch]
-                asked = ["loglikelihood", shares, [group.asked for group in parts]]
-                scored = batcher.run(asked, parts, compute)
-                places = [place for group in parts for place in group.places]
-                answers.update(
-                    (place, (float(loss), bool(greedy))) for place, (loss, greedy) in zip(places, scored, strict=True)
-                )
-            return [answers[place] for place in range(len(requests))]
+            return _score(self, batcher, requests, partial(self._scored, requests))
 
         def _scored(self, requests: Any, groups: Sequence[SharedContext]) -> list[Answer]:
             self.batch_size_per_gpu = len(groups)
@@ -133,6 +112,38 @@ def reporting_lm(batcher: Batcher) -> Any:
             return super().generate_until(list(requests), disable_tqdm=True)
 
     return ReportingLM
+
+
+def _generate(lm: Any, batcher: Batcher, requests: Any, compute: Callable[[Sequence[Any]], list[Any]]) -> list[str]:
+    """Return the text that the model gives to each request; drawn ones are not remembered."""
+    answers: dict[int, str] = {}
+    for batch in _generations(requests, lm, batcher.limits):
+        arguments = requests[batch[0]].args[1]
+        contexts = [asked_as(requests[place].args[0]) for place in batch]
+        asked = None if arguments.get("do_sample") else ["generate_until", arguments, contexts]
+        texts = batcher.run(asked, [requests[place] for place in batch], compute)
+        answers.update(zip(batch, texts, strict=True))
+    return [answers[place] for place in range(len(requests))]
+
+
+def _score(
+    lm: Any, batcher: Batcher, requests: Any, one_by_one: Callable[[Sequence[SharedContext]], list[Answer]]
+) -> list[Answer]:
+    """Return log-likelihood and greediness of each request.
+
+    A context is computed once for all its continuations, where the model can; else `one_by_one` scores them.
+    """
+    groups = share_contexts(requests, lm.max_length)
+    shares = shares_contexts(lm.model)
+    compute = partial(score_continuations, lm.model, lm.device) if shares else one_by_one
+    answers: dict[int, Answer] = {}
+    for batch in plan_batches([group.length for group in groups], batcher.limits, int(lm.vocab_size)):
+        parts = [groups[place] for place in batch]
+        asked = ["loglikelihood", shares, [group.asked for group in parts]]
+        places = [place for group in parts for place in group.places]
+        for place, (loss, greedy) in zip(places, batcher.run(asked, parts, compute), strict=True):
+            answers[place] = (float(loss), bool(greedy))
+    return [answers[place] for place in range(len(requests))]
 
 
 def _generations(requests: Any, lm: Any, limits: BatchLimits) -> list[list[int]]:

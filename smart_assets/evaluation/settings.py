@@ -6,15 +6,12 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import (
     Field,
     StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     create_model,
     model_validator,
 )
 
 from smart_assets.core.metrics import HELD_OUT, OWN_METRICS
-from smart_assets.core.section import Name, Section
+from smart_assets.core.section import Name, Section, allowed
 from smart_assets.tasks.source_kind import SourceKind
 from smart_assets.tasks.sources import DEFAULT_KIND, OfAnyKind
 
@@ -45,15 +42,9 @@ TaskCollection = Annotated[SourceCollection, OfAnyKind(_collection_of, DEFAULT_K
 """Rows that are only ever evaluated on. `kind` may be left out for a folder."""
 
 
-def _in_one_sentence(value: object, parse: ValidatorFunctionWrapHandler) -> object:
-    """Refuse once: a union would refuse a value as a number, and again as the word."""
-    try:
-        return parse(value)
-    except ValidationError as error:
-        raise ValueError("allowed are an integer greater than or equal to 1, and `auto`") from error
-
-
-BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], WrapValidator(_in_one_sentence)]
+BatchSize = Annotated[
+    Annotated[int, Field(ge=1)] | Literal["auto"], allowed("an integer greater than or equal to 1, and `auto`")
+]
 
 
 class Generate(Section):

@@ -20,6 +20,7 @@ from smart_assets.lineage.history import History
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.inventory import Name, name_of
 from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 Kept = Literal["the other rows", "nothing"]
 
@@ -143,10 +144,10 @@ class ForgottenScan:
         return self._seen[key]
 
     def _rows(self, folder: Path) -> tuple[str, ...]:
-        return self._ids(pq.read_table(folder / "instances.parquet", columns=["id", "task"]))
+        return self._ids(pq.read_table(folder / INSTANCES_FILE, columns=["id", "task"]))
 
     def _training(self, folder: Path) -> tuple[str, ...]:
-        rows = pq.read_table(folder / "instances.parquet", columns=["id", "task", "split"])
+        rows = pq.read_table(folder / INSTANCES_FILE, columns=["id", "task", "split"])
         return self._ids(rows.filter(pc.equal(rows["split"], "train")))
 
     def _raw(self, manifest: Manifest) -> Iterator[Manifest | None]:

@@ -87,9 +87,9 @@ def exports_with(project: Project, history: History, tombstones: Tombstones) -> 
         # A subset is written without what is forgotten by then; all rows are, until they are out of the store.
         removed = tombstones.removed_before(export.at)
         later = [
-            one
-            for one in tombstones.active
-            if one.at >= export.at or (export.subset is None and one.key not in removed)
+            tombstone
+            for tombstone in tombstones.active
+            if tombstone.at >= export.at or (export.subset is None and tombstone.key not in removed)
         ]
         if state is None or not later:
             continue

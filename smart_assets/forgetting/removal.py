@@ -36,7 +36,7 @@ class Removal:
     @property
     def due(self) -> tuple[TombstoneRecord, ...]:
         """The tombstones that become final when all is removed."""
-        return tuple(one for one in self.tombstones.active if one.key not in self.tombstones.final)
+        return tuple(tombstone for tombstone in self.tombstones.active if tombstone.key not in self.tombstones.final)
 
 
 def find_removal(project: Project) -> Removal:
@@ -61,8 +61,8 @@ def find_removal(project: Project) -> Removal:
     affected = ForgottenScan(store, history, tombstones.forgotten).find()
     return Removal(
         tombstones,
-        past=tuple(one for one in affected if not one.current),
-        current=tuple(one for one in affected if one.current),
+        past=tuple(artifact for artifact in affected if not artifact.current),
+        current=tuple(artifact for artifact in affected if artifact.current),
         beside=(*_unnamed(store, history), *_beside(store)),
         exports=tuple(exports_with(project, history, tombstones)),
     )
@@ -76,7 +76,7 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
     Raises:
         StoreError: something cannot be read, written or removed; what was done until then stays done.
     """
-    because = [one.key for one in removal.tombstones.active]
+    because = [tombstone.key for tombstone in removal.tombstones.active]
     remove_garbage(removal.beside)  # first: what no record named yet may be what one names below
     progress = Progress("taking forgotten rows out of the past", log, "artifacts")
     for index, affected in enumerate(removal.past, 1):
@@ -87,7 +87,7 @@ def carry_out(project: Project, removal: Removal, log: Log) -> bool:
             exported.remove()
     final = not removal.current
     if final and removal.due:
-        keys = tuple(one.key for one in removal.due)
+        keys = tuple(tombstone.key for tombstone in removal.due)
         write_record(
             project.store,
             TombstoneRecord(at=now(), action="removed", who=user_name(), of=keys),

@@ -44,7 +44,7 @@ def forget(
     """
     if not reason.strip():
         raise SmartError('say why, for those who will ask: --because "..."')
-    if any(_says_all(one, request, reason.strip()) for one in read_tombstones(project.store).active):
+    if any(_says_all(tombstone, request, reason.strip()) for tombstone in read_tombstones(project.store).active):
         raise SmartError("all of it is forgotten already: `smart forget --list` shows why")
     record = TombstoneRecord(
         at=now(),
@@ -115,7 +115,7 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
 
 
 def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord:
-    matching = [one for one in tombstones.active if key and one.key.startswith(key)]
+    matching = [tombstone for tombstone in tombstones.active if key and tombstone.key.startswith(key)]
     if len(matching) != 1:
         raise SmartError(
             f"{key!r:.40} begins {len(matching) or 'no'} keys of tombstones; there are {_keys(tombstones)}"
@@ -139,7 +139,7 @@ def _returning(reader: AuditReader, left: Tombstones, tombstone: TombstoneRecord
 
 
 def _keys(tombstones: Tombstones) -> str:
-    return ", ".join(one.key for one in tombstones.active) or "none that holds"
+    return ", ".join(tombstone.key for tombstone in tombstones.active) or "none that holds"
 
 
 def _says_all(tombstone: TombstoneRecord, request: ForgetRequest, reason: str) -> bool:

@@ -28,8 +28,9 @@ class Materialization:
     """A manifest and its place in the history."""
 
     manifest: Manifest
-    newest: bool  # of its partition
+    newest: bool  # of its partition, of those that were not refused
     named: bool  # `smart.yaml` names the partition
+    last: bool = False  # nothing of its partition was made or refused later
 
     @property
     def key(self) -> AssetPartition:
@@ -40,6 +41,11 @@ class Materialization:
     def current(self) -> bool:
         """Whether it is the state of a partition that `smart.yaml` names; everything else is of the past."""
         return self.newest and self.named
+
+    @property
+    def last_refused(self) -> bool:
+        """Whether it was refused, and nothing was made of its partition since: its rejected rows are those of now."""
+        return self.last and self.named and self.manifest.refused is not None
 
     @property
     def made_at(self) -> str | None:
@@ -67,7 +73,7 @@ class History:
         """Return the manifests of an asset."""
         return [item.manifest for item in self.of(asset)]
 
-    def named(self, name: str, version: str, at: str = "") -> Manifest | None:
+    def named(self, name: str, version: str, time: str = "") -> Manifest | None:
         """Return the newest manifest that an input's name and version mean; None where there is none.
 
         Args:
@@ -78,7 +84,7 @@ class History:
         """
         source, facet = parse_input(name)
         manifests = self._named.get((source, facet or "", version), [])
-        earlier = (manifest for manifest in manifests if not at or read_at(manifest) <= at)
+        earlier = (manifest for manifest in manifests if not time or read_at(manifest) <= time)
         return next(earlier, manifests[-1] if manifests else None)
 
     def inputs(self, manifest: Manifest) -> Iterator[Manifest]:
@@ -133,12 +139,13 @@ def history_of(histories: Sequence[Sequence[Recorded]], named: frozenset[AssetPa
     unreadable: list[Recorded] = []
     for partition in histories:
         newest = True
-        for item in partition:
+        for place, item in enumerate(partition):
             if item.manifest is None:
                 unreadable.append(item)
                 continue
-            made.append(Materialization(item.manifest, newest, key_of(item.manifest) in named))
-            newest = False
+            state = newest and not item.refused
+            made.append(Materialization(item.manifest, state, key_of(item.manifest) in named, last=place == 0))
+            newest = newest and item.refused
     return History(tuple(made), tuple(unreadable))
 
 

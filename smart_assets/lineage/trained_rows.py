@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from smart_assets.assets import selected_subset
 from smart_assets.assets.finetuned_checkpoint import NAME, rows_of_seed
-from smart_assets.assets.records import CheckpointSummary, TrainingRecord
+from smart_assets.assets.model_records import CheckpointSummary, TrainingRecord
 from smart_assets.assets.step import AssetPartition
 from smart_assets.lineage.history import History, Materialization
 from smart_assets.store import Manifest

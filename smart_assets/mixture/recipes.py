@@ -18,27 +18,16 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import (
     BeforeValidator,
     Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 
-from smart_assets.core.section import Section
+from smart_assets.core.section import Section, allowed
 from smart_assets.selection.objectives import OBJECTIVE_NAMES, FacilityLocation, GraphCut, Objective
 
-
-def _in_one_sentence(value: object, parse: ValidatorFunctionWrapHandler) -> object:
-    """Refuse once: a union would refuse a value as a number, and again as each word."""
-    try:
-        return parse(value)
-    except ValidationError as error:
-        raise ValueError(
-            "allowed are an integer greater than or equal to 1, `auto` (where the gain curve bends), and null (all)"
-        ) from error
-
-
-MaxTasks = Annotated[Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] | None, WrapValidator(_in_one_sentence)]
+MaxTasks = Annotated[
+    Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] | None,
+    allowed("an integer greater than or equal to 1, `auto` (where the gain curve bends), and null (all)"),
+]
 """M': a number of tasks, `auto` for what `propose_max_tasks` says of the recipe's objective, or all tasks."""
 
 

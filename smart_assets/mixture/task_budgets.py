@@ -74,9 +74,7 @@ def proportional_budgets(
     Raises:
         BudgetError: `total` is not in [1, sum of sizes].
     """
-    limits = np.asarray(sizes, dtype=np.int64)
-    if not 1 <= total <= limits.sum():
-        raise BudgetError(_out_of_range(total, limits))
+    limits = _limits(sizes, total)
     return np.array(highest_averages(rates.tolist(), limits.tolist(), total, ties), dtype=np.int64)
 
 
@@ -123,10 +121,15 @@ def task_budgets(weights: ArrayLike, sizes: Sequence[int] | NDArray[np.int64], t
         BudgetError: `total` is not in [1, sum of sizes].
         SelectionError: The weights are negative or do not sum to 1.
     """
+    limits = _limits(sizes, total)
+    return cap_and_redistribute(apportion(weights, total), limits)
+
+
+def _limits(sizes: ArrayLike, total: int) -> NDArray[np.int64]:
     limits = np.asarray(sizes, dtype=np.int64)
     if not 1 <= total <= limits.sum():
         raise BudgetError(_out_of_range(total, limits))
-    return cap_and_redistribute(apportion(weights, total), limits)
+    return limits
 
 
 def _out_of_range(total: int, sizes: NDArray[np.int64]) -> str:

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from smart_assets.core.errors import SelectionError
 from smart_assets.mixture.task_budgets import taylor_softmax
-from smart_assets.selection.greedy import GreedyOrdering, greedy_ordering, unit_rows
-from smart_assets.selection.objectives import Objective
+from smart_assets.selection.greedy import unit_rows
 
 TEMPERATURES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 """Temperatures to compare: gains of graph cut reach the number of tasks, and a few times that makes weights equal."""
@@ -32,15 +31,6 @@ def task_kernel(task_vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     kernel = np.clip(unit @ unit.T, -1.0, 1.0)
     np.fill_diagonal(kernel, 1.0)
     return kernel
-
-
-def score_tasks(task_vectors: NDArray[np.floating], objective: Objective) -> GreedyOrdering:
-    """All tasks in greedy order with their gains, from their mean vectors (m, d), which are renormalized.
-
-    Raises:
-        SelectionError: A vector is zero or not finite, or the engine cannot hold the tasks.
-    """
-    return greedy_ordering(task_vectors, objective)
 
 
 def effective_tasks(weights: NDArray[np.float64]) -> float:

@@ -15,10 +15,11 @@ from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.changes import COLUMNS, RowChanges, changes_between, in_words
 from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.read_result import INSTANCES_FILE
 from smart_assets.tasks.tombstones import read_tombstones
 
 # Where the rows of an artifact are listed.
-_ROWS = {raw_tasks.NAME: "instances.parquet", prompt_embeddings.NAME: "rows.parquet"}
+_ROWS = {raw_tasks.NAME: INSTANCES_FILE, prompt_embeddings.NAME: prompt_embeddings.ROWS_FILE}
 
 
 class ChangedRows:

@@ -147,7 +147,7 @@ def _sample(manifest: Manifest) -> _Sample | None:
 
 def _seconds(samples: Sequence[_Sample], amount: float) -> float:
     """Return the seconds of so much work: by the line through the samples, or in proportion to a single size."""
-    amounts, seconds = (np.array([getattr(one, name) for one in samples]) for name in ("amount", "seconds"))
+    amounts, seconds = (np.array([getattr(sample, name) for sample in samples]) for name in ("amount", "seconds"))
     if np.ptp(amounts) > 0:
         slope, start = np.polyfit(amounts, seconds, 1)
         if slope > 0 and start >= 0:

@@ -18,7 +18,7 @@ from smart_assets.core.progress import Log
 from smart_assets.planning.graph import desired_state, partitions
 from smart_assets.planning.plan import fingerprint, input_versions
 from smart_assets.settings import Project
-from smart_assets.store import Manifest
+from smart_assets.store import Manifest, Store
 from smart_assets.store.records import Circumstances
 
 PACKAGES = (
@@ -72,6 +72,9 @@ def materialize(
         run.log(f"{key} is current ({current.content_version[:12]}): nothing to do")
         return MaterializeResult(current, unchanged=True)
     manifest, made = _make(project, plan, inputs, run, versions)
+    if made.refused is not None:
+        _record_refused(project.store, manifest)
+        raise made.refused
     if complete is not None:
         manifest = complete(project, manifest, run.log)
     project.store.record(manifest)
@@ -113,9 +116,16 @@ def _make(
         files=artifact.files,
         attachments=attachments,
         summary=dict(made.summary),
-        made=_circumstances(project, run, measured).as_kept() | dict(made.cost),
+        made=_circumstances(project, run, measured, made.refused).as_kept() | dict(made.cost),
     )
     return manifest, made
+
+
+def _record_refused(store: Store, manifest: Manifest) -> None:
+    """Record what was refused beside the partition's state; once, however often it is tried again."""
+    last = store.last_refused(manifest.asset, manifest.partition)
+    if last is None or (last.fingerprint, last.attachments) != (manifest.fingerprint, manifest.attachments):
+        store.record(manifest)
 
 
 def _require_partition(project: Project, key: AssetPartition) -> None:
@@ -143,7 +153,7 @@ def _inputs(project: Project, plan: DesiredState) -> Inputs:
     return Inputs(project.store, manifests)
 
 
-def _circumstances(project: Project, run: RunContext, measured: _Measured) -> Circumstances:
+def _circumstances(project: Project, run: RunContext, measured: _Measured, refused: SmartError | None) -> Circumstances:
     return Circumstances(
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=measured.seconds,
@@ -154,6 +164,7 @@ def _circumstances(project: Project, run: RunContext, measured: _Measured) -> Ci
         git_commit=_git_commit(project.root),
         python=platform.python_version(),
         machine=platform.machine(),
+        refused=None if refused is None else str(refused),
         packages={name: installed for name in PACKAGES if (installed := _version(name)) is not None},
     )
 

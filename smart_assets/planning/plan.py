@@ -9,6 +9,7 @@ from smart_assets.assets.step import AssetPartition, DesiredState, Input, split_
 from smart_assets.planning.changed_rows import ChangedRows
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
+from smart_assets.tasks.source_kind import REVISION
 
 _HASH = re.compile(r"[0-9a-f]{32,64}")
 
@@ -191,8 +192,8 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
     path = path.replace("redundancy_weight", "redundancy_weight (lambda)")
     if isinstance(before, list | None) and isinstance(after, list | None):
         before, after = before or [], after or []
-        added = [f"{_brief(one)} is new" for one in after if one not in before]
-        removed = [f"{_brief(one)} is gone" for one in before if one not in after]
+        added = [f"{_brief(value)} is new" for value in after if value not in before]
+        removed = [f"{_brief(value)} is gone" for value in before if value not in after]
         if added or removed:
             return f"{path}: {', '.join(added + removed)}"
     if all(isinstance(value, str) and _HASH.fullmatch(value) for value in (before, after)):
@@ -202,6 +203,9 @@ def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) ->
 
 def _file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     changed = [name for name in after if name in before and before[name] != after[name]]
+    if REVISION in changed:  # of a source that is not read file by file
+        changed.remove(REVISION)
+        yield f"another revision: {before[REVISION][:12]} -> {after[REVISION][:12]}"
     added = [name for name in after if name not in before]
     removed = [name for name in before if name not in after]
     for names, verb in ((changed, "changed"), (added, "new"), (removed, "gone")):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_assets.assets import base_model_results, eval_results, finetuned_checkpoint, raw_tasks, selected_subset
-from smart_assets.assets.records import CheckpointParameters
+from smart_assets.assets.model_records import CheckpointParameters
 from smart_assets.assets.step import AssetPartition, split_grid_key
 from smart_assets.planning.graph import desired_state, partitions
 from smart_assets.planning.plan import CurrentState, PlanStep
@@ -68,11 +68,11 @@ def decide(
         about_to_change: subsets and raw tasks that something makes again now, and that are waited for.
     """
     decision = _Decision(project, results, current_state, about_to_change)
-    decisions = [one for key in partitions(project, CHECKPOINT) for one in decision.of(key.partition)]
-    trains = any(isinstance(one, Due) and one.trains for one in decisions)
+    decisions = [item for key in partitions(project, CHECKPOINT) for item in decision.of(key.partition)]
+    trains = any(isinstance(item, Due) and item.trains for item in decisions)
     decisions = [*decision.of_base(trains), *decisions, *decision.of_others()]
-    due = sorted((one for one in decisions if isinstance(one, Due)), key=lambda one: -one.share)
-    return Retraining(tuple(due), dict(one for one in decisions if not isinstance(one, Due)))
+    due = sorted((item for item in decisions if isinstance(item, Due)), key=lambda item: -item.share)
+    return Retraining(tuple(due), dict(item for item in decisions if not isinstance(item, Due)))
 
 
 _Left = tuple[AssetPartition, str]
@@ -206,7 +206,7 @@ class _Decision:
         return [
             name
             for name in moved
-            if trained and all(name in one and not _equal(one[name], now[name]) for one in trained)
+            if trained and all(name in record and not _equal(record[name], now[name]) for record in trained)
         ]
 
     def _checkpoints(self) -> list[Manifest]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smart_assets.assets import base_model_results, eval_results
-from smart_assets.assets.records import EvaluationParameters
+from smart_assets.assets.model_records import EvaluationParameters
 from smart_assets.core.errors import SmartError
 from smart_assets.core.metrics import (
     HELD_OUT,

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from smart_assets.assets import eval_results, finetuned_checkpoint
-from smart_assets.assets.records import seeds_of
+from smart_assets.assets.model_records import seeds_of
 from smart_assets.assets.step import AssetPartition, grid_key, seed_folder
 from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError

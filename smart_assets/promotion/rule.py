@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from smart_assets.assets import base_model_results
-from smart_assets.assets.records import CheckpointParameters, EvaluationParameters
+from smart_assets.assets.model_records import CheckpointParameters, EvaluationParameters
 from smart_assets.assets.step import seed_folder
 from smart_assets.comparison.task_means import MeanDifference, mean_over_tasks, not_inferior
 from smart_assets.core.errors import UpstreamMissingError
@@ -55,7 +55,7 @@ class ModelComparison:
 
     role: str  # `production`, `best` (so far) or `base model`
     model: str  # in words
-    found: MeanDifference
+    difference: MeanDifference
     tasks: int
     rows: int | None  # that both were asked; None for an lm-eval benchmark
     left_out: int  # rows (of a benchmark: tasks) that only one of the two was asked
@@ -64,7 +64,7 @@ class ModelComparison:
     @property
     def figures(self) -> dict[str, Any]:
         """For the log."""
-        bounds = {name: float(value) for name, value in asdict(self.found).items()}
+        bounds = {name: float(value) for name, value in asdict(self.difference).items()}
         return bounds | {"model": self.model, "tasks": self.tasks, "rows": self.rows, "left_out": self.left_out}
 
 
@@ -124,7 +124,7 @@ def judge(project: Project) -> Judgement:
     except NotComparable as error:
         return Judgement(candidate, str(error))
     because = "; ".join(_in_words(rule, comparison) for comparison in comparisons)
-    passes = bool(not_inferior([comparison.found for comparison in comparisons], rule.margin))
+    passes = bool(not_inferior([comparison.difference for comparison in comparisons], rule.margin))
     return Judgement(candidate, because, passes, tuple(comparisons))
 
 
@@ -205,7 +205,7 @@ def _base_model(project: Project, candidate: Promoted) -> Evaluated:
 
 
 def _in_words(rule: Promotion, comparison: ModelComparison) -> str:
-    difference, metric = comparison.found, comparison.metric
+    difference, metric = comparison.difference, comparison.metric
     unit = f" {metric.unit}" if metric.unit else ""
     turned = "" if metric.direction is Direction.LOWER else " (turned so that lower is better)"
     benchmark = "" if rule.benchmark == HELD_OUT else f" on {rule.benchmark}"

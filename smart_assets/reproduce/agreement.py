@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smart_assets.tasks.changes import COLUMNS, changes_between, in_words
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 _ROWS_AT_ONCE = 16_384
 
@@ -45,7 +46,7 @@ class VectorAgreement:
 
 def rows_agree(source: str, stored: Path, read: Path) -> RowAgreement:
     """Compare two artifacts of `raw_tasks`."""
-    tables = [pq.read_table(folder / "instances.parquet", columns=[*COLUMNS, "split"]) for folder in (stored, read)]
+    tables = [pq.read_table(folder / INSTANCES_FILE, columns=[*COLUMNS, "split"]) for folder in (stored, read)]
     changes = changes_between(*tables)
     old, new = tables
     sides = new["split"].take(pc.index_in(old["id"], value_set=new["id"].combine_chunks()))  # null where it is gone
@@ -96,10 +97,10 @@ def _places(stored: pa.Array, embedded: pa.Array) -> NDArray[np.int64]:
     return np.stack([places.filter(both).to_numpy().astype(np.int64) for places in (in_stored, in_embedded)], axis=1)
 
 
-def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+def _distances(vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return 1 - cosine (n,) of vectors (n, d); 1 beside one without a direction."""
-    first, second = one.astype(np.float64), other.astype(np.float64)
+    first, second = vectors.astype(np.float64), others.astype(np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = np.einsum("ij,ij->i", first, second)
-    cosines = np.divide(products, lengths, out=np.zeros(len(one)), where=np.isfinite(lengths) & (lengths > 0))
+    cosines = np.divide(products, lengths, out=np.zeros(len(vectors)), where=np.isfinite(lengths) & (lengths > 0))
     return np.maximum(1 - cosines, 0)

@@ -54,8 +54,8 @@ def ancestors_of(store: Store, history: History, subset: Manifest) -> Ancestors:
     orderings = _of_sources(inputs, instance_orderings.NAME)
     scores = inputs.get(AssetPartition(task_scores.NAME))
     vectors = {
-        source: history.input(one, str(AssetPartition(prompt_embeddings.NAME, source)))
-        for source, one in orderings.items()
+        source: history.input(ordering, str(AssetPartition(prompt_embeddings.NAME, source)))
+        for source, ordering in orderings.items()
     }
     if scores is not None:
         vectors |= _vectors_of_scores(history, subset, scores, vectors)
@@ -69,16 +69,16 @@ def _vectors_of_scores(
     history: History, subset: Manifest, scores: Manifest, known: Mapping[str, Manifest]
 ) -> dict[str, Manifest]:
     """Return the vectors behind task scores: those behind the orderings, where there are any."""
-    found: dict[str, Manifest] = {}
+    vectors: dict[str, Manifest] = {}
     for name, version in scores.inputs.items():
         source = str(parse_input(name)[0].partition)
-        found[source] = known.get(source) or history.input(scores, name)
-        if found[source].facets.get("tasks") != version:
+        vectors[source] = known.get(source) or history.input(scores, name)
+        if vectors[source].facets.get("tasks") != version:
             raise SmartError(
                 f"the scores and the orderings behind {key_of(subset)} were made of two states of source `{source}`, "
                 "and no one state gives this subset: `smart run` brings it up to date"
             )
-    return found
+    return vectors
 
 
 def _overlap_of(
@@ -95,11 +95,11 @@ def _overlap_of(
     """
     if newest is None:
         return None, None
-    for one in history.manifests(newest.asset):
-        if one.facets.get(FOUND) == newest.facets.get(FOUND):
-            vectors = _vectors_of_overlap(store, history, one, rows, known)
+    for manifest in history.manifests(newest.asset):
+        if manifest.facets.get(FOUND) == newest.facets.get(FOUND):
+            vectors = _vectors_of_overlap(store, history, manifest, rows, known)
             if vectors is not None:
-                return one, vectors
+                return manifest, vectors
     return newest, None
 
 
@@ -111,7 +111,7 @@ def _vectors_of_overlap(
     known: Mapping[str, Manifest],
 ) -> dict[str, Manifest] | None:
     """Return the vectors that prompts were compared by; None where the rows, or known vectors, are of another state."""
-    found: dict[str, Manifest] = {}
+    by_source: dict[str, Manifest] = {}
     for name, version in overlap.inputs.items():
         key, _ = parse_input(name)
         source = str(key.partition)
@@ -124,8 +124,8 @@ def _vectors_of_overlap(
             return None
         if source not in known and stored_folder(store, vectors) is None:  # nothing else needs them embedded again
             return None
-        found[source] = vectors
-    return found
+        by_source[source] = vectors
+    return by_source
 
 
 def _of_sources(inputs: Mapping[AssetPartition, Manifest], asset: str) -> dict[str, Manifest]:

@@ -42,7 +42,7 @@ def link_in(store: Store, into: Store, manifests: tuple[Manifest, ...], log: Log
     """
     for manifest in manifests:
         _require_all_rows(store, manifest)
-    artifacts = [one for manifest in manifests for one in manifest.artifacts]
+    artifacts = [artifact for manifest in manifests for artifact in manifest.artifacts]
     reading = _Reading(sum(file.size for artifact in artifacts for file in artifact.files), log)
     for artifact in artifacts:
         folder = _intact(store, artifact, reading)

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from smart_assets.assets import catalog, evaluation_overlap, finetuned_checkpoint
+from smart_assets.assets.model_records import CheckpointParameters
 from smart_assets.assets.records import (
-    CheckpointParameters,
     EmbeddingParameters,
     EmbeddingSummary,
     OrderingParameters,
@@ -118,7 +118,7 @@ def _unknown_settings(manifest: Manifest, error: Exception) -> SmartError:
 def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
     subset = SubsetParameters.read(ancestors.subset)
     _, recipe = split_grid_key(ancestors.subset.partition)
-    rows = {source: RawTasksParameters.read(one) for source, one in ancestors.rows.items()}
+    rows = {source: RawTasksParameters.read(manifest) for source, manifest in ancestors.rows.items()}
     validation = dict(next(iter(rows.values())).validation)
     contamination: dict[str, Any] = {"exclude": subset.exclude}
     if ancestors.overlap is not None:
@@ -126,7 +126,7 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
         validation["similarity"] = overlap.near_duplicate
         contamination |= overlap.contamination
     changes: dict[str, Any] = {
-        "sources": {source: _SOURCE.validate_python(one.source) for source, one in rows.items()},
+        "sources": {source: _SOURCE.validate_python(parameters.source) for source, parameters in rows.items()},
         "validation": Validation.model_validate(validation),
         "contamination": Contamination.model_validate(contamination),
         "budgets": (subset.budget,),
@@ -135,11 +135,10 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
     }
     if subset.seeds is not None:
         changes["finetune"] = settings.finetune.model_copy(update={"seeds": subset.seeds})
-    for one in ancestors.orderings.values():
-        changes["selection"] = _selection(settings.selection, OrderingParameters.read(one))
-    for one in ancestors.vectors.values():
-        precision = EmbeddingSummary.read(one).precision
-        windows = EmbeddingParameters.read(one).windows or 1
+    for vectors in ancestors.orderings.values():
+        changes["selection"] = _selection(settings.selection, OrderingParameters.read(vectors))
+    for vectors in ancestors.vectors.values():
+        precision, windows = EmbeddingSummary.read(vectors).precision, EmbeddingParameters.read(vectors).windows or 1
         changes["embedding"] = settings.embedding.model_copy(update={"precision": precision, "windows": windows})
     return changes
 
@@ -167,7 +166,9 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
         planned = catalog.asset(key.asset).step.desired(project, key.partition)
         then, now = _comparable(manifest.parameters), _comparable(planned.parameters)
         if key.asset == finetuned_checkpoint.NAME:  # a part of its seeds may be trained
-            then["finetune"], now["finetune"] = ({**one["finetune"], "seeds": None} for one in (then, now))
+            then["finetune"], now["finetune"] = (
+                {**parameters["finetune"], "seeds": None} for parameters in (then, now)
+            )
         differences = parameter_differences(key, then, now)
         if differences:
             raise SmartError(
@@ -201,4 +202,4 @@ def changed_since(project: Project, subset: Manifest) -> tuple[str, ...]:
     key = AssetPartition(subset.asset, subset.partition)
     now = catalog.asset(key.asset).step.desired(project, key.partition)
     words = parameter_differences(key, subset.parameters, now.parameters)
-    return tuple(f"smart.yaml has changed since (then -> now): {one}" for one in words)
+    return tuple(f"smart.yaml has changed since (then -> now): {difference}" for difference in words)

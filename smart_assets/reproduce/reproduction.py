@@ -7,7 +7,7 @@ from typing import Self
 
 from smart_assets.assets import finetuned_checkpoint, prompt_embeddings, raw_tasks
 from smart_assets.assets.checks.artifact_checks import GAIN_TOLERANCE
-from smart_assets.assets.records import CheckpointSummary, seeds_of
+from smart_assets.assets.model_records import CheckpointSummary, seeds_of
 from smart_assets.assets.step import AssetPartition, RunContext, seed_folder
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.lineage.history import key_of, read_history, stored_folder
@@ -68,7 +68,7 @@ class Reproduction:
     @property
     def holds(self) -> bool:
         """Whether the subset holds, and all weights that were trained again are equal to the bit."""
-        return self.subset_holds and all(one.identical for one in self.weights)
+        return self.subset_holds and all(comparison.identical for comparison in self.weights)
 
 
 def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, run: RunContext) -> Reproduction:
@@ -106,7 +106,7 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
     run.log("comparing the subset")
     compared = compare_subsets(project.store, subset, past.store, made[again.target])
     rows, vectors = again.agreement() if extent.from_raw else ((), ())
-    found = Reproduction(
+    reproduction = Reproduction(
         str(subset.partition),
         compared,
         rows=rows,
@@ -114,13 +114,13 @@ def reproduce(project: Project, subset: Manifest, folder: Path, extent: Extent, 
         notes=tuple(notes),
         embedded=any(key.asset == prompt_embeddings.NAME for key in made),
     )
-    if not found.subset_holds:
+    if not reproduction.subset_holds:
         notes += ["nothing was trained again: another subset gives other weights"] if training else []
-        return replace(found, steps=compare_steps(project.store, ancestors, past.store), notes=tuple(notes))
+        return replace(reproduction, steps=compare_steps(project.store, ancestors, past.store), notes=tuple(notes))
     if training:
         weights, circumstances = training.compare()
-        return replace(found, weights=weights, notes=(*notes, *circumstances))
-    return found
+        return replace(reproduction, weights=weights, notes=(*notes, *circumstances))
+    return reproduction
 
 
 def _given(project: Project, ancestors: Ancestors) -> tuple[Manifest, ...]:
@@ -128,7 +128,9 @@ def _given(project: Project, ancestors: Ancestors) -> tuple[Manifest, ...]:
 
     A subset's rows are kept, their vectors are not.
     """
-    vectors = (one for one in ancestors.vectors.values() if stored_folder(project.store, one) is not None)
+    vectors = (
+        manifest for manifest in ancestors.vectors.values() if stored_folder(project.store, manifest) is not None
+    )
     return (*ancestors.rows.values(), *vectors)
 
 
@@ -148,23 +150,25 @@ class _Again:
 
     @property
     def given_keys(self) -> frozenset[AssetPartition]:
-        found = frozenset(map(key_of, self.given))
+        keys = frozenset(map(key_of, self.given))
         # Where no row was left out, the subset is made without looking for those that hold evaluation text.
-        return found if self.ancestors.overlap is not None else found | {OVERLAP}
+        return keys if self.ancestors.overlap is not None else keys | {OVERLAP}
 
     def collected(self) -> list[str]:
         """Return which vectors are not given though they were made from."""
         return [
-            f"the vectors of source `{one.partition}` are not in the store any more: its prompts are embedded again"
-            for one in self.ancestors.vectors.values()
-            if one not in self.given
+            f"the vectors of source `{vectors.partition}` are not in the store any more: its prompts are embedded again"
+            for vectors in self.ancestors.vectors.values()
+            if vectors not in self.given
         ]
 
     def require_settings(self) -> tuple[str, ...]:
         """Refuse what cannot be made as it was, before anything is made."""
         keys = closure(self.past, frozenset({self.target}), self.given_keys)
-        found = {key: self.ancestors.find(key) for key in sorted(keys)}
-        return require_recorded_settings(self.past, {key: one for key, one in found.items() if one is not None})
+        manifests = {key: self.ancestors.find(key) for key in sorted(keys)}
+        return require_recorded_settings(
+            self.past, {key: manifest for key, manifest in manifests.items() if manifest is not None}
+        )
 
     def agreement(self) -> tuple[tuple[RowAgreement, ...], tuple[VectorAgreement, ...]]:
         """Return how far what was read and embedded again is what is stored; what is stored no more is left out."""
@@ -198,7 +202,14 @@ class _Training:
         """
         subset = again.ancestors.subset
         history = again.project.store.history(CHECKPOINT, subset.partition)
-        stored = next((one for one in history if one.inputs.get(str(again.target)) == subset.content_version), None)
+        stored = next(
+            (
+                checkpoint
+                for checkpoint in history
+                if checkpoint.inputs.get(str(again.target)) == subset.content_version
+            ),
+            None,
+        )
         if stored is None:
             raise UpstreamMissingError(
                 f"no {CHECKPOINT}[{subset.partition}] was trained on version {subset.content_version[:12]} of its "

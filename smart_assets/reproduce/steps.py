@@ -30,31 +30,31 @@ class StepComparison:
     first: TableDifference | None  # None where both are the same
 
 
-def compare_steps(there: Store, ancestors: Ancestors, here: Store) -> tuple[StepComparison, ...]:
+def compare_steps(store: Store, ancestors: Ancestors, new_store: Store) -> tuple[StepComparison, ...]:
     """Compare scores and orderings under the recipe's objectives; what was collected is left out.
 
     Raises:
         StoreError: a stored file is there and cannot be read.
     """
     recipe = Recipe.model_validate(SubsetParameters.read(ancestors.subset).recipe)
-    found: list[StepComparison] = []
+    steps: list[StepComparison] = []
     if recipe.task_objective is not None and ancestors.scores is not None:
         label = recipe.task_objective.label
-        found += _compare(there, here, ancestors.scores, label, ("scores.parquet", _SCORES))
+        steps += _compare(store, new_store, ancestors.scores, label, ("scores.parquet", _SCORES))
     if recipe.instance_objective is not None:
         label = recipe.instance_objective.label
         for ordering in ancestors.orderings.values():
-            found += _compare(there, here, ordering, label, ("orderings.parquet", _ORDERINGS))
-    return tuple(found)
+            steps += _compare(store, new_store, ordering, label, ("orderings.parquet", _ORDERINGS))
+    return tuple(steps)
 
 
 def _compare(
-    there: Store, here: Store, stored: Manifest, objective: str, table: tuple[str, list[str]]
+    store: Store, new_store: Store, stored: Manifest, objective: str, table: tuple[str, list[str]]
 ) -> Iterator[StepComparison]:
-    old, made = stored_folder(there, stored), here.current(stored.asset, stored.partition)
+    old, made = stored_folder(store, stored), new_store.current(stored.asset, stored.partition)
     if old is not None and made is not None:
         name, columns = table
-        before, after = (_read(folder / name, columns, objective) for folder in (old, here.artifact(made)))
+        before, after = (_read(folder / name, columns, objective) for folder in (old, new_store.artifact(made)))
         yield StepComparison(str(key_of(stored)), objective, first_difference(before, after, FIGURES))
 
 

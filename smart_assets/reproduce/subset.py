@@ -61,20 +61,20 @@ class SubsetComparison:
         if self.rows is None:
             return self.stored == self.reproduced
         of_rows = self.first is None or (bool(self.first.columns) and set(self.first.columns) <= FIGURES)
-        return of_rows and all(set(one.columns) <= FIGURES for one in self.budgets)
+        return of_rows and all(set(budget.columns) <= FIGURES for budget in self.budgets)
 
 
-def compare_subsets(there: Store, stored: Manifest, here: Store, reproduced: Manifest) -> SubsetComparison:
+def compare_subsets(store: Store, stored: Manifest, new_store: Store, reproduced: Manifest) -> SubsetComparison:
     """Compare the files themselves, so that a changed file shows even where its manifest does not.
 
     Raises:
         StoreError: a stored file is there and cannot be read.
     """
     versions = stored.content_version, reproduced.content_version
-    old = stored_folder(there, stored)
+    old = stored_folder(store, stored)
     if old is None:
         return SubsetComparison(*versions, rows=None)
-    new = here.artifact(reproduced)
+    new = new_store.artifact(reproduced)
     rows_old, rows_new = _rows(old / ROWS), _rows(new / ROWS)
     keys_old, keys_new = _keys(rows_old), _keys(rows_new)
     budgets = _budget_differences(_read(old / BUDGETS), _read(new / BUDGETS))
@@ -114,14 +114,14 @@ def _budget_differences(stored: pa.Table, reproduced: pa.Table) -> tuple[BudgetD
     tables = [with_seeds(table) for table in (stored, reproduced)]
     seeds = {seed for table in tables for seed in table["seed"].to_pylist()} - {None}
     old, new = (_lines(table, sorted(seeds)) for table in tables)
-    found: list[BudgetDifference] = []
+    differences: list[BudgetDifference] = []
     for seed, task in dict.fromkeys([*old, *new]):
         before, after = old.get((seed, task)), new.get((seed, task))
         if before != after:
             names = [*(before or after or {})]
             columns = [name for name in names if (before or {}).get(name) != (after or {}).get(name)]
-            found.append(BudgetDifference(task, seed, tuple(columns), before, after))
-    return tuple(found)
+            differences.append(BudgetDifference(task, seed, tuple(columns), before, after))
+    return tuple(differences)
 
 
 def _lines(budgets: pa.Table, seeds: Sequence[int]) -> dict[tuple[int | None, str], dict[str, Any]]:
@@ -136,7 +136,7 @@ def _lines(budgets: pa.Table, seeds: Sequence[int]) -> dict[tuple[int | None, st
 def _gains_apart(stored: pa.Table, reproduced: pa.Table) -> float:
     """Return how far gains at equal places are apart; none is 0."""
     common = min(stored.num_rows, reproduced.num_rows)
-    old, new = (pc.fill_null(one["gain"].slice(0, common), 0).to_numpy() for one in (stored, reproduced))
+    old, new = (pc.fill_null(table["gain"].slice(0, common), 0).to_numpy() for table in (stored, reproduced))
     return float(np.max(np.abs(old - new) / np.maximum(1, np.abs(old)), initial=0.0))
 
 

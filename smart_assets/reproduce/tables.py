@@ -44,9 +44,9 @@ def first_difference(
     return TableDifference(position, columns, _row(stored, position), _row(reproduced, position))
 
 
-def _unequal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.ChunkedArray:
-    values = pc.fill_null(pc.not_equal(one, other), False)
-    return pc.or_(values, pc.xor(pc.is_null(one), pc.is_null(other)))
+def _unequal(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
+    values = pc.fill_null(pc.not_equal(before, after), False)
+    return pc.or_(values, pc.xor(pc.is_null(before), pc.is_null(after)))
 
 
 def _row(rows: pa.Table, position: int) -> dict[str, Any] | None:

@@ -53,10 +53,10 @@ def compare_weights(seed: int, stored: Path, trained: Path) -> WeightComparison:
         raise StoreError(f"{stored} holds no weights: `smart verify` names what is damaged")
     tensors, differing = 0, list[TensorDifference]()
     for name in names:
-        found, apart = _compare_files(name, stored / name, trained / name)
-        tensors += found
+        count, apart = _compare_files(name, stored / name, trained / name)
+        tensors += count
         differing += apart
-    order = sorted(differing, key=lambda one: (one.largest is not None, -(one.largest or 0.0)))
+    order = sorted(differing, key=lambda tensor: (tensor.largest is not None, -(tensor.largest or 0.0)))
     return WeightComparison(seed, tensors, tuple(order))
 
 
@@ -70,11 +70,11 @@ def _compare_files(name: str, stored: Path, trained: Path) -> tuple[int, list[Te
     try:
         with safe_open(stored, "pt") as old, safe_open(trained, "pt") as new:
             known: tuple[set[str], set[str]] = set(old.keys()), set(new.keys())
-            found = [TensorDifference(f"{name} {one}", None) for one in sorted(known[0] ^ known[1])]
-            for one in () if same else sorted(known[0] & known[1]):
-                largest = _largest(old.get_tensor(one), new.get_tensor(one))
-                found += [] if largest == 0 else [TensorDifference(f"{name} {one}", largest)]
-            return len(known[0] | known[1]), found
+            differences = [TensorDifference(f"{name} {tensor}", None) for tensor in sorted(known[0] ^ known[1])]
+            for tensor in () if same else sorted(known[0] & known[1]):
+                largest = _largest(old.get_tensor(tensor), new.get_tensor(tensor))
+                differences += [] if largest == 0 else [TensorDifference(f"{name} {tensor}", largest)]
+            return len(known[0] | known[1]), differences
     except (SafetensorError, OSError) as error:
         raise StoreError(f"{stored} cannot be compared with {trained}: {error}") from error
 
@@ -85,7 +85,7 @@ def _largest(old: "torch.Tensor", new: "torch.Tensor") -> float | None:
 
     if old.shape != new.shape or old.dtype != new.dtype:
         return None
-    bits: list[Any] = [one.contiguous().view(torch.uint8) for one in (old.reshape(-1), new.reshape(-1))]
+    bits: list[Any] = [tensor.contiguous().view(torch.uint8) for tensor in (old.reshape(-1), new.reshape(-1))]
     if torch.equal(bits[0], bits[1]):
         return 0.0
     largest = float((old.double() - new.double()).abs().max())

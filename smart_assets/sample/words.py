@@ -20,7 +20,7 @@ river/rivers sandwich/sandwiches school/schools shelf/shelves shoulder/shoulders
 table/tables teacher/teachers tiger/tigers tomato/tomatoes tooth/teeth tower/towers tree/trees turtle/turtles
 umbrella/umbrellas village/villages wagon/wagons watch/watches window/windows witch/witches wolf/wolves woman/women
 """
-PLURALS = {one: many for one, _, many in (noun.partition("/") for noun in NOUNS.split())}
+PLURALS = {singular: plural for singular, _, plural in (noun.partition("/") for noun in NOUNS.split())}
 WORDS = tuple(PLURALS)
 
 

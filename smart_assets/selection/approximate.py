@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from smart_assets.core.errors import BudgetError, SelectionError
-from smart_assets.selection.greedy import GreedyOrdering, OnProgress
-from smart_assets.selection.objectives import FacilityLocation, Gains, Indices, Objective
+from smart_assets.selection.greedy import GreedyOrdering
+from smart_assets.selection.objective import Gains, Indices, OnProgress, SubmodularObjective
+from smart_assets.selection.objectives import FacilityLocation, spell_out
 
 APPROXIMATION_VERSION = "approximate-1"
 """Keys stored approximate orderings: change it with anything that can change a pick or a gain."""
@@ -81,7 +82,7 @@ class StochasticGreedy:
 
 def approximate_ordering(
     vectors: NDArray[np.floating],
-    objective: Objective,
+    objective: SubmodularObjective,
     approximation: "Approximation",
     budget: int | None = None,
     neighbours: NDArray[np.integer] | None = None,
@@ -129,7 +130,7 @@ def approximate_ordering(
     return GreedyOrdering(*picks, approximation.label, exact=False)
 
 
-def approximation_for(objective: Objective, approximation: "Approximation") -> "Approximation | None":
+def approximation_for(objective: SubmodularObjective, approximation: "Approximation") -> "Approximation | None":
     """Return the approximation, where it knows the objective; None where only an exact ordering will do."""
     fits = isinstance(objective, FacilityLocation) or not isinstance(approximation, NearestNeighbours)
     return approximation if fits else None
@@ -155,7 +156,7 @@ def sampled_values(vectors: NDArray[np.floating], order: Indices, rows: int = SA
     return covered(ground, sample, order) * (len(ground) / size)
 
 
-def _require_facility_location(objective: Objective) -> None:
+def _require_facility_location(objective: SubmodularObjective) -> None:
     if not isinstance(objective, FacilityLocation):
         raise SelectionError(
             f"nearest_neighbours approximates facility_location only; got {objective.name}: use stochastic_greedy, or "
@@ -163,11 +164,5 @@ def _require_facility_location(objective: Objective) -> None:
         )
 
 
-def _spell_out(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-Approximation = Annotated[
-    NearestNeighbours | StochasticGreedy, Field(discriminator="name"), BeforeValidator(_spell_out)
-]
+Approximation = Annotated[NearestNeighbours | StochasticGreedy, Field(discriminator="name"), BeforeValidator(spell_out)]
 """Either of the two; in `smart.yaml` a mapping with `name`, or the bare name for its defaults."""

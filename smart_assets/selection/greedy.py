@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from smart_assets.core.errors import BudgetError, SelectionError
 from smart_assets.core.threads import threads, usable_cores
-from smart_assets.selection.objectives import FacilityLocation, Gains, GraphCut, Indices, LogDeterminant, Objective
+from smart_assets.selection.objective import Gains, Indices, Limits, OnProgress, Picks, SubmodularObjective
 
 if TYPE_CHECKING:
     from smart_assets.selection.engines.ground_set import GroundSet
-    from smart_assets.selection.engines.products import Products
 
 EngineName = Literal["auto", "cpu", "cuda", "submodlib"]
 """`auto` is the GPU where torch finds one and the ground set is large enough to be worth it, else the CPU."""
@@ -31,10 +30,6 @@ SUBMODLIB_VERSION = "submodlib-1"
 
 GPU_WORTH_PAIRS = 10_000**2
 """Pairs of a ground set from which on `auto` looks for a GPU: below, a CPU needs a second or two."""
-
-OnProgress = Callable[[int, float], None]
-"""Called now and then with the picks made so far and the share in [0, 1] of all work that is done, as far as it can be
-foreseen. What it raises ends the ordering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +47,9 @@ class GreedyOrdering:
         return float(self.gains.sum())
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an ordering may take.
-
-    Raises:
-        SelectionError: The threads are below 1, or the memory below 16 MiB.
-    """
-
-    threads: int | None = None  # None: one for each core that this process may use
-    memory_bytes: int = 3 * 2**30  # beside the vectors; more makes facility location faster
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise SelectionError(f"an ordering needs at least 1 thread; got {self.threads}")
-        if self.memory_bytes < 2**24:
-            raise SelectionError(f"an ordering needs at least {2**24} bytes (16 MiB); got {self.memory_bytes}")
-
-
 def greedy_ordering(
     vectors: NDArray[np.floating],
-    objective: Objective,
+    objective: SubmodularObjective,
     budget: int | None = None,
     engine: EngineName = "auto",
     limits: Limits | None = None,
@@ -113,13 +90,15 @@ def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     return GroundSet.of(vectors).unit(slice(None))
 
 
-def _resolve(engine: EngineName, size: int, objective: Objective) -> Literal["cpu", "cuda", "submodlib"]:
-    """Return what stands for `auto`; a CPU orders by graph cut as fast as it could send a GPU the rows."""
+def _resolve(engine: EngineName, size: int, objective: SubmodularObjective) -> Literal["cpu", "cuda", "submodlib"]:
+    """Return what stands for `auto`, once it is known that the objective can be ordered by it."""
     if engine == "cuda":
+        if objective.gpu == "never":
+            raise SelectionError(f"the engine 'cuda' has no {objective.name}: use 'auto' or 'cpu'")
         _require_cuda()
     if engine != "auto":
         return engine
-    if isinstance(objective, GraphCut) or size**2 < GPU_WORTH_PAIRS:
+    if objective.gpu != "auto" or size**2 < GPU_WORTH_PAIRS:
         return "cpu"
     import torch
 
@@ -133,24 +112,25 @@ def _require_cuda() -> None:
         raise SelectionError("the engine 'cuda' needs a GPU that torch can use, and there is none: use 'auto' or 'cpu'")
 
 
-Picks = tuple[Indices, Gains]
-
-
-def _on_cpu(ground: "GroundSet", objective: Objective, count: int, limits: Limits, on_progress: OnProgress) -> Picks:
+def _on_cpu(
+    ground: "GroundSet", objective: SubmodularObjective, count: int, limits: Limits, on_progress: OnProgress
+) -> Picks:
     from smart_assets.selection.engines.cpu_products import CpuProducts
 
     with threads(limits.threads or usable_cores()) as shared:
-        return pick(ground, CpuProducts(ground, shared), objective, count, limits, on_progress)
+        return objective.picks(ground, CpuProducts(ground, shared), count, limits, on_progress)
 
 
-def _on_cuda(ground: "GroundSet", objective: Objective, count: int, limits: Limits, on_progress: OnProgress) -> Picks:
+def _on_cuda(
+    ground: "GroundSet", objective: SubmodularObjective, count: int, limits: Limits, on_progress: OnProgress
+) -> Picks:
     from smart_assets.selection.engines.torch_products import TorchProducts
 
     products = TorchProducts(ground, "cuda", limits.memory_bytes)
-    return pick(ground, products, objective, count, limits, on_progress)
+    return objective.picks(ground, products, count, limits, on_progress)
 
 
-def _by_submodlib(ground: "GroundSet", objective: Objective, count: int, *_: object) -> Picks:
+def _by_submodlib(ground: "GroundSet", objective: SubmodularObjective, count: int, *_: object) -> Picks:
     from smart_assets.selection.engines.submodlib import submodlib_picks
 
     unit = ground.unit(slice(None))
@@ -160,25 +140,8 @@ def _by_submodlib(ground: "GroundSet", objective: Objective, count: int, *_: obj
     return picks, objective.ordered_gains(unit, picks)
 
 
-_ENGINES: Mapping[str, Callable[["GroundSet", Objective, int, Limits, OnProgress], Picks]] = {
+_ENGINES: Mapping[str, Callable[["GroundSet", SubmodularObjective, int, Limits, OnProgress], Picks]] = {
     "cpu": _on_cpu,
     "cuda": _on_cuda,
     "submodlib": _by_submodlib,
 }
-
-
-def pick(
-    ground: "GroundSet", products: "Products", objective: Objective, count: int, limits: Limits, on_progress: OnProgress
-) -> Picks:
-    """Return picks and gains (count,) by the engine of the objective, with products on any device."""
-    from smart_assets.selection.engines.facility_location import facility_location_picks
-    from smart_assets.selection.engines.graph_cut import graph_cut_picks
-    from smart_assets.selection.engines.log_determinant import log_determinant_picks
-
-    match objective:
-        case FacilityLocation():
-            return facility_location_picks(ground, products, count, limits.memory_bytes, on_progress)
-        case GraphCut(weight):
-            return graph_cut_picks(ground, products, weight, count, on_progress)
-        case LogDeterminant(weight):
-            return log_determinant_picks(ground, products, weight, count, on_progress)

@@ -6,7 +6,8 @@ from operator import mul
 from threading import Lock
 
 from smart_assets.core.threads import products_on_one_thread, usable_cores
-from smart_assets.selection.greedy import GreedyOrdering, Limits, OnProgress
+from smart_assets.selection.greedy import GreedyOrdering
+from smart_assets.selection.objective import Limits, OnProgress
 
 LARGE = 4096
 """Rows of a group from which on one ordering keeps all cores busy."""

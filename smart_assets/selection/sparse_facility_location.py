@@ -19,8 +19,7 @@ from smart_assets.core.errors import SelectionError
 from smart_assets.core.threads import row_blocks
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.kernels import dots
-from smart_assets.selection.greedy import OnProgress
-from smart_assets.selection.objectives import Gains, Indices
+from smart_assets.selection.objective import Gains, Indices, OnProgress
 
 _GRID = 2.0**40
 _BLOCK = 1024  # rows whose neighbours are looked at together

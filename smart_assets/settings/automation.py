@@ -179,10 +179,10 @@ def secret(value: str, setting: str) -> str:
     if not value.startswith(_VARIABLE):
         return value
     name = value.removeprefix(_VARIABLE)
-    found = os.environ.get(name, "").strip()
-    if not found:
+    content = os.environ.get(name, "").strip()
+    if not content:
         raise SettingsError(
             f"{setting} names the environment variable {name}, which is not set where Dagster runs: "
             "set it there and start Dagster again"
         )
-    return found
+    return content

@@ -42,6 +42,12 @@ class Settings(Section):
 
     store: str = Field(default=".smart", description="Where everything made lies: a folder or an fsspec URL.")
     sources: dict[Name, Source] = Field(min_length=1, description="Task collections by name; one partition each.")
+    refused_warning: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of a source's rows above which a check warns that they are refused.",
+    )
     validation: Validation = Field(default_factory=Validation, description="Which rows are held out for evaluation.")
     embedding: Embedding = Field(default_factory=Embedding, description="The prompt encoder.")
     index: Index = Field(default_factory=Index, description="The similarity index and the near-duplicate threshold.")
@@ -199,10 +205,10 @@ def _field_path(location: tuple[int | str, ...], content: Any) -> str:
     """Return the path as written in the file: pydantic adds a union's tag, which no key of the file has."""
     parts: list[str] = []
     for index, part in enumerate(location):
-        here = content[part] if _has(content, part) else None
+        inner = content[part] if _has(content, part) else None
         if _has(content, part) or index == len(location) - 1:
             parts.append(str(part))
-            content = here
+            content = inner
     return ".".join(parts) or "smart.yaml"
 
 

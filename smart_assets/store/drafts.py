@@ -52,14 +52,14 @@ class Drafts:
     def leftovers(self, age: float = DAY) -> list[Path]:
         """Return what processes that are no more left here over `age` seconds ago."""
         locks = list(self.folder.glob(f"*{_LOCK}"))
-        found: list[Path] = []
+        abandoned: list[Path] = []
         for lock in locks:
             if not _may_live(lock) and time.time() - _modified(lock) > age:
-                found += [path for path in (lock.with_suffix(""), lock) if path.exists()]
+                abandoned += [path for path in (lock.with_suffix(""), lock) if path.exists()]
         drafts = {path for lock in locks for path in (lock, lock.with_suffix(""))}
         # Moved here to be removed, or a single file on its way: renaming sets the time of the last status change.
         others = [path for path in self.folder.iterdir() if path not in drafts]
-        return found + [path for path in others if time.time() - _status_changed(path) > age]
+        return abandoned + [path for path in others if time.time() - _status_changed(path) > age]
 
 
 def _may_live(lock: Path) -> bool:
@@ -68,12 +68,12 @@ def _may_live(lock: Path) -> bool:
         with lock.open("r", encoding="utf-8") as stream:
             if is_locked(stream.fileno()):
                 return True
-            here = stream.read() == platform.node()
+            on_this_machine = stream.read() == platform.node()
     except FileNotFoundError:
         return False
     except OSError:  # a file system without locks: by age
-        here = False
-    return not here and time.time() - _modified(lock) < 7 * DAY
+        on_this_machine = False
+    return not on_this_machine and time.time() - _modified(lock) < 7 * DAY
 
 
 def _modified(path: Path) -> float:

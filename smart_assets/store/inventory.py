@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from smart_assets.core.errors import StoreError
 from smart_assets.store.hashing import content_version
-from smart_assets.store.manifest import Artifact, Manifest
+from smart_assets.store.manifest import REFUSED, Artifact, Manifest
 from smart_assets.store.redaction import FOLDER, Redaction
 from smart_assets.store.store import Store
 
@@ -25,6 +25,11 @@ class Recorded:
     at: datetime
     manifest: Manifest | None  # None where it cannot be relied on
     problem: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether its artifact was refused: it was never the partition's state."""
+        return self.path.stem.endswith(REFUSED)
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -58,12 +63,16 @@ def redacted(store: Store) -> dict[Name, Redaction]:
     root = store.root / FOLDER
     logs = {path.parent for path in (store.remote or store.local).files(root) if path.suffix == ".json"}
     names = sorted((log.parent.name, log.name) for log in logs)
-    return {name: found for name in names if (found := store.redaction(*name)) is not None}
+    return {name: redaction for name in names if (redaction := store.redaction(*name)) is not None}
 
 
 def kept_of(redactions: Iterable[Redaction]) -> dict[Name, Artifact]:
     """Return what is kept of artifacts that forgotten rows were taken out of."""
-    return {name_of(one.replaced_by): one.replaced_by for one in redactions if one.replaced_by is not None}
+    return {
+        name_of(redaction.replaced_by): redaction.replaced_by
+        for redaction in redactions
+        if redaction.replaced_by is not None
+    }
 
 
 def name_of(artifact: Artifact) -> Name:
@@ -72,7 +81,7 @@ def name_of(artifact: Artifact) -> Name:
 
 
 def _recorded(store: Store, path: Path) -> Recorded:
-    stamp, _, version = path.stem.partition("-")
+    stamp, _, version = path.stem.removesuffix(REFUSED).partition("-")
     try:
         time = datetime.strptime(stamp[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     except ValueError:

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from smart_assets.core.section import Section
 
+REFUSED = ".refused"
+"""The end of the file name of a manifest whose artifact is refused: such a one is never a partition's state."""
+
 
 class ArtifactFile(Section):
     """One file of an artifact."""
@@ -41,6 +44,11 @@ class Manifest(Section):
     made: dict[str, Any] = Field(
         default={}, description="Circumstances: time, seconds, peak memory, device, packages, run id, settings hash."
     )
+
+    @property
+    def refused(self) -> str | None:
+        """Why nothing of the artifact may be used, which is then kept to be looked at; None elsewhere."""
+        return self.made.get("refused")
 
     @property
     def artifact(self) -> Artifact:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,13 @@ from smart_assets.core.files import move, set_aside
 from smart_assets.core.locks import locked
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import file_sha256
+
+_IN_A_STORE = frozenset({"artifacts", "manifests"})
+
+
+def is_store(folders: Set[str]) -> bool:
+    """Return whether a folder that holds folders of these names is a store."""
+    return folders >= _IN_A_STORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +68,13 @@ class LocalPlace:
 
     def files(self, folder: Path) -> dict[Path, Found]:
         """Return all files below a folder, or the one file; none where it is not there."""
-        found: dict[Path, Found] = {}
+        files: dict[Path, Found] = {}
         below = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
         for path in below if folder.is_dir() else [folder]:
             with suppress(FileNotFoundError):  # never there, or removed since it was listed
                 stat = path.stat(follow_symlinks=False)
-                found[path] = Found(stat.st_size, stat.st_mtime)
-        return found
+                files[path] = Found(stat.st_size, stat.st_mtime)
+        return files
 
     def sha256(self, path: Path) -> str:
         """Return the sha256 of a file's bytes."""
@@ -83,7 +90,7 @@ class LocalPlace:
         """Remove a file or folder, unless a file of it was written after `modified`; gives whether it is gone."""
         away = self.drafts.path()
         with self.alone():
-            if modified is not None and any(found.modified > modified for found in self.files(path).values()):
+            if modified is not None and any(file.modified > modified for file in self.files(path).values()):
                 return False
             if path.exists():
                 set_aside(path, away)

@@ -80,6 +80,7 @@ class Circumstances(ManifestRecord):
     git_commit: str | None = None  # None where the project is no checkout
     python: str | None = None
     machine: str | None = None
+    refused: str | None = None  # why nothing of it may be used; None: it was recorded as the partition's state
     packages: dict[str, str] = {}
 
 

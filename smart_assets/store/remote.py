@@ -28,18 +28,18 @@ class Remote:
         self._root = root
         self._made: set[str] = set()  # folders
 
-    def _there(self, path: Path) -> str:
+    def _remote_path(self, path: Path) -> str:
         return f"{self._base}/{path.relative_to(self._root).as_posix()}"
 
-    def _here(self, name: str) -> Path:
+    def _local_path(self, name: str) -> Path:
         return self._root / name.removeprefix(f"{self._base}/")
 
     def push(self, path: Path, source: Path | None = None) -> None:
         """Copy one file of the mirror, or `source` in its stead, to the remote."""
-        there = self._there(path)
-        with _told(f"{there} cannot be written in the remote store"):
-            self._make_folder(there)
-            self._files.put_file(str(source or path), there)
+        remote_path = self._remote_path(path)
+        with _store_error(f"{remote_path} cannot be written in the remote store"):
+            self._make_folder(remote_path)
+            self._files.put_file(str(source or path), remote_path)
 
     def _make_folder(self, name: str) -> None:
         folder = name.rsplit("/", 1)[0]
@@ -50,46 +50,46 @@ class Remote:
     def pull(self, path: Path, into: Path) -> None:
         """Copy the remote's counterpart of `path` into the local file `into`."""
         into.parent.mkdir(parents=True, exist_ok=True)
-        there = self._there(path)
-        with _told(f"{there} cannot be read in the remote store"):
+        remote_path = self._remote_path(path)
+        with _store_error(f"{remote_path} cannot be read in the remote store"):
             try:
-                self._files.get_file(there, str(into))
+                self._files.get_file(remote_path, str(into))
             except FileNotFoundError as error:
                 raise StoreError(
-                    f"{there} is not in the remote store any more: removed by `smart gc`, or lost"
+                    f"{remote_path} is not in the remote store any more: removed by `smart gc`, or lost"
                 ) from error
 
     def names(self, folder: Path) -> list[str]:
         """Return the names of the files in the remote's counterpart of a folder; none where it is not there."""
-        there = self._there(folder)
-        with _told(f"{there} cannot be listed in the remote store"):
+        remote_path = self._remote_path(folder)
+        with _store_error(f"{remote_path} cannot be listed in the remote store"):
             self._files.invalidate_cache()
             try:
-                return [name.rsplit("/", 1)[-1] for name in self._files.ls(there, detail=False)]
+                return [name.rsplit("/", 1)[-1] for name in self._files.ls(remote_path, detail=False)]
             except FileNotFoundError:
                 return []
 
     def files(self, folder: Path) -> dict[Path, Found]:
         """Return all files below a folder, or the one file; none where it is not there (1,000 files a request)."""
-        there = self._there(folder)
-        with _told(f"{there} cannot be listed in the remote store"):
+        remote_path = self._remote_path(folder)
+        with _store_error(f"{remote_path} cannot be listed in the remote store"):
             self._files.invalidate_cache()
             try:
-                entries: Mapping[str, Mapping[str, Any]] = self._files.find(there, detail=True)
+                entries: Mapping[str, Mapping[str, Any]] = self._files.find(remote_path, detail=True)
             except FileNotFoundError:
                 return {}
             return {
-                self._here(name): Found(int(entry["size"]), self._modified(name, entry))
+                self._local_path(name): Found(int(entry["size"]), self._modified(name, entry))
                 for name, entry in entries.items()
             }
 
     def _modified(self, name: str, entry: Mapping[str, Any]) -> float:
-        told = next((entry[key] for key in _TIMES if entry.get(key) is not None), None)
-        if isinstance(told, str):
-            told = datetime.fromisoformat(told)
-        if told is None:
-            told = self._files.modified(name)
-        return float(told) if isinstance(told, int | float) else told.timestamp()
+        modified = next((entry[key] for key in _TIMES if entry.get(key) is not None), None)
+        if isinstance(modified, str):
+            modified = datetime.fromisoformat(modified)
+        if modified is None:
+            modified = self._files.modified(name)
+        return float(modified) if isinstance(modified, int | float) else modified.timestamp()
 
     def sha256(self, path: Path) -> str:
         """Return the sha256 of a file's bytes, which are all read.
@@ -98,26 +98,29 @@ class Remote:
             StoreError: it cannot be read.
         """
         digest = hashlib.sha256()
-        there = self._there(path)
-        with _told(f"{there} cannot be read in the remote store"), self._files.open(there, "rb") as stream:
+        remote_path = self._remote_path(path)
+        with (
+            _store_error(f"{remote_path} cannot be read in the remote store"),
+            self._files.open(remote_path, "rb") as stream,
+        ):
             while block := stream.read(1 << 22):
                 digest.update(block)
         return digest.hexdigest()
 
     def move(self, path: Path, to: Path) -> None:
         """Move a file or folder within the remote store."""
-        with _told(f"{self._there(path)} cannot be moved to {self._there(to)} in the remote store"):
+        with _store_error(f"{self._remote_path(path)} cannot be moved to {self._remote_path(to)} in the remote store"):
             for file in self.files(path):
-                there = self._there(to / file.relative_to(path))
-                self._make_folder(there)
-                self._files.mv(self._there(file), there)
+                remote_path = self._remote_path(to / file.relative_to(path))
+                self._make_folder(remote_path)
+                self._files.mv(self._remote_path(file), remote_path)
 
     def remove(self, path: Path, modified: float | None = None) -> bool:
         """Remove a file or folder, unless a file of it was written again after `modified`; gives whether it is gone."""
-        with _told(f"{self._there(path)} cannot be removed from the remote store"):
-            if modified is not None and any(found.modified > modified for found in self.files(path).values()):
+        with _store_error(f"{self._remote_path(path)} cannot be removed from the remote store"):
+            if modified is not None and any(file.modified > modified for file in self.files(path).values()):
                 return False
-            self._files.rm(self._there(path), recursive=True)
+            self._files.rm(self._remote_path(path), recursive=True)
             return True
 
 
@@ -134,7 +137,7 @@ class ListedRemote(Remote):
 
     def files(self, folder: Path) -> dict[Path, Found]:
         """Return all files below a folder."""
-        return {path: found for path, found in self._all(self._top(folder)).items() if folder in path.parents}
+        return {path: file for path, file in self._all(self._top(folder)).items() if folder in path.parents}
 
     def _top(self, folder: Path) -> Path:
         """Return `manifests` as a whole, `artifacts` by asset."""
@@ -143,7 +146,7 @@ class ListedRemote(Remote):
 
 
 @contextmanager
-def _told(what: str) -> Generator[None]:
+def _store_error(what: str) -> Generator[None]:
     """Turn whatever a file system raises into one sentence; each has errors of its own."""
     try:
         yield

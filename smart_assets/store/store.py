@@ -22,7 +22,7 @@ from smart_assets.core.files import make_folder, move, rename_in, set_aside, syn
 from smart_assets.store.drafts import Drafts
 from smart_assets.store.hashing import content_version, file_sha256, json_version
 from smart_assets.store.log import records
-from smart_assets.store.manifest import Artifact, ArtifactFile, Manifest
+from smart_assets.store.manifest import REFUSED, Artifact, ArtifactFile, Manifest
 from smart_assets.store.places import LocalPlace
 from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.store.remote import ListedRemote, Remote
@@ -155,8 +155,8 @@ class Store:
         folder = self.artifact_folder(artifact.asset, artifact.version)
         if _first_damaged(folder, artifact) is None:
             return True
-        there = self._remote.files(folder) if self._remote is not None else {}
-        sizes = {path.relative_to(folder).as_posix(): found.size for path, found in there.items()}
+        remote_files = self._remote.files(folder) if self._remote is not None else {}
+        sizes = {path.relative_to(folder).as_posix(): file.size for path, file in remote_files.items()}
         if all(sizes.get(file.path) == file.size for file in artifact.files):
             return True
         redaction = None if sizes else self.what_became_of(artifact)
@@ -177,8 +177,8 @@ class Store:
         Raises:
             StoreError: its record cannot be read.
         """
-        there = self.artifact_folder(artifact.asset, artifact.version).exists()
-        return None if there else self.redaction(artifact.asset, artifact.version)
+        exists = self.artifact_folder(artifact.asset, artifact.version).exists()
+        return None if exists else self.redaction(artifact.asset, artifact.version)
 
     def redaction(self, asset: str, version: str) -> Redaction | None:
         """Return what became of an artifact that forgotten rows were taken out of; None where nothing was.
@@ -186,9 +186,9 @@ class Store:
         Raises:
             StoreError: its record cannot be read.
         """
-        found = records(self, log_of(asset, version))
+        entries = records(self, log_of(asset, version))
         try:
-            return Redaction.model_validate(found[-1]) if found else None
+            return Redaction.model_validate(entries[-1]) if entries else None
         except ValidationError as error:
             raise StoreError(f"the record of {log_of(asset, version)} is none of ours: restore it: {error}") from error
 
@@ -215,7 +215,7 @@ class Store:
         return single
 
     def record(self, manifest: Manifest) -> Path:
-        """Append a manifest; from now on it is its partition's current state."""
+        """Append a manifest; from now on it is its partition's current state, unless its artifact is refused."""
         folder = self.manifest_folder(manifest.asset, manifest.partition)
         make_folder(folder)
         draft = self.drafts.path(".json")
@@ -227,7 +227,7 @@ class Store:
                 newest = max(self._manifest_names(folder), default="")
                 if newest >= now:  # a clock that went back must not make the new manifest an old one
                     now = _a_moment_later(newest)
-                path = folder / f"{now}-{manifest.content_version}.json"
+                path = folder / f"{now}-{manifest.content_version}{REFUSED if manifest.refused else ''}.json"
                 if self._remote is not None:
                     self._remote.push(path, draft)
                 move(draft, path)
@@ -247,6 +247,11 @@ class Store:
         """Return the newest manifest of a partition, or None before its first materialization."""
         paths = self._manifest_paths(asset, partition)
         return self.read(paths[0]) if paths else None
+
+    def last_refused(self, asset: str, partition: str | None) -> Manifest | None:
+        """Return what was refused of a partition after all else that was made of it; None where that was not."""
+        paths = self.manifests_in(self.manifest_folder(asset, partition))[:1]
+        return next((self.read(path) for path in paths if path.stem.endswith(REFUSED)), None)
 
     def find(self, asset: str, partition: str | None, version: str) -> Manifest | None:
         """Return the newest manifest of a partition that names a content version."""
@@ -285,7 +290,9 @@ class Store:
             rename_in(draft, path)
 
     def _manifest_paths(self, asset: str, partition: str | None) -> list[Path]:
-        return self.manifests_in(self.manifest_folder(asset, partition))
+        """Return the manifests that are or were the partition's state, newest first."""
+        paths = self.manifests_in(self.manifest_folder(asset, partition))
+        return [path for path in paths if not path.stem.endswith(REFUSED)]
 
     def _manifest_names(self, folder: Path) -> list[str]:
         if self._remote is not None:

@@ -21,8 +21,9 @@ from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
-from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, ReadResult
-from smart_assets.tasks.rows import AcceptedRow, FieldNames, Row, instance_of, task_of
+from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
+from smart_assets.tasks.row_shape import FieldNames
+from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import TEXTS, Texts
 
@@ -52,7 +53,7 @@ class Collector:
         self._names: list[str] = []  # of the files taken so far
         self._reused: list[str | None] = []  # likewise, None for one that was read
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
-        self._claims: dict[str, str] = {}  # file by the task that its name gives
+        self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
         self._instances: list[tuple[AcceptedRow, int, int]] = []  # with file and line, since the last chunk
         self._characters = 0  # of their texts
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
@@ -61,7 +62,12 @@ class Collector:
         self._refusals: list[pa.Table] = []
 
     def add_file(
-        self, file: str, rows: Iterable[RawRow | BadRow], default_task: str | None, advance: Callable[[float], None]
+        self,
+        file: str,
+        group: str,
+        rows: Iterable[RawRow | BadRow],
+        default_task: str | None,
+        advance: Callable[[float], None],
     ) -> str | None:
         """Take all rows of a file; `advance` hears the share of it that is done. Return the task it claims, if any.
 
@@ -69,7 +75,7 @@ class Collector:
         name tasks of their own.
 
         Raises:
-            SourceError: Another file has already given rows to the same default task.
+            SourceError: A file of another group has already given rows to the same default task.
         """
         place = len(self._names)
         kinds: set[bool | None] = set()
@@ -83,20 +89,20 @@ class Collector:
         task = None
         if default_task is not None and (True not in kinds or False in kinds):
             task = self._context.task_prefix + default_task
-            self._claim(task, file)
+            self._claim(task, group, file)
         self._names.append(file)
         self._reused.append(None)
         self._unnamed.append(task if True not in kinds else None)
         return task
 
-    def reuse_file(self, file: SourceFile) -> None:
+    def reuse_file(self, file: SourceFile, group: str) -> None:
         """Take a file's rows over from an earlier result.
 
         Raises:
-            SourceError: Another file has already given rows to the same default task.
+            SourceError: A file of another group has already given rows to the same default task.
         """
         if file.task is not None:
-            self._claim(file.task, file.path)
+            self._claim(file.task, group, file.path)
         self._names.append(file.path)
         self._reused.append(file.path)
         self._unnamed.append(None)
@@ -105,7 +111,7 @@ class Collector:
         """Return all that was taken.
 
         Raises:
-            SourceError: No row was accepted.
+            NoRowsError: No row was accepted.
         """
         self._flush()
         if earlier is not None:
@@ -121,18 +127,8 @@ class Collector:
         accepted = candidates.take(pa.array(order[first]))
         rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
         del candidates
-        if not accepted.num_rows:
-            advice = (
-                "Take the source out of smart.yaml: no row that may be kept is left in it."
-                if forgotten.num_rows
-                else "Name its columns under `columns`, or repair the rows."
-            )
-            raise SourceError(
-                f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
-                f"({_reasons(rejected)}). {advice}"
-            )
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
-        return ReadResult(
+        result = ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
             origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
@@ -143,6 +139,18 @@ class Collector:
             files_reused=sum(name is not None for name in self._reused),
             rows_read=self.rows_read,
         )
+        if not accepted.num_rows:
+            advice = (
+                "Take the source out of smart.yaml: no row that may be kept is left in it."
+                if forgotten.num_rows
+                else "Name its columns under `columns`, or repair the rows."
+            )
+            raise NoRowsError(
+                f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
+                f"({_reasons(rejected)}). {advice}",
+                result,
+            )
+        return result
 
     def _add_row(self, place: int, row: RawRow, default_task: str | None) -> bool | None:
         """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""
@@ -151,9 +159,10 @@ class Collector:
             if not isinstance(row.value, dict):
                 raise RowError(reasons.NOT_AN_OBJECT)
             value = cast(Row, row.value)
-            names_task = self._context.names.value(value, "task") is not None
+            names_task = self._context.names.task(value) is not None
             task = self._context.task_prefix + task_of(value, self._context.names, default_task)
-            instance = instance_of(value, self._context.names, task)
+            shape = self._context.names.shape(row.names or tuple(value))
+            instance = instance_of(value, shape, task, set())
             texts = self._context.forgotten.texts
             if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
                 self._forgotten_texts.add(instance.id)
@@ -188,9 +197,9 @@ class Collector:
             self._refusals.append(_table(columns, REFUSALS))
             self._refused = []
 
-    def _claim(self, task: str, file: str) -> None:
-        other = self._claims.setdefault(task, file)
-        if other != file:
+    def _claim(self, task: str, group: str, file: str) -> None:
+        other_group, other = self._claims.setdefault(task, (group, file))
+        if other_group != group:
             raise SourceError(
                 f"source {self._context.label}: the files {other} and {file} both give the task {task!r}, since a "
                 "file's name is its task. Rename one of them, or set `columns.task` to the column that names the task."

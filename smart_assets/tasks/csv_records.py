@@ -6,30 +6,33 @@ first line only, and reading goes on at the line after it.
 
 import csv
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.raw_rows import BadRow, Line, RawRow, read_lines, shorten_bytes
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, read_lines, shorten_bytes
+from smart_assets.tasks.streams import Bytes, RefusedFileError
 
 
-def read_csv(path: Path, names: FieldNames, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
+def read_csv(
+    content: Bytes, wanted: Callable[[list[str]], list[str]], max_line_bytes: int, delimiter: str
+) -> Iterator[RawRow | BadRow]:
     """Yield the records under a header that names the columns; a record is known by the line it begins on.
 
     The limit of Python's csv module on a field holds for the whole interpreter; it is only ever raised here.
+
+    Raises:
+        RefusedFileError: The header does not have the columns that are wanted.
     """
     csv.field_size_limit(max(csv.field_size_limit(), max_line_bytes))
-    size = max(1, path.stat().st_size)
-    with path.open("rb") as file:
-        records = _records(_Feed(read_lines(file, max_line_bytes)))
-        header = next(((lines, fields) for lines, fields in records if fields != []), None)
-        if header is None or header[1] is None or not names.wanted(header[1]):
-            yield BadRow(None, reasons.FILE_NO_COLUMNS, shorten_bytes(header[0][0].content) if header else None)
-            return
-        for lines, fields in records:
-            if fields != [] or not lines[0].whole:
-                yield _row(lines, fields, header[1], size)
+    records = _records(_Feed(read_lines(content.stream, max_line_bytes)), delimiter)
+    header = next(((lines, fields) for lines, fields in records if fields != []), None)
+    if header is None or header[1] is None:
+        raise RefusedFileError(reasons.FILE_NO_COLUMNS, shorten_bytes(header[0][0].content) if header else None)
+    wanted(header[1])
+    for lines, fields in records:
+        if fields != [] or not lines[0].whole:
+            yield _row(lines, fields, header[1], content.size)
 
 
 def _row(lines: list[Line], fields: list[str] | None, header: list[str], size: int) -> RawRow | BadRow:
@@ -38,6 +41,8 @@ def _row(lines: list[Line], fields: list[str] | None, header: list[str], size: i
         return BadRow(first.number, reasons.LINE_TOO_LONG, shorten_bytes(first.content))
     if fields is None:
         return BadRow(first.number, reasons.BAD_QUOTES, shorten_bytes(first.content))
+    if fields == header:  # files that were put together one after the other
+        return BadRow(first.number, reasons.HEADER_AGAIN, shorten_bytes(first.content))
     if len(fields) != len(header):
         return BadRow(first.number, reasons.FIELD_COUNT, shorten_bytes(first.content))
     return RawRow(first.number, dict(zip(header, fields, strict=True)), last.end / size)
@@ -60,6 +65,8 @@ class _Feed:
 
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else next(self._lines)
+        if not self._taken and line.content.startswith(BOM):  # inside a record it is text
+            line = replace(line, content=line.content.removeprefix(BOM))
         self._taken.append(line)
         return line.content.decode("utf-8", "surrogateescape") if line.whole else "\n"
 
@@ -71,9 +78,9 @@ class _Feed:
         return settled
 
 
-def _records(feed: _Feed) -> Iterator[tuple[list[Line], list[str] | None]]:
+def _records(feed: _Feed, delimiter: str) -> Iterator[tuple[list[Line], list[str] | None]]:
     """Yield each record's lines and its fields: none for a blank line, None for a line whose quotes do not match."""
-    reader = csv.reader(feed, strict=True)
+    reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         try:
             fields = next(reader, None)

@@ -17,7 +17,7 @@ from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.forgotten import Forgotten
-from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS
+from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, ROWS
 from smart_assets.tasks.source_kind import SourceFile
 
 # A row that has an id, accepted or a duplicate; `file` is its place among the source's files, sorted by name.
@@ -84,7 +84,7 @@ def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
         SourceError: They cannot be read, or do not belong together.
     """
     try:
-        instances = content / "instances.parquet"
+        instances = content / INSTANCES_FILE
         rows = pq.read_table(instances, columns=ROWS.names).cast(ROWS)
         ids = digests.from_hex(rows["id"])
         stood = pq.read_table(origins / "origins.parquet").cast(ORIGINS)

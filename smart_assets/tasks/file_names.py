@@ -14,7 +14,9 @@ FORMATS = (*TEXT_FORMATS, *TABLE_FORMATS)
 
 DESCRIBES = "describes a dataset and holds no rows"
 HIDDEN = "hidden: its name begins with a dot"
-DUPLICATE_LINK = "a link to what is read under its own name"
+SPECIAL = "no file of bytes: a pipe, a socket or a device"
+DUPLICATE_LINK = "a link to what stands under its own name"
+LINK_OUT = "a link that leads out of the source's folder"
 _DESCRIPTIONS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json")
 _COMPRESSED_TABLE = "compressed as a whole, and its format inside already: unpack it"
 _OTHER = "a format that is not read: save it as JSON lines (.jsonl), CSV or Parquet"

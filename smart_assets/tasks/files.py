@@ -9,44 +9,21 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import cast
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.files import written
-from smart_assets.tasks.source_kind import SourceFile
+from smart_assets.tasks.source_kind import NotRead, SourceFile
+from smart_assets.tasks.walk import FoundFile, Walk, refusal
 
 _SETTLED_NS = 2_000_000_000
 _SMALL = 1 << 20  # bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file of a source, and the name it goes by everywhere."""
-
-    path: str
-    name: str  # relative to the folder; what cannot be printed is escaped, so that it can be stored and shown
-    status: os.stat_result | None  # None where it cannot be examined
-
-    @property
-    def stem(self) -> str:
-        """The name without folders and ending: the task, where no column names it."""
-        return PurePosixPath(self.name).stem
-
-    @property
-    def suffix(self) -> str:
-        """The ending in small letters, with its dot."""
-        return os.path.splitext(self.name)[1].lower()
-
-    @property
-    def changed_ns(self) -> int:
-        """When it was last changed in any way, in nanoseconds since 1970; 0 where it cannot be examined."""
-        return self.status.st_ctime_ns if self.status else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +31,7 @@ class Listing:
     """All that one walk through a folder finds."""
 
     files: list[FoundFile]  # sorted by name
+    not_read: list[NotRead]  # hidden ones, links and the like
     folders_changed_ns: int  # when a folder last changed: a file came, went, or was given another name
 
     def last_change(self, files: Sequence[FoundFile]) -> datetime:
@@ -73,41 +51,48 @@ def find_folder(folder: Path) -> os.stat_result | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: no file can have such a name
         return None
     except OSError as error:
-        raise _refusal(folder, error) from error
+        raise refusal(folder, error) from error
 
 
-def list_folder(folder: Path) -> Listing:
-    """Return all files below a folder, linked ones too, hidden ones (starting with a dot) left out.
+def list_folder(folder: Path, follow_links: bool = True) -> Listing:
+    """Return all files below a folder, hidden ones (starting with a dot) left out.
+
+    A link to a file or folder inside it is no second one. Those that lead out of it are only taken if `follow_links`.
 
     Raises:
-        SourceError: The folder is missing, not a folder, or cannot be read, or two names look the same.
+        SourceError: The folder is missing, not a folder, or cannot be read, two names look the same, a store lies in
+            it, or links lead out that may not.
     """
     status = find_folder(folder)
     if status is None:
         raise SourceError(f"folder {folder} does not exist. Create it, or correct the path in the settings.")
     if not stat.S_ISDIR(status.st_mode):
         raise SourceError(f"folder {folder} is a file. Set the path in the settings to the folder that holds it.")
-    files: list[FoundFile] = []
-    changed = 0
-    for below, entries in _walk(str(folder)):
-        changed = max(changed, below.st_ctime_ns)
-        files += entries
-    files.sort(key=lambda file: file.name)
+    walk = Walk(folder, follow_links)
+    walk.run()
+    if walk.links_out:
+        raise SourceError(
+            f"source folder {folder}: {first_names(walk.links_out)} lead{'s' * (len(walk.links_out) == 1)} out of it. "
+            "Set `follow_links: true` if what lies there belongs to the source, or remove the link."
+        )
+    files = sorted(walk.files, key=lambda file: file.name)
     for first, other in pairwise(files):
         if first.name == other.name:
             raise SourceError(
                 f"folder {folder} holds two files whose names look like {first.name}. Rename one of them."
             )
-    return Listing(files, changed)
+    return Listing(files, walk.not_read, walk.folders_changed_ns)
 
 
-def list_all(folder: Path) -> Listing:
-    """Return all files below a folder, none of which may be a link that leads nowhere: it may be a folder of files.
+def list_all(folder: Path, follow_links: bool) -> Listing:
+    """Return all files below a source's folder, none of which may be a link that leads nowhere.
+
+    Such a link may be a folder of files, on a disk that is not mounted.
 
     Raises:
         SourceError: As `list_folder`; or a file cannot be examined.
     """
-    listing = list_folder(folder)
+    listing = list_folder(folder, follow_links)
     if lost := [file.name for file in listing.files if file.status is None]:
         raise SourceError(
             f"source folder {folder}: {first_names(lost)} cannot be examined. Mount its disk, or remove the link."
@@ -157,52 +142,6 @@ def folder_state(folder: Path, memory: Path | None = None) -> dict[str, str]:
         SourceError: As `list_folder`.
     """
     return {file.path: file.sha256 for file in hashed(list_folder(folder).files, memory)}
-
-
-def _walk(top: str) -> Iterator[tuple[os.stat_result, list[FoundFile]]]:
-    """Yield the status and the files of each folder; one that links to a folder it lies in is not entered again."""
-    left: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(top, "", frozenset())]
-    while left:
-        folder, prefix, above = left.pop()
-        try:
-            status = os.stat(folder)
-            with os.scandir(folder) as entries:
-                found = [(entry, _status(entry)) for entry in entries if not entry.name.startswith(".")]
-        except OSError as error:
-            raise _refusal(folder, error) from error
-        inside = above | {(status.st_dev, status.st_ino)}
-        files: list[FoundFile] = []
-        for entry, status_of_entry in found:
-            if status_of_entry is not None and stat.S_ISDIR(status_of_entry.st_mode):
-                if (status_of_entry.st_dev, status_of_entry.st_ino) not in inside:
-                    left.append((entry.path, f"{prefix}{entry.name}/", inside))
-            elif not _is_gone(entry) if status_of_entry is None else stat.S_ISREG(status_of_entry.st_mode):
-                files.append(FoundFile(entry.path, _printable(prefix + entry.name), status_of_entry))
-        yield status, files
-
-
-def _refusal(folder: object, error: OSError) -> SourceError:
-    return SourceError(f"folder {folder} cannot be read: {error.strerror}. Grant access to it, or mount its disk.")
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat()
-    except OSError:
-        return None
-
-
-def _is_gone(entry: os.DirEntry[str]) -> bool:
-    """Return whether a file was removed since its folder was read; a link that leads nowhere is still there."""
-    try:
-        os.lstat(entry.path)
-    except OSError as error:
-        return isinstance(error, FileNotFoundError)
-    return False
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def _stamp(status: os.stat_result) -> str:

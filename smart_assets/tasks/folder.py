@@ -1,29 +1,66 @@
 """A folder of task files, read file by file."""
 
 import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from smart_assets.core.errors import SourceError
-from smart_assets.tasks.file_names import DESCRIBES, is_description, why_not_read
-from smart_assets.tasks.files import FoundFile, Listing, hashed, is_as_found, list_all
+from smart_assets.core.errors import SourceError, StoreError
+from smart_assets.core.section import added_setting
+from smart_assets.store.url_folder import UrlFile, UrlFolder, checked_url, copies_of, is_url, without_scheme
+from smart_assets.tasks.file_names import FORMATS, HIDDEN, FileName
+from smart_assets.tasks.files import hashed, is_as_found, list_all
 from smart_assets.tasks.source_kind import NotRead, Part, Snapshot, SourceFile, SourceKind
+from smart_assets.tasks.task_files import TRAIN, NameRule, Selection, TaskFile, select
+from smart_assets.tasks.walk import FoundFile, printable
+
+if TYPE_CHECKING:
+    from smart_assets.tasks.raw_rows import BadRow, RawRow
+    from smart_assets.tasks.rows import FieldNames
+
+FOLLOW_LINKS = "Whether links that lead out of the folder are followed; otherwise they are refused."
+UNPACKED = (
+    "A compressed file that unpacks to more than so many times its size, and to more than 100 MB, is refused, unread."
+)
 
 
 class FolderSource(SourceKind):
-    """A folder of task files: JSONL, JSON, CSV or Parquet, found recursively."""
+    """A folder of task files: JSON lines, JSON, CSV, TSV, Parquet or Arrow, found recursively."""
 
     kind: Literal["folder"] = Field(default="folder", description="A folder of task files.")
-    path: str = Field(min_length=1, description="The folder, relative to the project's root or absolute.")
+    path: Annotated[str, AfterValidator(checked_url)] = Field(
+        min_length=1,
+        description="The folder, relative to the project's root or absolute, or an fsspec URL such as "
+        "`s3://bucket/prefix`.",
+    )
     max_line_bytes: int = Field(
         default=20_000_000, ge=1, le=2**31 - 1, description="A longer line of a JSONL or CSV file is rejected, unread."
     )
+    max_unpacked_times: int = added_setting(250, UNPACKED, ge=1)
+    split: Literal["train", "validation", "test"] = added_setting(
+        TRAIN, "Which of the files whose names tell a split are read; `train` also reads those that tell none."
+    )
+    splits: Literal["by_name", "ignore"] = added_setting(
+        "by_name", "Whether files and folders called `train`, `validation` or `test` are splits, or tasks of that name."
+    )
+    follow_links: bool = added_setting(False, FOLLOW_LINKS)
 
     by_file: ClassVar[bool] = True
-    where: ClassVar[str] = "local"
+
+    @property
+    def where(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its rows lie, in a word or two."""
+        return "at a URL" if is_url(self.path) else "local"
+
+    @model_validator(mode="after")
+    def _split_is_told(self) -> Self:
+        if self.splits == "ignore" and self.split != TRAIN:
+            raise ValueError(f"split {self.split} would read nothing under `splits: ignore`: take one of them out")
+        return self
 
     @property
     def label(self) -> str:
@@ -31,66 +68,137 @@ class FolderSource(SourceKind):
         return self.path
 
     def snapshot(self, root: Path, memory: Path | None = None) -> Snapshot:
-        """Hash the task files. One that changes while it is read differs from its hash, and so is read again."""
-        folder = self._folder(root)
-        listing = list_all(folder)
-        found, other_files = _by_format(listing, folder)
-        files = hashed(found, memory)
-        return Snapshot(
-            tuple(self._part(*pair) for pair in zip(found, files, strict=True)),
-            files,
-            not_read=tuple(NotRead(file.name, _reason(file.name)) for file in other_files),
-        )
+        """Hash the task files. One that changes while it is read differs from its hash, and so is read again.
+
+        Those of a URL are fetched first, into a folder beside `memory`, where they are not there in their state.
+        """
+        if is_url(self.path):
+            return self._snapshot_of_url(memory)
+        listing = list_all(self._folder(root), self.follow_links)
+        selection, chosen = self._selected(listing.files, root)
+        return self._snapshot(selection, chosen, hashed(chosen, memory), listing.not_read)
 
     def is_local(self, root: Path) -> bool:
-        """Return True."""
-        return True
+        """Return whether its path is no URL."""
+        return not is_url(self.path)
 
     def last_change(self, root: Path) -> datetime | None:
-        """Return when a task file or a folder last changed; files of other formats do not count."""
-        folder = self._folder(root)
-        listing = list_all(folder)
-        return listing.last_change(_by_format(listing, folder)[0])
+        """Return when a task file or a folder last changed; files that are not read do not count.
+
+        Of a URL it is the time that the store gives, if any.
+        """
+        if is_url(self.path):
+            changes = [file.modified for file in self._selection_of_url()[2] if file.modified is not None]
+            return max(changes, default=None)
+        listing = list_all(self._folder(root), self.follow_links)
+        return listing.last_change(self._selected(listing.files, root)[1])
 
     def anchored(self, root: Path) -> Self:
-        """Return the same source by an absolute path."""
-        return self.model_copy(update={"path": str(self._folder(root))})
+        """Return the same source by an absolute path or its URL."""
+        return self if is_url(self.path) else self.model_copy(update={"path": str(self._folder(root))})
 
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the parameters without the path: a folder counts by the files in it."""
-        return self.model_dump(mode="json", exclude={"license", "path"})
+        return self._recorded({"license", "path"})
 
     def local_file(self, root: Path, name: str) -> Path | None:
-        """Return the file in the folder."""
-        return self._folder(root) / name
+        """Return the file in the folder; None where that is a URL."""
+        return None if is_url(self.path) else self._folder(root) / name
 
     def _folder(self, root: Path) -> Path:
-        return root / Path(self.path).expanduser()
+        return root / Path(without_scheme(self.path)).expanduser()
 
-    def _part(self, found: FoundFile, file: SourceFile) -> Part:
-        from smart_assets.tasks.formats import read_file
-
-        return Part(
-            found.name,
-            found.stem,
-            lambda names: read_file(Path(found.path), names, self.max_line_bytes),
-            file,
-            functools.partial(is_as_found, found),
+    def _snapshot(
+        self,
+        selection: Selection,
+        chosen: Sequence[FoundFile],
+        files: tuple[SourceFile, ...],
+        not_read: Sequence[NotRead],
+        held: object = None,
+    ) -> Snapshot:
+        return Snapshot(
+            tuple(self._part(*part) for part in zip(selection.files, chosen, files, strict=True)),
+            files,
+            not_read=tuple(sorted([*not_read, *selection.not_read], key=lambda file: file.name)),
+            names=selection.names,
+            notes=selection.notes,
+            held=held,
         )
 
+    def _snapshot_of_url(self, memory: Path | None) -> Snapshot:
+        folder, selection, files, hidden = self._selection_of_url()
+        cache = memory and memory.with_suffix(".files")
+        try:
+            copies = copies_of(folder, files, cache)
+        except StoreError as error:
+            raise SourceError(f"source {self.label}: {error}") from error
+        pairs = zip(copies.paths, selection.files, strict=True)
+        chosen = [FoundFile(str(path), file.name, path.stat()) for path, file in pairs]
+        return self._snapshot(selection, chosen, hashed(chosen, memory), hidden, copies)
 
-def _reason(name: str) -> str:
-    return DESCRIBES if is_description(name) else why_not_read(name)
+    def _selection_of_url(self) -> tuple[UrlFolder, Selection, list[UrlFile], list[NotRead]]:
+        """Return the folder, which of its files are read, these files, and those that are hidden."""
+        try:
+            folder = UrlFolder(self.path)
+            files = {printable(file.name): file for file in folder.files()}
+        except StoreError as error:
+            raise SourceError(f"source {self.label}: {error}") from error
+        hidden = [name for name in files if any(part.startswith(".") for part in name.split("/"))]
+        selection = self._selection([name for name in files if name not in set(hidden)], self.path.rstrip("/"))
+        return folder, selection, [files[file.name] for file in selection.files], [NotRead(n, HIDDEN) for n in hidden]
 
+    def _selected(self, files: Sequence[FoundFile], root: Path) -> tuple[Selection, list[FoundFile]]:
+        """Return which of the files are read, and these files."""
+        selection = self._selection([file.name for file in files], str(self._folder(root).resolve()))
+        names = {file.name for file in selection.files}
+        return selection, [file for file in files if file.name in names]
 
-def _by_format(listing: Listing, folder: Path) -> tuple[list[FoundFile], list[FoundFile]]:
-    """Return the task files of a folder, and the files of other formats."""
-    from smart_assets.tasks.formats import READERS
+    def _selection(self, names: Sequence[str], place: str) -> Selection:
+        rule = NameRule(place.rpartition("/")[2], self.split, self.splits == "by_name", self.columns.task)
+        try:
+            selection = select(names, rule)
+        except SourceError as error:
+            raise SourceError(f"source folder {place}: {error}") from error
+        if not selection.files:
+            raise SourceError(f"source folder {place} {_nothing_to_read(len(names), selection.not_read, self.split)}")
+        return selection
 
-    task_files = [file for file in listing.files if file.suffix in READERS]
-    if not task_files:
-        raise SourceError(
-            f"source folder {folder} holds no task files among its {len(listing.files)} files. "
-            f"Put files ending in {', '.join(READERS)} there, or correct `path` of the source."
+    def _part(self, task_file: TaskFile, file_found: FoundFile, file: SourceFile) -> Part:
+        rows = FileRows(
+            file_found.path, task_file.parsed, task_file.columns, self.max_line_bytes, self.max_unpacked_times
         )
-    return task_files, [file for file in listing.files if file.suffix not in READERS]
+        unchanged = functools.partial(is_as_found, file_found)
+        return Part(file_found.name, task_file.task, rows, file, task_file.group, unchanged)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """The way to the rows of a file, for this process and others."""
+
+    path: str
+    name: FileName
+    columns: Mapping[str, str]
+    max_line_bytes: int
+    max_unpacked_times: int
+
+    def __call__(self, names: "FieldNames") -> "Iterator[RawRow | BadRow]":
+        """Yield the rows."""
+        from smart_assets.tasks.formats import FileLimits, read_file
+
+        limits = FileLimits(self.max_line_bytes, self.max_unpacked_times)
+        return read_file(Path(self.path), self.name, names, limits, self.columns)
+
+
+def _nothing_to_read(count: int, not_read: Sequence[NotRead], split: str) -> str:
+    """Return the end of a sentence that begins with the folder."""
+    whys = sorted({file.reason for file in not_read})
+    because = f" ({'; '.join(whys)})" if whys else ""
+    if any(" split: " in why for why in whys):
+        return (
+            f"holds no files of the split {split} among its {count} files{because}. Name the split that "
+            "is meant under `split`, or set `splits: ignore` where such names are tasks."
+        )
+    return (
+        f"holds no task files among its {count} files{because}. Put files ending in {', '.join(FORMATS)} "
+        "there, or correct `path` of the source."
+    )

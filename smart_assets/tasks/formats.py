@@ -1,38 +1,103 @@
-"""Readers of the four formats a task file may have. They judge the format only; `rows` judges what a row holds.
+"""Readers of the formats a task file may have. They judge the format only; `rows` judges what a row holds.
 
-JSONL and CSV are streamed line by line, Parquet batch by batch; a JSON file is loaded whole, for want of lines.
+JSON lines and CSV are streamed line by line, Parquet and Arrow batch by batch; a JSON file is loaded whole, for want of
+lines. Files of text may be compressed, whichever their format.
 """
 
+# pyright: reportUnknownParameterType=false
+# pyarrow has no types.
+import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.csv_records import read_csv
+from smart_assets.tasks.file_names import FileName
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
+from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, open_text
 
 _BATCH_ROWS = 1024
+_ARROW_FILE = b"ARROW1"
+_FEATHER_1 = b"FEA1"
 
 
-def read_file(path: Path, names: FieldNames, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
-    """Yield the rows of a task file by its ending; a file that cannot be read ends with one refusal of the file."""
+@dataclass(frozen=True, slots=True)
+class FileLimits:
+    """How much a file may hold."""
+
+    max_line_bytes: int = 20_000_000
+    max_unpacked_times: int = 250
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is wanted of a table."""
+
+    names: FieldNames
+    fixed: Mapping[str, str]  # values of all rows that have none of these keys
+
+    def columns(self, names: list[str]) -> list[str]:
+        """Return those of a table's columns that are read.
+
+        Raises:
+            RefusedFileError: They cannot make an instance.
+        """
+        wanted = self.names.wanted([*names, *(name for name in self.fixed if name not in names)])
+        if not wanted:
+            raise RefusedFileError(self.names.why_unusable(names), shorten(", ".join(names)))
+        return [name for name in wanted if name in names]
+
+
+def read_file(
+    path: Path, name: FileName, names: FieldNames, limits: FileLimits, fixed: Mapping[str, str]
+) -> Iterator[RawRow | BadRow]:
+    """Yield the rows of a task file; a file that cannot be read ends with one refusal of the file.
+
+    Args:
+        path: Where its bytes lie, under whatever name.
+        name: Its own name, which gives format and compression.
+        names: The columns that are wanted.
+        limits: How much it may hold.
+        fixed: Values by key of the rows that have none, as partitions give them.
+    """
+    wanted = _Wanted(names, fixed)
     try:
-        yield from READERS[path.suffix.lower()](path, names, max_line_bytes)
+        rows = _rows(path, name, wanted, limits)
+        yield from rows if not fixed else (_completed(row, fixed) for row in rows)
+    except RefusedFileError as error:
+        yield BadRow(None, error.reason, error.excerpt)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         yield BadRow(None, reasons.FILE_UNREADABLE, shorten(str(error)))
 
 
-def _read_jsonl(path: Path, _names: FieldNames, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
-    size = max(1, path.stat().st_size)
-    with path.open("rb") as file:
-        for line in read_lines(file, max_line_bytes):
-            if line.content.strip():
-                yield _json_row(line, size)
+def _rows(path: Path, name: FileName, wanted: _Wanted, limits: FileLimits) -> Iterator[RawRow | BadRow]:
+    assert name.format is not None  # noqa: S101
+    if reader := TABLES.get(name.format):
+        yield from reader(path, wanted, limits)
+        return
+    with open_text(path, name.compression, limits.max_unpacked_times) as content:
+        yield from TEXTS[name.format](content, wanted, limits.max_line_bytes)
+
+
+def _completed(row: RawRow | BadRow, fixed: Mapping[str, str]) -> RawRow | BadRow:
+    if isinstance(row, BadRow) or not isinstance(row.value, dict):
+        return row
+    names = None if row.names is None else (*row.names, *(name for name in fixed if name not in row.names))
+    return RawRow(row.line, {**fixed, **cast("dict[str, object]", row.value)}, row.done, names)
+
+
+def _read_jsonl(content: Bytes, _wanted: _Wanted, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
+    for line in read_lines(content.stream, max_line_bytes):
+        text = line.content.strip()
+        if text and text != BOM:
+            yield _json_row(line, content.size)
 
 
 def _json_row(line: Line, size: int) -> RawRow | BadRow:
@@ -44,45 +109,103 @@ def _json_row(line: Line, size: int) -> RawRow | BadRow:
     if b"\0" in line.content:
         return refused(reasons.NUL)
     try:
-        return RawRow(line.number, json.loads(line.content.decode()), line.end / size)
+        return RawRow(line.number, _load(line.content.removeprefix(BOM).decode()), line.end / size)
     except UnicodeDecodeError:
         return refused(reasons.NOT_UTF8)
+    except _KeyTwiceError:
+        return refused(reasons.KEY_TWICE)
     except (ValueError, RecursionError):
         return refused(reasons.NOT_JSON)
 
 
-def _read_json(path: Path, _names: FieldNames, _max_line_bytes: int) -> Iterator[RawRow | BadRow]:
-    content = path.read_bytes().removeprefix(BOM)
+class _KeyTwiceError(Exception):
+    """An object of JSON has a key twice: which of the two is meant is anyone's guess."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _KeyTwiceError
+    return value
+
+
+_load = json.JSONDecoder(object_pairs_hook=_object).decode
+
+
+def _read_json(content: Bytes, _wanted: _Wanted, _max_line_bytes: int) -> Iterator[RawRow | BadRow]:
+    text = content.stream.read().removeprefix(BOM)
     try:
-        document = json.loads(content.decode())
+        document = _load(text.decode())
+    except _KeyTwiceError as error:
+        raise RefusedFileError(reasons.KEY_TWICE, shorten_bytes(text)) from error
     except (ValueError, RecursionError) as error:
         reason = reasons.NOT_UTF8 if isinstance(error, UnicodeDecodeError) else reasons.FILE_NOT_JSON
-        yield BadRow(None, reason, shorten_bytes(content))
-        return
+        raise RefusedFileError(reason, shorten_bytes(text)) from error
     values = document.values() if isinstance(document, dict) else [document]
     lists = [cast("list[object]", value) for value in values if isinstance(value, list)]
     if len(lists) != 1:
-        yield BadRow(None, reasons.FILE_NO_LIST, shorten_bytes(content))
-        return
+        raise RefusedFileError(reasons.FILE_NO_LIST, shorten_bytes(text))
+    del text
     for line, value in enumerate(lists[0], 1):
         yield RawRow(line, value, line / len(lists[0]))
 
 
-def _read_parquet(path: Path, names: FieldNames, _max_line_bytes: int) -> Iterator[RawRow | BadRow]:
+def _read_separated(content: Bytes, wanted: _Wanted, max_line_bytes: int, delimiter: str) -> Iterator[RawRow | BadRow]:
+    return read_csv(content, wanted.columns, max_line_bytes, delimiter)
+
+
+def _read_parquet(path: Path, wanted: _Wanted, limits: FileLimits) -> Iterator[RawRow | BadRow]:
     with pq.ParquetFile(path) as file:
-        columns = names.wanted(file.schema_arrow.names)
-        if not columns:
-            yield BadRow(None, reasons.FILE_NO_COLUMNS, shorten(", ".join(file.schema_arrow.names)))
-            return
+        columns = wanted.columns(file.schema_arrow.names)
+        groups = range(file.num_row_groups)
+        unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        if unpacked > (limit := limit_of(path.stat().st_size, limits.max_unpacked_times)):
+            raise RefusedFileError(reasons.FILE_TOO_LARGE, f"more than {limit:,} bytes")
         first = 0
         for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-            yield from arrow_rows(batch, first, file.metadata.num_rows, base=1)
+            yield from arrow_rows(batch, first, file.metadata.num_rows, 1, file.schema_arrow.names)
             first += batch.num_rows
 
 
-READERS: dict[str, Callable[[Path, FieldNames, int], Iterator[RawRow | BadRow]]] = {
-    ".csv": read_csv,
-    ".json": _read_json,
+def _read_arrow(path: Path, wanted: _Wanted, _limits: FileLimits) -> Iterator[RawRow | BadRow]:
+    """Read both forms of Arrow's IPC: the one that is a file, which Feather is, too, and the stream."""
+    with pa.memory_map(str(path)) as content:
+        head = content.read(len(_ARROW_FILE))
+        content.seek(0)
+        if head.startswith(_FEATHER_1):
+            raise RefusedFileError(reasons.FILE_FEATHER_1)
+        if head != _ARROW_FILE:
+            stream = pa.ipc.open_stream(content)
+            batches: Iterator[tuple[pa.RecordBatch, float]] = ((batch, content.tell()) for batch in stream)
+            size = max(1, content.size())
+        else:
+            stream = pa.ipc.open_file(content)
+            size = max(1, stream.num_record_batches)
+            batches = ((stream.get_batch(number), number + 1) for number in range(stream.num_record_batches))
+        columns = wanted.columns(stream.schema.names)
+        first = 0
+        for batch, done in batches:
+            picked = batch.select(columns)
+            picked.validate(full=True)  # what Arrow trusts of a file's offsets would otherwise be read beyond its end
+            for start in range(0, picked.num_rows, _BATCH_ROWS):
+                rows = picked.slice(start, _BATCH_ROWS)
+                # How many rows a stream holds shows at its end: its bytes tell how far it is read.
+                yield from arrow_rows(
+                    rows, first, max(first + rows.num_rows, int(first * size / done)), 1, stream.schema.names
+                )
+                first += rows.num_rows
+
+
+_TextReader = Callable[[Bytes, _Wanted, int], Iterator[RawRow | BadRow]]
+TEXTS: dict[str, _TextReader] = {
     ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".csv": functools.partial(_read_separated, delimiter=","),
+    ".tsv": functools.partial(_read_separated, delimiter="\t"),
+}
+TABLES: dict[str, Callable[[Path, _Wanted, FileLimits], Iterator[RawRow | BadRow]]] = {
     ".parquet": _read_parquet,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
 }

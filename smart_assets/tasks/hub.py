@@ -11,8 +11,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from smart_assets.core.errors import SourceError
-from smart_assets.tasks import reasons
+from smart_assets.core.section import added_setting
 from smart_assets.tasks.files import find_folder, hashed, list_all
+from smart_assets.tasks.folder import FOLLOW_LINKS
 from smart_assets.tasks.source_kind import Part, PublicDataset, Snapshot, SourceKind
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from smart_assets.tasks.raw_rows import BadRow, RawRow
-    from smart_assets.tasks.rows import FieldNames
+    from smart_assets.tasks.row_shape import FieldNames
 
 _BATCH_ROWS = 1024
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -37,6 +38,8 @@ class HuggingFaceSource(SourceKind):
         default=None, min_length=1, description="Commit, tag or branch; always resolved to a commit, which is recorded."
     )
 
+    follow_links: bool = added_setting(False, f"{FOLLOW_LINKS} Of a local folder.")
+
     where: ClassVar[str] = "of the hub"
 
     @property
@@ -52,9 +55,13 @@ class HuggingFaceSource(SourceKind):
         part = Part(
             self.whole_name(revision),
             f"{name}/{self.name}" if self.name else name,
-            lambda names: dataset_rows(load(self, str(folder or self.path), revision), names),
+            lambda names: read_dataset(self, str(folder or self.path), revision, names),
         )
-        return Snapshot((part,), hashed(list_all(folder).files, memory) if folder else (), revision)
+        if folder is None:
+            return Snapshot((part,), revision=revision)
+        listing = list_all(folder, self.follow_links)
+        not_read = sorted(listing.not_read, key=lambda file: file.name)
+        return Snapshot((part,), hashed(listing.files, memory), not_read=tuple(not_read))
 
     def is_local(self, root: Path) -> bool:
         """Return whether its path names a folder."""
@@ -63,7 +70,7 @@ class HuggingFaceSource(SourceKind):
     def last_change(self, root: Path) -> datetime | None:
         """Return when a file or folder of a local dataset last changed; None for one on the hub."""
         folder = local_folder(self, root)
-        return None if folder is None else (listing := list_all(folder)).last_change(listing.files)
+        return None if folder is None else (listing := list_all(folder, self.follow_links)).last_change(listing.files)
 
     def anchored(self, root: Path) -> Self:
         """Return the same dataset, by an absolute path where it is a folder."""
@@ -72,7 +79,7 @@ class HuggingFaceSource(SourceKind):
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the parameters, without the path where it is a folder: that counts by the files in it."""
         exclude = {"license", "path"} if self.is_local(root) else {"license"}
-        return self.model_dump(mode="json", exclude=exclude)
+        return self._recorded(exclude)
 
     def local_file(self, root: Path, name: str) -> Path | None:
         """Return the file in a local dataset's folder; None for a dataset on the hub."""
@@ -126,8 +133,29 @@ def resolve_revision(source: HuggingFaceSource) -> str:
     return commit
 
 
+def read_dataset(
+    source: HuggingFaceSource, path: str, revision: str | None, names: "FieldNames"
+) -> "Iterator[RawRow | BadRow]":
+    """Return the rows of a split by index, from 0: of files whose types others guess, by their own text.
+
+    Raises:
+        SourceError: There is no such dataset, configuration or split, it cannot be built, or cannot be reached.
+    """
+    from datasets import load_dataset_builder
+    from datasets.exceptions import DatasetsError
+
+    from smart_assets.tasks.hub_files import rows_of_split
+
+    try:
+        builder = load_dataset_builder(path, source.name, revision=revision)
+        rows = rows_of_split(builder, source.split, is_local=revision is None)
+    except (OSError, ValueError, DatasetsError, SourceError) as error:
+        raise _refusal(source, error) from error
+    return dataset_rows(load(source, path, revision), names) if rows is None else rows(names)
+
+
 def load(source: HuggingFaceSource, path: str, revision: str | None) -> "Dataset":
-    """Return the split of a dataset, from the cache where it was loaded before.
+    """Return the split of a dataset as the `datasets` library reads it, from its cache where it was loaded before.
 
     Raises:
         SourceError: There is no such dataset, configuration or split, it cannot be built, or cannot be reached.
@@ -147,11 +175,11 @@ def dataset_rows(dataset: "Dataset", names: "FieldNames") -> "Iterator[RawRow | 
 
     columns = names.wanted(dataset.column_names)
     if not columns:
-        yield BadRow(None, reasons.FILE_NO_COLUMNS, ", ".join(dataset.column_names))
+        yield BadRow(None, names.why_unusable(dataset.column_names), ", ".join(dataset.column_names))
         return
     first = 0
     for batch in cast("Iterator[pa.Table]", dataset.select_columns(columns).with_format("arrow").iter(_BATCH_ROWS)):
-        yield from arrow_rows(batch, first, dataset.num_rows, base=0)
+        yield from arrow_rows(batch, first, dataset.num_rows, 0, dataset.column_names)
         first += batch.num_rows
 
 

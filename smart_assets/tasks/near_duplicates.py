@@ -151,8 +151,8 @@ def _equal_values(similarity: float) -> int:
     return math.ceil(similarity * WIDTH - 1e-9)
 
 
-def _near(one: Signatures, other: Signatures, equal: int) -> NDArray[np.bool_]:
-    return np.count_nonzero(one == other, axis=1) >= equal
+def _near(first: Signatures, second: Signatures, equal: int) -> NDArray[np.bool_]:
+    return np.count_nonzero(first == second, axis=1) >= equal
 
 
 def _band_keys(signatures: Signatures, rows: NDArray[np.int64], equal: int) -> Iterator[NDArray[np.uint64]]:
@@ -203,11 +203,11 @@ def _near_pairs(
     signatures: Signatures, distinct: NDArray[np.int64], buckets: NDArray[np.int64], equal: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield all near pairs of some buckets of one size, (buckets, size)."""
-    one, other = np.triu_indices(buckets.shape[1], 1)
-    step = max(1, _BATCH_PAIRS // len(one))
+    first, second = np.triu_indices(buckets.shape[1], 1)
+    step = max(1, _BATCH_PAIRS // len(first))
     for start in range(0, len(buckets), step):
         batch = buckets[start : start + step]
-        ends = np.stack([batch[:, one].ravel(), batch[:, other].ravel()], axis=1)
+        ends = np.stack([batch[:, first].ravel(), batch[:, second].ravel()], axis=1)
         yield ends[_near(signatures[distinct[ends[:, 0]]], signatures[distinct[ends[:, 1]]], equal)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests
 from smart_assets.tasks.source_kind import NotRead, SourceFile, outside_of
 from smart_assets.tasks.texts import TEXTS, Texts
@@ -21,6 +22,7 @@ ROWS = pa.schema(
         pa.field("prompt_hash", pa.string(), nullable=False),
     ]
 )
+INSTANCES_FILE = "instances.parquet"
 INSTANCES = pa.schema([*(ROWS.field(name) for name in ("id", "task", "template")), *TEXTS, ROWS.field("prompt_hash")])
 ORIGINS = pa.schema(
     [
@@ -49,6 +51,19 @@ TASKS = pa.schema(
         pa.field("rejected", pa.int64(), nullable=False),
     ]
 )
+
+
+class NoRowsError(SourceError):
+    """A source of which no row can be used; it holds what was read, so that people can see why.
+
+    Args:
+        message: For people.
+        result: Of the reading, without rows.
+    """
+
+    def __init__(self, message: str, result: "ReadResult") -> None:
+        super().__init__(message)
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Reads a source of any kind: its parts one after the other, those of unchanged files from an earlier result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from smart_assets.tasks.collector import Collector, ReadContext
 from smart_assets.tasks.earlier import Earlier
 from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
-from smart_assets.tasks.read_result import ReadResult
-from smart_assets.tasks.rows import FieldNames
-from smart_assets.tasks.source_kind import NotRead, SourceFile, SourceKind, hashes_of
+from smart_assets.tasks.read_result import NoRowsError, ReadResult
+from smart_assets.tasks.row_shape import FieldNames
+from smart_assets.tasks.source_kind import Part, Snapshot, SourceFile, SourceKind, hashes_of
 from smart_assets.tasks.texts import EarlierTexts, Texts
 
 
@@ -33,15 +33,16 @@ def read_source(
     Paths of the source are relative to `root`. Rows that are `forgotten` are rejected as such.
 
     Raises:
-        SourceError: The source as a whole cannot be read, two files give the same task, or no row is accepted.
+        SourceError: The source as a whole cannot be read, or two files give the same task.
+        NoRowsError: No row is accepted.
     """
     context = ReadContext(source.label, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
     snapshot, earlier = source.snapshot(root, options.hashes), options.earlier
-    _log_not_read(source.label, snapshot.not_read, log)
+    _log_files(source.label, snapshot, log)
     if earlier:
         require_readable(source.label, hashes_of(tuple(earlier.files.values())), hashes_of(snapshot.files))
     files = {file.path: file for file in snapshot.files}
-    reused = {name: earlier.files[name] for name, file in files.items() if earlier.has(file)} if earlier else {}
+    reused = _reused(source, snapshot, earlier) if earlier else {}
     if earlier and reused:
         log(f"source {source.label}: {len(reused):,} of {len(files):,} files are as they were when last read")
     texts = Texts(options.scratch, EarlierTexts(earlier.instances, earlier.ids) if earlier and reused else None)
@@ -50,7 +51,7 @@ def read_source(
     total, read = max(1, sum(sizes)), 0
     for part in snapshot.parts:
         if part.name in reused:
-            collector.reuse_file(reused[part.name])
+            collector.reuse_file(reused[part.name], part.group or part.name)
             files[part.name] = reused[part.name]
             continue
         size = part.file.bytes if part.file else 1
@@ -58,12 +59,16 @@ def read_source(
         def advance(done: float, before: int = read, size: int = size) -> None:
             progress.at(collector.rows_read, (before + done * size) / total)
 
-        default_task = None if source.columns.task else part.default_task
-        task = collector.add_file(part.name, part.rows(context.names), default_task, advance)
+        task = collector.add_file(
+            part.name, part.group or part.name, part.rows(context.names), _default_task(source, part), advance
+        )
         if part.file:
             files[part.file.path] = _as_read(part.file, task, part.is_unchanged())
         read += size
-    result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    try:
+        result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
+    except NoRowsError as error:
+        raise NoRowsError(str(error), replace(error.result, not_read=snapshot.not_read)) from None
     return replace(result, not_read=snapshot.not_read)
 
 
@@ -85,10 +90,27 @@ def require_readable(label: str, before: Mapping[str, str], now: Mapping[str, st
         )
 
 
-def _log_not_read(label: str, not_read: Sequence[NotRead], log: Log) -> None:
-    """Name the files that are not read, a line for each reason; `files.json` and `smart tasks` name all of them."""
+def _default_task(source: SourceKind, part: Part) -> str | None:
+    return None if source.columns.task else part.default_task
+
+
+def _reused(source: SourceKind, snapshot: Snapshot, earlier: Earlier) -> dict[str, SourceFile]:
+    """Return the files whose rows are those of an earlier result; not where another task comes of the same name."""
+    reused: dict[str, SourceFile] = {}
+    for part in snapshot.parts:
+        if part.file is not None and earlier.has(part.file):
+            before = earlier.files[part.name]
+            if before.task in (None, source.task_prefix + (_default_task(source, part) or "")):
+                reused[part.name] = before
+    return reused
+
+
+def _log_files(label: str, snapshot: Snapshot, log: Log) -> None:
+    """Name the files that are not read, a line for each reason; `files.json` holds all of them."""
+    for note in snapshot.notes:
+        log(f"source {label}: {note}")
     names: dict[str, list[str]] = {}
-    for file in not_read:
+    for file in snapshot.not_read:
         names.setdefault(file.reason, []).append(file.name)
     for reason, files in names.items():
         log(f"source {label}: {len(files):,} file{'s' * (len(files) > 1)} not read: {first_names(files)} ({reason})")

@@ -5,7 +5,8 @@ None of them repeats what stood in the row, which may be hostile; the excerpt be
 
 from typing import Final, Literal
 
-Field = Literal["prompt", "response", "template", "task", "messages"]
+Field = Literal["prompt", "response", "template", "task", "messages", "system", "history", "tools"]
+Medium = Literal["images", "audio", "video"]
 
 LINE_TOO_LONG: Final = "line is longer than max_line_bytes"
 NOT_JSON: Final = "not valid JSON"
@@ -18,8 +19,21 @@ DUPLICATE: Final = "exact duplicate of an earlier row"
 FORGOTTEN: Final = "forgotten by `smart forget`"
 TASK_CONTROL: Final = "task holds control characters"
 NO_ASSISTANT: Final = "messages have no assistant turn"
+NOT_LEARNT: Final = "messages have no assistant turn of a weight other than 0"
 BAD_TURN: Final = "messages hold a turn without a text role and text content"
+BAD_PART: Final = "messages hold a content part that is not text"
+BAD_TOOLS: Final = "tools or tool calls are not lists of named functions"
+BAD_HISTORY: Final = "history is not a list of pairs of a prompt and a response"
+TEXT_ALONE: Final = "holds a text alone, as for pretraining: neither a prompt nor a response"
+TOKENS: Final = "holds token ids, not texts"
+TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 
+KEY_TWICE: Final = "an object has a key twice"
+HEADER_AGAIN: Final = "repeats the header"
+
+FILE_UTF16: Final = "file is UTF-16 or UTF-32: save it as UTF-8"
+FILE_TOO_LARGE: Final = "file unpacks to more than max_unpacked_times its size"
+FILE_FEATHER_1: Final = "file is Feather of version 1: save it as Parquet"
 FILE_UNREADABLE: Final = "file cannot be read in its format"
 FILE_NOT_JSON: Final = "file is not valid JSON; one object a line needs the ending .jsonl"
 FILE_NO_LIST: Final = "file holds neither a list nor an object with exactly one list"
@@ -43,6 +57,11 @@ def missing(field: Field) -> str:
 def empty(field: Field) -> str:
     """Return the reason of a text that holds nothing but white space."""
     return f"{field} is empty"
+
+
+def medium(kind: Medium) -> str:
+    """Return the reason of a row that is not text alone."""
+    return f"holds {kind}, which a model of texts cannot read"
 
 
 def wrong_type(field: Field, value: object) -> str:

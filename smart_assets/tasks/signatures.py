@@ -16,7 +16,7 @@ from smart_assets.core.progress import Log, Progress
 from smart_assets.tasks import digests
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.near_duplicates import WIDTH, Signatures, Sketcher
-from smart_assets.tasks.read_result import ReadResult
+from smart_assets.tasks.read_result import INSTANCES_FILE, ReadResult
 
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 1 << 24
@@ -47,7 +47,7 @@ def read_signatures(content: Path) -> KnownSignatures:
         SourceError: They cannot be read, or are not those of its rows.
     """
     try:
-        hashes = digests.from_hex(pq.read_table(content / "instances.parquet", columns=["prompt_hash"])["prompt_hash"])
+        hashes = digests.from_hex(pq.read_table(content / INSTANCES_FILE, columns=["prompt_hash"])["prompt_hash"])
         signatures = np.load(content / "signatures.npy", mmap_mode="r", allow_pickle=False)
         if signatures.shape != (len(hashes), WIDTH) or signatures.dtype != np.uint32:
             raise ValueError("its signatures are not those of its rows")

@@ -6,22 +6,24 @@ imported where it is used.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from smart_assets.core.section import Section
+from smart_assets.tasks.prompt_template import columns_of
 
 if TYPE_CHECKING:
     from smart_assets.tasks.raw_rows import BadRow, RawRow
-    from smart_assets.tasks.rows import FieldNames
+    from smart_assets.tasks.row_shape import FieldNames
 
 REVISION = "revision"
 """The name under which manifests keep the revision of a source that is not read file by file."""
 
+_OWN_NAMES = ("prompt", "response", "template", "messages")  # fields that recognize a column of their own name
 _ColumnName = Annotated[str, Field(min_length=1)]
 
 
@@ -43,6 +45,7 @@ class Part:
     default_task: str  # of rows that name none, where the settings name no column of tasks
     rows: "Callable[[FieldNames], Iterator[RawRow | BadRow]]"
     file: SourceFile | None = None  # None where its rows are of no one file
+    group: str = ""  # parts of one group give one default task, which those of two may not; "": a group of its own
     is_unchanged: Callable[[], bool] = lambda: True  # whether nothing touched the file since it was hashed
 
 
@@ -62,6 +65,11 @@ class Snapshot:
     files: tuple[SourceFile, ...] = ()  # sorted by path
     revision: str | None = None  # where no files are known by hash
     not_read: tuple[NotRead, ...] = ()  # sorted by name
+    names: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # what files' names say beyond a task by the stem of each
+    notes: tuple[str, ...] = ()  # sentences for the log
+    held: object = None  # what must live as long as the rows are read, such as a folder of copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +106,76 @@ class PublicDataset:
 class Columns(Section):
     """Names of the columns (or JSON keys) that hold each field of an instance.
 
-    A field left at its default is also found under FLAN's names (`inputs`, `targets`, `task_name`, `template_type`)
-    and BIG-Bench Hard's (`input`, `target`); a name that was set is taken at its word.
+    What is not set is recognized by the names of the columns (`layouts.LAYOUTS`). A name that was set is taken at its
+    word: a null in it is a missing value.
     """
 
-    prompt: _ColumnName = Field(default="prompt", description="Column of the prompt.")
-    response: _ColumnName = Field(default="response", description="Column of the response.")
-    template: _ColumnName = Field(default="template", description="Column naming the prompt template; may be absent.")
+    prompt: _ColumnName | Annotated[tuple[_ColumnName, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Column of the prompt, or several: their texts with blank lines between, without those that are "
+        "blank after the first. Without it what is recognized.",
+    )
+    prompt_template: str | None = Field(
+        default=None,
+        description="The prompt as a text with names of columns in braces: `{instruction}\\n\\n{input}`. Nothing but a "
+        "name stands in braces; `{{` is a brace.",
+    )
+    response: _ColumnName | None = Field(
+        default=None, description="Column of the response; without it what is recognized."
+    )
+    template: _ColumnName | None = Field(
+        default=None,
+        description="Column naming the prompt template; without it `template` or FLAN's, where there is one.",
+    )
     task: _ColumnName | None = Field(
         default=None,
         description="Column naming the task; without it the file's name (folder) or the dataset's name (hub).",
     )
-    messages: _ColumnName = Field(
-        default="messages",
-        description="Column of a chat, a list of {role, content}; read where prompt or response is absent.",
+    messages: _ColumnName | None = Field(
+        default=None, description="Column of a chat, a list of {role, content}; without it what is recognized."
     )
+
+    @field_validator("prompt_template")
+    @classmethod
+    def _names_columns(cls, value: str | None) -> str | None:
+        if value is not None:
+            columns_of(value)
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_prompt(self) -> Self:
+        if self.prompt is not None and self.prompt_template is not None:
+            raise ValueError("`prompt` and `prompt_template` both say what the prompt is: leave one of them out")
+        return self
+
+    @property
+    def prompt_columns(self) -> tuple[str, ...]:
+        """The columns that the prompt is made of; none where the settings do not say."""
+        if self.prompt_template is not None:
+            return columns_of(self.prompt_template)
+        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt or ()
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the names as manifests have always recorded them: one that is not set as its field's own.
+
+        So what was made before names could be unset stays current; `set` tells those that were set to just that.
+        """
+        names = self.model_dump(mode="json")
+        unset = {field for field in _OWN_NAMES if names[field] is None}
+        same = sorted(field for field in _OWN_NAMES if names[field] == field)
+        if names["prompt_template"] is None:
+            del names["prompt_template"]
+        return {**names, **{field: field for field in unset}, **({"set": same} if same else {})}
+
+
+def recorded_columns(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a manifest's record of names came from."""
+    same = names.get("set", ())
+    return {
+        field: value
+        for field, value in names.items()
+        if field != "set" and not (field in _OWN_NAMES and value == field and field not in same)
+    }
 
 
 class SourceKind(Section, ABC):
@@ -176,7 +239,11 @@ class SourceKind(Section, ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings that decide its rows, as manifests record them."""
-        return self.model_dump(mode="json", exclude={"license"})
+        return self._recorded({"license"})
+
+    def _recorded(self, exclude: set[str]) -> dict[str, Any]:
+        """Return the settings but for some, as manifests record them."""
+        return {**self.model_dump(mode="json", exclude=exclude), "columns": self.columns.recorded()}
 
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the settings that decide its rows wherever its files lie."""

@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Discriminator, Field, GetJsonSchemaHandler, Tag, TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaValue
@@ -14,7 +14,7 @@ from smart_assets.core.errors import SourceError
 from smart_assets.core.section import Section
 from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.hub import HuggingFaceSource
-from smart_assets.tasks.source_kind import SourceKind
+from smart_assets.tasks.source_kind import SourceKind, recorded_columns
 
 KINDS: dict[str, type[SourceKind]] = {
     kind.model_fields["kind"].default: kind for kind in (FolderSource, HuggingFaceSource)
@@ -56,6 +56,8 @@ def recorded_source(parameters: Mapping[str, Any]) -> SourceKind:
     Raises:
         SourceError: They are of a kind or a form that is not known.
     """
+    if isinstance(columns := parameters.get("columns"), dict):
+        parameters = {**parameters, "columns": recorded_columns(cast("dict[str, Any]", columns))}
     try:
         return _adapter(tuple(KINDS.items()), OfAnyKind()).validate_python(parameters)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Where a base model comes from: the Hugging Face hub, a local folder, or a Python package that carries one as GGUF.
+"""Where a base model comes from: the Hugging Face hub, a folder here or on a URL, or a package that carries it as GGUF.
 
 A reference becomes a folder of safetensors and a record of exactly which weights lie in it. The version of a reference
 can be told without loading it and without torch, so that planning stays instant.
@@ -9,13 +9,15 @@ import importlib.util
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from smart_assets.core.errors import TrainingError
+from smart_assets.core.errors import StoreError, TrainingError
 from smart_assets.core.files import new_folder
 from smart_assets.store.hashing import file_sha256
+from smart_assets.store.url_folder import UrlFile, UrlFolder, is_url
 from smart_assets.training.gguf_model import convert_gguf
 from smart_assets.training.program import Log
 
@@ -51,9 +53,10 @@ def resolve_base_model(
     """Fetch or convert a base model where needed, and name its weights.
 
     Args:
-        reference: a hub name (fetched into the Hugging Face cache), a local folder, or `package:NAME`.
+        reference: a hub name (fetched into the Hugging Face cache), a local folder, an fsspec URL of one (fetched into
+            `cache`), or `package:NAME`.
         revision: commit, tag or branch of a hub model; main when None.
-        cache: folder for models converted from GGUF, once each.
+        cache: folder for models that are converted from GGUF or fetched from a URL, once each.
         trust_remote_code: fetch the Python code of a hub model too.
         log: told of what takes a while.
 
@@ -69,6 +72,8 @@ def resolve_base_model(
             log(f"{reference}: converting {gguf.name} to safetensors, once")
             with new_folder(path) as draft:
                 convert_gguf(gguf, draft)
+    elif is_url(reference):
+        path, commit = _fetched_folder(reference, cache, log), None
     elif folder := _local_folder(reference):
         path, commit = folder, None
     else:
@@ -83,13 +88,16 @@ def base_model_version(reference: str, revision: str | None) -> str:
     """Return a version of the model that a reference names, from its content, without loading or fetching it.
 
     A local folder and a package have the hash of their files. A hub model is pinned by its revision alone: without one,
-    a new commit on its main branch does not change the version.
+    a new commit on its main branch does not change the version. A URL has the hash of the names, sizes and states
+    (ETags, where the store has them) of its files, which are not fetched.
 
     Raises:
         TrainingError: there is no such folder or package, or the folder holds a model of another kind.
     """
     if reference.startswith(_PACKAGE):
         return f"{reference}@{_known_sha256(_package_gguf(reference))}"
+    if is_url(reference):
+        return f"{reference}@{_url_version(_url_files(reference)[1])}"
     if folder := _local_folder(reference):
         _require_writer(folder, reference)
         return f"sha256:{_listing_sha256(path for path in folder.iterdir() if path.is_file())}"
@@ -102,11 +110,56 @@ def tokenizer_source(reference: str, cache: Path) -> Path | str:
     Raises:
         TrainingError: there is no such folder or package, or the package has not been converted yet.
     """
-    if not reference.startswith(_PACKAGE):
+    if is_url(reference):
+        path = cache / _url_version(_url_files(reference)[1])
+    elif reference.startswith(_PACKAGE):
+        path = cache / _known_sha256(_package_gguf(reference))
+    else:
         return _local_folder(reference) or reference
-    path = cache / _known_sha256(_package_gguf(reference))
     if not path.exists():
-        raise TrainingError(f"base_model {reference!r}: it is converted when it is first trained or evaluated")
+        raise TrainingError(
+            f"base_model {reference!r}: it is converted or fetched when it is first trained or evaluated"
+        )
+    return path
+
+
+def _url_files(reference: str) -> tuple[UrlFolder, list[UrlFile]]:
+    """Return a folder on a URL, and those of its files that a model is made of.
+
+    Raises:
+        TrainingError: It cannot be reached, or its store does not tell when a file changes.
+    """
+    try:
+        folder = UrlFolder(reference)
+        files = [file for file in folder.files() if "/" not in file.name and _is_of_a_model(file.name)]
+    except StoreError as error:
+        raise TrainingError(f"base_model: {error}") from error
+    if any(not file.state for file in files):
+        raise TrainingError(f"base_model {reference!r}: its store does not tell when a file changes; name a local copy")
+    return folder, files
+
+
+def _is_of_a_model(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _HUB_FILES) and not name.startswith("consolidated")
+
+
+def _url_version(files: Iterable[UrlFile]) -> str:
+    lines = [f"{file.name} {file.state}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _fetched_folder(reference: str, cache: Path, log: Log) -> Path:
+    folder, files = _url_files(reference)
+    path = cache / _url_version(files)
+    if not path.exists():
+        size = sum(file.size for file in files)
+        log(f"{reference}: fetching {len(files)} files, {size / 1e6:,.0f} MB, once")
+        with new_folder(path) as draft:
+            try:
+                for file in files:
+                    folder.fetch(file, draft / file.name)
+            except StoreError as error:
+                raise TrainingError(f"base_model: {error}") from error
     return path
 
 

@@ -6,6 +6,7 @@ own: nothing is joined by hand, so a template that trims, opens a channel or an 
 no generation prompt, is taught as it stands. A row that the template refuses or rewrites is refused with the reason.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Turns = list[dict[str, Any]]
-"""Chat turns, each with `role` and `content`."""
+"""Chat turns, each with `role` and `content`, and `tool_calls` where they call tools."""
+Calls = list[dict[str, Any]]
+"""Tools or calls of them, each with a `function` that has a `name`."""
 
 # Capitals, quotes, an ampersand and a bracket: a template that changes case or escapes is found out by it.
 _MARK = 'Mark <of> & "the" Response'
@@ -54,22 +57,36 @@ class ChatTemplate:
     source: str  # Jinja
     end_text: str  # written after a response where the template writes nothing
 
-    def example(self, turns: Turns, response: str) -> Example:
+    def example(
+        self, turns: Turns, response: str, tools: Calls | None = None, tool_calls: Calls | None = None
+    ) -> Example:
         """Return the template's own text of a chat, in parts.
 
+        Args:
+            turns: before the response.
+            response: its text.
+            tools: that the model is offered.
+            tool_calls: that the response makes beside its text; they are learnt with it.
+
         Raises:
-            RefusedRowError: the template refuses the turns, or changes more of the response than the white space at
-                its ends.
+            RefusedRowError: the template refuses the turns, does not write tools or calls of them, or changes more of
+                the response than the white space at its ends.
         """
-        prompt = self.render(turns, generation_prompt=True)
-        before, after = self._around_response(turns)
-        whole = self.render([*turns, _answer(response)])
+        prompt = self.render(turns, tools=tools, generation_prompt=True)
+        self._require_tools(turns, tools, prompt)
+        before, after = self._around_response(turns, tools)
+        whole = self.render([*turns, _answer(response, tool_calls)], tools=tools)
         # A response may bring its own lead, such as a thought: the template then writes none.
         starts = [before, prompt] if before.startswith(prompt) else [before]
         given = prompt if before.startswith(prompt) else before
         for start in starts:
             written = _between(whole, start, after)
-            if written is not None and written.strip() == response.strip():
+            if written is None:
+                continue
+            if tool_calls:
+                self._require_calls(turns, response, tools, whole, written, tool_calls)
+                return Example(given, start[len(given) :], written, after.rstrip() or self.end_text)
+            if written.strip() == response.strip():
                 return Example(given, start[len(given) :], written, after.rstrip() or self.end_text)
         raise RefusedRowError("the chat template rewrites its response")
 
@@ -92,32 +109,65 @@ class ChatTemplate:
             notes.append(f"the chat template ends no response: {self.end_text!r} is put there")
         return notes
 
-    def opening(self, turns: Turns) -> str:
+    def opening(self, turns: Turns, tools: Calls | None = None) -> str:
         """Return what the template writes before the text of the first user turn; nothing where there is none."""
         first = next((place for place, turn in enumerate(turns) if turn.get("role") == "user"), None)
         if first is None:
             return ""
         marked = [*turns[:first], {**turns[first], "content": _MARK}, *turns[first + 1 :]]
-        return self.render(marked, generation_prompt=True).partition(_MARK)[0]
+        return self.render(marked, tools=tools, generation_prompt=True).partition(_MARK)[0]
 
-    def render(self, turns: Turns, *, generation_prompt: bool = False) -> str:
-        """Return the text of some turns.
+    def render(self, turns: Turns, *, tools: Calls | None = None, generation_prompt: bool = False) -> str:
+        """Return the text of some turns. Arguments of calls are objects, or JSON for a template that wants a text.
 
         Raises:
             RefusedRowError: the template refuses them; the message is its own.
         """
+        try:
+            return self._rendered(turns, tools, generation_prompt)
+        except RefusedRowError:
+            as_texts = _with_arguments_as_texts(turns)
+            if as_texts == turns:
+                raise
+            return self._rendered(as_texts, tools, generation_prompt)
+
+    def _rendered(self, turns: Turns, tools: Calls | None, generation_prompt: bool) -> str:
         from jinja2 import TemplateError
 
         tokenizer: Any = self.tokenizer
         try:
             return tokenizer.apply_chat_template(
-                turns, chat_template=self.source, add_generation_prompt=generation_prompt, tokenize=False
+                turns, tools=tools, chat_template=self.source, add_generation_prompt=generation_prompt, tokenize=False
             )
         except (TemplateError, TypeError, LookupError, ValueError) as error:
             raise RefusedRowError(f"the chat template refuses its turns: {' '.join(str(error).split())}") from error
 
-    def _around_response(self, turns: Turns) -> tuple[str, str]:
-        parts = self.render([*turns, _answer(_MARK)]).split(_MARK)
+    def _require_tools(self, turns: Turns, tools: Calls | None, prompt: str) -> None:
+        """Refuse turns of which the template leaves out tools or calls: the model would be taught without them."""
+        if tools and not (_names(tools) <= _held(prompt, _names(tools)) and self._differs(prompt, turns, None, True)):
+            raise RefusedRowError("the chat template does not write its tools")
+        calls = [call for turn in turns for call in turn.get("tool_calls", ())]
+        if calls:
+            bare = [{name: value for name, value in turn.items() if name != "tool_calls"} for turn in turns]
+            if not (_names(calls) <= _held(prompt, _names(calls)) and self._differs(prompt, bare, tools, True)):
+                raise RefusedRowError("the chat template does not write its tool calls")
+
+    def _require_calls(
+        self, turns: Turns, response: str, tools: Calls | None, whole: str, written: str, calls: Calls
+    ) -> None:
+        written_all = response.strip() in written and _names(calls) <= _held(written, _names(calls))
+        if not (written_all and self._differs(whole, [*turns, _answer(response)], tools, False)):
+            raise RefusedRowError("the chat template does not write its tool calls")
+
+    def _differs(self, text: str, turns: Turns, tools: Calls | None, generation_prompt: bool) -> bool:
+        """Return whether a text is another one than that of these turns, which the template may refuse."""
+        try:
+            return text != self.render(turns, tools=tools, generation_prompt=generation_prompt)
+        except RefusedRowError:
+            return True
+
+    def _around_response(self, turns: Turns, tools: Calls | None = None) -> tuple[str, str]:
+        parts = self.render([*turns, _answer(_MARK)], tools=tools).split(_MARK)
         if len(parts) != 2:
             raise RefusedRowError("the chat template rewrites its response")
         return parts[0], parts[1]
@@ -173,8 +223,29 @@ def pin_clock(source: str, day: date) -> str:
     return f"{{% macro strftime_now(format) %}}{{{{ format{values} }}}}{{% endmacro %}}{kept}{source}"
 
 
-def _answer(text: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": text}
+def _answer(text: str, calls: Calls | None = None) -> dict[str, Any]:
+    return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
+
+
+def _names(functions: Calls) -> set[str]:
+    return {str(function["function"]["name"]) for function in functions}
+
+
+def _held(text: str, names: set[str]) -> set[str]:
+    return {name for name in names if name in text}
+
+
+def _with_arguments_as_texts(turns: Turns) -> Turns:
+    def as_text(call: dict[str, Any]) -> dict[str, Any]:
+        arguments = call["function"].get("arguments")
+        if not isinstance(arguments, (dict, list)):
+            return call
+        return {**call, "function": {**call["function"], "arguments": json.dumps(arguments, ensure_ascii=False)}}
+
+    return [
+        {**turn, "tool_calls": [as_text(call) for call in turn["tool_calls"]]} if turn.get("tool_calls") else turn
+        for turn in turns
+    ]
 
 
 def _between(whole: str, start: str, end: str) -> str | None:

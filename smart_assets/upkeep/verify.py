@@ -66,28 +66,28 @@ def verify(store: Store, log: Log, repair: bool = False) -> Verified:
         elif item.manifest.fingerprint != fingerprint_of(item.manifest):
             changed = "its inputs, parameters or code version are not those of its fingerprint"
             _manifest(store, replace(item, problem=changed), result, repair)
-    current = {name_of(one) for history in histories for item in _newest(history) for one in item.artifacts}
-    named = {name_of(one): one for history in histories for item in history for one in item.artifacts}
-    redactions = {name: one for name, one in redacted(store).items() if name in named}
+    current = {name_of(artifact) for history in histories for item in _newest(history) for artifact in item.artifacts}
+    named = {name_of(artifact): artifact for history in histories for item in history for artifact in item.artifacts}
+    redactions = {name: redaction for name, redaction in redacted(store).items() if name in named}
     _without_reason(store, redactions.values(), result)
     named |= kept_of(redactions.values())
     places: list[tuple[str, Place]] = [("", store.local)]
     if store.remote is not None:
         places = [("in the remote store", store.remote), ("in the mirror", store.local)]
-    there = {where: _by_folder(place.files(store.root / "artifacts"), store.root) for where, place in places}
-    reading = _Reading(sum(_size(named, listed) for listed in there.values()), log)
+    listings = {where: _by_folder(place.files(store.root / "artifacts"), store.root) for where, place in places}
+    reading = _Reading(sum(_size(named, listed) for listed in listings.values()), log)
     for name, artifact in sorted(named.items()):
         folder = store.artifact_folder(*name)
-        found = {where: there[where].get(name, {}) for where, _ in places}
+        files = {where: listings[where].get(name, {}) for where, _ in places}
         # What is redacted may be a partition's newest state: of one that `smart.yaml` names no longer.
-        if not found[places[0][0]] and (name not in current or name in redactions):
+        if not files[places[0][0]] and (name not in current or name in redactions):
             result.redacted += name in redactions
             result.collected += name not in redactions
             continue
         damages = {
-            where: list(_damages(place, where, folder, artifact, found[where], reading))
+            where: list(_damages(place, where, folder, artifact, files[where], reading))
             for where, place in places
-            if found[where] or place is places[0][1]
+            if files[where] or place is places[0][1]
         }
         result.artifacts += 1
         result.damages += [damage for found_there in damages.values() for damage in found_there]
@@ -101,30 +101,30 @@ def _without_reason(store: Store, redactions: Iterable[Redaction], result: Verif
     """Name the records that say that rows were forgotten which nobody forgot: they would hide a change."""
     given = {record.key: record for record in read_tombstones(store).records}
     ids = {key: frozenset(record.ids) for key, record in given.items()}
-    for one in redactions:
-        keys = [key for key in one.because if key in given]
+    for redaction in redactions:
+        keys = [key for key in redaction.because if key in given]
         tasks = any(given[key].task is not None for key in keys)
-        if not tasks and not set(one.ids) <= set[str]().union(*(ids[key] for key in keys)):
-            folder = store.root / log_of(one.asset, one.version)
+        if not tasks and not set(redaction.ids) <= set[str]().union(*(ids[key] for key in keys)):
+            folder = store.root / log_of(redaction.asset, redaction.version)
             result.damages.append(Damage(folder, "says that rows are forgotten which no tombstone names"))
 
 
 def _newest(history: Sequence[Recorded]) -> list[Recorded]:
     """Return the current manifest, once those that cannot be relied on are moved away."""
-    return [item for item in history if item.manifest is not None][:1]
+    return [item for item in history if item.manifest is not None and not item.refused][:1]
 
 
 def _by_folder(files: Mapping[Path, Found], root: Path) -> dict[Name, dict[str, Found]]:
     folders: dict[Name, dict[str, Found]] = {}
-    for path, found in files.items():
+    for path, file in files.items():
         parts = path.relative_to(root / "artifacts").parts
         if len(parts) > 2:
-            folders.setdefault((parts[0], parts[1]), {})["/".join(parts[2:])] = found
+            folders.setdefault((parts[0], parts[1]), {})["/".join(parts[2:])] = file
     return folders
 
 
-def _size(named: Mapping[Name, Artifact], there: Mapping[Name, Mapping[str, Found]]) -> int:
-    return sum(found.size for name in named for found in there.get(name, {}).values())
+def _size(named: Mapping[Name, Artifact], listed: Mapping[Name, Mapping[str, Found]]) -> int:
+    return sum(file.size for name in named for file in listed.get(name, {}).values())
 
 
 class _Reading:
@@ -142,18 +142,18 @@ class _Reading:
 
 
 def _damages(
-    place: Place, where: str, folder: Path, artifact: Artifact, found: Mapping[str, Found], reading: _Reading
+    place: Place, where: str, folder: Path, artifact: Artifact, files: Mapping[str, Found], reading: _Reading
 ) -> Iterator[Damage]:
-    if not found:
+    if not files:
         yield Damage(folder, "is missing as a whole", where=where)
         return
     for file in artifact.files:
         path = folder / file.path
-        if file.path not in found:
+        if file.path not in files:
             yield Damage(path, "is missing", where=where)
-        elif found[file.path].size != file.size:
-            how = "is cut short" if found[file.path].size < file.size else "has grown"
-            yield Damage(path, f"{how}: {found[file.path].size:,} bytes of {file.size:,}", where=where)
+        elif files[file.path].size != file.size:
+            how = "is cut short" if files[file.path].size < file.size else "has grown"
+            yield Damage(path, f"{how}: {files[file.path].size:,} bytes of {file.size:,}", where=where)
         else:
             try:
                 same = place.sha256(path) == file.sha256
@@ -164,7 +164,7 @@ def _damages(
                     yield Damage(path, "has changed: its size is right, its bytes differ", where=where)
             reading.add(file.size)
     expected = {file.path for file in artifact.files}
-    for path in sorted(found.keys() - expected):
+    for path in sorted(files.keys() - expected):
         yield Damage(folder / path, "does not belong to the artifact", extra=True, where=where)
 
 
@@ -200,7 +200,7 @@ def _repair(
 ) -> Iterator[str]:
     """Mend one artifact; yield what was done."""
     folder = store.artifact_folder(artifact.asset, artifact.version)
-    broken = {where for where, found in damages.items() if any(not damage.extra for damage in found)}
+    broken = {where for where, problems in damages.items() if any(not damage.extra for damage in problems)}
     whole = damages.keys() - broken
     for where, place in places:
         for damage in damages.get(where, ()):

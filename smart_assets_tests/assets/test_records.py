@@ -6,17 +6,8 @@ from typing import Any
 import pytest
 
 from smart_assets.assets import catalog
-from smart_assets.assets.records import (
-    CheckpointSummary,
-    EmbeddingCost,
-    OrderingCost,
-    OverlapSummary,
-    RawTasksCost,
-    RawTasksSummary,
-    evaluation_costs,
-    evaluation_records,
-    training_costs,
-)
+from smart_assets.assets.model_records import CheckpointSummary, evaluation_costs, evaluation_records, training_costs
+from smart_assets.assets.records import EmbeddingCost, OrderingCost, OverlapSummary, RawTasksCost, RawTasksSummary
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import read_history
 from smart_assets.settings import Project, load_project

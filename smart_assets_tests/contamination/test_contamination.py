@@ -48,7 +48,7 @@ def test_ngram_overlap_is_that_of_comparing_all_pairs(
     chunk, pairs = at_once
     with patch.multiple(ngram_overlap, _MOST_PAIRS=max(1, pairs), _MOST_PENDING=pairs):
         findings = search(rule, tmp_path_factory.mktemp("hits"), chunk)
-    assert (triples(findings.found), triples(findings.undecided)) == rule.pairs()
+    assert (triples(findings.overlapping), triples(findings.undecided)) == rule.pairs()
     assert findings.ngrams.tolist() == [len(ngrams(f"{one[0]} {one[1]}", rule.width)) for one in evaluation]
     assert findings.telling.tolist() == [len(rule.telling(one)) for one in evaluation]
 

@@ -32,7 +32,7 @@ def find(rows: Sequence[Row], evaluation: Sequence[Row], folder: Path, named: Se
 
 
 def found_rows(findings: NgramFindings) -> set[int]:
-    return {row for row, *_ in triples(findings.found)}
+    return {row for row, *_ in triples(findings.overlapping)}
 
 
 def part(start: float, stop: float) -> Callable[[str], str]:

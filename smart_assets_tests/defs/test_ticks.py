@@ -4,32 +4,39 @@ Whatever the ticks leave out of date when they ask for nothing more is named wit
 """
 
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
-from dagster._core.test_utils import create_run_for_test
 
 from smart_assets.assets import catalog, eval_results, finetuned_checkpoint
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.defs.automation import look_at_models, look_at_report, look_at_sources
 from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.materialize import materialize
-from smart_assets.planning.plan import PlanStep, make_plan
+from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
 from smart_assets.settings import Project
-from smart_assets_tests.support.dagster_runs import ended
 from smart_assets_tests.support.make import make
+from smart_assets_tests.support.plan_states import (
+    Prepare,
+    after_runs,
+    automation,
+    code_version,
+    new_task,
+    settings,
+    under_way,
+    with_new_files,
+    with_new_rows,
+    without_files,
+    without_manifests,
+    without_source,
+)
 from smart_assets_tests.support.programs import Programs
-from smart_assets_tests.support.projects import in_settings, in_tasks, own_copy, rows, write_project
+from smart_assets_tests.support.projects import in_settings, in_tasks, own_copy, write_project
 
 AUTOMATION = {"quiet_seconds": 0, "retrain": "0 3 * * *", "minimum_change": 0.01, "most_trainings": 9}
-Prepare = Callable[[Project, dg.DagsterInstance, pytest.MonkeyPatch], Project | None]
-new_task = in_tasks(lambda tasks: tasks.update(delta=rows(4, 12)))
 
 
 @pytest.fixture(scope="module")
@@ -60,82 +67,6 @@ def whole_plan(project: Project) -> dict[str, PlanStep]:
     desired = desired_states(project)
     plan = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
     return {str(step.key): step for step in plan}
-
-
-def automation(**changes: Any) -> Callable[[Project], Project]:
-    return lambda project: in_settings(
-        automation={**yaml.safe_load(project.config.read_text())["automation"], **changes}
-    )(project)
-
-
-def with_new_rows(**changes: Any) -> Prepare:
-    """A task more, its subsets made, and other settings of `automation`."""
-
-    def prepare(project: Project, *_: Any) -> Project:
-        new_task(project)
-        make(project, "selected_subset")
-        return automation(**changes)(project)
-
-    return prepare
-
-
-def with_new_files(**changes: Any) -> Prepare:
-    """A task more that was not read yet, and other settings of `automation`."""
-    return lambda project, *_: automation(**changes)(new_task(project))
-
-
-def settings(**changes: Any) -> Prepare:
-    return lambda project, *_: in_settings(**changes)(project)
-
-
-def code_version(module: Any) -> Prepare:
-    return lambda project, _, patch: patch.setattr(module, "CODE_VERSION", "99")
-
-
-def without_manifests(asset: str, partition: str | None) -> Prepare:
-    return lambda project, *_: shutil.rmtree(project.store.manifest_folder(asset, partition))
-
-
-def without_files(asset: str, partition: str) -> Prepare:
-    def prepare(project: Project, *_: Any) -> None:
-        manifest = project.store.current(asset, partition)
-        assert manifest is not None
-        shutil.rmtree(project.store.artifact(manifest))
-
-    return prepare
-
-
-def without_source(project: Project, *_: Any) -> None:
-    shutil.rmtree(project.root / "tasks")
-
-
-def after_runs(status: dg.DagsterRunStatus) -> Prepare:
-    """All runs that the schedule asks for end so, as often as they may be tried."""
-
-    def prepare(project: Project, instance: dg.DagsterInstance, _: Any) -> Project:
-        changed = with_new_rows()(project, instance, _)
-        assert changed is not None
-        for _attempt in range(changed.settings.automation.attempts):
-            for request in look_at_models(changed, instance)[0]:
-                ended(instance, request, status)
-        return changed
-
-    return prepare
-
-
-def under_way(project: Project, instance: dg.DagsterInstance, patch: Any) -> Project:
-    changed = with_new_rows()(project, instance, patch)
-    assert changed is not None
-    for request in look_at_models(changed, instance)[0]:
-        tags = dict(request.tags) | ({"dagster/partition": request.partition_key} if request.partition_key else {})
-        create_run_for_test(
-            instance,
-            job_name="update_results",
-            tags=tags,
-            asset_selection=frozenset(request.asset_selection or []),
-            status=dg.DagsterRunStatus.STARTED,
-        )
-    return changed
 
 
 @dataclass(frozen=True)
@@ -297,6 +228,21 @@ def test_where_all_is_up_to_date_all_ticks_say_so(project: Project, instance: dg
     assert look_at_models(project, instance) == ([], [])  # which is told as "everything is up to date"
     for look in (look_at_sources, look_at_report):
         assert look(project, instance) == ([], ["everything is up to date"])
+
+
+@pytest.mark.parametrize("look", [look_at_sources, look_at_report, look_at_models])
+def test_a_tick_without_anything_to_ask_reads_the_store_once(
+    look: Callable[..., object], project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Project] = []
+
+    def counted(project: Project) -> CurrentState:
+        reads.append(project)
+        return read_current_state(project)
+
+    monkeypatch.setattr("smart_assets.defs.automation.read_current_state", counted)
+    assert look(project, instance) in (([], []), ([], ["everything is up to date"]))
+    assert len(reads) == 1
 
 
 def test_no_sensor_calls_everything_up_to_date_while_the_plan_does_not(

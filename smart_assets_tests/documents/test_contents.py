@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_assets.assets.records import RecordedBaseModel
+from smart_assets.assets.model_records import RecordedBaseModel
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
 from smart_assets.core.safe_text import escaped
 from smart_assets.documents.bom_model_card import performance_metric

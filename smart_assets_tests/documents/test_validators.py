@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from smart_assets.assets.records import RecordedBaseModel
+from smart_assets.assets.model_records import RecordedBaseModel
 from smart_assets.documents.documents import document_set, write_documents
 from smart_assets.settings import Project
 from smart_assets.store import ArtifactFile

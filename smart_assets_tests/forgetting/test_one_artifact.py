@@ -1,6 +1,7 @@
 """One artifact at a time: whether it holds forgotten rows, and what is left of it when they are taken out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,15 @@ def test_what_was_taken_out_is_held_no_more(project: Project) -> None:
     assert scan(project, ids=[id_]) == {}
     damages = verify(project.store, lambda _: None).damages
     assert {damage.what for damage in damages} == {"says that rows are forgotten which no tombstone names"}
+
+
+def test_what_was_computed_from_rows_that_no_manifest_explains_may_hold_any_forgotten_row(
+    secret_project: Project,
+) -> None:
+    history = read_history(secret_project)
+    unexplained = replace(history, made=tuple(one for one in history.made if one.manifest.asset != "raw_tasks"))
+    gone = Forgotten(ids=frozenset({"ab" * 16, "cd" * 16}))
+    affected = {one.artifact.asset: one for one in ForgottenScan(secret_project.store, unexplained, gone).find()}
+    assert "task_scores" in affected
+    assert "prompt_embeddings" not in affected, "it lists the rows that it is of"
+    assert {one.ids for one in affected.values()} == {("ab" * 16, "cd" * 16)}

@@ -12,7 +12,6 @@ from smart_assets.core.errors import BudgetError, SelectionError
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS, select_mixture
 from smart_assets.mixture.pool import INSTANCE_COLUMNS, ORDERING_COLUMNS, TASK_GAIN_COLUMNS, Pool
 from smart_assets.mixture.recipes import PRESETS, Recipe
-from smart_assets.mixture.task_scores import score_tasks
 from smart_assets.selection.greedy import greedy_ordering
 from smart_assets.selection.objectives import FacilityLocation, GraphCut
 
@@ -57,7 +56,7 @@ def make_pool(rows: list[dict[str, str]] | None = None) -> Pool:
             for rank, (index, gain) in enumerate(zip(ordering.indices, ordering.gains, strict=True))
         ]
     tasks = sorted({row["task"] for row in rows})
-    scores = score_tasks(rng.normal(loc=0.5, size=(len(tasks), 4)), GraphCut())
+    scores = greedy_ordering(rng.normal(loc=0.5, size=(len(tasks), 4)), GraphCut())
     gains = [
         {"objective": GraphCut().label, "rank": rank, "task": tasks[index], "gain": gain}
         for rank, (index, gain) in enumerate(zip(scores.indices, scores.gains, strict=True))

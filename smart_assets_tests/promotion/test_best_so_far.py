@@ -107,7 +107,15 @@ def decided(number: int, **figures: Any) -> Record:
 
 
 @pytest.mark.parametrize(
-    ("means", "best"), [([0.0, 0.1, 0.1], 0), ([0.0, 0.2, -0.1], 0), ([0.0, 0.1, -0.2], 2), ([0.0, -0.1, 0.05], 1)]
+    ("means", "best"),
+    [
+        ([0.0, 0.1, 0.1], 0),
+        ([0.0, 0.2, -0.1], 0),
+        ([0.0, 0.1, -0.2], 2),
+        ([0.0, -0.1, 0.05], 1),
+        ([0.0, 0.0], 0),
+        ([0.0, 0.25, -0.25], 0),  # as good as the best is not better
+    ],
 )
 def test_records_of_before_compare_with_the_production_before_them_alone(means: list[float], best: int) -> None:
     rule = Promotion(**RULE)

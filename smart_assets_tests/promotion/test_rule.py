@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from smart_assets.cli.models import show_models
+from smart_assets.comparison.task_means import MeanDifference
 from smart_assets.core.errors import SettingsError
 from smart_assets.defs.promotion import build_promotion_sensor
 from smart_assets.promotion.log import (
@@ -17,7 +19,7 @@ from smart_assets.promotion.log import (
     promote,
     rollback,
 )
-from smart_assets.promotion.rule import consider
+from smart_assets.promotion.rule import _verdict, consider
 from smart_assets.settings import Project
 from smart_assets_tests.support.projects import write_project
 from smart_assets_tests.support.promotions import (
@@ -246,3 +248,16 @@ def test_without_a_rule_nothing_is_promoted(tmp_path: Path) -> None:
 def test_a_rule_that_cannot_hold_is_refused(tmp_path: Path, rule: Any, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         write_project(tmp_path, changes={"promotion": RULE | rule})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        pytest.param(0.0, 0.2, "not worse than", id="up to the margin"),
+        pytest.param(0.0, 0.21, "not known whether worse than", id="around the margin"),
+        pytest.param(0.2, 0.3, "not known whether worse than", id="from the margin"),
+        pytest.param(0.21, 0.3, "worse than", id="above the margin"),
+    ],
+)
+def test_an_interval_is_told_by_where_the_margin_lies(low: float, high: float, words: str) -> None:
+    assert _verdict(MeanDifference(np.array(0.25), np.array(low), np.array(high)), 0.2) == words

@@ -23,6 +23,7 @@ from smart_assets.selection.approximate import (
     approximation_for,
     sampled_values,
 )
+from smart_assets.selection.graph_cut import GraphCutMarginal
 from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
 from smart_assets_tests.support.selection_oracle import OBJECTIVES, Matrix, assert_greedy, unit_vectors
@@ -184,13 +185,13 @@ def test_every_prefix_looked_at_as_many_as_the_paper_says(
     epsilon: float, first: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[int] = []
-    gains = stochastic_greedy.GraphCutMarginal.gains
+    gains = GraphCutMarginal.gains
 
-    def recorded(self: stochastic_greedy.GraphCutMarginal, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    def recorded(self: GraphCutMarginal, ids: NDArray[np.int64]) -> NDArray[np.float64]:
         looked_at.append(len(np.unique(ids)))
         return gains(self, ids)
 
-    monkeypatch.setattr(stochastic_greedy.GraphCutMarginal, "gains", recorded)
+    monkeypatch.setattr(GraphCutMarginal, "gains", recorded)
     approximate_ordering(clustered(100), GraphCut(), StochasticGreedy(epsilon))
     assert [stochastic_greedy.sample_size(100, pick, epsilon) for pick in (1, 2, 3, 4)] == first
     asked = [math.ceil(100 / budget * -math.log(epsilon)) for budget in range(1, 101)]

@@ -14,3 +14,10 @@ def test_the_benchmark_measures_both_and_writes_their_ratios(tmp_path: Path) -> 
     assert (row["case"], row["size"]) == ("graph_cut", 200)
     assert row["time_ratio"] > 0
     assert row["ours"]["seconds"] > 0
+
+
+def test_an_option_that_does_nothing_beside_the_table_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.selection", "--table", "--sizes", "200", "--out", str(tmp_path / "r")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--sizes does nothing beside --plot and --table" in " ".join(done.stderr.replace("\u2502", " ").split())

@@ -14,7 +14,7 @@ from smart_assets.selection.engines import facility_location, windows
 from smart_assets.selection.engines.compiled import compiled
 from smart_assets.selection.engines.ground_set import GroundSet
 from smart_assets.selection.engines.torch_products import TorchProducts, bytes_needed
-from smart_assets.selection.greedy import GreedyOrdering, Limits, greedy_ordering, pick, unit_rows
+from smart_assets.selection.greedy import GreedyOrdering, Limits, greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
 from smart_assets_tests.support.selection_oracle import (
     OBJECTIVES,
@@ -39,7 +39,7 @@ def with_torch(vectors: Matrix, objective: Objective) -> GreedyOrdering:
     """The GPU's code on CPU tensors."""
     ground = GroundSet.of(vectors)
     products = TorchProducts(ground, "cpu", 2**24)
-    return GreedyOrdering(*pick(ground, products, objective, len(ground), Limits(), lambda *_: None))
+    return GreedyOrdering(*objective.picks(ground, products, len(ground), Limits(), lambda *_: None))
 
 
 ENGINES = {"cpu": on_cpu, "torch": with_torch}

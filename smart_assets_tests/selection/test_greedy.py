@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smart_assets.core.errors import BudgetError, SelectionError
-from smart_assets.mixture.task_scores import effective_tasks, score_tasks, task_kernel
+from smart_assets.mixture.task_scores import effective_tasks, task_kernel
 from smart_assets.selection.engines.submodlib import submodlib_picks
 from smart_assets.selection.greedy import greedy_ordering, unit_rows
 from smart_assets.selection.objectives import FacilityLocation, GraphCut, LogDeterminant, Objective
@@ -95,7 +95,7 @@ def test_a_regularization_below_the_kernels_rounding_is_refused() -> None:
 
 def test_tasks_are_scored_by_their_directions() -> None:
     means = np.array([[0.2, 0.0], [0.2, 0.02], [0.0, 0.9]])
-    ordering = score_tasks(means, GraphCut(0.4))
+    ordering = greedy_ordering(means, GraphCut(0.4))
     assert sorted(ordering.indices.tolist()) == [0, 1, 2]
     assert ordering.gains[0] == pytest.approx(task_kernel(means)[ordering.indices[0]].sum() - 0.4)
     np.testing.assert_array_equal(np.diagonal(task_kernel(means)), 1.0)

@@ -33,7 +33,7 @@ def test_blocks_of_a_large_ground_set_meet_without_a_seam(
 ) -> None:
     vectors = unit_rows(_opposed(np.random.default_rng(5), 700, 8))
     order = np.random.default_rng(6).permutation(700)
-    monkeypatch.setattr("smart_assets.selection.objectives._BLOCK_BYTES", 8 * 700 * 33)
+    monkeypatch.setattr("smart_assets.selection.facility_location._BLOCK_BYTES", 8 * 700 * 33)
 
     gains = objective.ordered_gains(vectors, order)
 

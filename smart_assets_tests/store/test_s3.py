@@ -23,6 +23,7 @@ from smart_assets.upkeep.verify import verify
 from smart_assets_tests.support.artifacts import manifest_of, write_and_commit
 from smart_assets_tests.support.make import made_again, make
 from smart_assets_tests.support.projects import SMALL_TASKS, write_project, write_tasks
+from smart_assets_tests.support.s3_server import s3_server
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("s3fs")
@@ -32,23 +33,8 @@ BUCKET = "smart-store"
 
 @pytest.fixture(scope="module", autouse=True)
 def s3() -> Generator[None]:
-    """A server that speaks S3, named by the variables that s3fs reads."""
-    import s3fs
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir(BUCKET)
+    with s3_server(BUCKET):
         yield
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 @dataclass

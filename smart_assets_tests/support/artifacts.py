@@ -6,6 +6,8 @@ from pathlib import Path
 
 from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import json_version
+from smart_assets.store.settings import Retention
+from smart_assets.upkeep.gc import find_garbage, remove_garbage
 
 
 def write_and_commit(store: Store, files: dict[str, bytes], asset: str = "raw_tasks") -> Artifact:
@@ -44,3 +46,9 @@ def grow_older(store: Store, days: float) -> None:
 def _earlier(path: Path, days: float) -> Path:
     at = datetime.strptime(path.name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) - timedelta(days=days)
     return path.with_name(f"{at:%Y%m%dT%H%M%S}{path.name[15:]}")
+
+
+def collect(store: Store, retention: Retention | None = None, pinned: frozenset[str] = frozenset()) -> list[str]:
+    """Collect a store's garbage; gives what it was and why it went."""
+    removed = remove_garbage(find_garbage(store, retention or Retention(newest=1, days=30), pinned))
+    return [f"{item.what}: {item.why}" for item in removed]

@@ -18,6 +18,7 @@ class Lines:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.logged: list[str] = []
+        self.warned: list[str] = []
         self.errors: dict[str, str | None] = {}
 
     def begin(self, step: PlanStep) -> None:
@@ -25,6 +26,9 @@ class Lines:
 
     def log(self, line: str) -> None:
         self.logged.append(line)
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
 
     def end(self, step: PlanStep, error: str | None) -> None:
         self.errors[str(step.key)] = error

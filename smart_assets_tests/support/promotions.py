@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets import base_model_results, eval_results
-from smart_assets.assets.records import CheckpointSummary, RecordedBaseModel, TrainingRecord
+from smart_assets.assets.model_records import CheckpointSummary, RecordedBaseModel, TrainingRecord
 from smart_assets.evaluation.metrics import TaskMetric, row_metrics
 from smart_assets.evaluation.record import METRICS_SCHEMA, rows_table
 from smart_assets.evaluation.rows import RowResult

@@ -100,15 +100,7 @@ def assert_greedy(ordering: GreedyOrdering, vectors: Matrix, objective: Objectiv
 
 def submodlib_naive_greedy(vectors: Matrix, objective: Objective) -> GreedyOrdering:
     """The picks and gains of submodlib's own naive greedy on the raw kernel, all but the last element."""
-    from submodlib import FacilityLocationFunction, GraphCutFunction, LogDeterminantFunction
-
     kernel, n = np.float32(vectors @ vectors.T), len(vectors)
-    match objective:
-        case FacilityLocation():
-            function = FacilityLocationFunction(n=n, mode="dense", separate_rep=False, sijs=kernel)
-        case GraphCut(weight):
-            function = GraphCutFunction(n=n, mode="dense", lambdaVal=weight, separate_rep=False, ggsijs=kernel)
-        case LogDeterminant(weight):
-            function = LogDeterminantFunction(n=n, mode="dense", lambdaVal=weight, sijs=kernel)
+    function = objective.submodlib_function(kernel)
     picks = function.maximize(n - 1, optimizer="NaiveGreedy", show_progress=False, stopIfNegativeGain=False)
     return GreedyOrdering(np.array([pick_ for pick_, _ in picks]), np.array([gain for _, gain in picks]), "submodlib")

@@ -140,7 +140,7 @@ def test_everything_in_csv_is_text_and_may_be_long(tmp_path: Path) -> None:
         pytest.param("bad.json", b'[{"prompt": "p"', reasons.FILE_NOT_JSON, id="JSON cut off"),
         pytest.param("bad.json", GOOD_LINE + b"\n" + GOOD_LINE, reasons.FILE_NOT_JSON, id="JSON lines named JSON"),
         pytest.param("bad.json", b"[" * 100_000, reasons.FILE_NOT_JSON, id="JSON nested deeply"),
-        pytest.param("bad.json", "[{}]".encode("utf-16"), reasons.NOT_UTF8, id="UTF-16"),
+        pytest.param("bad.json", "[{}]".encode("utf-16"), reasons.FILE_UTF16, id="UTF-16"),
         pytest.param("bad.json", b'"text"', reasons.FILE_NO_LIST, id="JSON that is text"),
         pytest.param("bad.json", GOOD_LINE, reasons.FILE_NO_LIST, id="JSON of one object"),
         pytest.param("bad.json", b'{"prompt": ["p"], "response": ["r"]}', reasons.FILE_NO_LIST, id="JSON of columns"),

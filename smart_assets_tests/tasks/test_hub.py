@@ -9,6 +9,7 @@ import pytest
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
+from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import read_source
@@ -96,11 +97,12 @@ def test_changed_files_are_read_again(tmp_path: Path) -> None:
         pytest.param({"path": "nobody/nothing"}, "nobody/nothing .*cannot be loaded.*network", id="hub out of reach"),
         pytest.param({"path": "not a/valid name!"}, "cannot be loaded", id="no valid name"),
         pytest.param({"path": "nobody/nothing", "revision": "0" * 40}, "cannot be loaded", id="pinned, not cached"),
+        pytest.param({"split": "train+nope"}, "Unknown split", id="no such split in a sum"),
         pytest.param({"split": "nope"}, "split nope.*cannot be loaded", id="no such split"),
         pytest.param({"name": "nope"}, "configuration nope.*cannot be loaded", id="no such configuration"),
         pytest.param({"path": "hollow"}, "cannot be loaded", id="folder without files"),
-        pytest.param({"path": "broken"}, "cannot be loaded", id="damaged file"),
-        pytest.param({"path": "wrong"}, "none of its 1 rows can be used .1 x file does not have", id="other columns"),
+        pytest.param({"path": "broken"}, "none of its 1 rows can be used .1 x file cannot be read", id="damaged file"),
+        pytest.param({"path": "wrong"}, "none of its 1 rows can be used .1 x prompt is missing", id="other columns"),
     ],
 )
 def test_what_stops_a_dataset_says_what_to_do(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -111,6 +113,71 @@ def test_what_stops_a_dataset_says_what_to_do(tmp_path: Path, settings: dict[str
     (tmp_path / "broken" / "train.parquet").write_text("this is text")
     with pytest.raises(SourceError, match=message):
         read(tmp_path, **settings)
+
+
+CSV = "prompt,response\nq1,None\nq2,01\nq3,N/A\nq4,1.50\nq5,true\nq6,2020-01-01\nq7,\n"
+JSON = [{"prompt": f"q{n}", "response": text} for n, text in enumerate(["null", "007", "2020-01-01", "1e5", "NaN"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("x.csv", CSV, id="CSV"),
+        pytest.param("x.tsv", CSV.replace(",", "\t"), id="TSV"),
+        pytest.param("x.jsonl", "\n".join(map(json.dumps, JSON)), id="JSON lines"),
+        pytest.param("x.json", json.dumps(JSON), id="JSON"),
+        pytest.param(
+            "x.jsonl", '{"prompt": "a", "response": "r", "x": 1}\n{"x": "y", "response": 3}\nno json', id="mixed"
+        ),
+    ],
+)
+def test_its_strings_are_those_of_a_folder(tmp_path: Path, name: str, content: str) -> None:
+    """Whatever a guesser of types would make of them."""
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / name).write_text(content)
+    of_hub = read(tmp_path)
+    of_folder = read_source(FolderSource(path="dataset"), tmp_path, lambda _: None)
+    columns = ["prompt", "response"]
+    sorted_rows = [rows_of(result).select(columns).sort_by("prompt") for result in (of_hub, of_folder)]
+    assert sorted_rows[0].equals(sorted_rows[1])
+    assert of_hub.rejected["reason"].to_pylist() == of_folder.rejected["reason"].to_pylist()
+
+
+def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "train.json").write_text("\n".join(map(json.dumps, ROWS)))
+    assert rows_of(read(tmp_path)).num_rows == 4
+
+
+@pytest.mark.parametrize(
+    ("split", "count"),
+    [("train", 4), ("train[:1]", 1), ("train[-1:]", 1), ("train[50%:]", 2), ("train+test", 6), ("test", 2)],
+)
+def test_slices_and_sums_of_splits_are_read(tmp_path: Path, split: str, count: int) -> None:
+    write(tmp_path / "dataset", "train.jsonl", ROWS)
+    write(tmp_path / "dataset", "test.jsonl", [{"prompt": f"test {n}", "response": "r"} for n in range(2)])
+    result = read(tmp_path, split=split)
+    assert result.rows.num_rows == count
+    assert sorted(result.origins["line"].to_pylist()) == list(range(count))
+
+
+def test_what_its_card_sets_is_read_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "x.csv").write_text("prompt\tresponse\na, b\t01\n")
+    card = "---\nconfigs:\n- config_name: default\n  data_files: x.csv\n  {}\n---\n"
+    (tmp_path / "dataset" / "README.md").write_text(card.format('sep: "\\t"'))
+    assert rows_of(read(tmp_path))["response"].to_pylist() == ["01"]
+    (tmp_path / "dataset" / "README.md").write_text(card.format("skiprows: 1"))
+    with pytest.raises(SourceError, match=r"cannot be loaded: its configuration sets skiprows, which is not read"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["dataset", "dataset/saved"])
+def test_a_saved_dataset_is_read(tmp_path: Path, path: str) -> None:
+    from datasets import Dataset
+
+    Dataset.from_list(ROWS).save_to_disk(tmp_path / "dataset" / "saved", num_shards=2)
+    assert rows_of(read(tmp_path, path=path)).num_rows == 4
 
 
 def test_a_full_commit_hash_needs_no_network() -> None:

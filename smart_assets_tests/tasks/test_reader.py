@@ -53,7 +53,7 @@ def test_a_linked_folder_is_followed(tmp_path: Path) -> None:
     write(tmp_path / "elsewhere" / "a.jsonl", pair("1"))
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "link").symlink_to(tmp_path / "elsewhere")
-    assert read(tmp_path / "source")[0].files[0].path == "link/a.jsonl"
+    assert read(tmp_path / "source", follow_links=True)[0].files[0].path == "link/a.jsonl"
 
 
 def test_a_path_is_relative_to_the_root(tmp_path: Path) -> None:

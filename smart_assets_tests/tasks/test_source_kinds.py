@@ -11,16 +11,17 @@ import pytest
 from pydantic import Field, ValidationError
 
 from smart_assets.assets.checks.traced_rows import rows_are_traced
+from smart_assets.assets.step import AssetPartition
+from smart_assets.cli.plan import show_plan
 from smart_assets.core.errors import SettingsError, SourceError
 from smart_assets.defs.audit_metadata import audit_metadata
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.evaluation.task_collections import collections_state, read_collections, settings_record
 from smart_assets.lineage.audit.rows import audit_row
 from smart_assets.lineage.model_audit.gather import audit_model
-from smart_assets.planning.graph import desired_state, find_partitions
 from smart_assets.settings import Project, Settings, load_project
 from smart_assets.tasks.raw_rows import RawRow
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.source_kind import Part, Snapshot, SourceKind
 from smart_assets.tasks.sources import KINDS, recorded_source
 from smart_assets_tests.support.documented_project import read, written
@@ -82,9 +83,19 @@ def revision() -> str:
     return hashlib.sha256(json.dumps(SHELVES["novels"]).encode()).hexdigest()
 
 
-def test_it_is_read_planned_audited_and_documented(tmp_path: Path) -> None:
+def shown_plan(project: Project, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What `smart plan --all --json` prints, by partition."""
+    capsys.readouterr()
+    show_plan(project.config, everything=True, as_json=True)
+    steps = json.loads(capsys.readouterr().out)["partitions"]
+    return {str(AssetPartition(step["asset"], step["partition"])): step for step in steps}
+
+
+def test_it_is_read_planned_audited_and_documented(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = shelf_project(tmp_path)
+    assert shown_plan(project, capsys)["raw_tasks[shelf]"]["status"] == "missing"
     make(project, "finetuned_checkpoint[60|random]")
+    assert shown_plan(project, capsys)["raw_tasks[shelf]"]["status"] == "current"
     raw = current(project, "raw_tasks", "shelf")
     assert raw.outside == {"revision": revision()}
     assert raw.parameters["source"]["kind"] == "memory"
@@ -118,18 +129,27 @@ def test_it_is_read_planned_audited_and_documented(tmp_path: Path) -> None:
     assert f"| {revision()} | in memory |" in card
 
 
-def test_it_is_read_again_only_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_reads_it_again_only_when_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = shelf_project(tmp_path)
-    [key] = find_partitions(project, ["raw_tasks[shelf]"])
-    make(project, "raw_tasks[shelf]")
-    before = current(project, "raw_tasks", "shelf")
-    assert desired_state(project, key).outside == before.outside
+    make(project, "selected_subset[60|random]")
+    before = revision()
+    changed = [key for key, step in shown_plan(project, capsys).items() if step["status"] == "stale"]
+    assert changed == []
     monkeypatch.setitem(SHELVES, "novels", rows(7, 21))
-    assert desired_state(project, key).outside == {"revision": revision()} != before.outside
-    make(project, "raw_tasks[shelf]")
+    plan = shown_plan(project, capsys)
+    assert [key for key, step in plan.items() if step["status"] == "stale"] == ["raw_tasks[shelf]"]
+    assert plan["raw_tasks[files]"]["status"] == "current"
+    assert plan["selected_subset[60|random]"]["status"] == "waiting"
+    assert plan["raw_tasks[shelf]"]["reasons"] == [f"another revision: {before[:12]} -> {revision()[:12]}"]
+    again = make(project, "selected_subset[60|random]")
+    assert again["raw_tasks[files]"].unchanged
+    assert not again["raw_tasks[shelf]"].unchanged
     assert len(read_rows(project, "raw_tasks", "instances.parquet", "shelf")) == 21
     monkeypatch.delitem(SHELVES, "novels")
-    assert "there is no shelf novels" in str(desired_state(project, key).problem)
+    step = shown_plan(project, capsys)["raw_tasks[shelf]"]
+    assert any("there is no shelf novels" in reason for reason in step["reasons"])
 
 
 def test_it_can_be_evaluated_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

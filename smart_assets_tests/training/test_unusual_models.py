@@ -17,7 +17,7 @@ from smart_assets.training.formatting import INSTANCE_COLUMNS
 from smart_assets.training.job import TrainingJob
 from smart_assets.training.loading import load_causal_lm
 from smart_assets.training.settings import Finetune
-from smart_assets.training.turn_check import refused_chats
+from smart_assets.training.turn_check import ChatForm, refused_chats
 from smart_assets_tests.support.evaluation_tasks import evaluation_job
 from smart_assets_tests.support.tiny_model import (
     CHAT_TEMPLATE,
@@ -205,7 +205,15 @@ def test_a_decoder_is_taken_whatever_its_kin(tmp_path: Path) -> None:
     assert type(load_causal_lm(tmp_path, "float32", trust_remote_code=False)).__name__ == "BertLMHeadModel"
 
 
-ODD = {("system", "user"): 2, ("user", "user"): 3, ("user",): 5, ("user", "assistant", "user"): 7}
+ODD = {
+    ChatForm(roles): count
+    for roles, count in {
+        ("system", "user"): 2,
+        ("user", "user"): 3,
+        ("user",): 5,
+        ("user", "assistant", "user"): 7,
+    }.items()
+}
 
 
 @pytest.mark.parametrize(
@@ -225,5 +233,5 @@ def test_chats_that_a_template_will_refuse_are_told_by_their_roles(
 
 
 def test_usual_chats_need_no_tokenizer(tmp_path: Path) -> None:
-    roles = Counter({("user",): 5, ("user", "assistant", "user"): 7})
-    assert refused_chats(roles, Finetune(base_model="owner/does-not-exist"), tmp_path) == {}
+    forms = Counter({ChatForm(("user",)): 5, ChatForm(("user", "assistant", "user")): 7})
+    assert refused_chats(forms, Finetune(base_model="owner/does-not-exist"), tmp_path) == {}

@@ -1,34 +1,20 @@
 """What the collector takes: held against a model of the store's history, with runs under way and time going by."""
 
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import typer
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from smart_assets.cli.upkeep import collect_garbage, verify_store
 from smart_assets.core.errors import StoreError
-from smart_assets.evaluation.answer_cache import AnswerCache
 from smart_assets.store import Manifest, Store
 from smart_assets.store.settings import Retention
 from smart_assets.upkeep.gc import find_garbage, remove_garbage
-from smart_assets_tests.support.artifacts import grow_older, manifest_of, write_and_commit
-from smart_assets_tests.support.projects import write_project
-
-
-def collect(store: Store, retention: Retention | None = None, pinned: frozenset[str] = frozenset()) -> list[str]:
-    gone = remove_garbage(find_garbage(store, retention or Retention(newest=1, days=30), pinned))
-    return [f"{item.what}: {item.why}" for item in gone]
+from smart_assets_tests.support.artifacts import collect, grow_older, manifest_of, write_and_commit
 
 
 class History(RuleBasedStateMachine):
@@ -237,6 +223,14 @@ def test_what_was_replaced_stays_for_the_days_and_no_longer(tmp_path: Path, days
     assert store.has(old) is stays
 
 
+def test_an_artifact_is_as_young_as_its_youngest_file(tmp_path: Path) -> None:
+    store = Store("store", tmp_path)
+    artifact = write_and_commit(store, {"x": b"1", "y": b"22", "z": b"333"})
+    grow_older(store, 5)
+    (store.artifact_folder(artifact.asset, artifact.version) / "y").touch()
+    assert find_garbage(store, Retention(newest=1, days=30)) == []
+
+
 @pytest.mark.parametrize(("days", "stays"), [(0.9, True), (1.1, False)])
 def test_what_no_manifest_names_stays_for_a_day(tmp_path: Path, days: float, stays: bool) -> None:
     store = Store("store", tmp_path)
@@ -284,154 +278,3 @@ def test_what_is_taken_into_use_after_the_listing_stays(tmp_path: Path) -> None:
     again = write_and_commit(store, {"x": b"1"})
     assert remove_garbage(listed) == []
     assert (store.folder(again) / "x").read_bytes() == b"1"
-
-
-def test_drafts_of_dead_runs_go_and_of_living_ones_stay(tmp_path: Path) -> None:
-    store = Store("store", tmp_path)
-    program = f"""
-        import os, signal
-        from pathlib import Path
-        from smart_assets.store import Store
-        with Store("store", Path({str(tmp_path)!r})).draft() as folder:
-            (folder / "dead").write_text("half")
-            os.kill(os.getpid(), signal.SIGKILL)
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=os.environ, check=False)
-    with store.draft() as living, store.draft() as elsewhere:
-        (living / "alive").write_text("half")
-        assert collect(store) == [], "what is younger than a day is looked at by nobody"
-        grow_older(store, 3)
-        assert collect(store) == ["drafts: a killed run left it"] * 2
-        assert (living / "alive").exists()
-        lock = elsewhere.with_suffix(".lock")
-        lock.unlink()
-        lock.write_text("another machine")
-        grow_older(store, 3)
-        assert collect(store) == []
-        grow_older(store, 30)
-        assert collect(store) == ["drafts: a killed run left it"] * 2
-        assert (living / "alive").exists()
-    assert list(store.drafts.folder.iterdir()) == []
-
-
-def test_answers_of_models_that_nobody_evaluates_go(tmp_path: Path) -> None:
-    store = Store("store", tmp_path)
-    for name in ("old", "in_use"):
-        AnswerCache(store.cache_folder("evaluation") / f"{name}.sqlite", print).close()
-    grow_older(store, 40)
-    AnswerCache(store.cache_folder("evaluation") / "in_use.sqlite", print).close()
-    assert collect(store) == ["evaluation: nothing came back to it"]
-    assert [path.name for path in store.cache_folder("evaluation").iterdir()] == ["in_use.sqlite"]
-
-
-def test_vectors_that_nobody_came_for_go(tmp_path: Path) -> None:
-    store = Store("store", tmp_path)
-    segment = store.cache_folder("vectors") / "small" / "encoder" / "segment.npy"
-    segment.parent.mkdir(parents=True)
-    segment.write_bytes(b"1")
-    grow_older(store, 20)
-    assert collect(store) == []
-    grow_older(store, 20)
-    assert collect(store) == ["vectors: nothing came back to it"]
-
-
-def test_a_kill_leaves_no_half_artifact(tmp_path: Path) -> None:
-    store = Store("store", tmp_path)
-    for content in (b"1", b"2"):
-        store.record(manifest_of(write_and_commit(store, {"x": content, "y": content})))
-    grow_older(store, 100)
-    program = f"""
-        import os, shutil, signal
-        from pathlib import Path
-        from smart_assets.upkeep.gc import find_garbage, remove_garbage
-        from smart_assets.store import Store
-        from smart_assets.store.settings import Retention
-
-        def die_half_way(folder, **_):
-            next(folder.iterdir()).unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        shutil.rmtree = die_half_way
-        remove_garbage(find_garbage(Store("store", Path({str(tmp_path)!r})), Retention(newest=1)))
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=os.environ, check=False)
-    assert done.returncode == -signal.SIGKILL
-    [left] = (store.root / "artifacts" / "raw_tasks").iterdir()
-    assert sorted(path.name for path in left.iterdir()) == ["x", "y"]
-    assert len(list(store.drafts.folder.iterdir())) == 1
-
-
-def test_a_remote_store_and_every_mirror_of_it(tmp_path: Path) -> None:
-    import fsspec
-
-    here, there = Store("memory://gc/p", tmp_path / "one"), Store("memory://gc/p", tmp_path / "two")
-    artifacts = [write_and_commit(here, {"x": content}) for content in (b"1", b"2")]
-    manifests = [here.record(manifest_of(artifact)) for artifact in artifacts]
-    there.folder(artifacts[0])
-    for path in manifests:
-        there.read(there.root / path.relative_to(here.root))
-    memory = fsspec.filesystem("memory")
-    memory.rm(f"/gc/p/{manifests[0].relative_to(here.root).as_posix()}")  # another machine moved it away
-    memory.store[f"/gc/p/artifacts/raw_tasks/{artifacts[0].version}/x"].created -= timedelta(days=100)
-    for store in (here, there):
-        grow_older(store, 100)
-    mirrored = ["raw_tasks (mirror): no manifest names it", "manifests (mirror): the remote store has it no more"]
-    assert collect(there) == ["raw_tasks: no manifest names it", *mirrored]
-    assert collect(here) == mirrored
-    assert collect(there) == collect(here) == []
-    assert [path.rsplit("/", 2)[1] for path in memory.find("/gc/p/artifacts")] == [artifacts[1].version]
-    for store in (here, there):
-        assert store.history("raw_tasks", "sample") == [manifest_of(artifacts[1])]
-        assert [path.name for path in store.root.glob("manifests/*/*/*")] == [manifests[1].name]
-
-
-def test_what_is_taken_into_use_after_the_listing_stays_in_a_remote_too(tmp_path: Path) -> None:
-    import fsspec
-
-    url = f"memory://gc-use/{tmp_path.name}"
-    here, there = Store(url, tmp_path / "one"), Store(url, tmp_path / "two")
-    here.record(manifest_of(write_and_commit(here, {"x": b"1"})))
-    wanted_again, unused = (write_and_commit(here, {"x": content}) for content in (b"2", b"3"))
-    for name, file in fsspec.filesystem("memory").store.items():
-        if name.startswith(f"/gc-use/{tmp_path.name}/artifacts/"):
-            file.created -= timedelta(days=100)
-            file.modified -= timedelta(days=100)
-    listed = find_garbage(here, Retention(newest=1))
-    assert {item.path.name for item in listed} == {wanted_again.version, unused.version}
-    again = write_and_commit(there, {"x": b"2"})  # another machine, whose manifest is on its way
-    assert [item.path.name for item in remove_garbage(listed)] == [unused.version]
-    assert (Store(url, tmp_path / "three").folder(again) / "x").read_bytes() == b"2"
-
-
-def test_a_remote_that_shows_nothing_loses_nothing(tmp_path: Path) -> None:
-    import fsspec
-
-    store = Store("memory://gc-empty/p", tmp_path)
-    artifact = write_and_commit(store, {"x": b"1"})
-    manifest = store.record(manifest_of(artifact))
-    store.read(manifest)
-    grow_older(store, 100)
-    fsspec.filesystem("memory").rm("/gc-empty/p", recursive=True)  # or the wrong bucket, or rights that list nothing
-    with pytest.raises(StoreError, match=r"holds no manifest though this machine's mirror does.*nothing is removed"):
-        collect(store)
-    assert manifest.exists()
-
-
-def test_the_commands_say_what_they_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    project = write_project(tmp_path)
-    for content in (b"1", b"22", b"333", b"4444"):
-        folder = project.store.folder(write_and_commit(project.store, {"x": content}))
-        project.store.record(manifest_of(write_and_commit(project.store, {"x": content})))
-    grow_older(project.store, 100)
-    for dry_run, said in ((True, "would free 3 bytes"), (False, "freed 3 bytes"), (False, "freed 0 bytes")):
-        collect_garbage(project.config, dry_run)
-        assert f"{said}; kept: the newest 2 of each partition" in capsys.readouterr().out
-    verify_store(project.config, False)
-    assert "nothing damaged: 4 manifests and 2 files of 2 artifacts read, 7 bytes; 2 of the past were collected" in (
-        capsys.readouterr().out
-    )
-    (folder / "x").write_bytes(b"5555")
-    with pytest.raises(typer.Exit) as ended:
-        verify_store(project.config, False)
-    assert ended.value.exit_code == 1
-    assert "x  has changed: its size is right, its bytes differ" in capsys.readouterr().out

@@ -20,15 +20,17 @@ from smart_assets.assets import (
 )
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.instance_orderings import groups_of, objectives_in_use
+from smart_assets.assets.model_records import CheckpointSummary
 from smart_assets.assets.reading.overlap_sentences import mostly_found, not_looked_at
-from smart_assets.assets.records import CheckpointSummary, OverlapSummary
+from smart_assets.assets.records import OverlapSummary
 from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, split_grid_key
 from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.core.safe_text import in_line
 from smart_assets.core.threads import products_on_one_thread
 from smart_assets.selection.greedy import unit_rows
-from smart_assets.selection.objectives import FacilityLocation, Objective
+from smart_assets.selection.objectives import Objective
 from smart_assets.settings import Project
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 UNIT_TOLERANCE = 1e-3  # float32 vectors, made from bfloat16 ones at worst
 _BATCH_ROWS = 8192
@@ -136,7 +138,7 @@ def _recomputable(groups: Sequence[Mapping[str, Any]], objectives: Mapping[str, 
         objective = objectives.get(group["objective"])
         if objective is None or not group["exact"]:
             continue
-        pairs = group["rows"] ** 2 if isinstance(objective, FacilityLocation) else 0
+        pairs = group["rows"] ** 2 if objective.compares_all_pairs else 0
         if pairs <= left:
             left -= pairs
             chosen.add(group["key"])
@@ -159,7 +161,7 @@ def budgets_hold(project: Project, partition: str | None) -> CheckResult:
     budget, _ = split_grid_key(partition)
     sizes: dict[str, int] = {}
     for source in project.settings.sources:
-        rows = pq.read_table(inputs.folder(raw_tasks.NAME, source) / "instances.parquet", columns=["task", "split"])
+        rows = pq.read_table(inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE, columns=["task", "split"])
         train = rows.filter(pc.equal(rows["split"], "train"))
         sizes |= {task["values"]: task["counts"] for task in pc.value_counts(train["task"]).to_pylist()}
     sets = subset.group_by("seed").aggregate([([], "count_all")])["count_all"].to_pylist()
@@ -212,7 +214,7 @@ def no_evaluation_text(project: Project, partition: str | None) -> CheckResult:
     held_out_prompts: list[str] = []
     train: list[pa.Table] = []
     for source in project.settings.sources:
-        path = inputs.folder(raw_tasks.NAME, source) / "instances.parquet"
+        path = inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE
         rows = pq.read_table(path, columns=["id", "task", "prompt_hash", "split"])
         held_out = pc.equal(rows["split"], "validation")
         held_out_prompts += rows.filter(held_out)["prompt_hash"].to_pylist()

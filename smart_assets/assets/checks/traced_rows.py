@@ -24,6 +24,7 @@ from smart_assets.core.errors import StoreError, UpstreamMissingError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
+from smart_assets.tasks.read_result import INSTANCES_FILE
 from smart_assets.tasks.sources import recorded_source
 
 MOST_NAMED = 100
@@ -84,18 +85,18 @@ def _untraced(store: Store, subset: Manifest, rows: pa.Table) -> Iterator[dict[s
         try:
             origins = _origins(store, source, versions.get(source), ids)
         except (StoreError, OSError, ValueError, pa.ArrowException) as error:
-            yield from ({"id": one, "source": source, "why": str(error)} for one in ids)
+            yield from ({"id": id_, "source": source, "why": str(error)} for id_ in ids)
             continue
-        for one in ids:
-            file, line = origins.places.get(one, (None, None))
-            if one not in origins.ids:
+        for id_ in ids:
+            file, line = origins.places.get(id_, (None, None))
+            if id_ not in origins.ids:
                 why = f"no row of version {str(versions.get(source))[:12]} of raw_tasks[{source}]"
             elif file is None:
                 why = "no origin of it is recorded"
             else:
                 why = origins.refuse(file)
             if why is not None:
-                yield {"id": one, "source": source, "file": file, "line": line, "why": why}
+                yield {"id": id_, "source": source, "file": file, "line": line, "why": why}
 
 
 def _origins(store: Store, source: str, version: str | None, ids: Sequence[str]) -> _Origins:
@@ -116,7 +117,7 @@ def _origins(store: Store, source: str, version: str | None, ids: Sequence[str])
         if file_sha256(folder / file.path) != file.sha256:
             raise StoreError(f"{folder / file.path} is no longer what was recorded")
     asked = pa.array(ids, pa.string())
-    accepted = pq.read_table(store.artifact(manifest) / "instances.parquet", columns=["id"])["id"]
+    accepted = pq.read_table(store.artifact(manifest) / INSTANCES_FILE, columns=["id"])["id"]
     places = pq.read_table(folder / "origins.parquet", filters=pc.is_in(pc.field("id"), asked)).to_pylist()
     return _Origins(
         frozenset(accepted.filter(pc.is_in(accepted, asked)).to_pylist()),

@@ -4,11 +4,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from smart_assets.assets.model_records import EvaluationParameters
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.programs.program import run_program, take_timing
 from smart_assets.assets.reading.rows import TEXT_COLUMNS, read_split
 from smart_assets.assets.reading.unseen_tasks import unseen_parameter
-from smart_assets.assets.records import EvaluationParameters
 from smart_assets.assets.step import Inputs, RunContext
 from smart_assets.core.errors import EvaluationError
 from smart_assets.evaluation.job import EvaluationJob

@@ -22,6 +22,7 @@ from smart_assets.evaluation.task_collections import collections_state, read_col
 from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.files import folder_state
+from smart_assets.tasks.read_result import INSTANCES_FILE
 from smart_assets.tasks.rows import content_hash
 from smart_assets.training.formatting import ChatInstance
 
@@ -55,7 +56,7 @@ class SourceRows:
     @cached_property
     def rows(self) -> pa.Table:
         """`id`, `task`, `template` and `split`, in the order of the file."""
-        return pq.read_table(self.folder / "instances.parquet", columns=["id", "task", "template", "split"])
+        return pq.read_table(self.folder / INSTANCES_FILE, columns=["id", "task", "template", "split"])
 
     @cached_property
     def train(self) -> NDArray[np.bool_]:
@@ -78,23 +79,21 @@ class SourceRows:
 
     def texts(self) -> Iterator[RowTexts]:
         """Yield some thousand rows at a time."""
-        with pq.ParquetFile(self.folder / "instances.parquet") as file:
+        with pq.ParquetFile(self.folder / INSTANCES_FILE) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["prompt", "response", "messages"]):
                 prompts, responses, turns = (column.to_pylist() for column in batch.columns)
                 yield RowTexts(prompts, responses, [*map(_beyond_the_prompt, prompts, turns)])
 
     def prompts(self) -> Iterator[Sequence[str]]:
         """Yield the prompts alone, some thousand at a time."""
-        with pq.ParquetFile(self.folder / "instances.parquet") as file:
+        with pq.ParquetFile(self.folder / INSTANCES_FILE) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["prompt"]):
                 yield batch["prompt"].to_pylist()
 
     def held_out(self) -> pa.Table:
         """Return the held-out rows as EVALUATION."""
         columns = [name for name in EVALUATION.names if name != "benchmark"]
-        rows = pq.read_table(
-            self.folder / "instances.parquet", columns=columns, filters=pc.field("split") == "validation"
-        )
+        rows = pq.read_table(self.folder / INSTANCES_FILE, columns=columns, filters=pc.field("split") == "validation")
         return rows.add_column(0, "benchmark", pa.array([HELD_OUT] * rows.num_rows, pa.string())).cast(EVALUATION)
 
 
@@ -147,7 +146,11 @@ def read_evaluation_rows(project: Project, sources: Sequence[SourceRows], log: L
     """
     evaluate = project.settings.evaluate
     held_out = pa.concat_tables([EVALUATION.empty_table(), *(source.held_out() for source in sources)])
-    collections = {one.benchmark.name: one.benchmark.asked() for one in read_collections(evaluate, log)}
+    hashes = project.store.cache_folder("file_hashes")
+    collections = {
+        collection.benchmark.name: collection.benchmark.asked()
+        for collection in read_collections(evaluate, log, hashes)
+    }
     local = {name: read_local_rows(name, Path(folder)) for name, folder in evaluate.local_data.items()}
     outside = [_table(name, rows) for name, rows in [*sorted(collections.items()), *sorted(local.items())]]
     return EvaluationRows(pa.concat_tables([held_out, *outside]), held_out.num_rows)
@@ -197,12 +200,12 @@ def _table(benchmark: str, instances: Sequence[ChatInstance]) -> pa.Table:
     return pa.table(
         {
             "benchmark": [benchmark] * len(instances),
-            "id": [one.id for one in instances],
-            "task": [one.task for one in instances],
+            "id": [instance.id for instance in instances],
+            "task": [instance.task for instance in instances],
             "template": [""] * len(instances),
-            "prompt": [one.prompt for one in instances],
-            "response": [one.response for one in instances],
-            "prompt_hash": [content_hash(one.prompt) for one in instances],
+            "prompt": [instance.prompt for instance in instances],
+            "response": [instance.response for instance in instances],
+            "prompt_hash": [content_hash(instance.prompt) for instance in instances],
         },
         EVALUATION,
     )

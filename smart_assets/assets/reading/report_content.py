@@ -19,9 +19,9 @@ from smart_assets.assets import (
     task_scores,
 )
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
+from smart_assets.assets.model_records import CheckpointSummary
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.reading.row_results import evaluation_times, read_results
-from smart_assets.assets.records import CheckpointSummary
 from smart_assets.assets.step import SEED_FOLDERS, AssetPartition, Inputs, grid_key, seed_of_folder
 from smart_assets.comparison.compare_recipes import REFERENCES, ComparisonSpec, compare_shared_rows
 from smart_assets.comparison.measurement import Measurement
@@ -49,6 +49,7 @@ from smart_assets.report.content import (
 from smart_assets.report.task_geometry import task_plane
 from smart_assets.settings import Project
 from smart_assets.store.records import Circumstances, made_at
+from smart_assets.tasks.read_result import INSTANCES_FILE
 from smart_assets.training.settings import UNRECORDED_LOSS, LossMean
 
 CHECKPOINT = finetuned_checkpoint.NAME
@@ -146,7 +147,7 @@ def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
 def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
     """Return the tasks of a source with their rows, by name; no mixture weights."""
     manifest = inputs.manifest(raw_tasks.NAME, source)
-    rows = pq.read_table(inputs.folder(raw_tasks.NAME, source) / "instances.parquet", columns=["task", "split"])
+    rows = pq.read_table(inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE, columns=["task", "split"])
     sides = Counter(zip(rows["task"].to_pylist(), rows["split"].to_pylist(), strict=True))
     seen = pq.read_table(inputs.store.folder(manifest.attachments[ORIGINS_FOLDER]) / "tasks.parquet").to_pylist()
     return [
@@ -254,7 +255,7 @@ def _near_duplicates(project: Project, inputs: Inputs) -> NearDuplicateSummary |
 
 
 def _prompts(inputs: Inputs, source: str, ids: set[str]) -> dict[str, str]:
-    path = inputs.folder(raw_tasks.NAME, source) / "instances.parquet"
+    path = inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE
     rows = pq.read_table(path, columns=["id", "prompt"], filters=pc.field("id").isin(sorted(ids)))
     return dict(zip(rows["id"].to_pylist(), rows["prompt"].to_pylist(), strict=True))
 

@@ -10,6 +10,7 @@ from smart_assets.assets import raw_tasks
 from smart_assets.assets.step import AssetPartition, Input, Inputs
 from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 TEXT_COLUMNS = ["id", "task", "template", "prompt", "response", "messages"]
 
@@ -46,7 +47,7 @@ def _read(sources: Iterable[str], inputs: Inputs, chosen: Callable[[pa.Table], p
     columns = [*TEXT_COLUMNS, "prompt_hash"]
     tables: list[pa.Table] = []
     for source in sources:
-        with pq.ParquetFile(inputs.folder(raw_tasks.NAME, source) / "instances.parquet") as file:
+        with pq.ParquetFile(inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE) as file:
             tables.append(_with_source(file.schema_arrow.empty_table().select(columns), source))
             for group in range(file.num_row_groups):
                 choice = chosen(file.read_row_group(group, columns=["id", "split"]))

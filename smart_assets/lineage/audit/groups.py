@@ -145,16 +145,16 @@ def shares_of(reader: AuditReader, condition: str, value: object) -> list[Share]
     for version, *count in reader.query(reader.subsets, columns, "GROUP BY version, seed", value):
         counts[version].append((count[0], count[1], count[2]))
     shares = [
-        Share(rows, of, consumer(reader, item, seed))
+        Share(rows, total, consumer(reader, item, seed))
         for item in reader.history.of(SUBSET)
-        for seed, rows, of in counts.get(item.manifest.content_version, [])
+        for seed, rows, total in counts.get(item.manifest.content_version, [])
         if rows
     ]
     columns = f"model, count(*) FILTER ({condition}), count(*)"
-    for model, rows, of in reader.query_trained(columns, "WHERE reason IS NULL GROUP BY model", value):
+    for model, rows, total in reader.query_trained(columns, "WHERE reason IS NULL GROUP BY model", value):
         if rows:
             training = reader.trainings[model]
-            shares.append(Share(rows, of, consumer(reader, training.item, training.seed)))
+            shares.append(Share(rows, total, consumer(reader, training.item, training.seed)))
     return shares
 
 

@@ -13,6 +13,7 @@ from smart_assets.lineage.trained_rows import Training, dropped_table, joined, m
 from smart_assets.promotion.log import Promoted, production
 from smart_assets.settings import Project
 from smart_assets.store import Artifact
+from smart_assets.tasks.read_result import INSTANCES_FILE
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -74,20 +75,20 @@ class AuditReader:
     @property
     def instances(self) -> Files:
         """The rows of all sources that are still there."""
-        return self.files(ROWS, "instances.parquet")
+        return self.files(ROWS, INSTANCES_FILE)
 
     def _files(self, asset: str, name: str, attachment: str | None = None) -> Files:
         """Return a file of every version of an asset or attachment that is left, the newest of a partition first."""
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         for item in self.history.of(asset):
             artifact = item.manifest.artifact if attachment is None else item.manifest.attachments.get(attachment)
-            if artifact is None or artifact.version in found or self.presence(item, artifact) != "there":
+            if artifact is None or artifact.version in files or self.presence(item, artifact) != "there":
                 continue
             if attachment is None:
-                found[artifact.version] = self.store.file(item.manifest, name)
+                files[artifact.version] = self.store.file(item.manifest, name)
             else:
-                found[artifact.version] = self.store.folder(artifact) / name
-        return found
+                files[artifact.version] = self.store.folder(artifact) / name
+        return files
 
     def query(self, files: Files, columns: str, rest: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask many Parquet files at once.

@@ -51,14 +51,14 @@ def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Ro
     }
     files = reader.files(ROWS, "origins.parquet", ORIGINS_FOLDER)
     places = {(version, id_): place for version, id_, *place in reader.query(files, _PLACE, chosen, list(ids))}
-    found: dict[str, dict[tuple[object, ...], RowHistory]] = {id_: {} for id_ in ids}
+    histories: dict[str, dict[tuple[object, ...], RowHistory]] = {id_: {} for id_ in ids}
     for item in reader.history.of(ROWS):
         for id_ in ids:
             facts = rows.get((item.manifest.content_version, id_))
             if facts is not None:
                 place = places.get((_origins_version(item.manifest), id_), (None, None))
-                _add(found[id_], item, facts, _origin(item.manifest, *place))
-    return {id_: tuple(sorted(those.values(), key=_newest, reverse=True)) for id_, those in found.items()}
+                _add(histories[id_], item, facts, _origin(item.manifest, *place))
+    return {id_: tuple(sorted(those.values(), key=_newest, reverse=True)) for id_, those in histories.items()}
 
 
 def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Duplicate, ...]]:
@@ -67,30 +67,30 @@ def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Dupli
     rest = "WHERE reason = $p0 AND id IN (SELECT unnest($p1)) ORDER BY file, line"
     columns = f"{_PLACE}, task, template"
     rows = reader.query(files, columns, rest, reasons.DUPLICATE, list(ids))
-    found: dict[str, dict[tuple[object, ...], Duplicate]] = {id_: {} for id_ in ids}
+    by_id: dict[str, dict[tuple[object, ...], Duplicate]] = {id_: {} for id_ in ids}
     for item in reader.history.of(ROWS):
         for version, id_, file, line, task, template in rows:
             if version == _origins_version(item.manifest):
                 origin = _origin(item.manifest, file, line)
                 key = (item.manifest.partition, origin, task, template)
-                before = found[id_].get(key)
+                before = by_id[id_].get(key)
                 current = item.current or (before is not None and before.current)
-                found[id_][key] = Duplicate(str(item.manifest.partition), task, template, origin, current)
-    return {id_: tuple(those.values()) for id_, those in found.items()}
+                by_id[id_][key] = Duplicate(str(item.manifest.partition), task, template, origin, current)
+    return {id_: tuple(those.values()) for id_, those in by_id.items()}
 
 
 def _add(
-    found: dict[tuple[object, ...], RowHistory], item: Materialization, facts: Sequence[str], origin: Origin
+    histories: dict[tuple[object, ...], RowHistory], item: Materialization, facts: Sequence[str], origin: Origin
 ) -> None:
     """Note a standing; histories are read newest first, so one that is known began earlier than it seemed."""
     key = (item.manifest.partition, *facts, origin)
-    known = found.get(key)
+    known = histories.get(key)
     if known is None:
         task, template, split = facts
         source = str(item.manifest.partition)
-        found[key] = RowHistory(source, task, template, split, origin, item.current, item.made_at, item.made_at)
+        histories[key] = RowHistory(source, task, template, split, origin, item.current, item.made_at, item.made_at)
     else:
-        found[key] = replace(known, first_made_at=item.made_at)
+        histories[key] = replace(known, first_made_at=item.made_at)
 
 
 def _newest(standing: RowHistory) -> tuple[bool, str]:

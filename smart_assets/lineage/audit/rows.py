@@ -181,8 +181,8 @@ def _traces(reader: AuditReader, ids: Sequence[str], cosines: dict[str, float]) 
             cosine=cosines.get(id_),
             standings=stands[id_],
             twins=repeats[id_],
-            held_out=any(one.current and one.split == "validation" for one in stands[id_]),
-            unseen=any(one.current and one.task in unseen for one in stands[id_]),
+            held_out=any(history.current and history.split == "validation" for history in stands[id_]),
+            unseen=any(history.current and history.task in unseen for history in stands[id_]),
             held_by=tuple(held[id_]),
             dropped_by=tuple(dropped[id_]),
             forgotten=None if tombstone is None else f"on {tombstone.at:%Y-%m-%d} because {tombstone.reason}",
@@ -191,8 +191,8 @@ def _traces(reader: AuditReader, ids: Sequence[str], cosines: dict[str, float]) 
     ]
 
 
-def _by_id(found: Iterable[_Kept]) -> defaultdict[str, list[_Kept]]:
+def _by_id(rows: Iterable[_Kept]) -> defaultdict[str, list[_Kept]]:
     by_id: defaultdict[str, list[_Kept]] = defaultdict(list)
-    for one in found:
-        by_id[one.id].append(one)
+    for row in rows:
+        by_id[row.id].append(row)
     return by_id

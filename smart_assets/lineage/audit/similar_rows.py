@@ -92,7 +92,7 @@ def _row_files(reader: AuditReader, encoder: str) -> dict[str, Path]:
     files = reader.files(VECTORS, "rows.parquet")
     items = sorted(reader.history.of(VECTORS), key=lambda item: not item.current)
     versions = (
-        one.manifest.content_version for one in items if EmbeddingParameters.read(one.manifest).encoder == encoder
+        item.manifest.content_version for item in items if EmbeddingParameters.read(item.manifest).encoder == encoder
     )
     return {version: files[version] for version in versions if version in files}
 

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from smart_assets.assets import eval_results, raw_tasks
 from smart_assets.assets.eval_results import CODE_VERSION
-from smart_assets.assets.records import CheckpointParameters, CheckpointSummary, evaluation_records
+from smart_assets.assets.model_records import CheckpointParameters, CheckpointSummary, evaluation_records
 from smart_assets.assets.step import AssetPartition, parse_input, seed_folder
 from smart_assets.core.errors import StoreError
 from smart_assets.core.metrics import Direction, agreed
@@ -68,8 +68,8 @@ def diff_checkpoints(store: Store, a: Manifest, b: Manifest) -> CheckpointDiff:
     Raises:
         StoreError: a file is there and cannot be read.
     """
-    sides = [Side.of(one, stored_folder(store, one) is None) for one in (a, b)]
-    evaluations = [evaluation_of(store, one) for one in (a, b)]
+    sides = [Side.of(checkpoint, stored_folder(store, checkpoint) is None) for checkpoint in (a, b)]
+    evaluations = [evaluation_of(store, checkpoint) for checkpoint in (a, b)]
     base_a, base_b = CheckpointParameters.read(a).base_model, CheckpointParameters.read(b).base_model
     subset, notes = _subset_diff(store, a, b)
     return CheckpointDiff(
@@ -88,13 +88,17 @@ def evaluation_of(store: Store, checkpoint: Manifest) -> Manifest | None:
     """Return the newest `eval_results` that measured this very version; its manifest holds the macro means."""
     key = str(key_of(checkpoint))
     history = store.history(EVALUATION, checkpoint.partition)
-    return next((one for one in history if one.inputs.get(key) == checkpoint.content_version), None)
+    return next(
+        (evaluation for evaluation in history if evaluation.inputs.get(key) == checkpoint.content_version), None
+    )
 
 
 def _subset_diff(store: Store, a: Manifest, b: Manifest) -> tuple[SubsetDiff | None, list[str]]:
     try:
         history = history_of(recorded(store, {SUBSET}))
-        subsets = [history.input(one, str(AssetPartition(SUBSET, one.partition))) for one in (a, b)]
+        subsets = [
+            history.input(checkpoint, str(AssetPartition(SUBSET, checkpoint.partition))) for checkpoint in (a, b)
+        ]
     except StoreError as error:
         return None, [f"the subsets cannot be compared: {error}"]
     return diff_subsets(store, *subsets), []
@@ -111,13 +115,13 @@ def _base_model(manifest: Manifest) -> str:
 def _seeds(a: Manifest, b: Manifest) -> Iterator[SeedDiff]:
     results = CheckpointSummary.read(a).seeds, CheckpointSummary.read(b).seeds
     for seed in sorted({*results[0], *results[1]}):
-        first, second = (one.get(seed) for one in results)
+        first, second = (trained.get(seed) for trained in results)
         figures = (
             ValueDifference(name, first and getattr(first, name), second and getattr(second, name)) for name in _FIGURES
         )
-        weights = [_weights(one, seed) for one in (a, b)]
+        weights = [_weights(checkpoint, seed) for checkpoint in (a, b)]
         same = weights[0] == weights[1] if all(weights) else None
-        yield SeedDiff(seed, same, tuple(one for one in figures if (one.a, one.b) != (None, None)))
+        yield SeedDiff(seed, same, tuple(figure for figure in figures if (figure.a, figure.b) != (None, None)))
 
 
 def _weights(manifest: Manifest, seed: int) -> dict[str, str]:
@@ -130,9 +134,9 @@ def _weights(manifest: Manifest, seed: int) -> dict[str, str]:
 
 def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[ScoreDiff]:
     # Results of other code may have another form, and would not compare.
-    sides = [one if one is not None and one.code_version == CODE_VERSION else None for one in (a, b)]
-    means = [_macro_means(one) if one is not None else {} for one in sides]
-    results = [result for one in sides if one is not None for result in evaluation_records(one).values()]
+    sides = [side if side is not None and side.code_version == CODE_VERSION else None for side in (a, b)]
+    means = [_macro_means(side) if side is not None else {} for side in sides]
+    results = [result for side in sides if side is not None for result in evaluation_records(side).values()]
     for name in sorted({*means[0], *means[1]}):
         benchmark, _, metric = name
         declared = {result.direction(benchmark, metric) for result in results} - {Direction.UNKNOWN}
@@ -141,21 +145,22 @@ def _scores(a: Manifest | None, b: Manifest | None) -> Iterator[ScoreDiff]:
 
 def _macro_means(evaluation: Manifest) -> dict[tuple[str, str, str], float]:
     """Return the means over seeds, by benchmark, group of tasks and metric."""
-    found: dict[tuple[str, str, str], list[float]] = {}
+    by_name: dict[tuple[str, str, str], list[float]] = {}
     for result in evaluation_records(evaluation).values():
         for benchmark, groups in result.macro_means.items():
             for group, metrics in groups.items():
                 for metric, value in metrics.items():
-                    found.setdefault((benchmark, group, metric), []).append(value)
-    return {name: fmean(values) for name, values in found.items()}
+                    by_name.setdefault((benchmark, group, metric), []).append(value)
+    return {name: fmean(values) for name, values in by_name.items()}
 
 
 def _evaluation_notes(sides: list[Side], evaluations: list[Manifest | None]) -> Iterator[str]:
-    for side, one in zip(sides, evaluations, strict=True):
-        if one is None:
+    for side, evaluation in zip(sides, evaluations, strict=True):
+        if evaluation is None:
             yield f"{side.partition}@{side.version[:12]} has no eval_results"
-        elif one.code_version != CODE_VERSION:
-            yield f"{side.partition}@{side.version[:12]} was evaluated by other code (version {one.code_version})"
+        elif evaluation.code_version != CODE_VERSION:
+            version = evaluation.code_version
+            yield f"{side.partition}@{side.version[:12]} was evaluated by other code (version {version})"
     a, b = evaluations
     if a is not None and b is not None and not _measured_alike(a, b):
         yield "the two were evaluated with other settings or on other held-out rows: their scores do not compare"
@@ -165,6 +170,7 @@ def _evaluation_notes(sides: list[Side], evaluations: list[Manifest | None]) -> 
 
 def _measured_alike(a: Manifest, b: Manifest) -> bool:
     rows = [
-        {name: v for name, v in one.inputs.items() if parse_input(name)[0].asset == raw_tasks.NAME} for one in (a, b)
+        {name: v for name, v in evaluation.inputs.items() if parse_input(name)[0].asset == raw_tasks.NAME}
+        for evaluation in (a, b)
     ]
     return a.parameters == b.parameters and rows[0] == rows[1] and a.code_version == b.code_version

@@ -66,11 +66,11 @@ def compare_making(a: Manifest, b: Manifest) -> MakingDiff:
 
 def _inputs(manifest: Manifest) -> dict[str, str]:
     """Return versions by name; an input of the same budget and recipe goes by its asset alone."""
-    found: dict[str, str] = {}
+    inputs: dict[str, str] = {}
     for name, version in manifest.inputs.items():
         key, _ = parse_input(name)
-        found[key.asset if key.partition == manifest.partition else name] = version
-    return found
+        inputs[key.asset if key.partition == manifest.partition else name] = version
+    return inputs
 
 
 def _changes(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[ValueDifference]:

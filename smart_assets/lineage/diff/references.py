@@ -141,8 +141,8 @@ def _what_there_is(store: Store, reference: Reference, assets: Sequence[str]) ->
     lists: list[str] = []
     for asset in assets:
         every = stored_versions(store, asset)
-        own = [one for one in every if one.partition == reference.partition]
-        newest = {one.partition: one for one in reversed(every)}
+        own = [manifest for manifest in every if manifest.partition == reference.partition]
+        newest = {manifest.partition: manifest for manifest in reversed(every)}
         names = list(dict.fromkeys(map(str, own or sorted(newest.values(), key=_by_budget))))
         lists.append(f"{KINDS[asset]}s: {_listed(names) if names else 'none was made yet'}")
     return f"there are {'; '.join(lists)}"

@@ -69,7 +69,7 @@ class RowSetDiff:
     @property
     def empty(self) -> bool:
         """Whether nothing differs."""
-        return not (self.rows_out or self.rows_in or self.reranked or any(_budgets_differ(one) for one in self.tasks))
+        return not (self.rows_out or self.rows_in or self.reranked or any(t.budget_a != t.budget_b for t in self.tasks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class SubsetDiff:
     @property
     def empty(self) -> bool:
         """Whether nothing differs, as far as it can be told."""
-        rows = self.a.version == self.b.version if self.row_sets is None else all(one.empty for one in self.row_sets)
+        rows = (
+            self.a.version == self.b.version
+            if self.row_sets is None
+            else all(row_set.empty for row_set in self.row_sets)
+        )
         return rows and self.made.equal
-
-
-def _budgets_differ(task: TaskDiff) -> bool:
-    return task.budget_a != task.budget_b
 
 
 def diff_subsets(store: Store, a: Manifest, b: Manifest) -> SubsetDiff:
@@ -166,7 +166,8 @@ def _compare(
     return RowSetDiff(
         seed,
         tuple(
-            TaskDiff(task, budgets[0].get(task), budgets[1].get(task), *(one[task] for one in counts)) for task in tasks
+            TaskDiff(task, budgets[0].get(task), budgets[1].get(task), *(by_task[task] for by_task in counts))
+            for task in tasks
         ),
         moved,
         tuple(map(_row, out)),

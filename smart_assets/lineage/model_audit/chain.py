@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smart_assets.core.errors import StoreError
-from smart_assets.lineage.history import History, read_at
+from smart_assets.lineage.history import History, key_of, read_at
 from smart_assets.planning.plan import fingerprint_of
 from smart_assets.settings import Project
 from smart_assets.store import Artifact, Manifest, Store
@@ -75,9 +75,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
         for name, version in reached.inputs.items():
             earlier = history.named(name, version, read_at(reached))
             if earlier is None:
-                lost.append(
-                    f"{name} in version {version[:12]}, which {_called(reached)} was made from, has no manifest"
-                )
+                lost.append(f"{name} in version {version[:12]}, which {key_of(reached)} was made from, has no manifest")
             else:
                 left.append(earlier)
     return list(explained.values()), lost
@@ -86,7 +84,7 @@ def walk(manifest: Manifest, history: History) -> tuple[list[Manifest], list[str
 def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
     """Return a manifest as a link of the chain, with every file of it read and hashed, or by its own words alone."""
     artifacts = manifest.artifacts
-    redactions = [found for one in artifacts if (found := store.what_became_of(one)) is not None]
+    redactions = [redaction for artifact in artifacts if (redaction := store.what_became_of(artifact)) is not None]
     files = [problem for artifact in artifacts for problem in _problems(store, artifact)] if hashed else []
     made = Circumstances.read(manifest)
     return Link(
@@ -103,7 +101,7 @@ def link_of(store: Store, manifest: Manifest, hashed: bool = True) -> Link:
         files=sum(len(artifact.files) for artifact in artifacts),
         bytes=sum(file.size for artifact in artifacts for file in artifact.files),
         problems=(*_altered(store, manifest), *files),
-        redacted=len({id_ for found in redactions for id_ in found.ids}),
+        redacted=len({id_ for redaction in redactions for id_ in redaction.ids}),
         hashed=hashed,
     )
 
@@ -114,7 +112,7 @@ def _altered(store: Store, manifest: Manifest) -> Iterator[str]:
         paths = store.manifests_in(store.manifest_folder(manifest.asset, manifest.partition))
         path = next((candidate for candidate in paths if candidate.stem.endswith(f"-{manifest.content_version}")), None)
         yield (
-            f"the manifest of {_called(manifest)} in version {manifest.content_version[:12]} was changed ({path}): "
+            f"the manifest of {key_of(manifest)} in version {manifest.content_version[:12]} was changed ({path}): "
             "its inputs, parameters or code version are not those of its fingerprint"
         )
 
@@ -158,7 +156,3 @@ def _state(file: Path | None, version: str) -> str:
     if not file.is_file():
         return "not there any more"
     return "as read" if file_sha256(file) == version else "changed since"
-
-
-def _called(manifest: Manifest) -> str:
-    return manifest.asset if manifest.partition is None else f"{manifest.asset}[{manifest.partition}]"

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from smart_assets.assets import catalog, finetuned_checkpoint, raw_tasks, selected_subset
-from smart_assets.assets.records import CheckpointSummary, TrainingRecord, training_costs
+from smart_assets.assets.model_records import CheckpointSummary, TrainingRecord, training_costs
 from smart_assets.assets.step import seed_folder, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError
 from smart_assets.core.progress import Log
@@ -137,15 +137,15 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
     manifest, store = target.manifest, project.store
     budget, recipe = split_grid_key(manifest.partition)
     result = CheckpointSummary.read(manifest).seeds[target.seed]
-    subset = next((one for one in chain.manifests if one.asset == selected_subset.NAME), None)
-    sources = [one for one in chain.manifests if one.asset == raw_tasks.NAME]
+    subset = next((manifest for manifest in chain.manifests if manifest.asset == selected_subset.NAME), None)
+    sources = [manifest for manifest in chain.manifests if manifest.asset == raw_tasks.NAME]
     if subset is None:
         error = SmartError(f"the subset that {manifest.partition} was trained on has no manifest in the store any more")
         raise _with(error, chain.problems)
     try:
         rows = trained_rows(store, subset, sources, target.seed, result)
         tasks = audited_tasks(store, subset, rows)
-        rejected = [one for source in sources for one in rejections(store, source)]
+        rejected = [rejection for source in sources for rejection in rejections(store, source)]
         forgotten = forgotten_rows(store, rows)
     except (StoreError, OSError, pa.ArrowException) as error:
         raise _with(SmartError(f"the rows of this model cannot be read: {error}"), chain.problems) from error
@@ -165,7 +165,7 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
         training=_training(manifest, target.seed, result),
         truncated=tuple(result.truncated),
         dropped=tuple(row.as_kept() for row in result.dropped),
-        licences={str(one.partition): _licence(project, str(one.partition)) for one in sources},
+        licences={str(source.partition): _licence(project, str(source.partition)) for source in sources},
         chain=tuple(chain.links),
         raw=tuple(chain.raw),
         problems=tuple(chain.problems + _unlike(folder / "result.json", result.as_kept())),
@@ -218,5 +218,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, tuple):
-        return [asdict(one) if hasattr(one, "__dataclass_fields__") else one for one in value]
+        return [asdict(item) if hasattr(item, "__dataclass_fields__") else item for item in value]
     return value

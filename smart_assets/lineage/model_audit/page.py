@@ -35,7 +35,7 @@ def render_audit(audit: ModelAudit) -> str:
             "Training": _lines(audit.training),
             "Base model": _lines(audit.base_model),
         },
-        packages=_packages(audit),
+        packages=sorted(audit.chain[0].packages.items()),  # that trained the model
         rows=_packed(audit),
         row_count=audit.rows.num_rows,
         script=script,
@@ -55,11 +55,6 @@ def _lines(values: Any, prefix: str = "") -> list[tuple[str, str]]:
             line for name, value in values.items() for line in _lines(value, f"{prefix}.{name}" if prefix else name)
         ]
     return [(prefix, plain(values) if isinstance(values, str) else json.dumps(values, ensure_ascii=False))]
-
-
-def _packages(audit: ModelAudit) -> list[tuple[str, str]]:
-    """Return the packages that trained the model."""
-    return sorted(audit.chain[0].packages.items())
 
 
 def _packed(audit: ModelAudit) -> str:

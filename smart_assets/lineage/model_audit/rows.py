@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smart_assets.assets.model_records import TrainingRecord
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
-from smart_assets.assets.records import TrainingRecord
 from smart_assets.lineage.trained_rows import learnt, rows_given
 from smart_assets.store import Manifest, Store
 from smart_assets.tasks.tombstones import read_tombstones
@@ -121,4 +121,4 @@ def rejections(store: Store, source: Manifest, examples: int = 20) -> list[Rejec
         first = table.filter(pc.equal(table["reason"], reason["values"])).slice(0, examples).to_pylist()
         places = tuple(row["file"] if row["line"] is None else f"{row['file']}:{row['line']}" for row in first)
         rejected.append(Rejection(str(source.partition), reason["values"], reason["counts"], places))
-    return sorted(rejected, key=lambda one: -one.rows)
+    return sorted(rejected, key=lambda rejection: -rejection.rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smart_assets.assets.finetuned_checkpoint import NAME
-from smart_assets.assets.records import seeds_of
+from smart_assets.assets.model_records import seeds_of
 from smart_assets.assets.step import grid_key, seed_of_folder
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.history import History
@@ -39,7 +39,9 @@ def find_target(project: Project, history: History, names: Sequence[str], seed: 
     """
     if len(names) == 2 and names[0].isdecimal():
         partition = grid_key(int(names[0]), names[1])
-        manifest = next((one for one in history.manifests(NAME) if one.partition == partition), None)
+        manifest = next(
+            (checkpoint for checkpoint in history.manifests(NAME) if checkpoint.partition == partition), None
+        )
         if manifest is None:
             raise SmartError(f"no checkpoint of {names[0]} {names[1]} was ever made; there are {_there(history)}")
     elif len(names) == 1:
@@ -53,7 +55,7 @@ def find_target(project: Project, history: History, names: Sequence[str], seed: 
     chosen = seeds[0] if seed is None else seed
     if chosen not in seeds:
         raise SmartError(f"this checkpoint has no seed {chosen}; it has {', '.join(map(str, seeds))}")
-    newest = next(one for one in history.manifests(NAME) if one.partition == manifest.partition)
+    newest = next(checkpoint for checkpoint in history.manifests(NAME) if checkpoint.partition == manifest.partition)
     return Target(manifest, chosen, newest.content_version == manifest.content_version)
 
 
@@ -80,5 +82,5 @@ def _by_version_or_folder(project: Project, history: History, name: str) -> tupl
 
 
 def _there(history: History) -> str:
-    names = [f"{one.partition} ({one.content_version[:12]})" for one in history.manifests(NAME)]
+    names = [f"{checkpoint.partition} ({checkpoint.content_version[:12]})" for checkpoint in history.manifests(NAME)]
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "none"

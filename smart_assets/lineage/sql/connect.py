@@ -33,9 +33,9 @@ def connect(project: Project, log: Log) -> "DuckDBPyConnection":
 
 
 def _parts(project: Project, history: History, view: View, log: Log) -> Iterator[str]:
-    """Return the queries that read the files of all current artifacts."""
+    """Return the queries that read the files of all current artifacts, and of refused ones where the view has them."""
     for item in history.of(view.asset):
-        if item.current:
+        if item.current or (view.of_refused and item.last_refused):
             try:
                 for path in view.paths(project.store, item.manifest):
                     yield view.select(item.manifest, path)

@@ -31,6 +31,7 @@ class View:
     columns: dict[str, pa.DataType]  # in order; those that the partition and the seed's folder stand for come first
     attachment: str | None = None  # that holds the file
     texts: frozenset[str] = frozenset()  # columns that quote rows or what a model wrote
+    of_refused: bool = False  # also of what was refused since the last artifact was made
 
     def paths(self, store: Store, manifest: Manifest) -> Iterator[Path]:
         """Yield the files of one materialization.
@@ -64,7 +65,12 @@ def views() -> dict[str, View]:
     """Return a view over every table that the catalog gives a name in SQL."""
     return {
         table.view: View(
-            asset.name, table.path, {**_place(asset, table), **_fields(table)}, table.attachment, table.hidden
+            asset.name,
+            table.path,
+            {**_place(asset, table), **_fields(table)},
+            table.attachment,
+            table.hidden,
+            table.of_refused,
         )
         for asset in catalog.assets()
         for table in asset.tables

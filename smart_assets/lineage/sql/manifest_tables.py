@@ -114,7 +114,7 @@ def create_history(connection: "DuckDBPyConnection", project: Project, history: 
     _create(connection, "lineage", _LINEAGE, _edges(history))
     store = project.store.snapshot()
     models = list(trainings(history))
-    _create(connection, "checkpoints", _CHECKPOINTS, [_checkpoint(store, one) for one in models])
+    _create(connection, "checkpoints", _CHECKPOINTS, [_checkpoint(store, training) for training in models])
     _create(connection, "dropped_rows", _DROPPED, dropped_table(models).to_pylist())
     _create_past_subsets(connection, list(_past_subsets(store, history)))
     connection.execute(_TRAINED)
@@ -204,19 +204,19 @@ def _checkpoint(store: Store, model: Training) -> dict[str, Any]:
 def _forgotten(store: Store) -> Iterator[dict[str, Any]]:
     """Return a row for each forgotten row, and one for each forgotten task."""
     tombstones = read_tombstones(store)
-    active = {one.key for one in tombstones.active}
-    for one in tombstones.records:
-        if one.action == "forget":
+    active = {tombstone.key for tombstone in tombstones.active}
+    for tombstone in tombstones.records:
+        if tombstone.action == "forget":
             shared = {
-                "tombstone": one.key,
-                "task": one.task,
-                "forgotten_at": one.at.replace(tzinfo=None).isoformat(),
-                "who": one.who,
-                "reason": one.reason,
-                "undone": one.key not in active,
-                "removed": one.key in tombstones.final,
+                "tombstone": tombstone.key,
+                "task": tombstone.task,
+                "forgotten_at": tombstone.at.replace(tzinfo=None).isoformat(),
+                "who": tombstone.who,
+                "reason": tombstone.reason,
+                "undone": tombstone.key not in active,
+                "removed": tombstone.key in tombstones.final,
             }
-            yield from ({"id": id_, **shared} for id_ in (*one.ids, *([None] if one.task else [])))
+            yield from ({"id": id_, **shared} for id_ in (*tombstone.ids, *([None] if tombstone.task else [])))
 
 
 def _past_subsets(store: Store, history: History) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,135 @@
+"""Task files as streams of bytes, unpacked within bounds.
+
+A few kilobytes can unpack to terabytes. So a compressed file is unpacked once without looking at what comes out, which
+takes little beside reading its rows; one that grows beyond all measure is refused before a row of it is read.
+"""
+
+# pyright: reportUnknownParameterType=false
+# pyarrow has no types.
+import codecs
+import io
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from smart_assets.tasks import reasons
+from smart_assets.tasks.file_names import COMPRESSIONS
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+FREE_BYTES = 100_000_000  # what any file may unpack to
+_BLOCK = 1 << 20  # bytes
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32's other mark begins with the first
+
+
+class RefusedFileError(Exception):
+    """A file breaks a rule as a whole; caught by the reader of its format."""
+
+    def __init__(self, reason: str, excerpt: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason  # one of `smart_assets.tasks.reasons`
+        self.excerpt = excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """The content of a file as it is read: unpacked."""
+
+    stream: io.BufferedReader
+    size: int  # bytes in all; 1 where there are none
+
+
+@contextmanager
+def open_text(path: Path, compression: str | None, most_times: int) -> Generator[Bytes]:
+    """Open a file of text.
+
+    Args:
+        path: The file.
+        compression: One of COMPRESSIONS' keys, or None.
+        most_times: It may unpack to so many times its size, and to FREE_BYTES anyway.
+
+    Raises:
+        OSError: It cannot be read or unpacked (pyarrow's errors of streams are such).
+        RefusedFileError: It unpacks to more, or is UTF-16 or UTF-32.
+    """
+    packed = path.stat().st_size
+    size = packed if compression is None else _unpacked_size(path, compression, limit_of(packed, most_times))
+    with _opened(path, compression) as stream:
+        if is_wide(stream.peek(16)):
+            raise RefusedFileError(reasons.FILE_UTF16)
+        yield Bytes(stream, max(1, size))
+
+
+def limit_of(packed: int, most_times: int) -> int:
+    """Return how many bytes a file of a size may unpack to."""
+    return max(FREE_BYTES, packed * most_times)
+
+
+def is_wide(head: bytes) -> bool:
+    """Return whether a text begins as UTF-16 or UTF-32 does, with a byte order mark or without one."""
+    if head.startswith(_WIDE):
+        return True
+    # Without a mark, the first characters are taken to be of ASCII, as they are in JSON and most headers.
+    zeros = [byte == 0 for byte in head[:4]]
+    return (
+        len(zeros) == 4
+        and zeros != [True] * 4
+        and any(zeros)
+        and (zeros in ([False, True] * 2, [True, False] * 2, [False, True, True, True], [True, True, True, False]))
+    )
+
+
+@contextmanager
+def _opened(path: Path, compression: str | None) -> Generator[io.BufferedReader]:
+    if compression is None:
+        with path.open("rb") as stream:
+            yield stream
+        return
+    with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, COMPRESSIONS[compression]) as unpacked:
+        yield io.BufferedReader(_Raw(unpacked), _BLOCK)
+
+
+def _unpacked_size(path: Path, compression: str, limit: int) -> int:
+    """Return how many bytes a file unpacks to; of a damaged one, how many come before the damage.
+
+    Raises:
+        RefusedFileError: It unpacks to more than the limit.
+    """
+    size, block = 0, memoryview(bytearray(_BLOCK))
+    with _opened(path, compression) as stream:
+        try:
+            while count := stream.raw.readinto(block):  # pyright: ignore[reportAttributeAccessIssue]
+                size += count
+                if size > limit:
+                    raise RefusedFileError(reasons.FILE_TOO_LARGE, f"more than {limit:,} bytes")
+        except OSError:
+            return size  # reading it says so, after the rows before the damage
+    return size
+
+
+class _Raw(io.RawIOBase):
+    """pyarrow's stream as Python's buffers want it; it counts what came out."""
+
+    def __init__(self, stream: "pa.NativeFile") -> None:
+        super().__init__()
+        self._stream = stream
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill the buffer as far as there is something, and return how far."""
+        count: int = self._stream.readinto(buffer)
+        self._position += count
+        return count
+
+    def tell(self) -> int:
+        """Return how many bytes came out."""
+        return self._position

@@ -1,0 +1,242 @@
+"""The turns of a chat as files have them: OpenAI's and ShareGPT's keys, text parts, tools and their calls.
+
+What a turn may hold is declared here. A key that is not is named as not read; what is no text is refused.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+from smart_assets.core.stored_chat import canonical_json
+from smart_assets.tasks import reasons
+from smart_assets.tasks.raw_rows import MEDIA, RowError, checked_text
+
+Unread = set[tuple[str, str]]
+"""What of a row is not read: a kind and a name."""
+
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "developer": "developer",
+    "tool": "tool",
+    "function": "function",
+    "observation": "tool",
+    "function_call": "function_call",
+}
+_TEXT_PARTS = ("text", "input_text", "output_text", None)
+_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
+_KNOWN = frozenset({*_ROLE_KEYS, *_CONTENT_KEYS, "weight", "name", "tool_calls", "tool_call_id", "function_call"})
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a chat."""
+
+    role: str
+    content: str
+    learnt: bool = True  # whether it may be the response
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether it holds more than a role and a text."""
+        return not (self.name is self.tool_calls is self.tool_call_id is None)
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as it is kept, and as chat templates take it."""
+        more = {name: getattr(self, name) for name in ("name", "tool_calls", "tool_call_id")}
+        return {"role": self.role, "content": self.content, **{name: value for name, value in more.items() if value}}
+
+
+def plain_json(value: object) -> str:
+    """Return canonical JSON.
+
+    Raises:
+        RowError: The value holds what JSON does not have.
+    """
+    try:
+        return canonical_json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RowError(reasons.BAD_TOOLS) from error
+
+
+def has_value(value: object) -> bool:
+    """Return whether a value says anything: it is neither null nor an empty text, list or object."""
+    return value is not None and value not in ("", [], {})
+
+
+def from_json(value: object) -> object:
+    """Return what a text says that is JSON of a list or an object, and anything else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def read_turns(field: reasons.Field, messages: object, unread: Unread) -> list[Turn]:
+    """Return the turns of a list of objects, of one object, of an object of lists, or of any of these as JSON.
+
+    Raises:
+        RowError: It is none, or a turn holds something that is no text.
+    """
+    messages = from_json(messages)
+    if isinstance(messages, dict):
+        messages = _single_or_columns(cast("dict[str, object]", messages))
+    if not isinstance(messages, list):
+        raise RowError(reasons.wrong_type(field, messages))
+    return [_turn(item, unread) for item in cast("list[object]", messages)]
+
+
+def read_tools(value: object) -> list[dict[str, Any]] | None:
+    """Return the functions that a model is offered, each as `{"type": "function", "function": {...}}`.
+
+    Raises:
+        RowError: They are no list of named functions, nor JSON of one.
+    """
+    value = from_json(value)
+    if not has_value(value) or value == "[]":
+        return None
+    return [_function(item, "parameters") for item in _as_list(value)]
+
+
+def _single_or_columns(messages: dict[str, object]) -> object:
+    """Return an object of lists, as `datasets` may give a list of objects, as that list; a single turn as a list."""
+    role = next((messages[key] for key in _ROLE_KEYS if messages.get(key) is not None), None)
+    if isinstance(role, str):
+        return [messages]
+    columns = {key: cast("list[object]", value) for key, value in messages.items() if isinstance(value, list)}
+    if not isinstance(role, list) or len({len(column) for column in columns.values()}) != 1:
+        return messages
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _turn(item: object, unread: Unread) -> Turn:
+    if not isinstance(item, dict):
+        raise RowError(reasons.BAD_TURN)
+    turn = cast("dict[str, object]", item)
+    role, content = turn.get("role"), turn.get("content")
+    if len(turn) == 2 and isinstance(role, str) and isinstance(content, str) and role in _PLAIN_ROLES:  # most are
+        return Turn(role, checked_text("messages", content))
+    role = role if role is not None else turn.get("from")
+    content = content if content is not None else turn.get("value")
+    if not isinstance(role, str):
+        raise RowError(reasons.BAD_TURN)
+    role = checked_text("messages", role)
+    role = _ROLES.get(role.strip().lower(), role)
+    _note_unread(turn, unread)
+    if role == "function_call":
+        if (calls := _calls(content)) is None:
+            raise RowError(reasons.BAD_TOOLS)
+        return Turn("assistant", "", tool_calls=calls)
+    calls = _calls(turn.get("tool_calls")) or _calls(turn.get("function_call"))
+    return Turn(
+        role,
+        _text(content, unread, may_lack=bool(calls)),
+        learnt=turn.get("weight") != 0,
+        name=_name(turn.get("name")),
+        tool_calls=calls,
+        tool_call_id=_name(turn.get("tool_call_id")),
+    )
+
+
+_PLAIN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
+
+
+def _note_unread(turn: dict[str, object], unread: Unread) -> None:
+    for key, value in turn.items():
+        if key in _KNOWN or not has_value(value):
+            continue
+        if key in MEDIA:
+            raise RowError(reasons.medium(MEDIA[key]))
+        unread.add(("key of a turn", key))
+
+
+def _text(content: object, unread: Unread, may_lack: bool) -> str:
+    if isinstance(content, str):
+        return checked_text("messages", content)
+    if content is None and may_lack:
+        return ""
+    if not isinstance(content, list) or not content:
+        raise RowError(reasons.BAD_TURN)
+    return "".join(_part(part, unread) for part in cast("list[object]", content))
+
+
+def _part(part: object, unread: Unread) -> str:
+    """Return the text of a content part; templates write parts one after the other, nothing between them."""
+    if isinstance(part, str):
+        return checked_text("messages", part)
+    if not isinstance(part, dict):
+        raise RowError(reasons.BAD_PART)
+    known = cast("dict[str, object]", part)
+    kind, text = known.get("type"), known.get("text")
+    if isinstance(kind, str) and kind in MEDIA:
+        raise RowError(reasons.medium(MEDIA[kind]))
+    for key, value in known.items():
+        if key in MEDIA and has_value(value):
+            raise RowError(reasons.medium(MEDIA[key]))
+    if kind not in _TEXT_PARTS or not isinstance(text, str):
+        raise RowError(reasons.BAD_PART)
+    unread.update(
+        ("key of a content part", key)
+        for key, value in known.items()
+        if key not in ("type", "text") and has_value(value)
+    )
+    return checked_text("messages", text)
+
+
+def _name(value: object) -> str | None:
+    return checked_text("messages", value) or None if value is not None else None
+
+
+def _calls(value: object) -> list[dict[str, Any]] | None:
+    """Return calls of tools; arguments that are JSON of an object become that object, which templates want.
+
+    Raises:
+        RowError: They are no list of calls with names.
+    """
+    value = from_json(value)
+    return [_function(item, "arguments") for item in _as_list(value)] if has_value(value) else None
+
+
+def _as_list(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [cast("object", value)]
+    if not isinstance(value, list):
+        raise RowError(reasons.BAD_TOOLS)
+    return cast("list[object]", value)
+
+
+def _function(item: object, content: str) -> dict[str, Any]:
+    """Return a function or a call of one in OpenAI's form; a key whose value is null counts as absent."""
+    item = _without_nulls(from_json(item))
+    if not isinstance(item, dict):
+        raise RowError(reasons.BAD_TOOLS)
+    whole = cast("dict[str, Any]", item)
+    if "function" not in whole and "name" in whole:
+        rest = {key: whole[key] for key in ("id", "type") if key in whole and content == "arguments"}
+        whole = {**rest, "function": {key: value for key, value in whole.items() if key not in rest}}
+    function = whole.get("function")
+    if not isinstance(function, dict) or not isinstance(cast("dict[str, Any]", function).get("name"), str):
+        raise RowError(reasons.BAD_TOOLS)
+    function = cast("dict[str, Any]", function)
+    if content in function:
+        function = {**function, content: from_json(function[content])}
+    return {**whole, "type": whole.get("type", "function"), "function": function}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {key: _without_nulls(inner) for key, inner in items if inner is not None}
+    return [_without_nulls(inner) for inner in cast("list[Any]", value)] if isinstance(value, list) else value
