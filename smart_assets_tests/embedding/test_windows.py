@@ -60,7 +60,7 @@ def oracle(encoder: HashEncoder, prompt: str) -> tuple[NDArray[np.float64], NDAr
     texts = encoder.texts_of(prompt)
     vectors = [vector_of(text).astype(np.float64) for text in texts]
     sizes = [max(1, len(text.split())) for text in texts]
-    mean = sum(size * vector for size, vector in zip(sizes, vectors, strict=True)) / sum(sizes)
+    mean = np.average(vectors, axis=0, weights=sizes)
     return mean / np.linalg.norm(mean), vectors[-1].astype(np.float32)
 
 

@@ -46,7 +46,7 @@ class HashEncoder:
         long = self.long_prompts(prompts)
         texts: list[str] = list(prompts)
         further: list[str] = []
-        for row in long.rows.tolist():
+        for row in map(int, long.rows):
             first, *others = self.texts_of(prompts[row])
             texts[row] = first
             further += others
