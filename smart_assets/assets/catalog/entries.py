@@ -339,6 +339,7 @@ ENTRIES: tuple[Asset, ...] = (
             Upstream(eval_results.NAME),
             Upstream(base_model_results.NAME),
             Upstream(similarity_index.NAME),
+            Upstream(prompt_embeddings.NAME, looked_up=True),
             Upstream(raw_tasks.NAME),
         ),
         files=(OtherFiles(mixture_report.PAGE),),
