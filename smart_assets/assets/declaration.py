@@ -24,7 +24,7 @@ NAMES = frozenset(
     {
         "id", "other_id", "evaluation_id", "key", "prompt_hash", "cluster", "source", "task", "other_task",
         "evaluation_task", "template", "benchmark", "split", "kind", "why", "objective", "engine", "metric", "filter",
-        "file", "reason",
+        "file", "reason", "layout", "column",
     }
 )  # fmt: skip
 """Columns of strings that hold ids, names and set phrases, in whatever table. All others hold texts."""

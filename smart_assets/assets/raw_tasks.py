@@ -25,10 +25,12 @@ from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
 from smart_assets.tasks.read_result import INSTANCES, INSTANCES_FILE, NoRowsError, ReadResult
 from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
-from smart_assets.tasks.signatures import KnownSignatures, read_signatures, signatures_of
+from smart_assets.tasks.signatures import KnownSignatures, SharedScratch, read_signatures, signatures_of
 from smart_assets.tasks.source_kind import SourceKind, outside_of
 from smart_assets.tasks.tombstones import Tombstones, read_tombstones
+from smart_assets.tasks.unread import COLUMNS_FILE, summed_up
 from smart_assets.tasks.validation_split import SIDES, split
+from smart_assets.tasks.work_pool import work_pool
 
 NAME = "raw_tasks"
 CODE_VERSION = "2"
@@ -69,13 +71,15 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     earlier, known = _earlier(project, partition, forgotten, run.log)
     scratch = out.folder / "scratch"
     scratch.mkdir()
-    options = ReadOptions(scratch, _hashes(project, partition), earlier)
     refused: NoRowsError | None = None
-    try:
-        result = read_source(source, project.root, run.log, options, forgotten)
-    except NoRowsError as error:
-        result, refused = error.result, error
-    signatures = signatures_of(result, known, run.log)
+    with work_pool() as pool:
+        options = ReadOptions(scratch, _hashes(project, partition), earlier, pool)
+        try:
+            result = read_source(source, project.root, run.log, options, forgotten)
+        except NoRowsError as error:
+            result, refused = error.result, error
+        shared = SharedScratch(pool, scratch) if pool.processes > 1 else None
+        signatures = signatures_of(result, known, run.log, shared)
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
     sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
@@ -203,6 +207,7 @@ def _write_origins(result: ReadResult, source: SourceKind, folder: Path) -> None
     write_table(result.origins.combine_chunks(), folder / "origins.parquet")
     write_table(result.rejected.combine_chunks(), folder / "rejected.parquet")
     write_table(result.tasks, folder / "tasks.parquet")
+    write_table(result.columns.combine_chunks(), folder / COLUMNS_FILE)
     provenance = {
         "revision": result.revision,
         "license": source.license,
@@ -226,4 +231,5 @@ def _summary(result: ReadResult, sides: pa.Table) -> RawTasksSummary:
         templates=rows.group_by(["task", "template"]).aggregate([]).num_rows,
         rejected_rows=result.rejected.num_rows,
         tasks_without_rows=empty,
+        not_read=summed_up(result.columns),
     )

@@ -32,6 +32,8 @@ class RawTasksSummary(ManifestRecord):
     templates: int
     rejected_rows: Annotated[int, kept_as("rejected rows")]
     tasks_without_rows: Annotated[list[str], kept_as("tasks without rows")]
+    not_read: Annotated[dict[str, int] | None, kept_as("rows with a value that is not read")] = None
+    # by what is not read, some of many; None: it was read by a version that did not count them
 
 
 class RawTasksCost(ManifestRecord):
@@ -230,6 +232,7 @@ class SubsetParameters(ManifestRecord):
     exclude: bool  # rows with evaluation text
     unseen_tasks: list[str] | None = None  # None: there are none
     seeds: list[int] | None = None  # None: the rows are the same for all
+    texts_once: bool | None = None  # None: no text stands under several tasks, or all of them may be taken
 
 
 class SubsetSummary(ManifestRecord):
@@ -243,6 +246,9 @@ class SubsetSummary(ManifestRecord):
     rows_left_out: Annotated[int | None, kept_as("rows left out for evaluation text")] = None
     left_out_by_rule: Annotated[dict[str, int] | None, kept_as("left out by rule")] = None
     proposed_max_tasks: Annotated[int | None, kept_as("max tasks (auto)")] = None
+    repeated_texts: Annotated[dict[str, int] | None, kept_as("texts under several tasks")] = None  # in the pool
+    repeats_replaced: Annotated[int | None, kept_as("rows replaced, whose text another task gives")] = None
+    exhausted_tasks: Annotated[list[str] | None, kept_as("tasks without another row for a repeated text")] = None
 
 
 class SubsetCost(ManifestRecord):

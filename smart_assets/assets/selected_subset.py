@@ -1,5 +1,6 @@
 """`selected_subset`: the rows that a recipe takes for a budget, from the training rows of all seen tasks."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from smart_assets.assets.evaluation_overlap import FOUND, by_kind
 from smart_assets.assets.instance_orderings import ORDERINGS
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.chat_turns import count_refused_chats
+from smart_assets.assets.reading.repeated_texts import among, by_tasks, in_words, repeated_texts
 from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
 from smart_assets.assets.records import SubsetCost, SubsetParameters, SubsetSummary
@@ -27,9 +29,9 @@ from smart_assets.assets.step import (
     split_grid_key,
 )
 from smart_assets.assets.task_scores import SCORES
-from smart_assets.core.errors import BudgetError, SelectionError
+from smart_assets.core.errors import BudgetError, SelectionError, StoreError
 from smart_assets.mixture.mixture import Mixture, select_mixture
-from smart_assets.mixture.pool import Pool
+from smart_assets.mixture.pool import Pool, closed_up
 from smart_assets.mixture.recipes import Recipe, SubmodularBudgets
 from smart_assets.mixture.task_scores import effective_tasks
 from smart_assets.settings import Project
@@ -65,7 +67,9 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     ]
     parameters = SubsetParameters(
         budget=budget,
-        recipe=recipe.model_dump(mode="json"),
+        # Whether texts are repeated counts only where any are: what was made before stays current.
+        recipe=recipe.model_dump(mode="json", exclude={"repeat_texts"}),
+        texts_once=(not recipe.repeat_texts and _texts_repeat(project)) or None,
         unseen_tasks=unseen_parameter(project).get("unseen_tasks"),
         exclude=exclude,
         seeds=list(project.settings.finetune.seeds) if recipe.instance_objective is None else None,
@@ -83,18 +87,23 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     instances, left_out = _training_instances(project, inputs)
     if left_out.rows:
         run.log(f"rows left out for evaluation text: {left_out.rows}; left out by rule: {left_out.by_rule}")
-    pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs))
     recipe = project.settings.recipes[name]
+    manifests = {source: inputs.manifest(raw_tasks.NAME, source) for source in project.settings.sources}
+    repeats = among(repeated_texts(project, manifests), instances["id"])
+    pool = Pool(instances, _orderings(project, inputs, instances), _task_gains(inputs), repeats)
     try:
         mixture = select_mixture(recipe, budget, pool, project.settings.finetune.seeds)
     except BudgetError as error:
         if not left_out.rows:
             raise
         raise BudgetError(f"{error} ({left_out.rows:,} training rows hold evaluation text and are left out)") from error
+    counts = by_tasks(repeats)
+    for line in _about_repeats(recipe, mixture, counts):
+        run.log(line)
     write_table(mixture.rows, out.content / "subset.parquet")
     write_table(mixture.tasks, out.content / "task_budgets.parquet")
     return StepResult(
-        summary=_summary(recipe, mixture, budget, left_out).as_kept(),
+        summary=_summary(recipe, mixture, budget, left_out, counts).as_kept(),
         cost=SubsetCost(refused_chats=count_refused_chats(project, inputs, mixture.rows["id"], run.log)).as_kept(),
     )
 
@@ -107,7 +116,36 @@ class _LeftOut:
     by_rule: dict[str, int] | None = None
 
 
-def _summary(recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut) -> SubsetSummary:
+def _texts_repeat(project: Project) -> bool:
+    """Return whether a text stands under several of the tasks that rows are selected from, as far as rows are there."""
+    current = {source: project.store.current(raw_tasks.NAME, source) for source in project.settings.sources}
+    manifests = {source: manifest for source, manifest in current.items() if manifest is not None}
+    if len(manifests) < len(current):
+        return False
+    try:
+        repeats = repeated_texts(project, manifests)
+    except StoreError:  # the rows are made again before the subset is, and the question is asked again
+        return False
+    unseen = pa.array(project.settings.evaluate.unseen_tasks, pa.string())
+    seen = repeats.filter(pc.invert(pc.is_in(repeats["task"], value_set=unseen)))
+    return among(seen, seen["id"]).num_rows > 0
+
+
+def _about_repeats(recipe: Recipe, mixture: Mixture, counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+    """Yield what is to be said of texts that several tasks have."""
+    if not counts:
+        return
+    how = "taken under each of them, as `repeat_texts` says" if recipe.repeat_texts else "taken once"
+    yield f"the same text stands under several tasks, and is {how}: {in_words(counts)}"
+    if mixture.replaced:
+        yield f"{mixture.replaced:,} rows whose text another task gives were replaced by the next of their task"
+    if mixture.exhausted:
+        yield f"no other row was left for that in {', '.join(mixture.exhausted)}: other tasks give the rest"
+
+
+def _summary(
+    recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut, repeats: Mapping[tuple[str, ...], int]
+) -> SubsetSummary:
     """Return the figures of one row set.
 
     Their mean where each seed has its own, of the largest task budget the largest.
@@ -127,6 +165,9 @@ def _summary(recipe: Recipe, mixture: Mixture, budget: int, left_out: _LeftOut) 
         rows_left_out=left_out.rows,
         left_out_by_rule=left_out.by_rule,
         proposed_max_tasks=_proposed(recipe, mixture),
+        repeated_texts={" and ".join(names): count for names, count in repeats.items()} or None,
+        repeats_replaced=mixture.replaced or None,
+        exhausted_tasks=list(mixture.exhausted) or None,
     )
 
 
@@ -178,17 +219,7 @@ def _orderings(project: Project, inputs: Inputs, instances: pa.Table) -> pa.Tabl
         return ORDERINGS.empty_table()
     orderings = pa.concat_tables(tables)
     usable = np.asarray(pc.is_in(orderings["id"], instances["id"].combine_chunks()))
-    return orderings if usable.all() else _closed_up(orderings.filter(usable))
-
-
-def _closed_up(orderings: pa.Table) -> pa.Table:
-    """Return the ranks that count from 0 again in every group; rows of a group stand together, in order."""
-    groups = [orderings[name].to_pylist() for name in ("objective", "task", "template")]
-    ranks = np.zeros(orderings.num_rows, dtype=np.int64)
-    keys = list(zip(*groups, strict=True))
-    for index in range(1, len(keys)):
-        ranks[index] = ranks[index - 1] + 1 if keys[index] == keys[index - 1] else 0
-    return orderings.set_column(orderings.schema.get_field_index("rank"), "rank", pa.array(ranks))
+    return orderings if usable.all() else closed_up(orderings.filter(usable))
 
 
 def _task_gains(inputs: Inputs) -> pa.Table:

@@ -9,7 +9,7 @@ from smart_assets.assets import finetuned_checkpoint, selected_subset
 from smart_assets.cli.terminal import console, first, literal, print_json, print_table, shortened
 from smart_assets.core.files import write_beside
 from smart_assets.core.safe_text import in_line
-from smart_assets.lineage.audit.groups import Share, audit_source, audit_task
+from smart_assets.lineage.audit.groups import Share, SourceVersion, audit_source, audit_task
 from smart_assets.lineage.audit.row_history import RowHistory
 from smart_assets.lineage.audit.row_uses import Consumer, RowUse, UnknownConsumer
 from smart_assets.lineage.audit.rows import MOST_ROWS, RowsFound, RowTrace, audit_row, audit_text
@@ -113,8 +113,18 @@ def show_source(config: Path | None, source: str, as_json: bool) -> None:
         for row in audit.rows
     ]
     print_table(columns, rows)
+    if audit.rows:
+        _show_not_read(audit.rows[0])
     _show_shares(audit.held_by)
     _show_unknown(audit.unknown, audit.unreadable)
+
+
+def _show_not_read(newest: SourceVersion) -> None:
+    if newest.not_read is None:
+        _say("what of its rows is not read was not recorded: an earlier version read them")
+        return
+    for name, rows in newest.not_read.items():
+        _say(f"not read: {name} ({rows:,} row{'s' * (rows != 1)} {'has' if rows == 1 else 'have'} a value)")
 
 
 def _threshold(project: Project, similar: float | None) -> float:

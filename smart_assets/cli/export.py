@@ -7,17 +7,22 @@ from smart_assets.cli.options import refuse
 from smart_assets.cli.run import make_current
 from smart_assets.cli.terminal import console, literal
 from smart_assets.core.files import write_beside
+from smart_assets.documents.dataset_folder import CARD
 from smart_assets.documents.documents import DATASET, DocumentSet, document_set, write_documents
 from smart_assets.documents.export import write_subset
 from smart_assets.documents.signing import sign
 from smart_assets.documents.subsets import current_subset
+from smart_assets.documents.trainers.write import find_trainer, write_for
 from smart_assets.forgetting.exports import remember_export
 from smart_assets.planning.graph import find_partitions
 from smart_assets.settings import Project, load_project
 
 
-def export_subset(config: Path | None, mixture: tuple[int, str], out: Path, seed: int | None) -> None:
-    """Bring one subset up to date and write it; nothing is trained."""
+def export_subset(
+    config: Path | None, mixture: tuple[int, str], out: Path, seed: int | None, trainer: str | None
+) -> None:
+    """Bring one subset up to date and write it, in the form of a trainer where one is named; nothing is trained."""
+    form = trainer and find_trainer(trainer)
     project = load_project(config)
     key = grid_key(*mixture)
     wanted = find_partitions(project, [f"selected_subset[{key}]"])
@@ -25,9 +30,14 @@ def export_subset(config: Path | None, mixture: tuple[int, str], out: Path, seed
         refuse(f"--seed does nothing for {key}: its rows are the same for every seed; leave it out")
     make_current(project, wanted, counted=wanted)
     subset = current_subset(project, key, seed)
-    write_subset(subset, out)
+    export = write_for(form, subset, out) if form else None
+    if export is None:
+        write_subset(subset, out)
     remember_export(project.store, out, subset.manifest.content_version)
-    console.print(literal(f"{subset.rows.num_rows} rows are in {out}"))
+    for line in export.sentences() if export else ():
+        console.print(literal(line))
+    rows = export.rows if export else subset.rows.num_rows
+    console.print(literal(f"{rows} rows are in {out}{f'; {out / CARD} says how to run it' if export else ''}"))
 
 
 def document_mixture(

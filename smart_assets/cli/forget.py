@@ -147,6 +147,8 @@ def _show_done(done: Forgetting, dry_run: bool) -> None:
         console.print(
             literal(f"{done.same_prompt:,} other rows have the same prompt and stay: `smart audit row` shows them")
         )
+    for line in done.not_covered:
+        console.print(literal(in_line(line), "yellow"))
     trained = sum(share.holder.asset == finetuned_checkpoint.NAME for share in done.held_by)
     if trained:
         console.print(literal("weights stay trained on what is forgotten until they are trained again", "yellow"))

@@ -89,11 +89,15 @@ def export(
     out: Annotated[Path, typer.Argument(help="FILE.jsonl, FILE.parquet, or a folder for a Hugging Face dataset.")],
     config: Config = None,
     seed: Annotated[int | None, typer.Option(help="The row set of this seed, where rows are random.")] = None,
+    trainer: Annotated[
+        str | None,
+        typer.Option("--for", help="A folder for axolotl, llamafactory, open-instruct or trl, with its configuration."),
+    ] = None,
 ) -> None:
     """Write a selected subset with its texts, without training anything."""
     from smart_assets.cli.export import export_subset
 
-    export_subset(config, (budget, recipe), out, seed)
+    export_subset(config, (budget, recipe), out, seed, trainer)
 
 
 @command(app)

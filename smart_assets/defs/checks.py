@@ -72,7 +72,10 @@ CHECKS: tuple[CheckCard, ...] = (
         artifact_checks.budgets_hold,
     ),
     CheckCard(
-        selected_subset.NAME, "rows_are_distinct", "No row stands twice in a subset.", artifact_checks.rows_are_distinct
+        selected_subset.NAME,
+        "rows_are_distinct",
+        "No row stands twice in a subset, and no text under two tasks.",
+        artifact_checks.rows_are_distinct,
     ),
     CheckCard(
         selected_subset.NAME,

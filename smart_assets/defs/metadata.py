@@ -53,6 +53,7 @@ from smart_assets.report.task_chapters import row_counts, task_budget_bars
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.store.records import Circumstances, ManifestRecord
+from smart_assets.tasks.unread import COLUMNS_FILE
 
 Metadata = dict[str, Any]
 _LONGEST_FINDING = 2000  # characters
@@ -66,6 +67,9 @@ _CAPTIONS = {  # of figures that their names do not say well
     "rows_by_task": "rows with evaluation text, by task",
     "rows_left_out": "rows left out for evaluation text",
     "proposed_max_tasks": "max tasks (auto)",
+    "repeated_texts": "texts under several tasks",
+    "repeats_replaced": "rows replaced, whose text another task gives",
+    "exhausted_tasks": "tasks without another row for a repeated text",
 }
 _MOST_REASONS = 20  # for which rows were left out
 
@@ -127,8 +131,14 @@ def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
     return {
         "tasks and rows": picture(row_counts(tasks)),
         "rejected": table(rejected),
+        **_columns(origins / COLUMNS_FILE),
         "rejection reasons": dg.MetadataValue.json({reason["values"]: reason["counts"] for reason in reasons}),
     }
+
+
+def _columns(path: Path) -> Metadata:
+    """Return as what rows were read, and what of them was not; nothing where an earlier version read them."""
+    return {"columns": table(pq.read_table(path))} if path.exists() else {}
 
 
 def _prompt_embeddings(inputs: Inputs, manifest: Manifest) -> Metadata:

@@ -6,6 +6,8 @@ Where the rows come from is told in PROV-O (`provenance`).
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from smart_assets.core.formatting import count
 from smart_assets.documents.provenance import derived_from, generated_by
 from smart_assets.documents.subsets import SubsetRecord
@@ -69,10 +71,15 @@ _FIELDS = {  # column -> type, what it is
     "source": ("sc:Text", "The source in the project's settings."),
     "rank": ("sc:Integer", "Place in the ordering of its task and template, from 0."),
     "gain": ("sc:Float", "What the row added to the objective; missing where rows are random."),
-    "messages": (
-        "sc:Text",
-        "Of a chat, the turns before the response as JSON, a list of role and content.",
-    ),
+    "messages": ("", "The turns of the chat, the response as the last one."),
+    "tools": ("sc:Text", "The functions that the model is offered, as JSON; missing where there are none."),
+}
+_TURN_FIELDS = {  # key of a turn -> what it is
+    "role": "Who speaks.",
+    "content": "What is said.",
+    "name": "The name of who speaks.",
+    "tool_calls": "The functions that are called, as JSON each.",
+    "tool_call_id": "The call that is answered.",
 }
 
 
@@ -83,6 +90,7 @@ class RowsFile:
     path: str  # relative to the Croissant file
     sha256: str
     size: int  # bytes
+    columns: pa.Schema
 
 
 def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
@@ -116,7 +124,7 @@ def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
                 "@id": RECORDS,
                 "name": RECORDS,
                 "key": {"@id": f"{RECORDS}/id"},
-                "field": [_field(column) for column in subset.rows.column_names],
+                "field": [_field(column) for column in file.columns],
             }
         ],
         "prov:wasDerivedFrom": [derived_from(source) for source in subset.sources],
@@ -131,13 +139,28 @@ def _unlicensed(subset: SubsetRecord) -> str:
     return f" The licence of rows from {', '.join(names)} is not known." if names else ""
 
 
-def _field(column: str) -> dict[str, Any]:
-    kind, meaning = _FIELDS[column]
-    return {
-        "@type": "cr:Field",
-        "@id": f"{RECORDS}/{column}",
-        "name": column,
-        "description": meaning,
-        "dataType": kind,
-        "source": {"fileObject": {"@id": _FILE}, "extract": {"column": column}},
+def _field(column: pa.Field) -> dict[str, Any]:
+    kind, meaning = _FIELDS[column.name]
+    described = _described(f"{RECORDS}/{column.name}", column.name, meaning)
+    if not pa.types.is_list(column.type):
+        return described | {"dataType": kind, "source": _source(column.name)}
+    turn = column.type.value_type
+    return described | {
+        "repeated": True,
+        "subField": [_turn_field(column.name, turn.field(place)) for place in range(turn.num_fields)],
     }
+
+
+def _turn_field(column: str, key: pa.Field) -> dict[str, Any]:
+    described = _described(f"{RECORDS}/{column}/{key.name}", key.name, _TURN_FIELDS[key.name])
+    repeated = {"repeated": True} if pa.types.is_list(key.type) else {}
+    source = _source(column) | {"transform": {"jsonPath": key.name}}
+    return described | {"dataType": "sc:Text"} | repeated | {"source": source}
+
+
+def _described(name: str, short: str, meaning: str) -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": name, "name": short, "description": meaning}
+
+
+def _source(column: str) -> dict[str, Any]:
+    return {"fileObject": {"@id": _FILE}, "extract": {"column": column}}

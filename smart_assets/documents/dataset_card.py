@@ -1,5 +1,6 @@
 """The card of a subset's folder (README.md) for the Hugging Face hub."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from smart_assets.core.formatting import count
@@ -7,12 +8,22 @@ from smart_assets.core.safe_text import escaped, markdown_table
 from smart_assets.documents.subsets import SubsetRecord
 from smart_assets.documents.terms import hub_licence, moment, software_version
 
+CHATS = "chats"
+"""The configuration of a folder that has nothing but chats: TRL takes `prompt` for something else beside them."""
+
+_OF_CHATS = ("messages", "tools")
+_FILES = [{"split": "train", "path": "data/train-*"}]
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 _MOST_TASKS = 200  # shown; the rest is counted
 
 
-def dataset_card(subset: SubsetRecord) -> str:
-    """Return markdown after the YAML that `datasets.load_dataset` and the hub read; holds no prompt and no response."""
+def dataset_card(subset: SubsetRecord, columns: Sequence[str]) -> str:
+    """Return markdown after the YAML that `datasets.load_dataset` and the hub read; holds no prompt and no response.
+
+    Args:
+        subset: what the rows are.
+        columns: of their file.
+    """
     from huggingface_hub import DatasetCardData
 
     metadata = DatasetCardData(
@@ -20,7 +31,10 @@ def dataset_card(subset: SubsetRecord) -> str:
         size_categories=_size(subset.rows.num_rows),
         tags=["instruction-tuning", "data-mixture", "croissant"],
         **_licence(subset),
-        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        configs=[
+            {"config_name": "default", "data_files": _FILES},
+            {"config_name": CHATS, "data_files": _FILES, "columns": [name for name in columns if name in _OF_CHATS]},
+        ],
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{_body(subset)}"
 
@@ -77,6 +91,8 @@ The licence of a source is what the project's settings say of it. The rows stand
 ## Columns
 
 `prompt`, `response`, `task`, `template`, `id` (hash of task, prompt and response), `source`, `rank` and `gain` (place
-in the ordering of its task and template, and what it added to the objective; no gain where rows are random). Rows that
-are chats of several turns have those before the response in `messages`, as JSON.
+in the ordering of its task and template, and what it added to the objective; no gain where rows are random).
+`messages` holds the turns of each row as a chat, the response as the last one, and `tools` the functions that the model
+is offered, as JSON, where a row has any. `load_dataset(FOLDER, "{CHATS}")` gives these two alone, which is the
+conversational format of TRL.
 """

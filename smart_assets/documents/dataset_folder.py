@@ -7,6 +7,7 @@ from typing import Any
 from smart_assets.assets.parquet import write_table
 from smart_assets.documents.croissant import RowsFile, croissant
 from smart_assets.documents.dataset_card import dataset_card
+from smart_assets.documents.exported_rows import exported_table
 from smart_assets.documents.subsets import SubsetRecord
 from smart_assets.store.hashing import file_sha256
 
@@ -23,9 +24,11 @@ def write_dataset(subset: SubsetRecord, folder: Path) -> None:
     """
     path = folder / ROWS
     path.parent.mkdir(parents=True)
-    write_table(subset.rows, path)
-    write_json(folder / CROISSANT, croissant(subset, RowsFile(ROWS, file_sha256(path), path.stat().st_size)))
-    write_text(folder / CARD, dataset_card(subset))
+    table = exported_table(subset.rows)
+    write_table(table, path)
+    file = RowsFile(ROWS, file_sha256(path), path.stat().st_size, table.schema)
+    write_json(folder / CROISSANT, croissant(subset, file))
+    write_text(folder / CARD, dataset_card(subset, table.column_names))
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A selected subset with its texts, as files for any trainer."""
+"""A selected subset with its texts, as files for any program that trains, and for this one to read again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from smart_assets.core.errors import SmartError
 from smart_assets.core.files import write_beside
 from smart_assets.documents.dataset_folder import write_dataset
+from smart_assets.documents.exported_rows import exported_rows, exported_table, write_jsonl
 from smart_assets.documents.subsets import SubsetRecord
 
 
@@ -19,7 +20,7 @@ def write_subset(subset: SubsetRecord, out: Path) -> None:
     """
     writers: dict[str, Callable[[SubsetRecord, Path], None]] = {
         ".jsonl": _write_jsonl,
-        ".parquet": lambda subset, path: pq.write_table(subset.rows, path),
+        ".parquet": lambda subset, path: pq.write_table(exported_table(subset.rows), path),
         "": write_dataset,
     }
     write = writers.get(out.suffix)
@@ -29,8 +30,14 @@ def write_subset(subset: SubsetRecord, out: Path) -> None:
 
 
 def _write_jsonl(subset: SubsetRecord, path: Path) -> None:
-    import json
-
-    with path.open("w", encoding="utf-8") as stream:
-        for batch in subset.rows.to_batches(max_chunksize=10_000):
-            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist())
+    """Write a JSON object a line: the columns of the rows, `messages`, and `tools` where a row has any."""
+    columns = subset.rows.drop_columns("messages") if "messages" in subset.rows.column_names else subset.rows
+    values = (row for batch in columns.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
+    chats = exported_rows(subset.rows)
+    write_jsonl(
+        path,
+        (
+            {**row, "messages": chat.messages, **({} if chat.tools is None else {"tools": chat.tools})}
+            for row, chat in zip(values, chats, strict=True)
+        ),
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from smart_assets.assets.declaration import NO_DIGEST
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
+from smart_assets.assets.records import RawTasksSummary
 from smart_assets.core.errors import SmartError
 from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
@@ -28,6 +29,7 @@ class ForgetRequest:
     refused: tuple[str, ...]  # of refused rows, the ids of their excerpts
     task: str | None
     sources: tuple[str, ...]  # that have or had one of them
+    not_covered: tuple[str, ...] = ()  # what is not read of rows, and was not looked through for a text
     texts: tuple[str, ...] = ()  # what the rows say, by hash; none for a task, whose rows may stand in others, too
 
     @property
@@ -56,7 +58,7 @@ def by_ids(reader: AuditReader, names: Sequence[str]) -> ForgetRequest:
             '`smart audit text "..."` finds rows by their prompt or response'
         )
     texts, ids = _said_by(reader, ids)
-    return ForgetRequest(ids, (), None, sources_of(reader, ids, ()), texts)
+    return ForgetRequest(ids, (), None, sources_of(reader, ids, ()), texts=texts)
 
 
 def by_task(reader: AuditReader, task: str) -> ForgetRequest:
@@ -95,15 +97,32 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
         text,
         quoted,
     )
+    not_covered = _not_looked_through(reader)
     if not rows and not excerpts:
         raise SmartError(
             "the text stands in no row of the store, now or in the past, whatever its case; what files hold that were "
-            "not read yet is not looked through: `smart run` reads them"
+            "not read yet is not looked through: `smart run` reads them" + "".join(f"\n{line}" for line in not_covered)
         )
     ids = tuple(id_ for (id_,) in rows)
     refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
     texts, ids = _said_by(reader, ids)
-    return ForgetRequest(ids, refused, None, sources_of(reader, ids, [excerpt for (excerpt,) in excerpts]), texts)
+    sources = sources_of(reader, ids, [excerpt for (excerpt,) in excerpts])
+    return ForgetRequest(ids, refused, None, sources, not_covered, texts)
+
+
+def _not_looked_through(reader: AuditReader) -> tuple[str, ...]:
+    """Return, a sentence for each source as it is now, what its files hold that was not read."""
+    lines: list[str] = []
+    for item in reader.history.of(ROWS):
+        not_read = RawTasksSummary.read(item.manifest).not_read if item.current else {}
+        if not_read is None:
+            lines.append(
+                f"not looked through: what of the rows of {item.manifest.partition} an earlier version did not read"
+            )
+        elif not_read:
+            names = ", ".join(f"{name} ({rows:,} rows)" for name, rows in not_read.items())
+            lines.append(f"not looked through, since it is not read: of {item.manifest.partition}: {names}")
+    return tuple(sorted(lines))
 
 
 def _said_by(reader: AuditReader, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

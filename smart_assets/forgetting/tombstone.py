@@ -24,6 +24,7 @@ class Forgetting:
     rows: dict[str, tuple[RowHistory, ...]]  # the first MOST_SHOWN rows, with their places
     held_by: tuple[Share, ...]  # subsets and checkpoints, now and in the past
     same_prompt: int  # other rows with the prompt of a forgotten one; they stay
+    not_covered: tuple[str, ...] = ()  # what was not looked through, since it is not read
 
 
 def forget(
@@ -63,6 +64,7 @@ def forget(
         row_histories(reader, request.ids[:MOST_SHOWN]),
         tuple(shares_of(reader, "id IN (SELECT unnest($p0))", list(request.ids))),
         same_prompt(reader, request.ids),
+        request.not_covered,
     )
 
 

@@ -9,7 +9,7 @@ kind, or the bare name of an objective:
     {task_budgets: {kind: proportional, temperature: 2}, instances: facility_location}
 
 A single parameter of the task budgets may stand beside the parts: `{preset: smart, max_tasks: 8}`. With a list of
-values it is a sweep (`sweeps`).
+values it is a sweep (`sweeps`). `repeat_texts: true` stands beside the parts, too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -149,6 +149,10 @@ class Recipe(Section):
 
     task_budgets: TaskBudgets = Field(..., description="How the total budget is divided over the tasks.")
     instances: Instances = Field(..., description="Which of a task's instances fill its budget.")
+    repeat_texts: bool = Field(
+        False,
+        description="Take a text under every task that has it; else once, and the task's next row takes its place.",
+    )
 
     @property
     def task_objective(self) -> Objective | None:

@@ -35,6 +35,7 @@ class TaskShares:
 
     tasks: list[str]
     sizes: list[int]
+    limits: list[int]  # how many rows each can give: fewer than its size where others have the texts of some
     gains: list[float] | None  # None where no objective weighed the tasks
     weights: Weights  # (m,)
     budgets: Budgets  # (m,)
@@ -79,10 +80,10 @@ def share_budget(
         BudgetError: `total` is not in [1, instances of the selected tasks].
         SelectionError: The pool lacks a task's gain under the rule's objective.
     """
-    sizes = pool.task_sizes()
+    sizes, limits = pool.task_sizes(), pool.task_limits()
     match rule:
         case SubmodularBudgets():
-            return _by_gains(rule, total, pool, sizes)
+            return _by_gains(rule, total, pool, sizes, limits)
         case ProportionalBudgets():
             rates = proportional_rates(list(sizes.values()), rule.size_cap, rule.temperature)
         case EqualBudgets():
@@ -93,19 +94,31 @@ def share_budget(
             assert_never(rule)
     pooled = isinstance(rule, PooledBudgets)
     ties = [tie_key(seed, task) for task in sizes]
-    budgets = proportional_budgets(rates, list(sizes.values()), total, ties)
+    budgets = proportional_budgets(rates, list(limits.values()), total, ties)
     weights = rates / rates.sum()
-    return TaskShares(list(sizes), list(sizes.values()), None, weights, budgets, pooled, seed=None if pooled else seed)
+    return TaskShares(
+        tasks=list(sizes),
+        sizes=list(sizes.values()),
+        limits=list(limits.values()),
+        gains=None,
+        weights=weights,
+        budgets=budgets,
+        pooled=pooled,
+        seed=None if pooled else seed,
+    )
 
 
-def _by_gains(rule: SubmodularBudgets, total: int, pool: Pool, all_sizes: dict[str, int]) -> TaskShares:
+def _by_gains(
+    rule: SubmodularBudgets, total: int, pool: Pool, all_sizes: dict[str, int], all_limits: dict[str, int]
+) -> TaskShares:
     """By the rule of the SMART reference; what is left over goes out in pick order, so that no task ties."""
     tasks, gains = _picked(rule, pool, all_sizes)
     sizes = [all_sizes.get(task, 0) for task in tasks]
+    limits = [all_limits.get(task, 0) for task in tasks]
     if rule.max_tasks == "auto" and total > sum(sizes):
         raise BudgetError(_beyond_auto(total, sizes, all_sizes))
     weights = taylor_softmax(gains, rule.temperature)
-    return TaskShares(tasks, sizes, gains, weights, task_budgets(weights, sizes, total))
+    return TaskShares(tasks, sizes, limits, gains, weights, task_budgets(weights, limits, total))
 
 
 def _picked(rule: SubmodularBudgets, pool: Pool, sizes: dict[str, int]) -> tuple[list[str], list[float]]:

@@ -11,6 +11,7 @@ from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.source_kind import REVISION
 
+_TEXTS_ONCE = "texts that stand under several tasks are taken once"
 _HASH = re.compile(r"[0-9a-f]{32,64}")
 
 Status = Literal["current", "missing", "stale", "waiting", "blocked"]
@@ -186,9 +187,11 @@ def parameter_differences(key: AssetPartition, before: Mapping[str, Any], after:
 
 def _parameter_words(key: AssetPartition, path: str, before: Any, after: Any) -> str:
     """Return a changed parameter in words; one of a recipe is named by the recipe."""
+    if path == "names" and key.asset == "raw_tasks":
+        return "tasks or columns that the names of files give changed"
     if path.startswith("recipe.") and key.partition is not None:
         path = f"recipe `{split_grid_key(key.partition)[1]}`: {path.removeprefix('recipe.')}"
-    path = {"engine": "code version of the selection engine"}.get(path, path)
+    path = {"engine": "code version of the selection engine", "texts_once": _TEXTS_ONCE}.get(path, path)
     path = path.replace("redundancy_weight", "redundancy_weight (lambda)")
     if isinstance(before, list | None) and isinstance(after, list | None):
         before, after = before or [], after or []

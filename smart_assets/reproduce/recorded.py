@@ -130,7 +130,7 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
         "validation": Validation.model_validate(validation),
         "contamination": Contamination.model_validate(contamination),
         "budgets": (subset.budget,),
-        "recipes": {recipe: Recipe.model_validate(subset.recipe)},
+        "recipes": {recipe: Recipe.model_validate({**subset.recipe, "repeat_texts": not subset.texts_once})},
         "evaluate": settings.evaluate.model_copy(update={"unseen_tasks": subset.unseen_tasks or []}),
     }
     if subset.seeds is not None:

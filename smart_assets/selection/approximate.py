@@ -159,7 +159,7 @@ def sampled_values(vectors: NDArray[np.floating], order: Indices, rows: int = SA
 def _require_facility_location(objective: SubmodularObjective) -> None:
     if not isinstance(objective, FacilityLocation):
         raise SelectionError(
-            f"nearest_neighbours approximates facility_location only; got {objective.name}: use stochastic_greedy, or "
+            f"nearest_neighbours approximates facility_location only; got {objective.label}: use stochastic_greedy, or "
             "an exact ordering"
         )
 

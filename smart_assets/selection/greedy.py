@@ -94,7 +94,7 @@ def _resolve(engine: EngineName, size: int, objective: SubmodularObjective) -> L
     """Return what stands for `auto`, once it is known that the objective can be ordered by it."""
     if engine == "cuda":
         if objective.gpu == "never":
-            raise SelectionError(f"the engine 'cuda' has no {objective.name}: use 'auto' or 'cpu'")
+            raise SelectionError(f"the engine 'cuda' has no {objective.label}: use 'auto' or 'cpu'")
         _require_cuda()
     if engine != "auto":
         return engine

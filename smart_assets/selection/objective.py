@@ -90,11 +90,6 @@ class SubmodularObjective(ABC):
 
     @property
     @abstractmethod
-    def name(self) -> str:
-        """What `smart.yaml` calls it."""
-
-    @property
-    @abstractmethod
     def label(self) -> str:
         """Stable text that keys artifacts made with this objective: the name, and every parameter in one spelling."""
 
@@ -147,4 +142,4 @@ class SubmodularObjective(ABC):
         Raises:
             SelectionError: Submodlib has none, or the parameters lie below the kernel's rounding.
         """
-        raise SelectionError(f"the engine 'submodlib' has no {self.name}: use the engine 'cpu'")
+        raise SelectionError(f"the engine 'submodlib' has no {self.label}: use the engine 'cpu'")

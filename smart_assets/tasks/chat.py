@@ -10,7 +10,8 @@ from typing import Any
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.raw_rows import RowError, checked_text
-from smart_assets.tasks.turns import Turn, Unread, plain_json
+from smart_assets.tasks.turns import Turn, plain_json
+from smart_assets.tasks.unread import UnreadValues
 
 Tools = list[dict[str, Any]]
 
@@ -24,7 +25,7 @@ class Chat:
     turns: str | None  # canonical JSON of all that the prompt does not say; None where it says it all
 
 
-def cut_chat(turns: Sequence[Turn], tools: Tools | None, unread: Unread) -> Chat:
+def cut_chat(turns: Sequence[Turn], tools: Tools | None, unread: UnreadValues) -> Chat:
     """Return a chat cut at its last assistant turn that is to be learnt; turns after it are named as not read.
 
     Raises:
@@ -34,9 +35,9 @@ def cut_chat(turns: Sequence[Turn], tools: Tools | None, unread: Unread) -> Chat
     if last is None:
         raise RowError(reasons.NOT_LEARNT if any(turn.role == "assistant" for turn in turns) else reasons.NO_ASSISTANT)
     if last + 1 < len(turns):
-        unread.add(("turns", "after the response"))
+        unread.add("turns", "after the response", [turn.content for turn in turns[last + 1 :]])
     if turns[last].name is not None:
-        unread.add(("key of a turn", "name of the response"))
+        unread.add("key of a turn", "name of the response", turns[last].name)
     return composed(turns[:last], turns[last], tools)
 
 

@@ -1,15 +1,13 @@
-"""Gathers the rows of a source: judges each, drops exact duplicates, and counts by task.
+"""Gathers the judged rows of a source: drops exact duplicates, and counts by task.
 
-Files are judged one by one. Which of equal rows is the first one shows only when all files are known, so duplicates
-are found at the end, over all rows at once, whether they were read now or are taken over from an earlier result.
+Files are judged one by one (`judge`). Which of equal rows is the first one shows only when all files are known. So
+duplicates are found at the end, over all rows at once, whether they were read now or come from an earlier result.
 """
 
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,16 +17,13 @@ from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
-from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id, text_id
-from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
+from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
+from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
-from smart_assets.tasks.row_shape import FieldNames
-from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
 from smart_assets.tasks.source_kind import SourceFile
-from smart_assets.tasks.texts import TEXTS, Texts
+from smart_assets.tasks.texts import Texts
+from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed
 
-_CHUNK_ROWS = 8192
-_CHUNK_CHARACTERS = 1 << 24
 _LAST = np.iinfo(np.int64).max
 
 
@@ -37,14 +32,13 @@ class ReadContext:
     """How the rows of one source become instances, and who is told of it."""
 
     label: str  # names the source in messages
-    names: FieldNames
     task_prefix: str
     log: Log
     forgotten: Forgotten = NOTHING
 
 
 class Collector:
-    """Takes the rows of one file after the other, in the order of their names."""
+    """Takes the judged rows of one file after the other, in the order of their names."""
 
     def __init__(self, context: ReadContext, texts: Texts) -> None:
         self.rows_read = 0
@@ -54,22 +48,26 @@ class Collector:
         self._reused: list[str | None] = []  # likewise, None for one that was read
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
         self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
-        self._instances: list[tuple[AcceptedRow, int, int]] = []  # with file and line, since the last chunk
-        self._characters = 0  # of their texts
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
-        self._refused: list[tuple[int, int | None, str | None, str, str | None]] = []
+        self._columns: list[ReadColumns] = []  # of the files taken so far
+        self._seen: dict[str, None] = {}  # columns that are there, read or not
         self._candidates: list[pa.Table] = []
         self._refusals: list[pa.Table] = []
 
-    def add_file(
-        self,
-        file: str,
-        group: str,
-        rows: Iterable[RawRow | BadRow],
-        default_task: str | None,
-        advance: Callable[[float], None],
-    ) -> str | None:
-        """Take all rows of a file; `advance` hears the share of it that is done. Return the task it claims, if any.
+    def add_chunk(self, chunk: Chunk) -> None:
+        """Take some rows of the file that `end_file` will name."""
+        place = len(self._names)
+        if chunk.judged.num_rows:
+            places = pa.repeat(pa.scalar(place, pa.int32()), chunk.judged.num_rows)
+            self._candidates.append(chunk.judged.add_column(4, CANDIDATES.field("file"), places))
+            self._texts.add(digests.from_arrow(chunk.judged["id"]), chunk.texts)
+        if chunk.refused.num_rows:
+            places = pa.repeat(pa.scalar(place, pa.int32()), chunk.refused.num_rows)
+            refused = chunk.refused.add_column(0, REFUSALS.field("file"), places)
+            self._refusals.append(refused.append_column(REFUSALS.field("id"), pa.nulls(refused.num_rows, pa.string())))
+
+    def end_file(self, file: str, group: str, default_task: str | None, verdict: FileVerdict) -> str | None:
+        """Name the file whose rows were taken last. Return the task it claims, if any.
 
         Rows that name no task belong to `default_task`. So do rows that cannot be read, unless others of the file
         name tasks of their own.
@@ -77,16 +75,11 @@ class Collector:
         Raises:
             SourceError: A file of another group has already given rows to the same default task.
         """
-        place = len(self._names)
-        kinds: set[bool | None] = set()
-        for row in rows:
-            self.rows_read += 1
-            if isinstance(row, BadRow):
-                self._refuse((place, row.line, None, row.reason, row.excerpt))
-            else:
-                kinds.add(self._add_row(place, row, default_task))
-                advance(row.done)
-        task = None
+        self.rows_read += verdict.rows
+        self._forgotten_texts |= verdict.forgotten_ids
+        self._columns.append(verdict.columns)
+        self._seen |= verdict.seen
+        kinds, task = verdict.names_task, None
         if default_task is not None and (True not in kinds or False in kinds):
             task = self._context.task_prefix + default_task
             self._claim(task, group, file)
@@ -103,6 +96,7 @@ class Collector:
         """
         if file.task is not None:
             self._claim(file.task, group, file.path)
+        self._columns.append(ReadColumns())
         self._names.append(file.path)
         self._reused.append(file.path)
         self._unnamed.append(None)
@@ -113,7 +107,6 @@ class Collector:
         Raises:
             NoRowsError: No row was accepted.
         """
-        self._flush()
         if earlier is not None:
             candidates, refusals = earlier.taken_over(self._reused)
             self._candidates.append(candidates)
@@ -121,19 +114,24 @@ class Collector:
         candidates = pa.concat_tables([CANDIDATES.empty_table(), *self._candidates])
         self._candidates = []
         candidates, forgotten = self._without_forgotten(candidates)
-        ids = digests.from_arrow(candidates["id"])
-        order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
-        first = digests.first_of_equal(ids[order])
-        accepted = candidates.take(pa.array(order[first]))
-        rejected = self._rejected(candidates.take(pa.array(np.sort(order[~first]))), forgotten)
+        accepted, duplicates, repeats = told_apart(candidates)
         del candidates
+        columns = column_table(
+            self._names, self._columns, [] if earlier is None else [earlier.columns_of(self._reused)]
+        )
+        for line in lines_of(columns):
+            self._context.log(f"source {self._context.label}: {line}")
+        rejected = self._rejected(duplicates, repeats, forgotten)
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
         result = ReadResult(
             rows=pa.table([hexed["id"], accepted["task"], accepted["template"], hexed["prompt_hash"]], schema=ROWS),
             texts=self._texts,
-            origins=pa.table([hexed["id"], self._named(accepted["file"]), accepted["line"]], schema=ORIGINS),
+            origins=pa.table(
+                [hexed["id"], self._named(accepted["file"]), accepted["line"], accepted["unread"]], schema=ORIGINS
+            ),
             rejected=rejected,
             tasks=self._count_tasks(accepted["task"], rejected),
+            columns=columns,
             files=files,
             revision=revision,
             files_reused=sum(name is not None for name in self._reused),
@@ -143,7 +141,7 @@ class Collector:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
                 if forgotten.num_rows
-                else "Name its columns under `columns`, or repair the rows."
+                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows."
             )
             raise NoRowsError(
                 f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
@@ -151,51 +149,6 @@ class Collector:
                 result,
             )
         return result
-
-    def _add_row(self, place: int, row: RawRow, default_task: str | None) -> bool | None:
-        """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""
-        names_task = task = None
-        try:
-            if not isinstance(row.value, dict):
-                raise RowError(reasons.NOT_AN_OBJECT)
-            value = cast(Row, row.value)
-            names_task = self._context.names.task(value) is not None
-            task = self._context.task_prefix + task_of(value, self._context.names, default_task)
-            shape = self._context.names.shape(row.names or tuple(value))
-            instance = instance_of(value, shape, task, set())
-            texts = self._context.forgotten.texts
-            if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
-                self._forgotten_texts.add(instance.id)
-            self._instances.append((instance, place, row.line))
-            self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
-            if len(self._instances) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
-                self._flush()
-        except RowError as error:
-            self._refuse((place, row.line, task, error.reason, excerpt_of(row.value)))
-        return names_task
-
-    def _refuse(self, refusal: tuple[int, int | None, str | None, str, str | None]) -> None:
-        self._refused.append(refusal)
-        if len(self._refused) == _CHUNK_ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Turn the rows since the last chunk into Arrow: as Python objects they take several times the memory."""
-        if self._instances:
-            instances, places, lines = zip(*self._instances, strict=True)
-            ids, prompts = (
-                np.frombuffer(bytes.fromhex("".join(getattr(row, name) for row in instances)), digests.KIND)
-                for name in ("id", "prompt_hash")
-            )
-            tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
-            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, places, lines]
-            self._candidates.append(_table(columns, CANDIDATES))
-            self._texts.add(ids, _table([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS))
-            self._instances, self._characters = [], 0
-        if self._refused:
-            columns = [*zip(*self._refused, strict=True), [None] * len(self._refused)]
-            self._refusals.append(_table(columns, REFUSALS))
-            self._refused = []
 
     def _claim(self, task: str, group: str, file: str) -> None:
         other_group, other = self._claims.setdefault(task, (group, file))
@@ -217,7 +170,7 @@ class Collector:
         covered = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
         return candidates.filter(pc.invert(covered)), candidates.filter(covered)
 
-    def _rejected(self, duplicates: pa.Table, forgotten: pa.Table) -> pa.Table:
+    def _rejected(self, duplicates: pa.Table, repeats: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
         refusals = pa.concat_tables([REFUSALS.empty_table(), *self._refusals])
         self._refusals = []
@@ -227,6 +180,7 @@ class Collector:
             [
                 self._excerpts_forgotten(refusals),
                 _refused(duplicates, reasons.DUPLICATE),
+                _refused(repeats, reasons.REPEATS_WHAT_IS_READ),
                 _refused(forgotten, reasons.FORGOTTEN),
             ],
             promote_options="default",
@@ -259,7 +213,22 @@ class Collector:
         )
         if lost := [task for task in tasks if not rows[task]]:
             self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
-        return _table([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
+        return table_of([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
+
+
+def told_apart(candidates: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return CANDIDATES as the first of equal ones in the order of ids, exact duplicates, and repeats of what is read.
+
+    The second and third are in the order of the candidates; what is not read of a repeat is another than of the first.
+    """
+    ids = digests.from_arrow(candidates["id"])
+    order = digests.order_of(ids, candidates["file"].to_numpy(), candidates["line"].to_numpy())
+    first = digests.first_of_equal(ids[order])
+    unread = candidates["unread"].to_numpy()[order]
+    same = unread == unread[first][np.cumsum(first) - 1] if len(order) else first
+    parts = (order[first], np.sort(order[~first & same]), np.sort(order[~first & ~same]))
+    accepted, duplicates, repeats = (candidates.take(pa.array(part)) for part in parts)
+    return accepted, duplicates, repeats
 
 
 def _refused(candidates: pa.Table, reason: str) -> pa.Table:
@@ -278,8 +247,3 @@ def _counts(column: pa.ChunkedArray) -> Counter[str]:
 
 def _reasons(rejected: pa.Table) -> str:
     return ", ".join(f"{count:,} x {reason}" for reason, count in _counts(rejected["reason"]).most_common())
-
-
-def _table(columns: list[Any], schema: pa.Schema) -> pa.Table:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)

@@ -19,6 +19,7 @@ from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.forgotten import Forgotten
 from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, ROWS
 from smart_assets.tasks.source_kind import SourceFile
+from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
 
 # A row that has an id, accepted or a duplicate; `file` is its place among the source's files, sorted by name.
 CANDIDATES = pa.schema(
@@ -29,6 +30,7 @@ CANDIDATES = pa.schema(
         ("template", pa.string()),
         ("file", pa.int32()),
         ("line", pa.int64()),
+        ("unread", pa.int64()),
     ]
 )
 # A row or file that has none.
@@ -53,6 +55,7 @@ class Earlier:
     ids: Digests  # its ids, in order
     files: Mapping[str, SourceFile]  # by path
     rows: pa.Table  # ROWS
+    _columns: pa.Table  # COLUMNS
     _candidates: pa.Table  # CANDIDATES and REFUSALS, but with the names of files
     _refusals: pa.Table
     _again: frozenset[str]  # files with rows that were forgotten then and are not any more
@@ -70,6 +73,15 @@ class Earlier:
         """
         known = pa.array(names, pa.string())
         return _placed(self._candidates, known, CANDIDATES), _placed(self._refusals, known, REFUSALS)
+
+    def columns_of(self, names: Sequence[str | None]) -> pa.Table:
+        """Return COLUMNS of some files.
+
+        Args:
+            names: As in `taken_over`.
+        """
+        known = pa.array([name for name in names if name is not None], pa.string())
+        return self._columns.filter(pc.is_in(self._columns["file"], value_set=known))
 
 
 def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
@@ -92,7 +104,8 @@ def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
         if not (np.all(ids[1:] > ids[:-1]) and rows["id"].equals(stood["id"])):
             raise ValueError("its instances and origins do not belong together")
         files = json.loads((origins / "files.json").read_bytes())["files"]
-        duplicate, erased = (pc.equal(rejected["reason"], why) for why in (reasons.DUPLICATE, reasons.FORGOTTEN))
+        duplicate = pc.is_in(rejected["reason"], value_set=pa.array(reasons.DUPLICATES))
+        erased = pc.equal(rejected["reason"], reasons.FORGOTTEN)
         refused = rejected.filter(pc.invert(pc.or_(duplicate, erased)))
         candidates = [
             _accepted(rows, stood),
@@ -104,6 +117,7 @@ def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
             ids=ids,
             files={file["path"]: _source_file(file) for file in files},
             rows=rows,
+            _columns=pq.read_table(origins / COLUMNS_FILE).cast(COLUMNS),
             _candidates=pa.concat_tables(candidates),
             _refusals=refused.select(REFUSALS.names),
             _again=_remembered([rejected.filter(erased), refused.filter(pc.is_valid(refused["id"]))], forgotten),
@@ -118,7 +132,10 @@ def _source_file(file: Mapping[str, Any]) -> SourceFile:
 
 def _accepted(rows: pa.Table, origins: pa.Table) -> pa.Table:
     hashes = [digests.to_arrow(digests.from_hex(rows[name])) for name in ("id", "prompt_hash")]
-    return pa.table([*hashes, rows["task"], rows["template"], origins["file"], origins["line"]], names=CANDIDATES.names)
+    return pa.table(
+        [*hashes, rows["task"], rows["template"], *(origins[name] for name in ("file", "line", "unread"))],
+        names=CANDIDATES.names,
+    )
 
 
 def _duplicates(rows: pa.Table, ids: Digests, rejected: pa.Table) -> pa.Table:
@@ -127,13 +144,13 @@ def _duplicates(rows: pa.Table, ids: Digests, rejected: pa.Table) -> pa.Table:
     if not known.all():
         raise ValueError("a duplicate's instance is missing")
     prompts = digests.to_arrow(digests.from_hex(rows["prompt_hash"].take(pa.array(positions))))
-    columns = [rejected[name] for name in ("task", "template", "file", "line")]
+    columns = [rejected[name] for name in ("task", "template", "file", "line", "unread")]
     return pa.table([digests.to_arrow(duplicates), prompts, *columns], names=CANDIDATES.names)
 
 
 def _forgotten(rejected: pa.Table) -> pa.Table:
     ids = digests.to_arrow(digests.from_hex(rejected["id"]))
-    columns = [rejected[name] for name in ("task", "template", "file", "line")]
+    columns = [rejected[name] for name in ("task", "template", "file", "line", "unread")]
     return pa.table([ids, digests.to_arrow([_NO_PROMPT] * len(ids)), *columns], names=CANDIDATES.names)
 
 

@@ -1,26 +1,22 @@
 """A folder of task files, read file by file."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from smart_assets.core.errors import SourceError, StoreError
 from smart_assets.core.section import added_setting
 from smart_assets.store.url_folder import UrlFile, UrlFolder, checked_url, copies_of, is_url, without_scheme
-from smart_assets.tasks.file_names import FORMATS, HIDDEN, FileName
+from smart_assets.tasks.file_names import FORMATS, HIDDEN
+from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.files import hashed, is_as_found, list_all
 from smart_assets.tasks.source_kind import NotRead, Part, Snapshot, SourceFile, SourceKind
-from smart_assets.tasks.task_files import TRAIN, NameRule, Selection, TaskFile, select
+from smart_assets.tasks.task_files import TRAIN, FileSelection, NameRule, TaskFile, select
 from smart_assets.tasks.walk import FoundFile, printable
-
-if TYPE_CHECKING:
-    from smart_assets.tasks.raw_rows import BadRow, RawRow
-    from smart_assets.tasks.rows import FieldNames
 
 FOLLOW_LINKS = "Whether links that lead out of the folder are followed; otherwise they are refused."
 UNPACKED = (
@@ -110,7 +106,7 @@ class FolderSource(SourceKind):
 
     def _snapshot(
         self,
-        selection: Selection,
+        selection: FileSelection,
         chosen: Sequence[FoundFile],
         files: tuple[SourceFile, ...],
         not_read: Sequence[NotRead],
@@ -136,7 +132,7 @@ class FolderSource(SourceKind):
         chosen = [FoundFile(str(path), file.name, path.stat()) for path, file in pairs]
         return self._snapshot(selection, chosen, hashed(chosen, memory), hidden, copies)
 
-    def _selection_of_url(self) -> tuple[UrlFolder, Selection, list[UrlFile], list[NotRead]]:
+    def _selection_of_url(self) -> tuple[UrlFolder, FileSelection, list[UrlFile], list[NotRead]]:
         """Return the folder, which of its files are read, these files, and those that are hidden."""
         try:
             folder = UrlFolder(self.path)
@@ -147,13 +143,13 @@ class FolderSource(SourceKind):
         selection = self._selection([name for name in files if name not in set(hidden)], self.path.rstrip("/"))
         return folder, selection, [files[file.name] for file in selection.files], [NotRead(n, HIDDEN) for n in hidden]
 
-    def _selected(self, files: Sequence[FoundFile], root: Path) -> tuple[Selection, list[FoundFile]]:
+    def _selected(self, files: Sequence[FoundFile], root: Path) -> tuple[FileSelection, list[FoundFile]]:
         """Return which of the files are read, and these files."""
         selection = self._selection([file.name for file in files], str(self._folder(root).resolve()))
         names = {file.name for file in selection.files}
         return selection, [file for file in files if file.name in names]
 
-    def _selection(self, names: Sequence[str], place: str) -> Selection:
+    def _selection(self, names: Sequence[str], place: str) -> FileSelection:
         rule = NameRule(place.rpartition("/")[2], self.split, self.splits == "by_name", self.columns.task)
         try:
             selection = select(names, rule)
@@ -169,24 +165,6 @@ class FolderSource(SourceKind):
         )
         unchanged = functools.partial(is_as_found, file_found)
         return Part(file_found.name, task_file.task, rows, file, task_file.group, unchanged)
-
-
-@dataclass(frozen=True, slots=True)
-class FileRows:
-    """The way to the rows of a file, for this process and others."""
-
-    path: str
-    name: FileName
-    columns: Mapping[str, str]
-    max_line_bytes: int
-    max_unpacked_times: int
-
-    def __call__(self, names: "FieldNames") -> "Iterator[RawRow | BadRow]":
-        """Yield the rows."""
-        from smart_assets.tasks.formats import FileLimits, read_file
-
-        limits = FileLimits(self.max_line_bytes, self.max_unpacked_times)
-        return read_file(Path(self.path), self.name, names, limits, self.columns)
 
 
 def _nothing_to_read(count: int, not_read: Sequence[NotRead], split: str) -> str:

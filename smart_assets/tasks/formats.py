@@ -8,7 +8,7 @@ lines. Files of text may be compressed, whichever their format.
 # pyarrow has no types.
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.arrow_columns import columns_to_load
 from smart_assets.tasks.csv_records import read_csv
 from smart_assets.tasks.file_names import FileName
+from smart_assets.tasks.file_rows import Piece
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
 from smart_assets.tasks.row_shape import FieldNames
-from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, open_text
+from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, line_pieces, open_text, refuse_other_content
 
 _BATCH_ROWS = 1024
 _ARROW_FILE = b"ARROW1"
@@ -56,7 +58,12 @@ class _Wanted:
 
 
 def read_file(
-    path: Path, name: FileName, names: FieldNames, limits: FileLimits, fixed: Mapping[str, str]
+    path: Path,
+    name: FileName,
+    names: FieldNames,
+    limits: FileLimits,
+    fixed: Mapping[str, str],
+    piece: Piece | None = None,
 ) -> Iterator[RawRow | BadRow]:
     """Yield the rows of a task file; a file that cannot be read ends with one refusal of the file.
 
@@ -66,10 +73,11 @@ def read_file(
         names: The columns that are wanted.
         limits: How much it may hold.
         fixed: Values by key of the rows that have none, as partitions give them.
+        piece: One of `pieces_of`; None: the whole file.
     """
     wanted = _Wanted(names, fixed)
     try:
-        rows = _rows(path, name, wanted, limits)
+        rows = _rows(path, name, wanted, limits, piece)
         yield from rows if not fixed else (_completed(row, fixed) for row in rows)
     except RefusedFileError as error:
         yield BadRow(None, error.reason, error.excerpt)
@@ -77,27 +85,57 @@ def read_file(
         yield BadRow(None, reasons.FILE_UNREADABLE, shorten(str(error)))
 
 
-def _rows(path: Path, name: FileName, wanted: _Wanted, limits: FileLimits) -> Iterator[RawRow | BadRow]:
+def pieces_of(path: Path, name: FileName, piece_bytes: int) -> Sequence[Piece | None]:
+    """Return the pieces of a file, to be read one after the other; None stands for the whole file."""
+    pieces: Sequence[Piece | None] = []
+    if name.format == ".parquet":
+        pieces = _group_pieces(path, piece_bytes)
+    elif name.format in (".jsonl", ".ndjson") and name.compression is None:
+        pieces = line_pieces(path, piece_bytes)
+    return pieces or [None]
+
+
+def _group_pieces(path: Path, piece_bytes: int) -> list[Piece]:
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    except (OSError, pa.ArrowException):
+        return []
+    pieces: list[Piece] = []
+    first = before = rows = size = 0
+    for number, group in enumerate(groups, 1):
+        rows, size = rows + group.num_rows, size + group.total_byte_size
+        if size >= piece_bytes or number == len(groups):
+            pieces.append(Piece(first, number, before, number / len(groups)))
+            first, before, rows, size = number, before + rows, 0, 0
+    return pieces
+
+
+def _rows(
+    path: Path, name: FileName, wanted: _Wanted, limits: FileLimits, piece: Piece | None
+) -> Iterator[RawRow | BadRow]:
     assert name.format is not None  # noqa: S101
+    refuse_other_content(path, name.compression)
     if reader := TABLES.get(name.format):
-        yield from reader(path, wanted, limits)
+        yield from reader(path, wanted, limits, piece)
         return
-    with open_text(path, name.compression, limits.max_unpacked_times) as content:
+    with open_text(path, name.compression, limits.max_unpacked_times, piece) as content:
         yield from TEXTS[name.format](content, wanted, limits.max_line_bytes)
 
 
 def _completed(row: RawRow | BadRow, fixed: Mapping[str, str]) -> RawRow | BadRow:
     if isinstance(row, BadRow) or not isinstance(row.value, dict):
         return row
-    names = None if row.names is None else (*row.names, *(name for name in fixed if name not in row.names))
-    return RawRow(row.line, {**fixed, **cast("dict[str, object]", row.value)}, row.done, names)
+    return RawRow(row.line, {**fixed, **cast("dict[str, object]", row.value)}, row.done)
 
 
 def _read_jsonl(content: Bytes, _wanted: _Wanted, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
-    for line in read_lines(content.stream, max_line_bytes):
+    for line in read_lines(content.stream, max_line_bytes, content.lines_before):
         text = line.content.strip()
         if text and text != BOM:
             yield _json_row(line, content.size)
+        if content.stop is not None and line.end >= content.stop:
+            return
 
 
 def _json_row(line: Line, size: int) -> RawRow | BadRow:
@@ -154,20 +192,24 @@ def _read_separated(content: Bytes, wanted: _Wanted, max_line_bytes: int, delimi
     return read_csv(content, wanted.columns, max_line_bytes, delimiter)
 
 
-def _read_parquet(path: Path, wanted: _Wanted, limits: FileLimits) -> Iterator[RawRow | BadRow]:
+def _read_parquet(path: Path, wanted: _Wanted, limits: FileLimits, piece: Piece | None) -> Iterator[RawRow | BadRow]:
     with pq.ParquetFile(path) as file:
-        columns = wanted.columns(file.schema_arrow.names)
+        names = file.schema_arrow.names
+        columns = wanted.columns(names)
         groups = range(file.num_row_groups)
         unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
         if unpacked > (limit := limit_of(path.stat().st_size, limits.max_unpacked_times)):
             raise RefusedFileError(reasons.FILE_TOO_LARGE, f"more than {limit:,} bytes")
-        first = 0
-        for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-            yield from arrow_rows(batch, first, file.metadata.num_rows, 1, file.schema_arrow.names)
-            first += batch.num_rows
+        loaded = columns_to_load(file, columns)
+        first = piece.before if piece else 0
+        # Each group by itself: what is read of a damaged one does not depend on those before it.
+        for group in range(piece.first, piece.stop) if piece else groups:
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=loaded):
+                yield from arrow_rows(batch, first, file.metadata.num_rows, 1, columns)
+                first += batch.num_rows
 
 
-def _read_arrow(path: Path, wanted: _Wanted, _limits: FileLimits) -> Iterator[RawRow | BadRow]:
+def _read_arrow(path: Path, wanted: _Wanted, _limits: FileLimits, _piece: Piece | None) -> Iterator[RawRow | BadRow]:
     """Read both forms of Arrow's IPC: the one that is a file, which Feather is, too, and the stream."""
     with pa.memory_map(str(path)) as content:
         head = content.read(len(_ARROW_FILE))
@@ -185,14 +227,11 @@ def _read_arrow(path: Path, wanted: _Wanted, _limits: FileLimits) -> Iterator[Ra
         columns = wanted.columns(stream.schema.names)
         first = 0
         for batch, done in batches:
-            picked = batch.select(columns)
-            picked.validate(full=True)  # what Arrow trusts of a file's offsets would otherwise be read beyond its end
-            for start in range(0, picked.num_rows, _BATCH_ROWS):
-                rows = picked.slice(start, _BATCH_ROWS)
+            batch.validate(full=True)  # what Arrow trusts of a file's offsets would otherwise be read beyond its end
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                rows = batch.slice(start, _BATCH_ROWS)
                 # How many rows a stream holds shows at its end: its bytes tell how far it is read.
-                yield from arrow_rows(
-                    rows, first, max(first + rows.num_rows, int(first * size / done)), 1, stream.schema.names
-                )
+                yield from arrow_rows(rows, first, max(first + rows.num_rows, int(first * size / done)), 1, columns)
                 first += rows.num_rows
 
 
@@ -204,7 +243,7 @@ TEXTS: dict[str, _TextReader] = {
     ".csv": functools.partial(_read_separated, delimiter=","),
     ".tsv": functools.partial(_read_separated, delimiter="\t"),
 }
-TABLES: dict[str, Callable[[Path, _Wanted, FileLimits], Iterator[RawRow | BadRow]]] = {
+TABLES: dict[str, Callable[[Path, _Wanted, FileLimits, Piece | None], Iterator[RawRow | BadRow]]] = {
     ".parquet": _read_parquet,
     ".arrow": _read_arrow,
     ".feather": _read_arrow,

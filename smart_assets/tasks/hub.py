@@ -149,7 +149,8 @@ def read_dataset(
     try:
         builder = load_dataset_builder(path, source.name, revision=revision)
         rows = rows_of_split(builder, source.split, is_local=revision is None)
-    except (OSError, ValueError, DatasetsError, SourceError) as error:
+    # What a dataset says of itself in another form than `datasets` expects shows as errors of Python's own.
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, DatasetsError, SourceError) as error:
         raise _refusal(source, error) from error
     return dataset_rows(load(source, path, revision), names) if rows is None else rows(names)
 
@@ -178,8 +179,8 @@ def dataset_rows(dataset: "Dataset", names: "FieldNames") -> "Iterator[RawRow | 
         yield BadRow(None, names.why_unusable(dataset.column_names), ", ".join(dataset.column_names))
         return
     first = 0
-    for batch in cast("Iterator[pa.Table]", dataset.select_columns(columns).with_format("arrow").iter(_BATCH_ROWS)):
-        yield from arrow_rows(batch, first, dataset.num_rows, 0, dataset.column_names)
+    for batch in cast("Iterator[pa.Table]", dataset.with_format("arrow").iter(_BATCH_ROWS)):
+        yield from arrow_rows(batch, first, dataset.num_rows, 0, columns)
         first += batch.num_rows
 
 

@@ -8,7 +8,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.raw_rows import MEDIA
 
 CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
@@ -18,6 +17,7 @@ TASKS = ("task_name", "_task_name")
 RESPONSES = ("response", "targets", "target")
 BESIDE = ("response", "completion")
 """Responses beside a chat that is the prompt."""
+_PAIRS = "preference pairs (`chosen` is the response)"
 _EXTRA = ("input", "context", "inputs", "query", "passage", "document", "knowledge")
 
 
@@ -66,18 +66,18 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("BIG-Bench Hard", prompt=("input",), responses=RESPONSES),
     Layout("input and output", prompt=("input",), responses=("output", "completion")),
     Layout("OpenOrca", prompt=("question",), responses=("response", "output"), needs=frozenset({"system_prompt"})),
-    Layout("preference pairs", prompt=("prompt",), responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, prompt=("prompt",), responses=("chosen",), needs=frozenset({"rejected"})),
     Layout(
-        "preference pairs",
+        _PAIRS,
         prompt=("instruction",),
         extra=_EXTRA,
         responses=("chosen",),
         needs=frozenset({"rejected"}),
     ),
-    Layout("preference pairs", prompt=("question",), responses=("chosen",), needs=frozenset({"rejected"})),
-    Layout("preference pairs", prompt=("input",), responses=("chosen",), needs=frozenset({"rejected"})),
-    Layout("preference pairs", chats=CHATS, responses=("chosen",), needs=frozenset({"rejected"})),
-    Layout("preference pairs", responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, prompt=("question",), responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, prompt=("input",), responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, chats=CHATS, responses=("chosen",), needs=frozenset({"rejected"})),
+    Layout(_PAIRS, responses=("chosen",), needs=frozenset({"rejected"})),
     Layout("chat beside a response", chats=CHATS, responses=BESIDE),
     Layout("OpenAI messages", chats=("messages",)),
     Layout("ShareGPT", chats=("conversations", "conversation")),
@@ -106,4 +106,4 @@ def why_not(names: Collection[str]) -> str:
 
 def media_of(names: Collection[str]) -> tuple[str, ...]:
     """Return the columns that hold what is no text."""
-    return tuple(name for name in names if name in MEDIA)
+    return tuple(name for name in names if name in reasons.MEDIA)

@@ -7,12 +7,15 @@ no such pair is ever missed: signatures that differ in at most d places are equa
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.core.progress import Log, Progress
+from smart_assets.core.threads import threads, usable_cores
 from smart_assets.tasks import digests
 from smart_assets.tasks.word_shingles import Shingler
 
@@ -25,6 +28,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BATCH_SHINGLES = 2048  # 64 permutations of so many stay in the processor's cache
 _BATCH_ROWS = 4096
 _BATCH_PAIRS = 1 << 16
+_AHEAD = 2  # bands that are sorted while another one is joined
 _SMALL_BUCKET = 8  # rows; all pairs of it are compared
 
 
@@ -88,8 +92,8 @@ def clusters_of(signatures: Signatures, similarity: float, log: Log) -> NDArray[
     labels = np.arange(len(distinct))
     equal = _equal_values(similarity)
     progress = Progress("joining near duplicates", log)
-    for band, keys in enumerate(_band_keys(signatures, distinct, equal), 1):
-        labels = _merged(labels, _spanning_pairs(signatures, distinct, _Buckets(keys, labels), equal))
+    for band, (keys, order) in enumerate(_sorted_bands(signatures, distinct, equal), 1):
+        labels = _merged(labels, _spanning_pairs(signatures, distinct, _Buckets(keys, order, labels), equal))
         share = band / (WIDTH - equal + 1)
         progress.at(int(share * len(place)), share)
     return labels[place]
@@ -133,16 +137,64 @@ def nearest_prompts(
 
 def _distinct(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the row of each distinct signature, and for each row which of these signatures it has."""
-    hashes = np.empty(len(signatures), dtype=digests.KIND)
-    for start in range(0, len(signatures), _BATCH_ROWS):
-        block = np.ascontiguousarray(signatures[start : start + _BATCH_ROWS])
-        content = (hashlib.blake2b(row, digest_size=16).digest() for row in block)
-        hashes[start : start + len(block)] = np.frombuffer(b"".join(content), digests.KIND)
-    order = digests.order_of(hashes)
-    first = digests.first_of_equal(hashes[order])
+    keys = np.empty(len(signatures), dtype=np.uint64)
+
+    def mix(rows: slice) -> None:
+        key = np.zeros(rows.stop - rows.start, dtype=np.uint64)
+        for values in np.ascontiguousarray(signatures[rows].T):
+            key = (key ^ values) * _MIX
+            key ^= key >> np.uint64(29)  # so that upper bits reach the lower ones, which alone a product keeps
+        keys[rows] = key
+
+    with threads(usable_cores()) as shared:
+        shared.over_blocks(mix, len(signatures), _BATCH_ROWS)
+    order = np.argsort(keys, kind="stable")
+    first = np.ones(len(keys), dtype=np.bool_)
+    first[1:] = keys[order[1:]] != keys[order[:-1]]
+    if not _are_equal(signatures, order, np.flatnonzero(~first)):
+        order, first = _order_by_content(signatures)
     place = np.empty(len(signatures), dtype=np.int64)
     place[order] = np.cumsum(first) - 1
     return order[first], place
+
+
+def _are_equal(signatures: Signatures, order: NDArray[np.int64], places: NDArray[np.int64]) -> bool:
+    """Return whether the rows at some places of an order have the signatures of those before them."""
+    batches = (places[start : start + _BATCH_ROWS] for start in range(0, len(places), _BATCH_ROWS))
+    return all(np.array_equal(signatures[order[batch]], signatures[order[batch - 1]]) for batch in batches)
+
+
+def _order_by_content(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return rows in an order in which equal signatures are neighbours, and where another one begins.
+
+    It is slower than short keys are, and needed where unequal signatures have equal keys.
+    """
+    content = (hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in signatures)
+    hashes = np.frombuffer(b"".join(content), digests.KIND)
+    order = digests.order_of(hashes)
+    return order, digests.first_of_equal(hashes[order])
+
+
+def _sorted_bands(
+    signatures: Signatures, rows: NDArray[np.int64], equal: int
+) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64]]]:
+    """Yield each band's keys, and their order; the next ones are made by other threads meanwhile."""
+
+    def keys_and_order(columns: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        keys = _band_key(signatures, rows, columns)
+        return keys, np.argsort(keys, kind="stable")
+
+    if len(rows) < _BATCH_PAIRS:  # not worth threads
+        yield from map(keys_and_order, _bands(equal))
+        return
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        ahead = deque[Future[tuple[NDArray[np.uint64], NDArray[np.int64]]]]()
+        for columns in _bands(equal):
+            ahead.append(pool.submit(keys_and_order, columns))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _equal_values(similarity: float) -> int:
@@ -155,23 +207,32 @@ def _near(first: Signatures, second: Signatures, equal: int) -> NDArray[np.bool_
     return np.count_nonzero(first == second, axis=1) >= equal
 
 
-def _band_keys(signatures: Signatures, rows: NDArray[np.int64], equal: int) -> Iterator[NDArray[np.uint64]]:
-    """Yield each band of some rows' signatures as one hash a row: enough bands that near duplicates share one."""
+def _bands(equal: int) -> list[NDArray[np.int64]]:
+    """Return the columns of each band: so many bands that near duplicates share one."""
     # Near duplicates differ in at most d = WIDTH - equal places. These spoil at most d bands, so one of d + 1 is whole.
-    for columns in np.array_split(np.arange(WIDTH), WIDTH - equal + 1):
-        key = np.zeros(len(rows), dtype=np.uint64)
-        for column in columns:
-            # Multiplied after each value, so that the order of values counts. Equal keys of unequal bands cost only a
-            # comparison.
-            key = (key ^ signatures[:, column][rows]) * _MIX
-        yield key
+    return np.array_split(np.arange(WIDTH), WIDTH - equal + 1)
+
+
+def _band_key(signatures: Signatures, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return one band of some rows' signatures as one hash a row."""
+    key = np.zeros(len(rows), dtype=np.uint64)
+    for column in columns:
+        # Multiplied after each value, so that the order of values counts. Equal keys of unequal bands cost only a
+        # comparison.
+        key = (key ^ signatures[:, column][rows]) * _MIX
+    return key
+
+
+def _band_keys(signatures: Signatures, rows: NDArray[np.int64], equal: int) -> Iterator[NDArray[np.uint64]]:
+    """Yield the keys of each band."""
+    return (_band_key(signatures, rows, columns) for columns in _bands(equal))
 
 
 class _Buckets:
     """The rows of each key whose rows are not all in one cluster yet."""
 
-    def __init__(self, keys: NDArray[np.uint64], labels: NDArray[np.int64]) -> None:
-        self.order = np.argsort(keys, kind="stable")  # a bucket's rows are neighbours in it
+    def __init__(self, keys: NDArray[np.uint64], order: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+        self.order = order  # of the keys: a bucket's rows are neighbours in it
         keys, labels = keys[self.order], labels[self.order]
         together = keys[1:] == keys[:-1]
         bounds = np.concatenate([[0], np.flatnonzero(~together) + 1, [len(keys)]])

@@ -6,32 +6,18 @@ A row not yet judged, or a row (or file) already refused; lines of bounded lengt
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.arrow_columns import light
+from smart_assets.tasks.arrow_json import decoders
 from smart_assets.tasks.reasons import Field
 
 BOM = b"\xef\xbb\xbf"
-
-MEDIA: Mapping[str, reasons.Medium] = {
-    "image": "images",
-    "images": "images",
-    "image_url": "images",
-    "input_image": "images",
-    "audio": "audio",
-    "audios": "audio",
-    "input_audio": "audio",
-    "audio_url": "audio",
-    "video": "video",
-    "videos": "video",
-    "video_url": "video",
-}
-"""Columns, keys of turns and types of content parts that hold what is no text."""
 
 _EXCERPT = 200  # characters
 _CHUNK = 1 << 20  # bytes of a long line skipped at a time
@@ -44,7 +30,6 @@ class RawRow:
     line: int  # where the row begins: line of a text file, row of a Parquet file or JSON list, index on the hub
     value: object  # an object with string keys where the row is well-formed
     done: float  # share of the file read so far, in [0, 1]
-    names: tuple[str, ...] | None = None  # of all columns of its table, where not all of them were loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,49 +60,32 @@ def excerpt_of(value: object) -> str | None:
 
 
 def arrow_rows(
-    batch: pa.RecordBatch | pa.Table, first: int, total: int, base: int, names: Sequence[str] | None = None
+    batch: pa.RecordBatch | pa.Table, first: int, total: int, base: int, read: Collection[str]
 ) -> Iterator[RawRow | BadRow]:
     """Yield the rows of a batch whose first row is row `first` of `total`, counted from `base`.
 
-    Strings that are not UTF-8 only show when they are decoded; then each row is decoded by itself. Of images and the
-    like only whether there are any is told.
-
-    Args:
-        batch: of the columns that are read.
-        first: as above.
-        total: as above.
-        base: as above.
-        names: of all columns of the table.
+    Strings that are not UTF-8 only show when they are decoded; then each row is decoded by itself. Columns that are not
+    read are in the rows, too, but of images and other bytes only that they are there.
     """
-    known = None if names is None else tuple(names)
-    batch = _without_media(batch)
+    batch = light(batch, first, read)
     try:
         values = batch.to_pylist()
     except UnicodeDecodeError:
         for row in range(batch.num_rows):
-            yield from _arrow_row(batch.slice(row, 1), first + row + base, (first + row + 1) / total, known)
+            yield from _arrow_row(batch.slice(row, 1), first + row + base, (first + row + 1) / total)
         return
+    decode = decoders(batch.schema)
     for row, value in enumerate(values, first):
-        yield RawRow(row + base, value, (row + 1) / total, known)
+        for name in decode:
+            value[name] = decode[name](value[name])
+        yield RawRow(row + base, value, (row + 1) / total)
 
 
-def _without_media(batch: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
-    """Return a batch in which bytes of images, audio and video are not copied: true where there are any, else null."""
-    for place, field in enumerate(batch.schema):
-        if field.name in MEDIA:
-            column = batch.column(place)
-            nested = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
-            full = pc.greater(pc.list_value_length(column), 0) if nested else pc.is_valid(column)
-            marks = pc.if_else(pc.fill_null(full, False), True, pa.scalar(None, pa.bool_()))
-            batch = batch.set_column(place, pa.field(field.name, pa.bool_()), marks)
-    return batch
-
-
-def _arrow_row(
-    row: pa.RecordBatch | pa.Table, line: int, done: float, names: tuple[str, ...] | None
-) -> Iterator[RawRow | BadRow]:
+def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float) -> Iterator[RawRow | BadRow]:
     try:
-        yield RawRow(line, row.to_pylist()[0], done, names)
+        [value] = row.to_pylist()
+        decoded = {name: decode(value[name]) for name, decode in decoders(row.schema).items()}
+        yield RawRow(line, value | decoded, done)
     except UnicodeDecodeError:
         yield BadRow(line, reasons.NOT_UTF8, None)
 
@@ -132,9 +100,15 @@ class Line:
     end: int  # bytes of the file read so far
 
 
-def read_lines(file: BinaryIO, limit: int) -> Iterator[Line]:
-    """Yield all lines, their line breaks kept, cutting those of more than `limit` bytes and skipping their rest."""
-    number = 0
+def read_lines(file: BinaryIO, limit: int, before: int = 0) -> Iterator[Line]:
+    """Yield all lines, their line breaks kept, cutting those of more than `limit` bytes and skipping their rest.
+
+    Args:
+        file: that is read from where it stands.
+        limit: as above.
+        before: lines of it that come before.
+    """
+    number = before
     while content := file.readline(limit + 1):
         number += 1
         whole = len(content) <= limit or content.endswith(b"\n")

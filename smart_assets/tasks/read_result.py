@@ -29,6 +29,7 @@ ORIGINS = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("file", pa.string(), nullable=False),
         pa.field("line", pa.int64(), nullable=False),
+        pa.field("unread", pa.int64(), nullable=False),  # a digest of what of the row is not read; 0 for nothing
     ]
 )
 REJECTED = pa.schema(
@@ -42,6 +43,7 @@ REJECTED = pa.schema(
         # forgotten row, whose text stands nowhere, and of a refused one whose excerpt is forgotten.
         pa.field("id", pa.string()),
         pa.field("template", pa.string()),
+        pa.field("unread", pa.int64()),  # of a row that has an id, as in ORIGINS
     ]
 )
 TASKS = pa.schema(
@@ -75,6 +77,7 @@ class ReadResult:
     origins: pa.Table  # ORIGINS, row by row those of `rows`; line from 1, on the hub the row's index from 0
     rejected: pa.Table  # REJECTED, in reading order; no line: the file as a whole; excerpt: the row, or the error
     tasks: pa.Table  # TASKS, sorted; every task name seen
+    columns: pa.Table  # unread.COLUMNS: as what rows were read, and what of them was not
     files: tuple[SourceFile, ...]  # sorted by path; none for the hub
     revision: str | None  # commit of a dataset on the hub
     files_reused: int  # files whose rows come from an earlier result

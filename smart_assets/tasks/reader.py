@@ -1,19 +1,26 @@
-"""Reads a source of any kind: its parts one after the other, those of unchanged files from an earlier result."""
+"""Reads a source of any kind: its parts in their order, those of unchanged files from an earlier result."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
 from pathlib import Path
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log, Progress
 from smart_assets.tasks.collector import Collector, ReadContext
 from smart_assets.tasks.earlier import Earlier
+from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
+from smart_assets.tasks.judge import Chunk, FileVerdict, JudgeRules, RowJudge
+from smart_assets.tasks.raw_rows import BadRow, RawRow
 from smart_assets.tasks.read_result import NoRowsError, ReadResult
 from smart_assets.tasks.row_shape import FieldNames
+from smart_assets.tasks.shared_reading import WORTH_BYTES, FileToRead, ReadPiece, read_shared
 from smart_assets.tasks.source_kind import Part, Snapshot, SourceFile, SourceKind, hashes_of
 from smart_assets.tasks.texts import EarlierTexts, Texts
+from smart_assets.tasks.work_pool import WorkPool
+from smart_assets.tasks.worker import rules_as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,7 @@ class ReadOptions:
     scratch: Path | None = None  # a folder for texts, which must outlive the result; without it they stay in memory
     hashes: Path | None = None  # a file in which the hashes of files are remembered between processes
     earlier: Earlier | None = None  # of the same source under the same settings: unchanged files are not read again
+    pool: WorkPool | None = None  # processes that read much at once; they need `scratch`
 
 
 def read_source(
@@ -36,7 +44,7 @@ def read_source(
         SourceError: The source as a whole cannot be read, or two files give the same task.
         NoRowsError: No row is accepted.
     """
-    context = ReadContext(source.label, FieldNames.from_columns(source.columns), source.task_prefix, log, forgotten)
+    context = ReadContext(source.label, source.task_prefix, log, forgotten)
     snapshot, earlier = source.snapshot(root, options.hashes), options.earlier
     _log_files(source.label, snapshot, log)
     if earlier:
@@ -46,30 +54,80 @@ def read_source(
     if earlier and reused:
         log(f"source {source.label}: {len(reused):,} of {len(files):,} files are as they were when last read")
     texts = Texts(options.scratch, EarlierTexts(earlier.instances, earlier.ids) if earlier and reused else None)
-    progress, collector = Progress(f"reading {source.label}", log), Collector(context, texts)
-    sizes = [part.file.bytes if part.file else 1 for part in snapshot.parts if part.name not in reused]
-    total, read = max(1, sum(sizes)), 0
+    collector = Collector(context, texts)
+    readings = _readings(source, [part for part in snapshot.parts if part.name not in reused], options, context)
     for part in snapshot.parts:
+        group = part.group or part.name
         if part.name in reused:
-            collector.reuse_file(reused[part.name], part.group or part.name)
+            collector.reuse_file(reused[part.name], group)
             files[part.name] = reused[part.name]
             continue
-        size = part.file.bytes if part.file else 1
-
-        def advance(done: float, before: int = read, size: int = size) -> None:
-            progress.at(collector.rows_read, (before + done * size) / total)
-
-        task = collector.add_file(
-            part.name, part.group or part.name, part.rows(context.names), _default_task(source, part), advance
-        )
+        verdict = FileVerdict()
+        for chunk, verdict in next(readings):  # noqa: B007  (the last one counts)
+            collector.add_chunk(chunk)
+        task = collector.end_file(part.name, group, _default_task(source, part), verdict)
         if part.file:
             files[part.file.path] = _as_read(part.file, task, part.is_unchanged())
-        read += size
     try:
         result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
     except NoRowsError as error:
         raise NoRowsError(str(error), replace(error.result, not_read=snapshot.not_read)) from None
     return replace(result, not_read=snapshot.not_read)
+
+
+_Reading = Iterator[tuple[Chunk, FileVerdict]]  # of a part: the chunks of its rows, each with the verdict up to it
+
+
+def _readings(
+    source: SourceKind, parts: Sequence[Part], options: ReadOptions, context: ReadContext
+) -> Iterator[_Reading]:
+    """Yield the reading of each part, in one process or in several."""
+    sizes = [part.file.bytes if part.file else 1 for part in parts]
+    advance = _advance(context, sizes)
+    shared = [FileToRead(part.rows, _default_task(source, part)) for part in parts if isinstance(part.rows, FileRows)]
+    pool, scratch = options.pool, options.scratch
+    if pool and scratch and pool.processes > 1 and len(shared) == len(parts) and sum(sizes) >= WORTH_BYTES:
+        rules = rules_as_json(source.columns, source.task_prefix, context.forgotten.texts)
+        pieces = read_shared(shared, rules, pool, scratch)
+        for place, of_file in groupby(pieces, key=lambda piece: piece.place):
+            yield _shared_reading(place, of_file, advance)
+        return
+    rules = JudgeRules(FieldNames.from_columns(source.columns), source.task_prefix, context.forgotten.texts)
+    for place, part in enumerate(parts):
+        yield _own_reading(place, RowJudge(rules, _default_task(source, part)), part.rows(rules.names), advance)
+
+
+def _shared_reading(place: int, pieces: Iterator[ReadPiece], advance: "_Advance") -> _Reading:
+    verdict = FileVerdict()
+    for piece in pieces:
+        verdict.add(piece.verdict)
+        advance(place, piece.chunk)
+        yield piece.chunk, verdict
+
+
+def _own_reading(place: int, judge: RowJudge, rows: Iterable[RawRow | BadRow], advance: "_Advance") -> _Reading:
+    before = 0
+    for chunk in judge.chunks(rows):
+        advance(place, replace(chunk, rows=chunk.rows - before))
+        before = chunk.rows
+        yield chunk, judge.verdict
+
+
+_Advance = Callable[[int, Chunk], None]
+
+
+def _advance(context: ReadContext, sizes: Sequence[int]) -> _Advance:
+    """Return what tells of a chunk that was read of the part at a place; the chunk counts its own rows."""
+    progress, total = Progress(f"reading {context.label}", context.log), max(1, sum(sizes))
+    before = list(accumulate(sizes, initial=0))
+    rows = 0
+
+    def advance(place: int, chunk: Chunk) -> None:
+        nonlocal rows
+        rows += chunk.rows
+        progress.at(rows, (before[place] + chunk.done * sizes[place]) / total)
+
+    return advance
 
 
 def require_readable(label: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:

@@ -3,10 +3,26 @@
 None of them repeats what stood in the row, which may be hostile; the excerpt beside them does.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 Field = Literal["prompt", "response", "template", "task", "messages", "system", "history", "tools"]
 Medium = Literal["images", "audio", "video"]
+
+MEDIA: Mapping[str, Medium] = {
+    "image": "images",
+    "images": "images",
+    "image_url": "images",
+    "input_image": "images",
+    "audio": "audio",
+    "audios": "audio",
+    "input_audio": "audio",
+    "audio_url": "audio",
+    "video": "video",
+    "videos": "video",
+    "video_url": "video",
+}
+"""Columns, keys of turns and types of content parts that hold what is no text."""
 
 LINE_TOO_LONG: Final = "line is longer than max_line_bytes"
 NOT_JSON: Final = "not valid JSON"
@@ -16,6 +32,8 @@ NOT_UTF8: Final = "not valid UTF-8"
 BAD_QUOTES: Final = "CSV quotes do not match"
 FIELD_COUNT: Final = "not as many fields as the CSV header"
 DUPLICATE: Final = "exact duplicate of an earlier row"
+REPEATS_WHAT_IS_READ: Final = "same as an earlier row in all that is read, and another in what is not read"
+DUPLICATES: Final = (DUPLICATE, REPEATS_WHAT_IS_READ)
 FORGOTTEN: Final = "forgotten by `smart forget`"
 TASK_CONTROL: Final = "task holds control characters"
 NO_ASSISTANT: Final = "messages have no assistant turn"
@@ -32,6 +50,8 @@ KEY_TWICE: Final = "an object has a key twice"
 HEADER_AGAIN: Final = "repeats the header"
 
 FILE_UTF16: Final = "file is UTF-16 or UTF-32: save it as UTF-8"
+FILE_POINTER: Final = "file is a pointer of Git LFS: fetch its content with `git lfs pull`"
+FILE_PACKED: Final = "file is compressed and its ending does not say so: add .gz, .zst or .bz2, or unpack it"
 FILE_TOO_LARGE: Final = "file unpacks to more than max_unpacked_times its size"
 FILE_FEATHER_1: Final = "file is Feather of version 1: save it as Parquet"
 FILE_UNREADABLE: Final = "file cannot be read in its format"

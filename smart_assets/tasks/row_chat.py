@@ -7,17 +7,18 @@ from smart_assets.core.stored_chat import parse_stored
 from smart_assets.tasks import reasons
 from smart_assets.tasks.chat import Chat, Tools, composed, cut_chat
 from smart_assets.tasks.prompt_template import filled
-from smart_assets.tasks.raw_rows import MEDIA, RowError, checked_text
+from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.row_shape import Shape
 from smart_assets.tasks.text_chat import is_text_chat, read_text_chat
-from smart_assets.tasks.turns import Turn, Unread, has_value, plain_json, read_tools, read_turns
+from smart_assets.tasks.turns import Turn, has_value, plain_json, read_tools, read_turns
+from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
 _BETWEEN = "\n\n"
 _SYSTEM_ROLES = ("system", "developer")
 
 
-def chat_of(row: Row, shape: Shape, unread: Unread) -> Chat:
+def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
     """Return what a row says as a chat cut at its response.
 
     Args:
@@ -32,7 +33,7 @@ def chat_of(row: Row, shape: Shape, unread: Unread) -> Chat:
         raise RowError(shape.refused)
     for name in shape.media:
         if has_value(row.get(name)):
-            raise RowError(reasons.medium(MEDIA[name]))
+            raise RowError(reasons.medium(reasons.MEDIA[name]))
     tools = _tools(row, shape, unread)
     chat = row.get(shape.chat) if shape.chat else None
     response = _response(row, shape)
@@ -44,14 +45,16 @@ def chat_of(row: Row, shape: Shape, unread: Unread) -> Chat:
     if response is None:
         raise RowError(reasons.missing("prompt" if prompt is None and shape.prompt else "response"))
     if chat is not None and isinstance(prompt, str) and isinstance(response, str):
-        said = _chat_that_says_more(chat, prompt, response)
+        noted = UnreadValues()
+        said = _chat_that_says_more(chat, prompt, response, tools, noted)
         if said is not None:
+            unread.others += noted.others
             return said
-        unread.add(("column", shape.chat))
+        unread.add("column", shape.chat, row.get(shape.chat))
     return _of_pair(row, shape, tools, prompt, response, unread)
 
 
-def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unread: Unread) -> Chat:
+def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unread: UnreadValues) -> Chat:
     """Return the chat of a row, up to the response that stands beside it where one does."""
     value = row.get(shape.chat)
     if value is None:
@@ -64,7 +67,9 @@ def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unre
     return _answered(turns, response, tools, unread)
 
 
-def _of_pair(row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: Unread) -> Chat:
+def _of_pair(
+    row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: UnreadValues
+) -> Chat:
     asked: list[Turn] = []
     if _is_turns(prompt):
         asked = _turns("prompt", prompt, unread)
@@ -78,7 +83,7 @@ def _of_pair(row: Row, shape: Shape, tools: Tools | None, prompt: object, respon
     return _answered(_with_system(row, shape, [*history, *asked], unread), response, tools, unread)
 
 
-def _answered(before: Sequence[Turn], response: object, tools: Tools | None, unread: Unread) -> Chat:
+def _answered(before: Sequence[Turn], response: object, tools: Tools | None, unread: UnreadValues) -> Chat:
     """Return turns with a response that is a text, the turns that follow, or the whole chat again."""
     if not _is_turns(response) and not (not before and is_text_chat(response)):
         return composed(before, Turn("assistant", checked_text("response", _no_tokens(response))), tools)
@@ -87,21 +92,23 @@ def _answered(before: Sequence[Turn], response: object, tools: Tools | None, unr
         systems = [turn for turn in before if turn.role in _SYSTEM_ROLES and after[0].role not in _SYSTEM_ROLES]
         said = {turn.content for turn in after}
         if any(turn.content not in said for turn in before if turn not in systems):
-            unread.add(("turns", "of a prompt that is not in the chat of the response"))
+            unread.add("turns", "of a prompt that is not in the chat of the response", [*said])
         before = systems
     return cut_chat([*before, *after], tools, unread)
 
 
-def _chat_that_says_more(value: object, prompt: str, response: str) -> Chat | None:
+def _chat_that_says_more(
+    value: object, prompt: str, response: str, tools: Tools | None, unread: UnreadValues
+) -> Chat | None:
     """Return the chat beside a prompt and a response where it is theirs: up to the response, or with it."""
     try:
         if isinstance(value, str) and value.lstrip().startswith("{"):
             stored = parse_stored(value)
-            turns = read_turns("messages", [*stored.turns], set())
+            turns = read_turns("messages", [*stored.turns], unread)
             answer = Turn("assistant", stored.said_by(response), tool_calls=stored.tool_calls)
-            chat = composed(turns, answer, stored.tools)
+            chat = composed(turns, answer, stored.tools or tools)
         else:
-            turns = read_turns("messages", value, set())
+            turns = read_turns("messages", value, unread)
             if not turns:
                 return None
             before, answer = turns, Turn("assistant", response)
@@ -110,14 +117,14 @@ def _chat_that_says_more(value: object, prompt: str, response: str) -> Chat | No
                 said = plain_json(answer.tool_calls) if answer.tool_calls and not answer.content else answer.content
                 if said != response:
                     return None
-            chat = composed(before, answer, None)
+            chat = composed(before, answer, tools)
     except (RowError, ValueError):
         return None
     said_by_user = {turn.content for turn in turns if turn.role == "user"}
     return chat if prompt == chat.prompt or prompt in said_by_user else None
 
 
-def _prompt(row: Row, shape: Shape, unread: Unread) -> object:
+def _prompt(row: Row, shape: Shape, unread: UnreadValues) -> object:
     """Return the text of a prompt, or its turns as they stand; None where it is missing."""
     if not shape.prompt:
         return None
@@ -133,7 +140,7 @@ def _prompt(row: Row, shape: Shape, unread: Unread) -> object:
         if isinstance(value, str) and not _is_turns(first):
             others.append(checked_text("prompt", value))
         elif has_value(value):
-            unread.add(("column", name))
+            unread.add("column", name, value)
     others = [text for text in others if text.strip()]
     if first is None or not others:
         return _text_of(first) if shape.layout.first_response and first is not None else first
@@ -149,7 +156,7 @@ def _text_of(value: object) -> str:
     return "\n".join(checked_text("prompt", text) for text in texts)
 
 
-def _tools(row: Row, shape: Shape, unread: Unread) -> Tools | None:
+def _tools(row: Row, shape: Shape, unread: UnreadValues) -> Tools | None:
     """Return the tools of a row; beside a prompt the column of that name may hold something else."""
     if not shape.tools:
         return None
@@ -158,7 +165,7 @@ def _tools(row: Row, shape: Shape, unread: Unread) -> Tools | None:
     except RowError:
         if shape.chat:
             raise
-        unread.add(("column", shape.tools))
+        unread.add("column", shape.tools, row.get(shape.tools))
         return None
 
 
@@ -184,25 +191,25 @@ def _history(row: Row, shape: Shape) -> list[tuple[Turn, Turn]]:
     return pairs
 
 
-def _with_system(row: Row, shape: Shape, turns: list[Turn], unread: Unread) -> list[Turn]:
+def _with_system(row: Row, shape: Shape, turns: list[Turn], unread: UnreadValues) -> list[Turn]:
     """Return the turns after a system turn of its own column, unless they begin with one."""
     value = row.get(shape.system) if shape.system else None
     if not has_value(value):
         return turns
     if not isinstance(value, str):
-        unread.add(("column", shape.system))
+        unread.add("column", shape.system, row.get(shape.system))
         return turns
     text = checked_text("system", value).removeprefix("SYSTEM: ")
     if not text.strip():
         return turns
     if turns and turns[0].role in _SYSTEM_ROLES:
         if turns[0].content != text:
-            unread.add(("column", shape.system))
+            unread.add("column", shape.system, row.get(shape.system))
         return turns
     return [Turn("system", text), *turns]
 
 
-def _turns(field: reasons.Field, value: object, unread: Unread) -> list[Turn]:
+def _turns(field: reasons.Field, value: object, unread: UnreadValues) -> list[Turn]:
     return read_text_chat(value) if is_text_chat(value) else read_turns(field, value, unread)
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from smart_assets.tasks import layouts, reasons
 from smart_assets.tasks.layouts import Layout
 from smart_assets.tasks.source_kind import Columns
+from smart_assets.tasks.unread import NO_LAYOUT
 
 _ALL_RESPONSES = ("response", "output", "completion", "targets", "target", "answer")
 _MOST_SHAPES = 1000  # remembered, so that rows with keys of their own cannot fill the memory
-_NONE = Layout("no layout that is known")
+_MOST_NAMED = 60
+_NONE = Layout(NO_LAYOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Shape:
     prompt_template: str | None = None  # of the columns of the prompt
     refused: str | None = None  # why rows of these names hold no instance
     is_plain: bool = False  # prompt and response are a column each, and nothing else counts
-    unread: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()  # sorted
 
     @property
     def prompt(self) -> tuple[str, ...]:
@@ -81,6 +83,10 @@ class FieldNames:
         refused = self.shape(tuple(names)).refused
         return refused if refused in (reasons.TEXT_ALONE, reasons.TOKENS) else reasons.FILE_NO_COLUMNS
 
+    def seen(self) -> list[str]:
+        """Return the columns of the first rows and tables that it was asked about, as far as they are few."""
+        return list(dict.fromkeys(name for known in self._shapes for name in known))[:_MOST_NAMED]
+
     def task(self, row: Mapping[str, object]) -> object:
         """Return the task that a row names, or None."""
         return next((row[name] for name in self._tasks if row.get(name) is not None), None)
@@ -120,10 +126,10 @@ class FieldNames:
             refused=self._why_not(names) if layout is _NONE else None,
         )
         if layout is _NONE:
-            return replace(shape, unread=tuple(name for name in names if name not in {*shape.templates, *shape.tasks}))
+            return replace(shape, unread=_sorted({*names} - {*shape.templates, *shape.tasks}))
         more = (shape.chat, shape.system, shape.history, shape.tools, shape.extra, shape.media, shape.prompt_template)
         plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more) and not layout.first_response
-        return replace(shape, is_plain=plain, unread=tuple(name for name in names if name not in shape.read))
+        return replace(shape, is_plain=plain, unread=_sorted({*names} - shape.read))
 
     def _why_not(self, names: Collection[str]) -> str:
         prompt, response, chat = self._columns.prompt_columns, self._columns.response, self._columns.messages
@@ -165,3 +171,7 @@ class FieldNames:
         if self._columns.prompt_columns or self._columns.response is not None:
             return ""  # a null in a column that was set is a missing value
         return next((name for name in layouts.CHATS if name in names), "")
+
+
+def _sorted(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))

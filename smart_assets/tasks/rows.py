@@ -14,7 +14,7 @@ from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.reasons import Field
 from smart_assets.tasks.row_chat import chat_of
 from smart_assets.tasks.row_shape import FieldNames, Shape
-from smart_assets.tasks.turns import Unread
+from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
 
@@ -62,7 +62,7 @@ def task_of(row: Row, names: FieldNames, default: str | None) -> str:
     return _filled("task", task)
 
 
-def instance_of(row: Row, shape: Shape, task: str, unread: Unread) -> AcceptedRow:
+def instance_of(row: Row, shape: Shape, task: str, unread: UnreadValues) -> AcceptedRow:
     """Return the instance that a row of a task holds.
 
     Turns are part of the id where they say more than the prompt: two system prompts make two instances.

@@ -17,9 +17,19 @@ from smart_assets.tasks import digests
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.near_duplicates import WIDTH, Signatures, Sketcher
 from smart_assets.tasks.read_result import INSTANCES_FILE, ReadResult
+from smart_assets.tasks.work_pool import Job, WorkPool
 
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 1 << 24
+_WORTH_ROWS = 50_000  # fewer are sketched before processes have started
+
+
+@dataclass(frozen=True, slots=True)
+class SharedScratch:
+    """Processes, and a folder for what goes to them and comes from them."""
+
+    pool: WorkPool
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +68,17 @@ def read_signatures(content: Path) -> KnownSignatures:
         raise SourceError(f"the signatures of the earlier artifact {content} cannot be used: {error}") from error
 
 
-def signatures_of(result: ReadResult, known: KnownSignatures | None, log: Log) -> Signatures:
-    """Return the signature of each row's prompt, (rows, WIDTH); each distinct prompt is sketched once."""
+def signatures_of(
+    result: ReadResult, known: KnownSignatures | None, log: Log, shared: SharedScratch | None = None
+) -> Signatures:
+    """Return the signature of each row's prompt, (rows, WIDTH); each distinct prompt is sketched once.
+
+    Args:
+        result: Of reading a source.
+        known: Signatures of before.
+        log: Told of progress.
+        shared: Processes that share the work, where it is much.
+    """
     prompts = digests.from_hex(result.rows["prompt_hash"])
     signatures = np.empty((len(prompts), WIDTH), dtype=np.uint32)
     done = known.fill(prompts, signatures) if known else np.zeros(len(prompts), dtype=np.bool_)
@@ -67,12 +86,13 @@ def signatures_of(result: ReadResult, known: KnownSignatures | None, log: Log) -
     order = left[digests.order_of(prompts[left])]
     first = digests.first_of_equal(prompts[order])
     rows = np.sort(order[first])
-    sketcher, progress = Sketcher(), Progress("comparing prompts", log)
-    for start in range(0, len(rows), _BATCH_ROWS):
-        batch = rows[start : start + _BATCH_ROWS]
-        for part, few in _in_parts(batch, result.prompts(batch)):
-            signatures[part] = sketcher.signatures(few)
-        progress.at(start + len(batch), (start + len(batch)) / len(rows))
+    progress, done_rows = Progress("comparing prompts", log), 0
+    batches = _batches(rows, result)
+    sketched = _sketched(batches) if shared is None or len(rows) < _WORTH_ROWS else _sketched_shared(batches, shared)
+    for part, of_part in sketched:
+        signatures[part] = of_part
+        done_rows += len(part)
+        progress.at(done_rows, done_rows / len(rows))
     # `order` has equal prompts side by side. The running count of firsts numbers the prompts from 1, so that minus 1 it
     # tells each repeated row which first one has its signature.
     again = order[~first]
@@ -80,10 +100,45 @@ def signatures_of(result: ReadResult, known: KnownSignatures | None, log: Log) -
     return signatures
 
 
-def _in_parts(rows: NDArray[np.int64], texts: pa.Array) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
+_Batches = Iterator[tuple[NDArray[np.int64], pa.Array]]  # rows, and their prompts
+
+
+def _batches(rows: NDArray[np.int64], result: ReadResult) -> _Batches:
+    for start in range(0, len(rows), _BATCH_ROWS):
+        batch = rows[start : start + _BATCH_ROWS]
+        yield from _in_parts(batch, result.prompts(batch))
+
+
+def _sketched(batches: _Batches) -> Iterator[tuple[NDArray[np.int64], Signatures]]:
+    sketcher = Sketcher()
+    for rows, prompts in batches:
+        yield rows, sketcher.signatures(prompts.to_pylist())
+
+
+def _sketched_shared(batches: _Batches, shared: SharedScratch) -> Iterator[tuple[NDArray[np.int64], Signatures]]:
+    """Sketch in several processes; prompts and signatures go through files."""
+    given: list[tuple[NDArray[np.int64], Path]] = []
+
+    def jobs() -> Iterator[Job]:
+        for rows, prompts in batches:
+            path = shared.folder / f"prompts-{len(given)}.arrow"
+            given.append((rows, path))
+            table = pa.table([prompts], names=["prompt"])
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            yield {"work": "sketch", "prompts": str(path), "out": str(path.with_suffix(".npy"))}
+
+    for number, _ in enumerate(shared.pool.answers(jobs())):
+        rows, path = given[number]
+        yield rows, np.load(path.with_suffix(".npy"), allow_pickle=False)
+        path.unlink()
+        path.with_suffix(".npy").unlink()
+
+
+def _in_parts(rows: NDArray[np.int64], texts: pa.Array) -> _Batches:
     """Split rows and their texts so that few long ones are in memory as Python objects at a time."""
     # Texts are in one part while their running length is in one multiple of _BATCH_BYTES.
     parts = np.cumsum(pc.binary_length(texts).to_numpy()) // _BATCH_BYTES
     starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(rows)]
     for start, stop in pairwise(starts):
-        yield rows[start:stop], texts.slice(start, stop - start).to_pylist()
+        yield rows[start:stop], texts.slice(start, stop - start)

@@ -18,12 +18,16 @@ import pyarrow as pa
 
 from smart_assets.tasks import reasons
 from smart_assets.tasks.file_names import COMPRESSIONS
+from smart_assets.tasks.file_rows import Piece
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 FREE_BYTES = 100_000_000  # what any file may unpack to
 _BLOCK = 1 << 20  # bytes
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"PK\x03\x04")  # gzip, zstd, bz2, xz, zip
+_LONGEST_MARK = 64  # bytes
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32's other mark begins with the first
 
 
@@ -42,16 +46,19 @@ class Bytes:
 
     stream: io.BufferedReader
     size: int  # bytes in all; 1 where there are none
+    stop: int | None = None  # where reading ends; None: at the end
+    lines_before: int = 0
 
 
 @contextmanager
-def open_text(path: Path, compression: str | None, most_times: int) -> Generator[Bytes]:
+def open_text(path: Path, compression: str | None, most_times: int, piece: Piece | None = None) -> Generator[Bytes]:
     """Open a file of text.
 
     Args:
         path: The file.
         compression: One of COMPRESSIONS' keys, or None.
         most_times: It may unpack to so many times its size, and to FREE_BYTES anyway.
+        piece: Of a file that is not compressed, the bytes that are read.
 
     Raises:
         OSError: It cannot be read or unpacked (pyarrow's errors of streams are such).
@@ -62,12 +69,62 @@ def open_text(path: Path, compression: str | None, most_times: int) -> Generator
     with _opened(path, compression) as stream:
         if is_wide(stream.peek(16)):
             raise RefusedFileError(reasons.FILE_UTF16)
-        yield Bytes(stream, max(1, size))
+        if piece is None:
+            yield Bytes(stream, max(1, size))
+        else:
+            stream.seek(piece.first)
+            yield Bytes(stream, max(1, size), piece.stop, piece.before)
+
+
+def refuse_other_content(path: Path, compression: str | None) -> None:
+    """Refuse a file that is something else than its ending says.
+
+    Raises:
+        OSError: It cannot be read.
+        RefusedFileError: It is a pointer of Git LFS, or compressed.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_LONGEST_MARK)
+    if head.startswith(_POINTER):
+        raise RefusedFileError(reasons.FILE_POINTER)
+    if compression is None and head.startswith(_PACKED):
+        raise RefusedFileError(reasons.FILE_PACKED)
 
 
 def limit_of(packed: int, most_times: int) -> int:
     """Return how many bytes a file of a size may unpack to."""
     return max(FREE_BYTES, packed * most_times)
+
+
+def line_pieces(path: Path, piece_bytes: int) -> list[Piece]:
+    """Return a file of lines in pieces of some bytes and the rest of a line; none where it cannot be read."""
+    pieces: list[Piece] = []
+    first = before = 0
+    try:
+        size = max(1, path.stat().st_size)
+        with path.open("rb") as stream:
+            while True:
+                lines = _skip(stream, piece_bytes)
+                stop = stream.tell()
+                if stop == first:
+                    return pieces
+                pieces.append(Piece(first, stop, before, stop / size))
+                first, before = stop, before + lines
+    except OSError:
+        return []
+
+
+def _skip(stream: io.BufferedReader, count: int) -> int:
+    """Go on by so many bytes and to the end of the line there; return how many lines end on the way."""
+    lines, last = 0, b""
+    while count > 0 and (block := stream.read(min(_BLOCK, count))):
+        lines += block.count(b"\n")
+        count -= len(block)
+        last = block[-1:]
+    while last and last != b"\n" and (block := stream.readline(_BLOCK)):
+        lines += block.endswith(b"\n")
+        last = block[-1:]
+    return lines
 
 
 def is_wide(head: bytes) -> bool:

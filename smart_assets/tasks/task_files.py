@@ -37,6 +37,13 @@ _PART = re.compile(
 _NUMBER = re.compile(r"\d+(?:_\d+)?")
 _PARTITION = re.compile(r"(?P<key>[A-Za-z_][^=/]*)=(?P<value>.*)", re.DOTALL)
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_PASSING = {
+    "_temporary": "what a job that was cut off has left",
+    "_delta_log": "the log of a Delta table, which is not followed: rows deleted from it are read. Export the table",
+    "__MACOSX": "what macOS adds to archives",
+    "__pycache__": "compiled programs",
+}
+"""Folders whose files are no rows, by name."""
 _CACHE = "a cache of the `datasets` library"
 _CHOSEN = "its rows are chosen by indices.arrow: load the dataset and save it again"
 
@@ -65,7 +72,7 @@ class TaskFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class FileSelection:
     """What is read of a folder, and what is not."""
 
     files: tuple[TaskFile, ...]  # in the order of the names
@@ -103,7 +110,7 @@ class _Place:
 _Siblings = Mapping[tuple[tuple[str, ...], str], set[str]]  # splits by folder and the rest of the name; "": no split
 
 
-def select(names: Sequence[str], rule: NameRule) -> Selection:
+def select(names: Sequence[str], rule: NameRule) -> FileSelection:
     """Return which files are read, by their names.
 
     Raises:
@@ -126,10 +133,13 @@ def select(names: Sequence[str], rule: NameRule) -> Selection:
                 files.append(task_file)
         if reason is not None:
             not_read.append(NotRead(name, reason))
-    return Selection(tuple(files), tuple(not_read), tuple(_missing_shards(files)))
+    return FileSelection(tuple(files), tuple(not_read), tuple(_missing_shards(files)))
 
 
 def _why_not(name: str, file: FileName, in_saved: bool, chosen: bool) -> str | None:
+    """Return why a file is not read, but for its split."""
+    if passing := next((_PASSING[folder] for folder in file.folders if folder in _PASSING), None):
+        return passing
     if is_description(name) or (in_saved and name.endswith("state.json")):
         return DESCRIBES
     if file.format is None:

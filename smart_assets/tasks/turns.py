@@ -9,10 +9,8 @@ from typing import Any, cast
 
 from smart_assets.core.stored_chat import canonical_json
 from smart_assets.tasks import reasons
-from smart_assets.tasks.raw_rows import MEDIA, RowError, checked_text
-
-Unread = set[tuple[str, str]]
-"""What of a row is not read: a kind and a name."""
+from smart_assets.tasks.raw_rows import RowError, checked_text
+from smart_assets.tasks.unread import UnreadValues
 
 _ROLES = {
     "human": "user",
@@ -30,6 +28,7 @@ _ROLES = {
     "observation": "tool",
     "function_call": "function_call",
 }
+_NOTHING = ("", [], {})
 _TEXT_PARTS = ("text", "input_text", "output_text", None)
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
 _KNOWN = frozenset({*_ROLE_KEYS, *_CONTENT_KEYS, "weight", "name", "tool_calls", "tool_call_id", "function_call"})
@@ -71,7 +70,7 @@ def plain_json(value: object) -> str:
 
 def has_value(value: object) -> bool:
     """Return whether a value says anything: it is neither null nor an empty text, list or object."""
-    return value is not None and value not in ("", [], {})
+    return value is not None and value not in _NOTHING
 
 
 def from_json(value: object) -> object:
@@ -84,7 +83,7 @@ def from_json(value: object) -> object:
     return value
 
 
-def read_turns(field: reasons.Field, messages: object, unread: Unread) -> list[Turn]:
+def read_turns(field: reasons.Field, messages: object, unread: UnreadValues) -> list[Turn]:
     """Return the turns of a list of objects, of one object, of an object of lists, or of any of these as JSON.
 
     Raises:
@@ -121,7 +120,7 @@ def _single_or_columns(messages: dict[str, object]) -> object:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _turn(item: object, unread: Unread) -> Turn:
+def _turn(item: object, unread: UnreadValues) -> Turn:
     if not isinstance(item, dict):
         raise RowError(reasons.BAD_TURN)
     turn = cast("dict[str, object]", item)
@@ -153,16 +152,16 @@ def _turn(item: object, unread: Unread) -> Turn:
 _PLAIN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
 
 
-def _note_unread(turn: dict[str, object], unread: Unread) -> None:
+def _note_unread(turn: dict[str, object], unread: UnreadValues) -> None:
     for key, value in turn.items():
         if key in _KNOWN or not has_value(value):
             continue
-        if key in MEDIA:
-            raise RowError(reasons.medium(MEDIA[key]))
-        unread.add(("key of a turn", key))
+        if key in reasons.MEDIA:
+            raise RowError(reasons.medium(reasons.MEDIA[key]))
+        unread.add("key of a turn", key, value)
 
 
-def _text(content: object, unread: Unread, may_lack: bool) -> str:
+def _text(content: object, unread: UnreadValues, may_lack: bool) -> str:
     if isinstance(content, str):
         return checked_text("messages", content)
     if content is None and may_lack:
@@ -172,7 +171,7 @@ def _text(content: object, unread: Unread, may_lack: bool) -> str:
     return "".join(_part(part, unread) for part in cast("list[object]", content))
 
 
-def _part(part: object, unread: Unread) -> str:
+def _part(part: object, unread: UnreadValues) -> str:
     """Return the text of a content part; templates write parts one after the other, nothing between them."""
     if isinstance(part, str):
         return checked_text("messages", part)
@@ -180,18 +179,16 @@ def _part(part: object, unread: Unread) -> str:
         raise RowError(reasons.BAD_PART)
     known = cast("dict[str, object]", part)
     kind, text = known.get("type"), known.get("text")
-    if isinstance(kind, str) and kind in MEDIA:
-        raise RowError(reasons.medium(MEDIA[kind]))
+    if isinstance(kind, str) and kind in reasons.MEDIA:
+        raise RowError(reasons.medium(reasons.MEDIA[kind]))
     for key, value in known.items():
-        if key in MEDIA and has_value(value):
-            raise RowError(reasons.medium(MEDIA[key]))
+        if key in reasons.MEDIA and has_value(value):
+            raise RowError(reasons.medium(reasons.MEDIA[key]))
     if kind not in _TEXT_PARTS or not isinstance(text, str):
         raise RowError(reasons.BAD_PART)
-    unread.update(
-        ("key of a content part", key)
-        for key, value in known.items()
-        if key not in ("type", "text") and has_value(value)
-    )
+    for key, value in known.items():
+        if key not in ("type", "text") and has_value(value):
+            unread.add("key of a content part", key, value)
     return checked_text("messages", text)
 
 

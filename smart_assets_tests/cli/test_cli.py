@@ -130,6 +130,10 @@ def test_a_second_run_says_that_there_is_nothing_to_do(project: Path) -> None:
         pytest.param(["export", 11, "smart", "x.jsonl"], "no partition '11|smart'", id="budget"),
         pytest.param(["export", 10, "smart", "x.doc"], "ending must be .jsonl or .parquet", id="ending"),
         pytest.param(["export", 10, "random", "x.jsonl", "--seed", 9], "no row set of seed 9", id="seed"),
+        pytest.param(
+            ["export", 10, "smart", "x", "--for", "me"], "axolotl, llamafactory, open-instruct, trl", id="for"
+        ),
+        pytest.param(["export", 10, "smart", "x.jsonl", "--for", "trl"], "TRL is a folder", id="folder"),
         pytest.param(["document", 11, "smart", "x.d"], "no partition '11|smart'", id="document"),
         pytest.param(["sql", "SELECT * FROM nothing"], "views: ", id="sql"),
         pytest.param(["sql", "--export", "smart.yaml"], "smart.yaml is there already", id="sql export"),
@@ -150,13 +154,18 @@ def test_exports_hold_the_same_rows(project: Path) -> None:
         assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (project / "a.jsonl").read_text().splitlines()]
     assert len(lines) == 20
-    assert set(lines[0]) == {"prompt", "response", "task", "template", "id", "source", "rank", "gain"}
+    assert set(lines[0]) == {"prompt", "response", "task", "template", "id", "source", "rank", "gain", "messages"}
     assert pq.read_table(project / "a.parquet").to_pylist() == lines
 
     import datasets
 
     dataset = datasets.load_dataset(str(project / "folder"), split="train", cache_dir=str(project / "cache"))
     assert dataset.to_list() == lines
+    done = smart("export", 20, "smart", "for_trl", "--for", "trl", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "20 rows are in for_trl; for_trl/README.md says how to run it" in done.stdout
+    rows = pq.read_table(project / "for_trl" / "data").to_pylist()
+    assert [[*row["prompt"], *row["completion"]] for row in rows] == [line["messages"] for line in lines]
     again = smart("export", 20, "smart", "folder", cwd=project)
     assert "is a folder with files in it" in again.stderr
 

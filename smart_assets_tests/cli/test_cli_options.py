@@ -52,7 +52,7 @@ COMMANDS = commands_of(ROOT)
 REQUIRED: dict[str, list[str]] = {
     "init": ["new"],
     "sample": ["new"],
-    "export": ["10", "random", "out.jsonl"],
+    "export": ["10", "random", "out"],
     "document": ["10", "random", "out"],
     "promote": ["10", "smart"],
     "reproduce": ["10", "smart"],
@@ -69,6 +69,7 @@ VALUES: dict[tuple[str, str], str] = {
     ("sample", "seed"): "5",
     ("run", "select"): "raw_tasks",
     ("export", "seed"): "1",
+    ("export", "trainer"): "axolotl",
     ("document", "seed"): "1",
     ("document", "sign"): "key.pem",
     ("sql", "query"): "SELECT range AS asked FROM range(9)",

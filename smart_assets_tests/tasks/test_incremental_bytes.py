@@ -22,7 +22,7 @@ from smart_assets.assets.step import Inputs
 from smart_assets.core.errors import SourceError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
-from smart_assets.tasks import collector, formats, signatures, texts
+from smart_assets.tasks import formats, judge, signatures, texts
 from smart_assets.tasks.changes import RowChanges, changes_between
 from smart_assets.tasks.near_duplicates import Sketcher
 from smart_assets_tests.support.projects import write_project
@@ -91,7 +91,7 @@ def test_reading_what_changed_gives_what_reading_everything_gives(
         edit(folder / "in", changes)
         fresh = small_project(folder / f"fresh{step}", folder / "in", **sources)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(collector, "_CHUNK_ROWS", 1 + seed % 4)
+            patch.setattr(judge, "_CHUNK_ROWS", 1 + seed % 4)
             patch.setattr(texts, "RUN_BYTES", 1 + seed % 100)
             opened = record_opened(patch)
             expected, refusal = made_or_refused(fresh)
@@ -127,9 +127,9 @@ def record_opened(patch: pytest.MonkeyPatch) -> Counter[str]:
     opened: Counter[str] = Counter()
     read_file = formats.read_file
 
-    def recorded(path: Path, names: Any, limit: int) -> Iterator[Any]:
+    def recorded(path: Path, *rest: Any) -> Iterator[Any]:
         opened[str(path).partition("/in/")[2]] += 1
-        return read_file(path, names, limit)
+        return read_file(path, *rest)
 
     patch.setattr(formats, "read_file", recorded)
     return opened
@@ -158,9 +158,9 @@ def test_bytes_depend_on_neither_chunks_nor_runs(
 ) -> None:
     monkeypatch.setattr(raw_tasks, "ROW_GROUP", 5)
     monkeypatch.setattr(parquet, "ROW_GROUP", 5)
-    monkeypatch.setattr(collector, "_CHUNK_ROWS", chunk)
+    monkeypatch.setattr(judge, "_CHUNK_ROWS", chunk)
     monkeypatch.setattr(texts, "RUN_BYTES", run_bytes)
-    monkeypatch.setattr(collector, "_CHUNK_CHARACTERS", run_bytes)
+    monkeypatch.setattr(judge, "_CHUNK_CHARACTERS", run_bytes)
     monkeypatch.setattr(signatures, "_BATCH_BYTES", run_bytes)
     project = write_project(tmp_path)
     manifest = make_small(project).manifest
@@ -172,7 +172,7 @@ def test_bytes_depend_on_neither_chunks_nor_runs(
 
 def test_long_rows_are_held_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    monkeypatch.setattr(collector, "_CHUNK_CHARACTERS", 300)
+    monkeypatch.setattr(judge, "_CHUNK_CHARACTERS", 300)
     monkeypatch.setattr(signatures, "_BATCH_BYTES", 300)
     add, sketch = texts.Texts.add, Sketcher.signatures
 

@@ -24,10 +24,10 @@ def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: P
     path.write_text(contents[0])
     read_file = formats.read_file
 
-    def read_other(found: Path, names: Any, limit: int) -> Iterator[Any]:
-        found.write_text(contents[1])
-        yield from list(read_file(found, names, limit))
-        found.write_text(contents[0])
+    def read_other(path: Path, *rest: Any) -> Iterator[Any]:
+        path.write_text(contents[1])
+        yield from list(read_file(path, *rest))
+        path.write_text(contents[0])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(formats, "read_file", read_other)
@@ -70,9 +70,9 @@ def test_a_file_that_changes_while_it_is_read_leaves_the_source_stale(
     project, read_file = small_project(tmp_path), formats.read_file
     edit(tmp_path / "in", {"a.jsonl": json.dumps({"prompt": "p", "response": "r"})})
 
-    def read_and_grow(found: Path, names: Any, limit: int) -> Iterator[Any]:
-        yield from list(read_file(found, names, limit))
-        found.write_text(found.read_text() + "\n")
+    def read_and_grow(path: Path, *rest: Any) -> Iterator[Any]:
+        yield from list(read_file(path, *rest))
+        path.write_text(path.read_text() + "\n")
 
     with monkeypatch.context() as patch:
         patch.setattr(formats, "read_file", read_and_grow)

@@ -81,6 +81,7 @@ def test_tables_have_their_schemas_and_order(tmp_path: Path) -> None:
             "excerpt": None,
             "id": next(row_id for row_id, line in line_of.items() if line == 2),
             "template": "",
+            "unread": 0,
         }
     ]
     assert result.tasks.to_pylist() == [{"task": "flan/a", "accepted": 30, "rejected": 1}]

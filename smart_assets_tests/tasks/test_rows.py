@@ -10,6 +10,7 @@ from smart_assets.tasks.raw_rows import RowError
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.rows import AcceptedRow, content_hash, instance_of, task_of
 from smart_assets.tasks.source_kind import Columns
+from smart_assets.tasks.unread import UnreadValues
 
 NAMES = FieldNames.from_columns(Columns())
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -18,7 +19,7 @@ SYSTEM = {"role": "system", "content": "be brief"}
 
 
 def instance(row: dict[str, Any], names: FieldNames = NAMES) -> AcceptedRow:
-    return instance_of(row, names.shape(tuple(row)), "task", set())
+    return instance_of(row, names.shape(tuple(row)), "task", UnreadValues())
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
 """What names of files say: format, compression, task, shard, split, partition."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,38 +18,13 @@ from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.task_files import NameRule, select
+from smart_assets_tests.support.task_files import content_of
 
 NAMES = [f"x{ending}" for ending in FORMATS] + [f"x{a}{b}" for a in TEXT_FORMATS for b in COMPRESSIONS]
 
 
 def rows(count: int = 3) -> list[dict[str, str]]:
     return [{"prompt": f"p{n}, é", "response": f'r "{n}"\nend'} for n in range(count)]
-
-
-def content_of(name: str, values: list[dict[str, str]]) -> bytes:
-    """The bytes of a file of rows in the format and the compression of its name."""
-    parsed = parse_name(name)
-    table = pa.Table.from_pylist(values)
-    sink = pa.BufferOutputStream()
-    if parsed.format == ".parquet":
-        pq.write_table(table, sink)
-        return sink.getvalue().to_pybytes()
-    if parsed.format in (".arrow", ".feather"):
-        writer = pa.ipc.new_stream if parsed.format == ".arrow" else pa.ipc.new_file
-        with writer(sink, table.schema) as stream:
-            stream.write_table(table, max_chunksize=2)
-        return sink.getvalue().to_pybytes()
-    if parsed.format in (".csv", ".tsv"):
-        comma = "," if parsed.format == ".csv" else "\t"
-        quoted = [[f'"{text.replace(chr(34), chr(34) * 2)}"' for text in row.values()] for row in values]
-        text = "\n".join(comma.join(fields) for fields in [["prompt", "response"], *quoted])
-    else:
-        text = json.dumps(values) if parsed.format == ".json" else "\n".join(map(json.dumps, values))
-    if parsed.compression is None:
-        return text.encode()
-    with pa.CompressedOutputStream(sink, COMPRESSIONS[parsed.compression]) as stream:
-        stream.write(text.encode())
-    return sink.getvalue().to_pybytes()
 
 
 def write(folder: Path, *names: str, values: list[dict[str, str]] | None = None) -> None:
@@ -277,6 +250,14 @@ def test_a_saved_dataset_is_one_task(tmp_path: Path) -> None:
     result, _ = read(tmp_path / "top")
     assert tasks(result) == {"more": 4}
     assert any("save it again" in file.reason for file in result.not_read)
+
+
+@pytest.mark.parametrize("folder", ["_temporary/0", "_delta_log", "__MACOSX"])
+def test_what_jobs_and_tables_leave_is_no_task(tmp_path: Path, folder: str) -> None:
+    write(tmp_path, "a.jsonl", f"{folder}/b.jsonl")
+    result, _ = read(tmp_path)
+    assert tasks(result) == {"a": 3}
+    assert [file.name for file in result.not_read] == [f"{folder}/b.jsonl"]
 
 
 def test_a_description_of_datasets_is_no_task(tmp_path: Path) -> None:

@@ -135,6 +135,19 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, name: str, content: 
     assert refusals(read(tmp_path)) == [(name, line, reasons.KEY_TWICE)]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.jsonl.gz"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n")
+    assert refusals(read(tmp_path)) == [(name, None, reasons.FILE_POINTER)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.tsv", "a.parquet"])
+@pytest.mark.parametrize("mark", [gzip.compress(GOOD), b"PK\x03\x04 zip", b"\x28\xb5\x2f\xfd zstd"])
+def test_a_compressed_file_without_its_ending_is_named(tmp_path: Path, name: str, mark: bytes) -> None:
+    (tmp_path / name).write_bytes(mark)
+    assert refusals(read(tmp_path)) == [(name, None, reasons.FILE_PACKED)]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

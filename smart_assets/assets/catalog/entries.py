@@ -47,6 +47,7 @@ from smart_assets.embedding.windows import LONG_PROMPTS
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, TASKS
+from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
 
 _NO_TEXTS = frozenset[str]()
 
@@ -95,6 +96,13 @@ ENTRIES: tuple[Asset, ...] = (
                 attachment=raw_tasks.ORIGINS_FOLDER,
             ),
             Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=raw_tasks.ORIGINS_FOLDER),
+            Table(
+                COLUMNS_FILE,
+                COLUMNS,
+                texts=_NO_TEXTS,
+                view="source_columns",
+                attachment=raw_tasks.ORIGINS_FOLDER,
+            ),
             OtherFiles("files.json", raw_tasks.ORIGINS_FOLDER),
         ),
         from_texts=None,

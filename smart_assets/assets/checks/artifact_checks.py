@@ -22,6 +22,7 @@ from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.instance_orderings import groups_of, objectives_in_use
 from smart_assets.assets.model_records import CheckpointSummary
 from smart_assets.assets.reading.overlap_sentences import mostly_found, not_looked_at
+from smart_assets.assets.reading.repeated_texts import by_tasks, in_words, same_texts
 from smart_assets.assets.records import OverlapSummary
 from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, split_grid_key
 from smart_assets.core.errors import UpstreamMissingError
@@ -178,11 +179,28 @@ def budgets_hold(project: Project, partition: str | None) -> CheckResult:
 
 
 def rows_are_distinct(project: Project, partition: str | None) -> CheckResult:
-    """No id stands twice in one row set."""
-    subset, _ = _subset(project, partition)
+    """Check that no row stands twice in one row set, and no text under two tasks unless the recipe repeats texts."""
+    subset, inputs = _subset(project, partition)
+    _, recipe = split_grid_key(partition)
     distinct = subset.group_by(["seed", "id"]).aggregate([]).num_rows
     twice = subset.num_rows - distinct
-    return CheckResult(twice == 0, f"{twice} rows stand twice" if twice else "no row stands twice", {"twice": twice})
+    same = same_texts(inputs, list(project.settings.sources), pc.unique(subset["id"]))
+    said = subset.select(["seed", "id"]).join(same, "id", join_type="inner")
+    texts = said.group_by(["seed", "text"]).aggregate([([], "count_all")])
+    repeated = texts.filter(pc.greater(texts["count_all"], 1)).num_rows
+    allowed = project.settings.recipes[recipe].repeat_texts
+    if twice:
+        sentence = f"{twice} rows stand twice"
+    elif repeated:
+        tasks = in_words(by_tasks(same))
+        sentence = f"{repeated:,} texts stand several times" + (
+            ", as `repeat_texts` allows" if allowed else f": {tasks}"
+        )
+    else:
+        sentence = "no row and no text stands twice"
+    return CheckResult(
+        twice == 0 and (allowed or repeated == 0), sentence, {"twice": twice, "texts several times": repeated}
+    )
 
 
 def tasks_keep_their_rows(project: Project, partition: str | None) -> CheckResult:

@@ -60,6 +60,7 @@ class SourceVersion:
     run_id: str | None
     current: bool
     artifact: Presence
+    not_read: Mapping[str, int] | None  # rows with a value in what is not read; None where that was not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ def _source_rows(reader: AuditReader, item: Materialization) -> SourceVersion:
         run_id=item.run_id,
         current=item.current,
         artifact=reader.presence(item),
+        not_read=summary.not_read,
     )
 
 

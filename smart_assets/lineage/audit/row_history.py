@@ -62,11 +62,11 @@ def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Ro
 
 
 def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Duplicate, ...]]:
-    """Return of each id the rejected rows that repeat it exactly, now or in the past."""
+    """Return of each id the rejected rows that repeat all that is read of it, now or in the past."""
     files = reader.files(ROWS, "rejected.parquet", ORIGINS_FOLDER)
-    rest = "WHERE reason = $p0 AND id IN (SELECT unnest($p1)) ORDER BY file, line"
+    rest = "WHERE reason IN (SELECT unnest($p0)) AND id IN (SELECT unnest($p1)) ORDER BY file, line"
     columns = f"{_PLACE}, task, template"
-    rows = reader.query(files, columns, rest, reasons.DUPLICATE, list(ids))
+    rows = reader.query(files, columns, rest, list(reasons.DUPLICATES), list(ids))
     by_id: dict[str, dict[tuple[object, ...], Duplicate]] = {id_: {} for id_ in ids}
     for item in reader.history.of(ROWS):
         for version, id_, file, line, task, template in rows:

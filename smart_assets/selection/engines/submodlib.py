@@ -34,7 +34,7 @@ def submodlib_picks(vectors: Vectors, objective: SubmodularObjective, count: int
     np.fill_diagonal(kernel, 1.0)  # exact, so that a first pick among equals is a tie and not rounding
     if objective.raised_for_submodlib:
         kernel -= min(0.0, kernel.min())
-    function = objective.submodlib_function(np.float32(kernel))
+    function = objective.submodlib_function(kernel.astype(np.float32))
     picks = function.maximize(count, optimizer="LazyGreedy", show_progress=False)
     return len(vectors) - 1 - np.array([pick for pick, _ in picks], dtype=np.int64)
 
