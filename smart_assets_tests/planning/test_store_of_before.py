@@ -29,7 +29,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_only_rows_vectors_and_what_is_compared_are_made_anew(kept: Project) -> None:
-    """Rows are read in more shapes than then, and long prompts in several windows: the rest is made where these differ."""
+    """Rows are read in more shapes, long prompts in several windows: the rest is made anew where these differ."""
     desired = desired_states(kept)
     steps = make_plan(desired, read_current_state(kept), frozenset(item.key for item in desired))
     assert {step.key.asset for step in steps} == set(catalog.names())
