@@ -166,17 +166,17 @@ def _rows_by_task(pairs: pa.Table) -> dict[str, int]:
 
 def _found_by_task(overlaps: pa.Table, sources: Sequence[SourceRows]) -> dict[str, dict[str, FoundRows]]:
     """Return the rows found of each source and task, those with none left out."""
-    found: dict[str, dict[str, FoundRows]] = {}
+    by_source: dict[str, dict[str, FoundRows]] = {}
     for source in sources:
         training = _counts(source.rows["task"].filter(pa.array(source.train)))
         own = overlaps.filter(pc.equal(overlaps["source"], source.name))
         for task in sorted(pc.unique(own["task"]).to_pylist()):
             pairs = own.filter(pc.equal(own["task"], task))
             rows = pc.count_distinct(pairs["id"]).as_py()
-            found.setdefault(source.name, {})[task] = FoundRows(
+            by_source.setdefault(source.name, {})[task] = FoundRows(
                 training_rows=training[task], rows=rows, rows_by_kind={k: n for k, n in by_kind(pairs).items() if n}
             )
-    return found
+    return by_source
 
 
 def _untold_by_cause(unsearched: pa.Table) -> dict[str, dict[str, int]]:

@@ -147,12 +147,7 @@ ENTRIES: tuple[Asset, ...] = (
         files=(
             OtherFiles("index.faiss"),
             Array("nearest.npy"),
-            Table(
-                "near_duplicates.parquet",
-                similarity_index.NEAR_DUPLICATES,
-                texts=_NO_TEXTS,
-                view="near_duplicates",
-            ),
+            Table("near_duplicates.parquet", similarity_index.NEAR_DUPLICATES, texts=_NO_TEXTS, view="near_duplicates"),
             Table("same_documents.parquet", similarity_index.SAME_DOCUMENTS, texts=_NO_TEXTS, view="same_documents"),
         ),
         from_texts=FromTexts("all"),
@@ -199,10 +194,7 @@ ENTRIES: tuple[Asset, ...] = (
             Table("overlaps.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="evaluation_overlaps"),
             Table("undecided.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="undecided_overlaps"),
             Table(
-                "same_documents.parquet",
-                evaluation_overlap.OVERLAPS,
-                texts=_NO_TEXTS,
-                view="same_document_overlaps",
+                "same_documents.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="same_document_overlaps"
             ),
             Table(
                 "unsearched.parquet",

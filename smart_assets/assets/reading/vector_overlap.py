@@ -37,8 +37,8 @@ class ComparedVectors:
                 read = np.flatnonzero(~asked.ends_unread[first:stop]) + first
                 both = nearest_above(own, train, asked.only(read), similarity)
                 for parts, nearest in zip((same, document), both, strict=True):
-                    found = Matches.nearest(train + start, nearest.rows, nearest.cosines)
-                    parts.append(Matches(found.rows, read[found.evaluation], found.scores))
+                    pairs = Matches.nearest(train + start, nearest.rows, nearest.cosines)
+                    parts.append(Matches(pairs.rows, read[pairs.evaluation], pairs.scores))
             start += len(own)
         return Matches.joined(same), Matches.joined(document)
 
