@@ -1,7 +1,8 @@
 """What reading a source costs: `python -m benchmarks.sources --rows 2000000 --out FOLDER`.
 
 Writes short rows (prompts of some 60 characters, responses of some 20) into several files, makes `raw_tasks` of them in
-a process of its own, then changes 1% of one file's rows and makes it again. Prints a line for each.
+a process of its own, then changes 1% of one file's rows and makes it again. Prints a line for each. With
+SMART_READ_PROCESSES=1 in the environment all is read by one process.
 """
 
 import argparse

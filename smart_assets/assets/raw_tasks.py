@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from smart_assets.assets.parquet import ROW_GROUP, write_table
 from smart_assets.assets.records import RawTasksCost, RawTasksParameters, RawTasksSummary
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Inputs, RunContext, StepResult
-from smart_assets.core.errors import SmartError
+from smart_assets.core.errors import SmartError, SourceError
 from smart_assets.core.progress import Log
 from smart_assets.settings import Project
-from smart_assets.store import Artifact, Manifest
+from smart_assets.store import Artifact, Manifest, Store
 from smart_assets.store.hashing import file_sha256, json_version
+from smart_assets.tasks import similar_names
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
@@ -78,6 +79,10 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             result = read_source(source, project.root, run.log, options, forgotten)
         except NoRowsError as error:
             result, refused = error.result, error
+        for names in similar_names.look_alikes(result.tasks["task"].to_pylist()):
+            run.log(f"source {source.label}: {similar_names.in_words(names)}")
+        if refused is None:
+            _require_own_tasks(project, partition, _with_rows(result.tasks))
         shared = SharedScratch(pool, scratch) if pool.processes > 1 else None
         signatures = signatures_of(result, known, run.log, shared)
     np.save(out.content / "signatures.npy", signatures, allow_pickle=False)
@@ -143,6 +148,60 @@ def held_out_version(held_out: pa.Table) -> str:
 def _forgotten(tombstones: Tombstones, partition: str | None) -> list[str] | None:
     """Return what of the tombstones concerns the source; None where nothing does."""
     return tombstones.parameter(partition) or None
+
+
+def _require_own_tasks(project: Project, partition: str | None, tasks: frozenset[str]) -> None:
+    """Refuse a task that another source has, too; a source that is to be read again says so itself then.
+
+    Raises:
+        SourceError: Another source, as it is now, has rows of one of the tasks.
+    """
+    for other, source in project.settings.sources.items():
+        manifest = None if other == partition else project.store.current(NAME, other)
+        if manifest is None or not _rows_stand(manifest, source):
+            continue
+        try:
+            theirs = current_tasks(project.store, manifest)
+            if not tasks & theirs or source.state(project.root, _hashes(project, other)) != manifest.outside:
+                continue
+        except SmartError:  # what cannot be read now is no ground to refuse what can
+            continue
+        raise SourceError(shared_task(min(tasks & theirs), str(partition), other))
+
+
+def current_tasks(store: Store, manifest: Manifest) -> frozenset[str]:
+    """Return the tasks that have rows in a materialization.
+
+    Raises:
+        StoreError: Its origins are not there.
+    """
+    return _with_rows(pq.read_table(store.folder(manifest.attachments[ORIGINS_FOLDER]) / "tasks.parquet"))
+
+
+def claimed_tasks(project: Project, partition: str | None) -> frozenset[str]:
+    """Return the tasks that a source will have by its files' names; none where a column names them.
+
+    Raises:
+        SourceError: The source is missing or cannot be reached.
+    """
+    source = project.settings.sources[str(partition)]
+    if source.columns.task is not None or not source.is_local(project.root):
+        return frozenset()
+    parts = source.snapshot(project.root, _hashes(project, partition)).parts
+    return frozenset(source.task_prefix + part.default_task for part in parts)
+
+
+def shared_task(task: str, *sources: str) -> str:
+    """Say that a task lies in two sources, and what to do."""
+    named = " and ".join(f"`{source}`" for source in sources)
+    return (
+        f"the task `{task}` is in the sources {named}, and a task lies in one: set `task_prefix` for one of them, or "
+        "take the task out of one"
+    )
+
+
+def _with_rows(tasks: pa.Table) -> frozenset[str]:
+    return frozenset(tasks.filter(pc.greater(tasks["accepted"], 0))["task"].to_pylist())
 
 
 def _hashes(project: Project, partition: str | None) -> Path:

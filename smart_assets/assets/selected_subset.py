@@ -124,7 +124,7 @@ def _texts_repeat(project: Project) -> bool:
         return False
     try:
         repeats = repeated_texts(project, manifests)
-    except StoreError:  # the rows are made again before the subset is, and the question is asked again
+    except (StoreError, OSError, pa.ArrowException):  # the rows are made again first, and then this is asked again
         return False
     unseen = pa.array(project.settings.evaluate.unseen_tasks, pa.string())
     seen = repeats.filter(pc.invert(pc.is_in(repeats["task"], value_set=unseen)))

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smart_assets.assets import prompt_embeddings
+from smart_assets.assets import prompt_embeddings, raw_tasks
 from smart_assets.assets.model_records import CheckpointSummary, evaluation_costs, training_costs
 from smart_assets.assets.records import (
     EmbeddingCost,
@@ -193,12 +194,25 @@ def rows_ordered(manifest: Manifest) -> Done:
 def tokens_to_train(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
     """Count the rows of all seeds and epochs, and their tokens by the median row of earlier fine-tunes."""
     finetune = plan.project.settings.finetune
-    budget = split_grid_key(key.partition)[0]
+    budget = int(min(split_grid_key(key.partition)[0], _training_rows(plan)))
     rows = round(budget * finetune.epochs) * len(finetune.seeds)
     runs = [run for other in plan.partitions(key.asset) for run in plan.history(other)[:1]]
     lengths = [tokens / trained for run in runs for tokens, trained in _trained(run) if trained]
     tokens = {"tokens to train": round(rows * median(lengths))} if lengths else {}
     return {"rows to train": rows} | tokens
+
+
+def _training_rows(plan: PlannedRows) -> float:
+    """Return how many rows there are to train on at most; infinite where a source is not read yet."""
+    rows = 0
+    for source in plan.project.settings.sources:
+        known, made = plan.rows_now(source), plan.current(AssetPartition(raw_tasks.NAME, source))
+        if known is None:
+            return inf
+        summary = None if made is None else RawTasksSummary.read(made)
+        unchanged = summary is not None and summary.rows == known.num_rows
+        rows += summary.training_rows if summary is not None and unchanged else known.num_rows
+    return rows
 
 
 def tokens_trained(manifest: Manifest) -> Done:

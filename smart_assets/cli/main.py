@@ -74,12 +74,16 @@ def plan(
     show_plan(config, all_, json_)
 
 
-@command(app)
-def tasks(config: Config = None) -> None:
-    """List the tasks: rows, rejected rows, and each recipe's weights."""
-    from smart_assets.cli.plan import show_tasks
+@command(app, Mode(None), Mode("json_"), Mode("csv"))
+def tasks(
+    config: Config = None,
+    json_: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="The tasks as CSV.")] = False,
+) -> None:
+    """List every task and file: training, held-out, left-out and refused rows, and each recipe's weights."""
+    from smart_assets.cli.tasks import show_tasks
 
-    show_tasks(config)
+    show_tasks(config, "json" if json_ else "csv" if csv else None)
 
 
 @command(app)

@@ -1,17 +1,14 @@
-"""`smart plan` and `smart tasks`."""
+"""`smart plan`."""
 
 from dataclasses import asdict
 from pathlib import Path
 
-from smart_assets.assets import raw_tasks, task_scores
-from smart_assets.assets.reading.report_content import gather_tasks
-from smart_assets.assets.records import TaskScoresSummary
 from smart_assets.assets.step import Inputs
 from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened
-from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.core.progress import duration
 from smart_assets.planning.forecast import Cost, ForecastStep, forecast, total
 from smart_assets.planning.graph import desired_states, read_current_state
+from smart_assets.planning.notes import plan_notes
 from smart_assets.planning.plan import CurrentState, make_plan
 from smart_assets.settings import Project, load_project
 from smart_assets.store import Manifest
@@ -24,8 +21,9 @@ def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
     current_state = read_current_state(project)
     plan = make_plan(desired, current_state, frozenset(item.key for item in desired))
     steps = forecast(project, desired, plan, current_state)
+    notes = plan_notes(project, plan, current_state)
     if as_json:
-        print_json(_as_json(steps, current_state))
+        print_json({**_as_json(steps, current_state), **({"notes": notes} if notes else {})})
         return
     rows = [
         _plan_row(step, current_state.current(step.step.key))
@@ -40,6 +38,8 @@ def show_plan(config: Path | None, everything: bool, as_json: bool) -> None:
     console.print(literal(f"{up_to_date} of {len(plan)} partitions are up to date"))
     if any(step.cost is not None for step in steps):
         console.print(literal(_total_in_words(steps)))
+    for note in notes:
+        console.print(literal(note, "yellow"))
 
 
 def _plan_row(forecast_step: ForecastStep, manifest: Manifest | None) -> list[object]:
@@ -92,43 +92,6 @@ def _as_json(steps: list[ForecastStep], current_state: CurrentState) -> dict[str
         ],
         "total": asdict(total(steps)),
     }
-
-
-def show_tasks(config: Path | None) -> None:
-    """Print the tasks with their rows and weights, most rows first."""
-    project = load_project(config)
-    inputs = everything_made(project)
-    if not any(key.asset == raw_tasks.NAME for key in inputs.manifests):
-        raise UpstreamMissingError("raw_tasks was never made: `smart run --select raw_tasks` reads the sources")
-    tasks = gather_tasks(project, inputs)
-    recipes = list(dict.fromkeys(recipe for task in tasks for recipe in task.mixture_weights))
-    rows = [
-        [
-            task.source,
-            task.task,
-            task.train_rows,
-            task.validation_rows,
-            task.rejected_rows,
-            *(f"{task.mixture_weights[name]:.2%}" if name in task.mixture_weights else "" for name in recipes),
-        ]
-        for task in sorted(tasks, key=lambda task: (-task.train_rows, task.task))
-    ]
-    print_table(["source", "task", "training", "held out", "rejected", *recipes], rows)
-    _show_proposals(inputs)
-
-
-def _show_proposals(inputs: Inputs) -> None:
-    """Print a line for each objective: how uneven its weights are, and what M' it proposes."""
-    scores = inputs.find(task_scores.NAME)
-    if scores is None:
-        return
-    summary = TaskScoresSummary.read(scores)
-    for objective, figures in summary.objectives.items():
-        if figures.proposed_max_tasks is not None:  # scores of an older version lack it until they are made again
-            line = (
-                f"at temperature 1 the weights are worth {figures.effective_tasks:g} equal tasks of {summary.tasks:,}"
-            )
-            console.print(literal(f"{objective}: {line}; `max_tasks: auto` takes {figures.proposed_max_tasks:,}"))
 
 
 def everything_made(project: Project) -> Inputs:

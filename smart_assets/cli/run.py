@@ -2,6 +2,7 @@
 
 import gc
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -11,7 +12,9 @@ from smart_assets.assets.mixture_report import PAGE
 from smart_assets.assets.step import AssetPartition
 from smart_assets.cli.start import require_instance
 from smart_assets.cli.terminal import TerminalDisplay, console, errors, literal
-from smart_assets.planning.graph import closure, find_partitions
+from smart_assets.planning.graph import closure, desired_states, find_partitions, read_current_state
+from smart_assets.planning.notes import plan_notes
+from smart_assets.planning.plan import make_plan
 from smart_assets.promotion.rule import consider
 from smart_assets.settings import Project, load_project
 
@@ -19,6 +22,7 @@ from smart_assets.settings import Project, load_project
 def run_selected(config: Path | None, names: list[str]) -> None:
     """Make what is out of date of the named assets and all that they are made from."""
     project = load_project(config)
+    _show_notes(project)
     make_current(project, find_partitions(project, names or list(catalog.names())))
     if project.settings.promotion is not None:
         console.print(literal(consider(project).sentence))
@@ -26,6 +30,15 @@ def run_selected(config: Path | None, names: list[str]) -> None:
     if report is not None:
         console.print(literal(f"report: {project.store.artifact(report) / PAGE}"))
     console.print(literal(f"UI:     smart dev --config {project.config}"))
+
+
+def _show_notes(project: Project) -> None:
+    """Show what to change before everything is made; what cannot be told yet shows later."""
+    # Without details: what changed in rows is looked at when the run comes to it.
+    desired, current_state = desired_states(project), replace(read_current_state(project), details=None)
+    plan = make_plan(desired, current_state, frozenset(item.key for item in desired))
+    for note in plan_notes(project, plan, current_state):
+        errors.print(literal(f"note: {note}", "yellow"))
 
 
 def make_current(

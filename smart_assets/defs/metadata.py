@@ -1,5 +1,6 @@
 """What a person wants to see of a materialization: figures, a table, and a picture where it helps."""
 
+import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -133,7 +134,14 @@ def _raw_tasks(inputs: Inputs, manifest: Manifest) -> Metadata:
         "rejected": table(rejected),
         **_columns(origins / COLUMNS_FILE),
         "rejection reasons": dg.MetadataValue.json({reason["values"]: reason["counts"] for reason in reasons}),
+        **_not_read(origins),
     }
+
+
+def _not_read(origins: Path) -> Metadata:
+    """Return the files that were not read, and why; nothing where there are none."""
+    files = json.loads((origins / "files.json").read_text(encoding="utf-8")).get("not_read")
+    return {"files not read": table(pa.Table.from_pylist(files))} if files else {}
 
 
 def _columns(path: Path) -> Metadata:

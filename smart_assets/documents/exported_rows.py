@@ -111,7 +111,7 @@ def _exported(row: Mapping[str, Any]) -> ExportedRow:
         task=row["task"],
         template=row["template"],
         source=row["source"],
-        before=tuple(chat.turns),
+        before=tuple({key: turn[key] for key in TURN_KEYS if key in turn} for turn in chat.turns),
         response={"role": "assistant", "content": chat.said_by(row["response"]), **calls},
         tools=chat.tools,
     )

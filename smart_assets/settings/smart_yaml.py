@@ -99,6 +99,19 @@ class Settings(Section):
         return expand_sweeps(value) if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType]
 
     @model_validator(mode="after")
+    def _distinct_tasks(self) -> Self:
+        """Refuse two sources that can only have the same task; of others it shows when they are read."""
+        owners: dict[str, str] = {}
+        for source, settings in self.sources.items():
+            task = settings.only_task
+            if task is not None and owners.setdefault(task, source) != source:
+                raise ValueError(
+                    f"the sources `{owners[task]}` and `{source}` both have the task `{task}`, and a task lies in one "
+                    "source: set `task_prefix` for one of them"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _known_recipes(self) -> Self:
         unknown = sorted(set(self.automation.not_retrained) - set(self.recipes))
         if unknown:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log
-from smart_assets.tasks import digests, reasons
+from smart_assets.tasks import digests, reasons, similar_names
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
@@ -211,6 +211,8 @@ class Collector:
             f"source {self._context.label}: {rows.total():,} instances of {len(rows):,} tasks; "
             f"{rejected.num_rows:,} rejected" + (f" ({_reasons(rejected)})" if rejected.num_rows else "")
         )
+        for names in similar_names.look_alikes(tasks):
+            self._context.log(f"source {self._context.label}: {similar_names.in_words(names)}")
         if lost := [task for task in tasks if not rows[task]]:
             self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
         return table_of([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)

@@ -117,7 +117,6 @@ class FolderSource(SourceKind):
             files,
             not_read=tuple(sorted([*not_read, *selection.not_read], key=lambda file: file.name)),
             names=selection.names,
-            notes=selection.notes,
             held=held,
         )
 

@@ -165,8 +165,6 @@ def _reused(source: SourceKind, snapshot: Snapshot, earlier: Earlier) -> dict[st
 
 def _log_files(label: str, snapshot: Snapshot, log: Log) -> None:
     """Name the files that are not read, a line for each reason; `files.json` holds all of them."""
-    for note in snapshot.notes:
-        log(f"source {label}: {note}")
     names: dict[str, list[str]] = {}
     for file in snapshot.not_read:
         names.setdefault(file.reason, []).append(file.name)

@@ -68,7 +68,6 @@ class Snapshot:
     names: Mapping[str, str] = field(
         default_factory=dict[str, str]
     )  # what files' names say beyond a task by the stem of each
-    notes: tuple[str, ...] = ()  # sentences for the log
     held: object = None  # what must live as long as the rows are read, such as a folder of copies
 
 
@@ -210,6 +209,11 @@ class SourceKind(Section, ABC):
     @abstractmethod
     def is_local(self, root: Path) -> bool:
         """Return whether reading it needs no network."""
+
+    @property
+    def only_task(self) -> str | None:
+        """The task of all its rows, where its settings alone say so; None elsewhere."""
+        return None
 
     def state(self, root: Path, memory: Path | None = None) -> dict[str, str]:
         """Return what of the outside world its rows depend on: they are read again only when this changes.

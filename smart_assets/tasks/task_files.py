@@ -76,8 +76,7 @@ class FileSelection:
     """What is read of a folder, and what is not."""
 
     files: tuple[TaskFile, ...]  # in the order of the names
-    not_read: tuple[NotRead, ...]
-    notes: tuple[str, ...]  # for the log
+    not_read: tuple[NotRead, ...]  # and what is missing of a set of shards
 
     @property
     def names(self) -> dict[str, str]:
@@ -133,7 +132,7 @@ def select(names: Sequence[str], rule: NameRule) -> FileSelection:
                 files.append(task_file)
         if reason is not None:
             not_read.append(NotRead(name, reason))
-    return FileSelection(tuple(files), tuple(not_read), tuple(_missing_shards(files)))
+    return FileSelection(tuple(files), (*not_read, *_missing_shards(files)))
 
 
 def _why_not(name: str, file: FileName, in_saved: bool, chosen: bool) -> str | None:
@@ -240,8 +239,8 @@ def _guarded(*splits: str | None) -> str | None:
     return next((split for split in (*_GUARDED, TRAIN) if split in splits), None)
 
 
-def _missing_shards(files: Sequence[TaskFile]) -> Iterator[str]:
-    """Yield a sentence for each set of shards that is not whole.
+def _missing_shards(files: Sequence[TaskFile]) -> Iterator[NotRead]:
+    """Yield each set of shards that is not whole, with those that are missing.
 
     Raises:
         SourceError: Two files are the same shard.
@@ -260,6 +259,8 @@ def _missing_shards(files: Sequence[TaskFile]) -> Iterator[str]:
         missing = (index for index in range(first, first + count) if index not in shards)
         lost = count - sum(first <= index < first + count for index in shards)
         if lost:
-            numbers = ", ".join(f"{index:0{digits[folders, base, count]}d}" for index in islice(missing, 10))
+            width = digits[folders, base, count]
+            numbers = ", ".join(f"{index:0{width}d}" for index in islice(missing, 10))
             more = f" and {lost - 10:,} more" if lost > 10 else ""
-            yield f"{lost:,} of {count:,} shards of {'/'.join([*folders, base])} are missing: {numbers}{more}"
+            name = f"{'/'.join([*folders, base])}-*-of-{count:0{width}d}"
+            yield NotRead(name, f"{lost:,} of {count:,} shards are missing: {numbers}{more}")

@@ -8,6 +8,7 @@ A job reads a piece of a file, or sketches prompts. What it makes lies in files 
 import functools
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -34,9 +35,15 @@ def rules_as_json(columns: Columns, task_prefix: str, forgotten_texts: frozenset
 
 
 @functools.lru_cache(maxsize=1)
-def _rules(path: str) -> JudgeRules:
+def _known_rules(path: str) -> tuple[Columns, str, frozenset[str]]:
     columns, task_prefix, forgotten = json.loads(Path(path).read_text(encoding="utf-8"))
-    return JudgeRules(FieldNames.from_columns(Columns(**columns)), task_prefix, frozenset(forgotten))
+    return Columns(**columns), task_prefix, frozenset(forgotten)
+
+
+def _rules(path: str) -> JudgeRules:
+    """Return the rules for one piece: what its names were seen to be is of no other one."""
+    columns, task_prefix, forgotten = _known_rules(path)
+    return JudgeRules(FieldNames.from_columns(columns), task_prefix, forgotten)
 
 
 def _read(job: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +89,7 @@ _WORK: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"read": _read, "
 def main() -> None:
     """Answer jobs until there are no more."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the program ends it by the program
     pa.set_cpu_count(1)  # the cores are shared by processes
     for line in sys.stdin:
         job = json.loads(line)

@@ -190,16 +190,16 @@ def test_hostile_names_are_text_in_the_terminal(project: Path) -> None:
 
 def test_the_columns_of_tasks_are_their_rows_and_weights(project: Path) -> None:
     shown = smart("tasks", cwd=project).stdout
-    assert re.match(r" *source +task +training +held out +rejected +", shown)
+    assert re.match(r" *source +task +rows +training +held out +refused +", shown)
     [file] = project.rglob("artifacts/raw_tasks/*/instances.parquet")
     rows = pq.read_table(file).select(["task", "split"]).to_pylist()
     shares: list[list[float]] = []
     for task in ("plain", "[red]red[/red]"):
         counts = [sum(row == {"task": task, "split": split} for row in rows) for split in ("train", "validation")]
-        line = re.search(rf"^ *small +{re.escape(task)} +(\d+) +(\d+) +(\d+) +(.*)$", shown, re.MULTILINE)
+        line = re.search(rf"^ *small +{re.escape(task)} +(\d+) +(\d+) +(\d+) +(\d+) +(.*)$", shown, re.MULTILINE)
         assert line is not None
-        assert [int(line[number]) for number in (1, 2, 3)] == [*counts, 0]
-        shares.append([float(share.rstrip("%")) for share in line[4].split()])
+        assert [int(line[number]) for number in (1, 2, 3, 4)] == [sum(counts), *counts, 0]
+        shares.append([float(share.rstrip("%")) for share in line[5].split()])
     for recipe in zip(*shares, strict=True):
         assert sum(recipe) == pytest.approx(100, abs=0.02)
     assert len({tuple(share) for share in shares}) == 2, "the tasks' columns do not stand for each other"

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from smart_assets.assets import catalog
+from smart_assets.assets import catalog, raw_tasks
+from smart_assets.core.errors import SourceError
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.run import RunSummary, run_plan
 from smart_assets.planning.graph import closure, find_partitions
@@ -132,6 +133,31 @@ def test_a_failure_holds_up_only_what_is_made_from_it(project: Project) -> None:
     summary = run_plan(project, only, display)
     assert {str(key) for key in summary.failed} == {"selected_subset[9999|smart]", "selected_subset[9999|random]"}
     assert "got 9999" in str(display.errors["selected_subset[9999|smart]"])
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (SourceError("source x: nothing can be used. Repair it."), "source x: nothing can be used. Repair it."),
+        (OSError(28, "No space left on device"), "raw_tasks[small] cannot be made: [Errno 28] No space left on device"),
+        (KeyError("odd"), "an error of the program, which the UI shows in full: KeyError: 'odd'"),
+    ],
+    ids=["refused", "disk full", "a bug"],
+)
+def test_a_failure_is_told_in_a_sentence_alone(
+    tmp_path: Path, raised: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(raw_tasks, "make", fail)
+    project, display = write_project(tmp_path), Lines()
+    summary = run_plan(project, closure(project, find_partitions(project, ["prompt_embeddings"])), display)
+    assert display.errors["raw_tasks[small]"] == told
+    assert {str(key): reason for key, reason in summary.held_up.items()} == {
+        "prompt_embeddings[small]": "raw_tasks[small] is not up to date"
+    }
+    assert not [line for line in (*display.logged, *display.warned) if "Dagster" in line or "Not executing" in line]
 
 
 def made_by(project: Project, *targets: str) -> tuple[list[str], RunSummary]:

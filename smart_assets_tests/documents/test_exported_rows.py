@@ -43,16 +43,19 @@ def test_every_form_holds_each_turn_and_tool(tmp_path: Path, name: str) -> None:
         lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         assert [line["messages"] for line in lines] == TURNS
         assert [line.get("tools") for line in lines] == [None, None, None, TOOLS, TOOLS]
-        return
     import datasets
 
-    files = str(tmp_path / name) if name == "out.parquet" else None
+    kind = {"out.jsonl": "json", "out.parquet": "parquet"}.get(name)
     loaded = datasets.load_dataset(
-        "parquet" if files else str(tmp_path / name), data_files=files, split="train", cache_dir=str(tmp_path / "cache")
+        kind or str(tmp_path / name),
+        data_files=str(tmp_path / name) if kind else None,
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
     )
     found = [[{key: value for key, value in turn.items() if value} for turn in chat] for chat in loaded["messages"]]
     assert found == [[{key: value for key, value in turn.items() if value} for turn in chat] for chat in TURNS]
-    assert [tools and json.loads(tools) for tools in loaded["tools"]] == [None, None, None, TOOLS, TOOLS]
+    tools = [json.loads(value) if isinstance(value, str) else value for value in loaded["tools"]]
+    assert tools == [None, None, None, TOOLS, TOOLS]
     assert loaded["id"] == [f"{number:032x}" for number in range(1, 6)]
 
 

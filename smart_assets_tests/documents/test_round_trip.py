@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from smart_assets.documents.export import write_subset
 from smart_assets.documents.trainers.write import TRAINERS, write_for
 from smart_assets.tasks.folder import FolderSource
+from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.source_kind import Columns
-from smart_assets_tests.support.exported_subsets import TOOLS, subset_of
+from smart_assets_tests.support.exported_subsets import ANSWERED, ASKING, SYSTEM, TOOLS, USER, subset_of
 
 KEPT = ["id", "task", "template", "prompt", "response", "messages"]
 FORMS = ["rows.jsonl", "rows.parquet", "folder"]
@@ -117,3 +118,20 @@ def test_what_a_trainer_is_given_reads_back(trainer: str, tools: bool, data: st.
         left_out = {row["id"] for row in export.left_out}
         expected = [row for row in accepted.to_pylist() if row["id"] not in left_out]
         assert instances(read(out)).to_pylist() == expected
+
+
+def test_the_folder_is_a_dataset_of_the_other_kind_too(tmp_path: Path) -> None:
+    given_rows = [
+        {
+            "messages": [SYSTEM, USER, ASKING, ANSWERED, {"role": "assistant", "content": "12"}],
+            "tools": TOOLS,
+            "task": "a",
+        },
+        {"messages": [USER, ASKING], "task": "a"},
+        {"prompt": "p", "response": "r", "task": "b"},
+    ]
+    accepted, subset = exported(given_rows, tmp_path)
+    write_subset(subset, tmp_path / "folder")
+    source = HuggingFaceSource(kind="huggingface", path=str(tmp_path / "folder"), columns=Columns(task="task"))
+    assert instances(read_source(source, tmp_path, lambda _: None)).to_pylist() == accepted.to_pylist()
+    assert accepted.num_rows == 3

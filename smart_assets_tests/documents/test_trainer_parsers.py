@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from smart_assets.documents.export import write_subset
 from smart_assets.documents.trainers.write import find_trainer, write_for
 from smart_assets_tests.support.exported_subsets import ROWS, TOOL_ROWS, TOOLS, subset_of
 
@@ -93,10 +94,12 @@ def test_axolotl(folder: Path, tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize("folder", ["llamafactory"], indirect=True)
-def test_llama_factory(folder: Path) -> None:
+def test_llama_factory(folder: Path, tokenizer: Any) -> None:
     parser = pytest.importorskip("llamafactory.data.parser", exc_type=ImportError)
     converter = pytest.importorskip("llamafactory.data.converter", exc_type=ImportError)
     formatter = pytest.importorskip("llamafactory.data.formatter", exc_type=ImportError)
+    template = pytest.importorskip("llamafactory.data.template", exc_type=ImportError)
+    supervised = pytest.importorskip("llamafactory.data.processor.supervised", exc_type=ImportError)
     import datasets
 
     lines = yaml.safe_load((folder / "llamafactory.yaml").read_text())
@@ -112,6 +115,12 @@ def test_llama_factory(folder: Path) -> None:
     assert called["role"] == "function"
     calls = formatter.FunctionFormatter(slots=["{{content}}"], tool_format="qwen").apply(content=called["content"])
     assert ARGUMENTS in calls[0]
+    settings = SimpleNamespace(mask_history=lines["mask_history"], train_on_prompt=False, cutoff_len=8192)
+    encode = supervised.SupervisedDatasetProcessor(template.TEMPLATES["qwen"], tokenizer, None, settings)
+    encoded = encode.preprocess_dataset({name: [row[name] for row in read] for name in read[0]})
+    said = [learnt(tokenizer, labels).partition("<|im_end|>")[0] for labels in encoded["labels"]]
+    assert said[:4] == ["Warm."] * 4
+    assert ARGUMENTS in said[4]
     for style in ("default", "qwen", "llama3", "glm4", "mistral"):
         [told] = formatter.ToolFormatter(tool_format=style).apply(content=read[3]["_tools"])
         assert all(tool["function"]["name"] in told for tool in TOOLS), style
@@ -153,3 +162,14 @@ def test_trl(folder: Path, tokenizer: Any) -> None:
     text = "".join(tokenizer.convert_ids_to_tokens(ready["input_ids"][3]))
     assert f"warmth{ARGUMENTS}" in text
     assert text.startswith("<|tools|>")
+
+
+def test_trl_takes_the_chats_of_a_folder_as_conversations(tmp_path: Path, tokenizer: Any) -> None:
+    trl = pytest.importorskip("trl", exc_type=ImportError)
+    import datasets
+
+    write_subset(subset_of(ROWS), tmp_path / "folder")
+    rows = datasets.load_dataset(str(tmp_path / "folder"), "chats", split="train", cache_dir=str(tmp_path / "cache"))
+    assert trl.is_conversational(rows[1])
+    [text] = trl.apply_chat_template(rows[1], tokenizer).values()
+    assert text == "<|system|>Be brief.<|end|><|user|>How warm is it in Oslo?<|end|><|assistant|>Warm.<|end|>"

@@ -7,9 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 import yaml
 
+from smart_assets.cli.main import app
 from smart_assets.core.errors import SmartError
+from smart_assets.documents.trainers import trl
 from smart_assets.documents.trainers.write import LEFT_OUT, TRAINERS, find_trainer, write_for
 from smart_assets_tests.support.exported_subsets import (
     ANSWERED,
@@ -42,6 +45,12 @@ def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> list[dict[st
 def test_an_unknown_trainer_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(SmartError, match="for 'unsloth'; there are axolotl, llamafactory, open-instruct, trl"):
         find_trainer("unsloth")
+
+
+def test_the_help_names_every_trainer() -> None:
+    command: Any = typer.main.get_command(app)
+    [option] = [param for param in command.commands["export"].params if param.name == "trainer"]
+    assert all(name in option.help for name in TRAINERS)
 
 
 def test_what_is_written_is_a_folder(tmp_path: Path) -> None:
@@ -131,6 +140,13 @@ def test_turns_with_calls_have_no_nulls_under_trl(tmp_path: Path) -> None:
     assert loaded[4]["completion"] == [ASKING]
     assert loaded[0]["prompt"] == [USER]
     assert pq.read_schema(files).field("prompt").type == pa.list_(pa.json_())
+
+
+def test_rows_of_trl_are_one_type_though_calls_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = written(tmp_path / "whole", "trl", [*ROWS, *TOOL_ROWS, *ROWS])
+    monkeypatch.setattr(trl, "_BATCH_ROWS", 2)
+    assert written(tmp_path / "parts", "trl", [*ROWS, *TOOL_ROWS, *ROWS]) == whole
+    assert len(whole) == 8
 
 
 def calling(content: str = "", arguments: object = None) -> dict[str, Any]:

@@ -35,7 +35,7 @@ Texts = dict[str, list[int]]  # task -> what its rows say, in the order of its r
 
 def pool_of(tasks: Texts, templates: tuple[str, ...] = ("",)) -> Pool:
     """A pool whose greedy orders are those of the lists, in each template; tasks are picked in order of name."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": f"{task}{text}",
             "source": "s",

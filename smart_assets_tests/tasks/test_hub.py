@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.core.errors import SourceError
-from smart_assets.tasks import reasons
+from smart_assets.tasks import hub, reasons
 from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets.tasks.read_result import ReadResult
@@ -141,6 +141,52 @@ def test_its_strings_are_those_of_a_folder(tmp_path: Path, name: str, content: s
     sorted_rows = [rows_of(result).select(columns).sort_by("prompt") for result in (of_hub, of_folder)]
     assert sorted_rows[0].equals(sorted_rows[1])
     assert of_hub.rejected["reason"].to_pylist() == of_folder.rejected["reason"].to_pylist()
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "train.parquet"])
+def test_of_the_hub_text_is_read_here_and_tables_by_its_library(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder stands in for the hub, which tests do not reach."""
+    import datasets
+
+    rows = [{"prompt": "p", "response": "01"}, {"prompt": "q", "response": "None"}]
+    write(tmp_path / "kept", name, rows)
+    if name == "x.csv":
+        (tmp_path / "kept" / name).write_text("prompt,response\np,01\nq,None\n")
+    loaded: list[str] = []
+    build, load = datasets.load_dataset_builder, datasets.load_dataset
+
+    def load_kept(path: str, config: str | None, split: str, revision: str) -> Any:
+        loaded.append(revision)
+        return load(str(tmp_path / "kept"), config, split=split)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_kept)
+    monkeypatch.setattr(
+        datasets, "load_dataset_builder", lambda path, config, revision: build(str(tmp_path / "kept"), config)
+    )
+    result = read(tmp_path, path="org/rows", revision="a" * 40)
+    assert sorted(rows_of(result)["response"].to_pylist()) == ["01", "None"]
+    assert set(result.origins["file"].to_pylist()) == {f"org/rows@{'a' * 40}"}
+    assert sorted(result.origins["line"].to_pylist()) == [0, 1]
+    assert loaded == (["a" * 40] if name.endswith(".parquet") else [])
+
+
+@pytest.mark.parametrize(("builder", "message"), [("parquet", ""), ("csv", "out of reach, .* guessed types")])
+def test_out_of_reach_what_was_loaded_before_counts_unless_it_was_guessed(
+    tmp_path: Path, builder: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasets import Dataset
+
+    kept = Dataset.from_list(ROWS)
+    kept.info.builder_name = builder
+    monkeypatch.setattr(hub, "load", lambda source, path, revision: kept)
+    settings = {"path": "nobody/nothing", "revision": "a" * 40}
+    if message:
+        with pytest.raises(SourceError, match=message):
+            read(tmp_path, **settings)
+    else:
+        assert rows_of(read(tmp_path, **settings)).num_rows == 4
 
 
 def test_json_lines_may_be_called_json(tmp_path: Path) -> None:

@@ -198,9 +198,11 @@ def test_missing_shards_are_named(tmp_path: Path) -> None:
     write(tmp_path, "b/t-00001-of-00004.jsonl", "b/t-00003-of-00004.jsonl")
     result, log = read(tmp_path)
     assert tasks(result) == {"t": 6}
-    assert any(line.endswith("2 of 4 shards of b/t are missing: 00000, 00002") for line in log)
+    [missing] = result.not_read
+    assert (missing.name, missing.reason) == ("b/t-*-of-00004", "2 of 4 shards are missing: 00000, 00002")
+    assert any("b/t-*-of-00004 (2 of 4 shards are missing: 00000, 00002)" in line for line in log)
     write(tmp_path, "u-0-of-99999999999.jsonl")
-    assert any("99,999,999,998 of 99,999,999,999 shards of u are missing: 1, 2" in line for line in read(tmp_path)[1])
+    assert any("99,999,999,998 of 99,999,999,999 shards are missing: 1, 2" in line for line in read(tmp_path)[1])
 
 
 @pytest.mark.parametrize(

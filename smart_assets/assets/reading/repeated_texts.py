@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,7 +39,7 @@ def repeated_texts(project: Project, manifests: Mapping[str, Manifest]) -> pa.Ta
     """
     version = json_version({source: manifest.content_version for source, manifest in manifests.items()})
     known = project.store.cache_folder("repeated_texts") / f"{version}.parquet"
-    if known.exists():
+    with suppress(OSError, pa.ArrowException):  # not there, or another process has just replaced it
         return pq.read_table(known)
     inputs = Inputs(
         project.store, {AssetPartition(raw_tasks.NAME, source): manifest for source, manifest in manifests.items()}
@@ -61,6 +62,8 @@ def same_texts(inputs: Inputs, sources: Sequence[str], ids: pa.Array | None = No
         sources: Whose rows.
         ids: Of the rows that count; None for all.
     """
+    if not sources:
+        return REPEATS.empty_table()
     tables = [
         pq.read_table(inputs.folder(raw_tasks.NAME, source) / INSTANCES_FILE, columns=["id", "prompt_hash", "split"])
         for source in sources

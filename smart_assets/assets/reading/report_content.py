@@ -130,7 +130,7 @@ def objective_gains(scores: pa.Table) -> tuple[ObjectiveGains, ...]:
 
 def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
     """Return the tasks of all sources that were read, with the weights of the recipes that were applied."""
-    weights = _weights(project, inputs)
+    weights = mixture_weights(project, inputs)
     return tuple(
         TaskSummary(
             task.source,
@@ -171,7 +171,7 @@ def source_tasks(inputs: Inputs, source: str) -> list[TaskSummary]:
     ]
 
 
-def _weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
+def mixture_weights(project: Project, inputs: Inputs) -> dict[str, dict[str, float]]:
     """Return recipe -> task -> weight before rounding and caps, from the first budget that is there."""
     weights: dict[str, dict[str, float]] = {}
     for budget, recipe in _grid(project):

@@ -16,7 +16,7 @@ class OpenInstruct(Trainer):
         "the functions of open_instruct/dataset_transformation.py at commit e6c3044 (2026-08-20); it is no package"
     )
     learns = "`last_turn_tulu_tokenize_and_truncate_v1`, in the place of the default, which learns all assistant turns"
-    command = "accelerate launch open_instruct/finetune.py $(cat open_instruct.flags) ..."
+    command = "accelerate launch CHECKOUT/open_instruct/finetune.py $(cat open_instruct.flags) ..."
 
     def row(self, row: ExportedRow) -> Mapping[str, Any]:
         """Return messages, and tools as JSON."""

@@ -1,6 +1,7 @@
 """TRL: conversational prompt and completion in Parquet; only the completion is learnt."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from smart_assets.documents.trainers.trainer import Trainer, yaml_text
 
 _PLAIN = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 _JSON = pa.list_(pa.json_())
+_BATCH_ROWS = 10_000
 
 
 class Trl(Trainer):
@@ -40,20 +42,42 @@ class Trl(Trainer):
         Where a turn has more than role and content, turns are JSON, which `datasets` decodes: a struct would give all
         turns a null in the place of what they lack, which chat templates take for a value.
         """
-        every = list(rows)
-        plain = all(
-            turn.keys() == {"role", "content"} for row in every for turn in (*row["prompt"], *row["completion"])
-        )
-        columns: dict[str, pa.Array] = {}
-        for name in ("prompt", "completion"):
-            chats = [row[name] for row in every]
-            if plain:
-                columns[name] = pa.array(chats, _PLAIN)
-            else:
-                texts = [[json_text(turn) for turn in chat] for chat in chats]
-                columns[name] = pa.array(texts, pa.list_(pa.string())).cast(_JSON)
-        if any(row["tools"] for row in every):
-            columns["tools"] = pa.array([row["tools"] for row in every], pa.string())
-        for name in ("id", "task", "template", "source"):
-            columns[name] = pa.array([row[name] for row in every], pa.string())
-        write_table(pa.table(columns), path)
+        left = iter(rows)
+        batches: list[pa.RecordBatch] = []
+        while batch := list(islice(left, _BATCH_ROWS)):
+            batches.append(_batch(batch))
+        plain = all(batch.schema.field("prompt").type == _PLAIN for batch in batches)
+        table = pa.Table.from_batches(batches if plain else [_of_json(batch) for batch in batches], _schema(plain))
+        write_table(table if table["tools"].null_count < table.num_rows else table.drop_columns("tools"), path)
+
+
+def _schema(plain: bool) -> pa.Schema:
+    turns = _PLAIN if plain else _JSON
+    texts = {name: pa.string() for name in ("tools", "id", "task", "template", "source")}
+    return pa.schema({"prompt": turns, "completion": turns} | texts)
+
+
+def _batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    """Return rows with turns as structs where all of them are plain, else as JSON."""
+    plain = all(turn.keys() == {"role", "content"} for row in rows for turn in (*row["prompt"], *row["completion"]))
+    texts = {name: [row[name] for row in rows] for name in ("tools", "id", "task", "template", "source")}
+    turns = {name: [row[name] for row in rows] for name in ("prompt", "completion")}
+    columns = [
+        *(_turns(chats, plain) for chats in turns.values()),
+        *(pa.array(text, pa.string()) for text in texts.values()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=_schema(plain))
+
+
+def _of_json(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch with turns as JSON."""
+    if batch.schema.field("prompt").type == _JSON:
+        return batch
+    columns = [_turns(batch[name].to_pylist(), plain=False) for name in ("prompt", "completion")]
+    return pa.RecordBatch.from_arrays([*columns, *batch.columns[2:]], schema=_schema(plain=False))
+
+
+def _turns(chats: Sequence[Sequence[Mapping[str, Any]]], plain: bool) -> pa.Array:
+    if plain:
+        return pa.array(chats, _PLAIN)
+    return pa.array([[json_text(turn) for turn in chat] for chat in chats], pa.list_(pa.string())).cast(_JSON)
