@@ -25,6 +25,7 @@ class Shape:
     system: str = ""
     history: str = ""
     tools: str = ""
+    liked: str = ""
     extra: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Shape:
     @property
     def read(self) -> frozenset[str]:
         """The names that are read."""
-        single = filter(None, (self.response, self.chat, self.system, self.history, self.tools))
+        single = filter(None, (self.response, self.chat, self.system, self.history, self.tools, self.liked))
         key = self.layout.needs if self.layout.is_tree else ()
         return frozenset({*key, *self.prompt, *self.extra, *single, *self.templates, *self.tasks, *self.media})
 
@@ -118,6 +119,7 @@ class FieldNames:
             chat_is_spare=bool(spare_chat),
             system=first(layouts.SYSTEMS),
             history=layout.history if layout.history in names else "",
+            liked=layout.liked,
             tools=first(layouts.TOOLS if chat else layouts.TOOLS[:1]),
             extra=tuple(name for name in layout.extra if name in names and name not in used),
             templates=tuple(name for name in self._templates if name in names),
@@ -128,7 +130,16 @@ class FieldNames:
         )
         if layout is _NONE:
             return replace(shape, unread=_sorted({*names} - {*shape.templates, *shape.tasks}))
-        more = (shape.chat, shape.system, shape.history, shape.tools, shape.extra, shape.media, shape.prompt_template)
+        more = (
+            shape.chat,
+            shape.system,
+            shape.history,
+            shape.tools,
+            shape.liked,
+            shape.extra,
+            shape.media,
+            shape.prompt_template,
+        )
         plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more) and not layout.first_response
         return replace(shape, is_plain=plain, unread=_sorted({*names} - shape.read))
 
