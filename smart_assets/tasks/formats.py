@@ -21,6 +21,8 @@ from smart_assets.tasks.arrow_columns import columns_to_load
 from smart_assets.tasks.csv_records import read_csv
 from smart_assets.tasks.file_names import FileName
 from smart_assets.tasks.file_rows import Piece
+from smart_assets.tasks.json_documents import rows_in
+from smart_assets.tasks.open_assistant import MESSAGE
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, line_pieces, open_text, refuse_other_content
@@ -86,18 +88,33 @@ def read_file(
 
 
 def pieces_of(path: Path, name: FileName, piece_bytes: int) -> Sequence[Piece | None]:
-    """Return the pieces of a file, to be read one after the other; None stands for the whole file."""
+    """Return the pieces of a file, to be read one after the other; None stands for the whole file.
+
+    A file whose rows make trees is one piece: a message may stand far from the one that it answers.
+    """
     pieces: Sequence[Piece | None] = []
     if name.format == ".parquet":
         pieces = _group_pieces(path, piece_bytes)
     elif name.format in (".jsonl", ".ndjson") and name.compression is None:
-        pieces = line_pieces(path, piece_bytes)
+        pieces = [] if _holds_messages(path) else line_pieces(path, piece_bytes)
     return pieces or [None]
+
+
+def _holds_messages(path: Path) -> bool:
+    """Return whether the first line of a file is a message of a tree, as far as its keys tell."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_BATCH_ROWS * _BATCH_ROWS)
+    except OSError:
+        return False
+    return all(f'"{name}"'.encode() in line for name in MESSAGE)
 
 
 def _group_pieces(path: Path, piece_bytes: int) -> list[Piece]:
     try:
         with pq.ParquetFile(path) as file:
+            if {*file.schema_arrow.names} >= MESSAGE:
+                return []
             groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     except (OSError, pa.ArrowException):
         return []
@@ -179,13 +196,12 @@ def _read_json(content: Bytes, _wanted: _Wanted, _max_line_bytes: int) -> Iterat
     except (ValueError, RecursionError) as error:
         reason = reasons.NOT_UTF8 if isinstance(error, UnicodeDecodeError) else reasons.FILE_NOT_JSON
         raise RefusedFileError(reason, shorten_bytes(text)) from error
-    values = document.values() if isinstance(document, dict) else [document]
-    lists = [cast("list[object]", value) for value in values if isinstance(value, list)]
-    if len(lists) != 1:
+    rows = rows_in(document)
+    if rows is None:
         raise RefusedFileError(reasons.FILE_NO_LIST, shorten_bytes(text))
-    del text
-    for line, value in enumerate(lists[0], 1):
-        yield RawRow(line, value, line / len(lists[0]))
+    del text, document
+    for line, value in enumerate(rows, 1):
+        yield RawRow(line, value, line / len(rows))
 
 
 def _read_separated(content: Bytes, wanted: _Wanted, max_line_bytes: int, delimiter: str) -> Iterator[RawRow | BadRow]:

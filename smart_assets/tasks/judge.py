@@ -7,6 +7,7 @@ It knows nothing of other files, so that rows of several files, or pieces of one
 # pyarrow has no types.
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.forgotten import text_id
+from smart_assets.tasks.open_assistant import is_message, trees
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.rows import AcceptedRow, Row, instance_of, task_of
@@ -100,7 +102,7 @@ class RowJudge:
     def chunks(self, rows: Iterable[RawRow | BadRow]) -> Iterator[Chunk]:
         """Yield the rows in their order, judged; `verdict` is whole when they are all taken."""
         verdict = self.verdict
-        for row in rows:
+        for row in self._assembled(iter(rows)):
             verdict.rows += 1
             if isinstance(row, BadRow):
                 verdict.is_cut |= row.line is None
@@ -113,6 +115,16 @@ class RowJudge:
                 yield self._chunk()
         verdict.seen |= dict.fromkeys(self._rules.names.seen())
         yield self._chunk()
+
+    def _assembled(self, rows: Iterator[RawRow | BadRow]) -> Iterator[RawRow | BadRow]:
+        """Return the rows; those of a file whose first row is a message of a tree as trees."""
+        first = next(rows, None)
+        if first is None:
+            return iter(())
+        rest = chain([first], rows)
+        names = tuple(cast(Row, first.value)) if isinstance(first, RawRow) and isinstance(first.value, dict) else ()
+        makes_trees = is_message(names) and self._rules.names.shape(names).layout.is_tree
+        return trees(rest) if makes_trees else rest
 
     def _take(self, row: RawRow) -> bool | None:
         """Accept or refuse a row; return whether it names its task itself, None if it cannot name anything."""

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.open_assistant import MESSAGE, TREE
 
 CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
@@ -18,6 +19,7 @@ RESPONSES = ("response", "targets", "target")
 BESIDE = ("response", "completion")
 """Responses beside a chat that is the prompt."""
 _PAIRS = "preference pairs (`chosen` is the response)"
+_TREES = "OpenAssistant (best-ranked path)"
 _EXTRA = ("input", "context", "inputs", "query", "passage", "document", "knowledge")
 
 
@@ -32,6 +34,7 @@ class Layout:
     chats: tuple[str, ...] = ()  # likewise of a chat
     needs: frozenset[str] = frozenset()  # other columns by which it is known
     history: str = ""  # a column of pairs of a prompt and a response that came before
+    is_tree: bool = False  # the prompt is a tree of messages, the response in it
     first_response: bool = False  # the response may be a list, of which the first is read
 
     def fits(self, names: Collection[str]) -> bool:
@@ -44,6 +47,8 @@ class Layout:
 
 
 LAYOUTS: tuple[Layout, ...] = (
+    Layout(_TREES, prompt=("prompt",), needs=frozenset({TREE}), is_tree=True),
+    Layout(_TREES, prompt=("text",), needs=MESSAGE, is_tree=True),
     Layout("Super-NaturalInstructions", prompt=("definition", "inputs"), responses=RESPONSES, first_response=True),
     Layout(
         "Super-NaturalInstructions",

@@ -44,6 +44,8 @@ BAD_TOOLS: Final = "tools or tool calls are not lists of named functions"
 BAD_HISTORY: Final = "history is not a list of pairs of a prompt and a response"
 TEXT_ALONE: Final = "holds a text alone, as for pretraining: neither a prompt nor a response"
 TOKENS: Final = "holds token ids, not texts"
+BAD_MESSAGE_ID: Final = "message_id is missing, or another message has it"
+NO_ROOT: Final = "the message belongs to no tree: a message above it is not in the file"
 TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 
 KEY_TWICE: Final = "an object has a key twice"

@@ -6,6 +6,7 @@ from typing import cast
 from smart_assets.core.stored_chat import parse_stored
 from smart_assets.tasks import reasons
 from smart_assets.tasks.chat import Chat, Tools, composed, cut_chat
+from smart_assets.tasks.open_assistant import best_path
 from smart_assets.tasks.prompt_template import filled
 from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.row_shape import Shape
@@ -36,9 +37,11 @@ def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
             raise RowError(reasons.medium(reasons.MEDIA[name]))
     tools = _tools(row, shape, unread)
     chat = row.get(shape.chat) if shape.chat else None
-    response = _response(row, shape)
+    response = _response(row, shape, unread)
     if shape.chat and not shape.chat_is_spare:
         return _of_chat(row, shape, tools, response, unread)
+    if shape.layout.is_tree:
+        return cut_chat(best_path(row.get(shape.prompt[0]), unread), tools, unread)
     prompt = _prompt(row, shape, unread)
     if chat is not None and (prompt is None or response is None):
         return cut_chat(_with_system(row, shape, _turns("messages", chat, unread), unread), tools, unread)
@@ -169,11 +172,14 @@ def _tools(row: Row, shape: Shape, unread: UnreadValues) -> Tools | None:
         return None
 
 
-def _response(row: Row, shape: Shape) -> object:
+def _response(row: Row, shape: Shape, unread: UnreadValues) -> object:
     value = row.get(shape.response) if shape.response else None
-    if shape.layout.first_response and isinstance(value, list):
-        return value[0] if value else None  # pyright: ignore[reportUnknownVariableType]
-    return value
+    if not (shape.layout.first_response and isinstance(value, list)):
+        return value
+    first, *rest = cast("list[object]", value) or [None]
+    if rest:
+        unread.add("column", f"{shape.response}, all but the first", rest)
+    return first
 
 
 def _history(row: Row, shape: Shape) -> list[tuple[Turn, Turn]]:

@@ -48,7 +48,8 @@ class Shape:
     def read(self) -> frozenset[str]:
         """The names that are read."""
         single = filter(None, (self.response, self.chat, self.system, self.history, self.tools))
-        return frozenset({*self.prompt, *self.extra, *single, *self.templates, *self.tasks, *self.media})
+        key = self.layout.needs if self.layout.is_tree else ()
+        return frozenset({*key, *self.prompt, *self.extra, *single, *self.templates, *self.tasks, *self.media})
 
 
 class FieldNames:
@@ -156,7 +157,8 @@ class FieldNames:
             known = (replace(layout, chats=chats) if layout.chats else layout for layout in known)
             return next((layout for layout in known if layout.fits(names)), _NONE)
         if chat is not None:
-            beside = Layout(layouts.SETTINGS, chats=(chat,), responses=layouts.BESIDE)
+            responses = () if "prompt" in names else layouts.BESIDE  # beside a prompt the response is that of it
+            beside = Layout(layouts.SETTINGS, chats=(chat,), responses=responses)
             alone = Layout(layouts.SETTINGS, chats=(chat,))
             fitting = (layout for layout in (beside, alone) if layout.fits(names))
             return next(fitting, _NONE)

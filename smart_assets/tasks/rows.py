@@ -20,9 +20,8 @@ Row = Mapping[str, object]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Texts of nothing but white space, what is as invisible, and marks that end a text or a turn.
-_NOTHING = re.compile(
-    r"(?:[\s\u200b-\u200f\u2060\ufeff\u00ad]|</?s>|<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end)\|>)*"
-)
+_MARKS = "im_end|im_start|endoftext|eot_id|end_of_text|end_of_turn|end"
+_NOTHING = re.compile(rf"(?:[\s\u200b-\u200f\u2060\ufeff\u00ad]|</?s>|<eos>|<end_of_turn>|<\|(?:{_MARKS})\|>)*")
 _LONGEST_NOTHING = 200  # characters: what is longer is only looked at for white space
 
 
