@@ -91,11 +91,12 @@ def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float, read: Col
     for name, column in zip(row.schema.names, row.columns, strict=True):
         try:
             [cell] = column.to_pylist()
+            value[name] = decode[name](cell) if name in decode else cell
         except _NO_VALUE as error:
             if name in read:
-                return BadRow(line, reasons.NOT_UTF8 if isinstance(error, UnicodeDecodeError) else reasons.NO_VALUE, None)
-            cell = f"what cannot be read of row {line}"
-        value[name] = decode[name](cell) if name in decode else cell
+                reason = reasons.NOT_UTF8 if isinstance(error, UnicodeDecodeError) else reasons.NO_VALUE
+                return BadRow(line, reason, None)
+            value[name] = f"what cannot be read of row {line}"
     return RawRow(line, value, done)
 
 
