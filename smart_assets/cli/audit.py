@@ -108,7 +108,7 @@ def show_source(config: Path | None, source: str, as_json: bool) -> None:
             row.rejected,
             row.made_at,
             shortened(row.run_id, 8),
-            _state(row.current, given is not None, row.artifact),
+            _state(row.current, given is not None, row.artifact) if row.rows else "refused",
         ]
         for row in audit.rows
     ]

@@ -11,6 +11,7 @@ from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
 from smart_assets.core.safe_text import printable
 from smart_assets.defs.executors import gpu_tags
+from smart_assets.defs.failure import NotMade
 from smart_assets.defs.metadata import metadata_of
 from smart_assets.defs.partitions import dependency, partition_key, partitions_of
 from smart_assets.defs.resources import ComputeDevice, run_context
@@ -51,9 +52,9 @@ def _asset(project: Project, asset: Asset) -> dg.AssetsDefinition:
         try:
             result = materialize(project, key, run, with_pages)
         except SmartError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+            raise NotMade(str(error), allow_retries=False) from error
         except OSError as error:  # such as a full disk; nothing of what was begun is recorded
-            raise dg.Failure(f"{key} cannot be made: {printable(str(error))}") from error
+            raise NotMade(f"{key} cannot be made: {printable(str(error))}") from error
         return dg.MaterializeResult(
             metadata=metadata_of(project, result),
             data_version=dg.DataVersion(result.manifest.content_version),

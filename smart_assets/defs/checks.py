@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from smart_assets.assets import (
+    evaluation_overlap,
     finetuned_checkpoint,
     instance_orderings,
     prompt_embeddings,
@@ -20,6 +21,7 @@ from smart_assets.assets.checks.traced_rows import rows_are_traced
 from smart_assets.assets.step import AssetPartition
 from smart_assets.core.errors import SmartError
 from smart_assets.core.safe_text import escaped, in_line
+from smart_assets.defs.failure import NotMade
 from smart_assets.defs.partitions import partition_key, partitions_of
 from smart_assets.defs.tables import table
 from smart_assets.settings import Project
@@ -57,6 +59,12 @@ CHECKS: tuple[CheckCard, ...] = (
         "orderings_reproduce",
         "Every ordering is a permutation of its group, and its gains add up to the objective's value.",
         artifact_checks.orderings_reproduce,
+    ),
+    CheckCard(
+        evaluation_overlap.NAME,
+        "tasks_keep_their_rows",
+        "No task has evaluation text in more than half of its training rows; a warning only.",
+        artifact_checks.tasks_keep_their_rows,
     ),
     CheckCard(
         selected_subset.NAME,
@@ -116,7 +124,7 @@ def _check(project: Project, card: CheckCard) -> dg.AssetChecksDefinition:
         try:
             result = card.check(project, partition_key(context))
         except SmartError as error:
-            raise dg.Failure(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
+            raise NotMade(f"{AssetPartition(card.asset, partition_key(context))}: {error}") from error
         if result.warning and not result.passed:
             context.log.warning(in_line(result.sentence))
         rows = {} if result.rows is None else {"rows": table(result.rows)}

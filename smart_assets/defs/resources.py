@@ -12,6 +12,7 @@ from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import ProgramError
 from smart_assets.core.safe_text import printable
 from smart_assets.defs.dagster_private import DagsterPipesExecutionError
+from smart_assets.defs.failure import NotMade
 from smart_assets.defs.orphans import claim_run
 
 
@@ -35,7 +36,7 @@ class ComputeDevice(dg.ConfigurableResource):  # pyright: ignore[reportMissingTy
         if not torch.cuda.is_available():
             if self.setting == "auto":
                 return "cpu"
-            raise dg.Failure(
+            raise NotMade(
                 f"device {self.setting!r} is set in smart.yaml, but torch finds no GPU: set `device: auto` or `cpu`, "
                 "or install the GPU build of torch",
                 allow_retries=False,

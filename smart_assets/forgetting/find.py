@@ -116,11 +116,9 @@ def _not_looked_through(reader: AuditReader) -> tuple[str, ...]:
     for item in reader.history.of(ROWS):
         not_read = RawTasksSummary.read(item.manifest).not_read if item.current else {}
         if not_read is None:
-            lines.append(
-                f"not looked through: what of the rows of {item.manifest.partition} an earlier version did not read"
-            )
+            lines.append(f"not looked through: what is not read of {item.manifest.partition}, which was not recorded")
         elif not_read:
-            names = ", ".join(f"{name} ({rows:,} rows)" for name, rows in not_read.items())
+            names = ", ".join(f"{name} ({rows:,} row{'s' * (rows != 1)})" for name, rows in not_read.items())
             lines.append(f"not looked through, since it is not read: of {item.manifest.partition}: {names}")
     return tuple(sorted(lines))
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from smart_assets.assets import catalog, evaluation_overlap, finetuned_checkpoint
 from smart_assets.assets.model_records import CheckpointParameters
 from smart_assets.assets.records import (
+    EmbeddingParameters,
     EmbeddingSummary,
     OrderingParameters,
     OverlapParameters,
@@ -137,8 +138,8 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
     for vectors in ancestors.orderings.values():
         changes["selection"] = _selection(settings.selection, OrderingParameters.read(vectors))
     for vectors in ancestors.vectors.values():
-        precision = EmbeddingSummary.read(vectors).precision
-        changes["embedding"] = settings.embedding.model_copy(update={"precision": precision})
+        precision, windows = EmbeddingSummary.read(vectors).precision, EmbeddingParameters.read(vectors).windows or 1
+        changes["embedding"] = settings.embedding.model_copy(update={"precision": precision, "windows": windows})
     return changes
 
 

@@ -6,9 +6,7 @@ duplicates are found at the end, over all rows at once, whether they were read n
 
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +15,7 @@ import pyarrow.compute as pc
 
 from smart_assets.core.errors import SourceError
 from smart_assets.core.progress import Log
-from smart_assets.tasks import digests, reasons
+from smart_assets.tasks import digests, reasons, similar_names
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
@@ -213,21 +211,11 @@ class Collector:
             f"source {self._context.label}: {rows.total():,} instances of {len(rows):,} tasks; "
             f"{rejected.num_rows:,} rejected" + (f" ({_reasons(rejected)})" if rejected.num_rows else "")
         )
-        for line in alike_names(tasks):
-            self._context.log(f"source {self._context.label}: {line}")
+        for names in similar_names.look_alikes(tasks):
+            self._context.log(f"source {self._context.label}: {similar_names.in_words(names)}")
         if lost := [task for task in tasks if not rows[task]]:
             self._context.log(f"source {self._context.label}: left with no rows: {', '.join(lost)}")
         return table_of([tasks, [rows[task] for task in tasks], [refused[task] for task in tasks]], TASKS)
-
-
-def alike_names(names: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence for names that look the same and are spelt with other characters, as NFC and NFD are."""
-    by_look: dict[str, list[str]] = {}
-    for name in names:
-        by_look.setdefault(unicodedata.normalize("NFC", name), []).append(name)
-    for alike in by_look.values():
-        if len(alike) > 1:
-            yield f"tasks that look the same and are not: {', '.join(map(ascii, alike))}"
 
 
 def told_apart(candidates: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:

@@ -18,7 +18,7 @@ from smart_assets.tasks.source_kind import Part, PublicDataset, Snapshot, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from datasets import Dataset
+    from datasets import Dataset, DatasetBuilder
 
     from smart_assets.tasks.raw_rows import BadRow, RawRow
     from smart_assets.tasks.row_shape import FieldNames
@@ -150,18 +150,37 @@ def read_dataset(
     Raises:
         SourceError: There is no such dataset, configuration or split, it cannot be built, or cannot be reached.
     """
+    from smart_assets.tasks.hub_files import GUESSED, rows_of_split
+
+    builder = _builder(source, path, revision)
+    try:
+        rows = None if builder is None else rows_of_split(builder, source.split, is_local=revision is None)
+    except (OSError, ValueError, SourceError) as error:
+        raise _refusal(source, error) from error
+    if rows is not None:
+        return rows(names)
+    dataset = load(source, path, revision)
+    if builder is None and dataset.info.builder_name in GUESSED:
+        raise _refusal(source, SourceError("its files are out of reach, and what is kept of them holds guessed types"))
+    return dataset_rows(dataset, names)
+
+
+def _builder(source: HuggingFaceSource, path: str, revision: str | None) -> "DatasetBuilder | None":
+    """Return what knows the files of a dataset; None where those of the hub are out of reach.
+
+    Raises:
+        SourceError: There is no such folder, or no such configuration in it.
+    """
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
 
-    from smart_assets.tasks.hub_files import rows_of_split
-
     try:
-        builder = load_dataset_builder(path, source.name, revision=revision)
-        rows = rows_of_split(builder, source.split, is_local=revision is None)
+        return load_dataset_builder(path, source.name, revision=revision)
     # What a dataset says of itself in another form than `datasets` expects shows as errors of Python's own.
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, DatasetsError, SourceError) as error:
-        raise _refusal(source, error) from error
-    return dataset_rows(load(source, path, revision), names) if rows is None else rows(names)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, DatasetsError) as error:
+        if revision is None:
+            raise _refusal(source, error) from error
+        return None  # loading it says why, unless it was loaded before
 
 
 def load(source: HuggingFaceSource, path: str, revision: str | None) -> "Dataset":

@@ -21,7 +21,7 @@ from smart_assets.tasks.rows import FieldNames
 if TYPE_CHECKING:
     from datasets import DatasetBuilder
 
-_TEXT = ("csv", "json")  # whose types are guesses: of these alone, files on the hub are read here
+GUESSED = ("csv", "json")  # whose types are guesses: of these alone, files on the hub are read here
 _TABLES = ("parquet", "arrow")
 _HEAD = 20_000_000  # bytes
 _SEPARATORS = {",": ".csv", "\t": ".tsv"}
@@ -50,7 +50,7 @@ def rows_of_split(builder: "DatasetBuilder", split: str, is_local: bool) -> Rows
     """
     module = type(builder).__module__.rpartition(".")[2]
     files: Mapping[str, Sequence[str]] = {str(name): names for name, names in (builder.config.data_files or {}).items()}
-    if module not in (_TEXT + _TABLES if is_local else _TEXT) or not files:
+    if module not in (GUESSED + _TABLES if is_local else GUESSED) or not files:
         return None
     parsed = {name: parse_name(name.rpartition("/")[2]) for names in files.values() for name in names}
     if not all(name.format for name in parsed.values()):

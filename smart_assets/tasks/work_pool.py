@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from smart_assets.core.errors import SourceError
@@ -22,12 +22,14 @@ from smart_assets.core.threads import usable_cores
 Job = dict[str, Any]
 Answer = dict[str, Any]
 
+_MOST_PROCESSES = 8  # more would wait for the one that gathers, and each takes some 150 MB
 _AHEAD = 2  # jobs for each process that are done or under way before they are asked for
+_VARIABLE = "SMART_READ_PROCESSES"
 _ROOT = Path(__file__).parents[2]
 
 
 class WorkPool:
-    """A number of processes, started when they are first needed."""
+    """A number of processes at most, each started when it is first needed."""
 
     def __init__(self, processes: int) -> None:
         self.processes = processes
@@ -42,7 +44,6 @@ class WorkPool:
             SourceError: A process ended before it answered.
             RuntimeError: A job failed.
         """
-        self._start()
         under_way: deque[Future[Answer]] = deque()
         for job in jobs:
             under_way.append(self._threads.submit(self._answer, job))
@@ -53,33 +54,38 @@ class WorkPool:
 
     def close(self) -> None:
         """End the processes, whatever they do."""
+        self._kill()
+        self._threads.shutdown(cancel_futures=True)
+        self._kill()  # what a thread started meanwhile
         for process in self._started:
-            process.kill()
-            process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     with suppress(OSError):  # what is not written yet has nobody to read it
                         stream.close()
-        self._threads.shutdown(cancel_futures=True)
 
-    def _start(self) -> None:
-        if self._started:
-            return
+    def _kill(self) -> None:
+        for process in list(self._started):
+            process.kill()
+            process.wait()
+
+    def _process(self) -> subprocess.Popen[str]:
+        """Return a process that has nothing to do: there is one for each thread."""
+        with suppress(Empty):
+            return self._idle.get_nowait()
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
-        for _ in range(self.processes):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "smart_assets.tasks.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                env={**os.environ, "PYTHONPATH": path},
-            )
-            self._started.append(process)
-            self._idle.put(process)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "smart_assets.tasks.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        self._started.append(process)
+        return process
 
     def _answer(self, job: Job) -> Answer:
-        process = self._idle.get()
+        process = self._process()
         try:
             assert process.stdin is not None  # noqa: S101
             assert process.stdout is not None  # noqa: S101
@@ -93,7 +99,7 @@ class WorkPool:
         if not line:
             raise SourceError(
                 f"a process that reads ended with status {process.poll()}, as where memory does not suffice. Set "
-                "SMART_READ_PROCESSES=1 to read in one process."
+                f"{_VARIABLE}=1 to read in one process."
             )
         answer: Answer = json.loads(line)
         if "failed" in answer:
@@ -103,9 +109,15 @@ class WorkPool:
 
 @contextmanager
 def work_pool() -> Generator[WorkPool]:
-    """Give a pool with a process for each usable core, or as many as SMART_READ_PROCESSES says, for a time."""
-    asked = os.environ.get("SMART_READ_PROCESSES", "")
-    pool = WorkPool(int(asked) if asked.isdecimal() and int(asked) else usable_cores())
+    """Give a pool for a time: of a process for each usable core, but few, or as SMART_READ_PROCESSES says.
+
+    Raises:
+        SourceError: It says something else than a number of processes.
+    """
+    asked = os.environ.get(_VARIABLE, "")
+    if asked and not (asked.isdecimal() and int(asked)):
+        raise SourceError(f"{_VARIABLE} is a number of processes, 1 or more; got {asked!r}")
+    pool = WorkPool(int(asked) if asked else min(usable_cores(), _MOST_PROCESSES))
     try:
         yield pool
     finally:

@@ -8,6 +8,7 @@ A job reads a piece of a file, or sketches prompts. What it makes lies in files 
 import functools
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -88,6 +89,7 @@ _WORK: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"read": _read, "
 def main() -> None:
     """Answer jobs until there are no more."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the program ends it by the program
     pa.set_cpu_count(1)  # the cores are shared by processes
     for line in sys.stdin:
         job = json.loads(line)

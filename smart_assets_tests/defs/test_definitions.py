@@ -160,6 +160,20 @@ def test_a_failure_is_told_in_a_sentence_alone(
     assert not [line for line in (*display.logged, *display.warned) if "Dagster" in line or "Not executing" in line]
 
 
+def test_the_page_of_a_failed_run_begins_with_the_sentence(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    (tmp_path / "tasks" / "alpha.jsonl").write_text("not JSON\n")
+    for name in ("beta", "gamma"):
+        (tmp_path / "tasks" / f"{name}.jsonl").unlink()
+    job = build_definitions(project).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        asset_selection=[dg.AssetKey("raw_tasks")], partition_key="small", raise_on_error=False
+    )
+    [failure] = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert failure.error is not None
+    assert failure.error.message.startswith("NotMade: source tasks: none of its 1 rows can be used")
+
+
 def made_by(project: Project, *targets: str) -> tuple[list[str], RunSummary]:
     summary = run_plan(project, closure(project, find_partitions(project, list(targets))), Lines())
     return [str(key) for key in summary.made], summary

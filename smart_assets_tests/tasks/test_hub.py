@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.core.errors import SourceError
-from smart_assets.tasks import reasons
+from smart_assets.tasks import hub, reasons
 from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets.tasks.read_result import ReadResult
@@ -170,6 +170,23 @@ def test_of_the_hub_text_is_read_here_and_tables_by_its_library(
     assert set(result.origins["file"].to_pylist()) == {f"org/rows@{'a' * 40}"}
     assert sorted(result.origins["line"].to_pylist()) == [0, 1]
     assert loaded == (["a" * 40] if name.endswith(".parquet") else [])
+
+
+@pytest.mark.parametrize(("builder", "message"), [("parquet", ""), ("csv", "out of reach, .* guessed types")])
+def test_out_of_reach_what_was_loaded_before_counts_unless_it_was_guessed(
+    tmp_path: Path, builder: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasets import Dataset
+
+    kept = Dataset.from_list(ROWS)
+    kept.info.builder_name = builder
+    monkeypatch.setattr(hub, "load", lambda source, path, revision: kept)
+    settings = {"path": "nobody/nothing", "revision": "a" * 40}
+    if message:
+        with pytest.raises(SourceError, match=message):
+            read(tmp_path, **settings)
+    else:
+        assert rows_of(read(tmp_path, **settings)).num_rows == 4
 
 
 def test_json_lines_may_be_called_json(tmp_path: Path) -> None:

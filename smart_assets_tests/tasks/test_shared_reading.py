@@ -162,7 +162,8 @@ def test_an_error_about_all_rows_is_that_of_one_process(tmp_path: Path, pool: Wo
 
 def test_a_process_that_dies_is_named(folder: Path, tmp_path: Path) -> None:
     pool = WorkPool(1)
-    list(pool.answers([]))
+    with pytest.raises(RuntimeError, match="KeyError"):
+        list(pool.answers([{"work": "nothing"}]))
     for process in pool._started:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -178,10 +179,19 @@ def test_a_job_that_fails_says_where(pool: WorkPool) -> None:
 
 def test_processes_end_with_their_pool(pool: WorkPool) -> None:
     with work_pool() as other:
-        list(other.answers([]))
+        with pytest.raises(RuntimeError, match="KeyError"):
+            list(other.answers([{"work": "nothing"}] * 3))
         started = list(other._started)
+        assert started
         assert all(process.poll() is None for process in started)
     assert all(process.poll() is not None for process in started)
+
+
+@pytest.mark.parametrize("asked", ["0", "two", "-1"])
+def test_a_number_of_processes_that_is_none_is_refused(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_READ_PROCESSES", asked)
+    with pytest.raises(SourceError, match="is a number of processes, 1 or more; got"), work_pool():
+        pass
 
 
 def test_little_is_read_without_processes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

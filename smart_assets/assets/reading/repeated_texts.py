@@ -44,12 +44,12 @@ def repeated_texts(project: Project, manifests: Mapping[str, Manifest]) -> pa.Ta
     inputs = Inputs(
         project.store, {AssetPartition(raw_tasks.NAME, source): manifest for source, manifest in manifests.items()}
     )
-    found = same_texts(inputs, list(manifests))
+    repeats = same_texts(inputs, list(manifests))
     for old in known.parent.glob("*.parquet"):
         old.unlink(missing_ok=True)
     with written(known) as path:
-        pq.write_table(found, path)
-    return found
+        pq.write_table(repeats, path)
+    return repeats
 
 
 def same_texts(inputs: Inputs, sources: Sequence[str], ids: pa.Array | None = None) -> pa.Table:
@@ -79,8 +79,8 @@ def same_texts(inputs: Inputs, sources: Sequence[str], ids: pa.Array | None = No
     said = zip(*(texts[name].to_pylist() for name in ("prompt", "response", "messages")), strict=True)
     numbers: dict[str, int] = {}
     column = [numbers.setdefault(text_id(*row), len(numbers)) for row in said]
-    found = texts.append_column("text", pa.array(column, pa.int64())).select(REPEATS.names).cast(REPEATS)
-    return _standing_twice(found)
+    repeats = texts.append_column("text", pa.array(column, pa.int64())).select(REPEATS.names).cast(REPEATS)
+    return _standing_twice(repeats)
 
 
 def among(repeats: pa.Table, ids: pa.ChunkedArray) -> pa.Table:
