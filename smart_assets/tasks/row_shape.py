@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from smart_assets.tasks import layouts, reasons
 from smart_assets.tasks.layouts import Layout
 from smart_assets.tasks.source_kind import Columns
+from smart_assets.tasks.turns import is_nan
 from smart_assets.tasks.unread import NO_LAYOUT
 
 _ALL_RESPONSES = ("response", "output", "completion", "targets", "target", "answer")
@@ -91,7 +92,7 @@ class FieldNames:
 
     def task(self, row: Mapping[str, object]) -> object:
         """Return the task that a row names, or None."""
-        return next((row[name] for name in self._tasks if row.get(name) is not None), None)
+        return named_by(row, self._tasks)
 
     def shape(self, names: tuple[str, ...]) -> Shape:
         """Return what is read of rows that have these names, null ones too."""
@@ -184,6 +185,12 @@ class FieldNames:
         if self._columns.prompt_columns or self._columns.response is not None:
             return ""  # a null in a column that was set is a missing value
         return next((name for name in layouts.CHATS if name in names), "")
+
+
+def named_by(row: Mapping[str, object], columns: Sequence[str]) -> object:
+    """Return the first value that there is in some columns of names; what pandas writes for a missing one is none."""
+    values = (row.get(name) for name in columns)
+    return next((value for value in values if value is not None and not is_nan(value)), None)
 
 
 def _sorted(names: set[str]) -> tuple[str, ...]:
