@@ -34,6 +34,7 @@ class Layout:
     chats: tuple[str, ...] = ()  # likewise of a chat
     needs: frozenset[str] = frozenset()  # other columns by which it is known
     history: str = ""  # a column of pairs of a prompt and a response that came before
+    liked: str = ""  # a column that says of a response whether people want it
     is_tree: bool = False  # the prompt is a tree of messages, the response in it
     first_response: bool = False  # the response may be a list, of which the first is read
 
@@ -64,6 +65,14 @@ LAYOUTS: tuple[Layout, ...] = (
         history="history",
     ),
     Layout("prompt and response", prompt=("prompt",), extra=("input", "context"), responses=RESPONSES),
+    Layout(
+        "TRL unpaired preference",
+        prompt=("prompt",),
+        extra=("input", "context"),
+        responses=("completion",),
+        needs=frozenset({"label"}),
+        liked="label",
+    ),
     Layout("TRL prompt and completion", prompt=("prompt",), extra=("input", "context"), responses=("completion",)),
     Layout("prompt and output", prompt=("prompt",), extra=("input", "context"), responses=("output",)),
     Layout("P3", prompt=("inputs_pretokenized",), responses=("targets_pretokenized",)),

@@ -35,6 +35,8 @@ def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
     for name in shape.media:
         if has_value(row.get(name)):
             raise RowError(reasons.medium(reasons.MEDIA[name]))
+    if shape.liked and row.get(shape.liked) is False:
+        raise RowError(reasons.NOT_LIKED)
     tools = _tools(row, shape, unread)
     chat = row.get(shape.chat) if shape.chat else None
     response = _response(row, shape, unread)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from smart_assets.tasks import layouts, reasons
 from smart_assets.tasks.layouts import Layout
 from smart_assets.tasks.source_kind import Columns
+from smart_assets.tasks.turns import is_nan
 from smart_assets.tasks.unread import NO_LAYOUT
 
 _ALL_RESPONSES = ("response", "output", "completion", "targets", "target", "answer")
@@ -25,6 +26,7 @@ class Shape:
     system: str = ""
     history: str = ""
     tools: str = ""
+    liked: str = ""
     extra: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
@@ -47,7 +49,7 @@ class Shape:
     @property
     def read(self) -> frozenset[str]:
         """The names that are read."""
-        single = filter(None, (self.response, self.chat, self.system, self.history, self.tools))
+        single = filter(None, (self.response, self.chat, self.system, self.history, self.tools, self.liked))
         key = self.layout.needs if self.layout.is_tree else ()
         return frozenset({*key, *self.prompt, *self.extra, *single, *self.templates, *self.tasks, *self.media})
 
@@ -90,7 +92,7 @@ class FieldNames:
 
     def task(self, row: Mapping[str, object]) -> object:
         """Return the task that a row names, or None."""
-        return next((row[name] for name in self._tasks if row.get(name) is not None), None)
+        return named_by(row, self._tasks)
 
     def shape(self, names: tuple[str, ...]) -> Shape:
         """Return what is read of rows that have these names, null ones too."""
@@ -118,6 +120,7 @@ class FieldNames:
             chat_is_spare=bool(spare_chat),
             system=first(layouts.SYSTEMS),
             history=layout.history if layout.history in names else "",
+            liked=layout.liked,
             tools=first(layouts.TOOLS if chat else layouts.TOOLS[:1]),
             extra=tuple(name for name in layout.extra if name in names and name not in used),
             templates=tuple(name for name in self._templates if name in names),
@@ -128,7 +131,16 @@ class FieldNames:
         )
         if layout is _NONE:
             return replace(shape, unread=_sorted({*names} - {*shape.templates, *shape.tasks}))
-        more = (shape.chat, shape.system, shape.history, shape.tools, shape.extra, shape.media, shape.prompt_template)
+        more = (
+            shape.chat,
+            shape.system,
+            shape.history,
+            shape.tools,
+            shape.liked,
+            shape.extra,
+            shape.media,
+            shape.prompt_template,
+        )
         plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more) and not layout.first_response
         return replace(shape, is_plain=plain, unread=_sorted({*names} - shape.read))
 
@@ -173,6 +185,12 @@ class FieldNames:
         if self._columns.prompt_columns or self._columns.response is not None:
             return ""  # a null in a column that was set is a missing value
         return next((name for name in layouts.CHATS if name in names), "")
+
+
+def named_by(row: Mapping[str, object], columns: Sequence[str]) -> object:
+    """Return the first value that there is in some columns of names; what pandas writes for a missing one is none."""
+    values = (row.get(name) for name in columns)
+    return next((value for value in values if value is not None and not is_nan(value)), None)
 
 
 def _sorted(names: set[str]) -> tuple[str, ...]:

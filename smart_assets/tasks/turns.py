@@ -4,6 +4,7 @@ What a turn may hold is declared here. A key that is not is named as not read; w
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -69,8 +70,13 @@ def plain_json(value: object) -> str:
 
 
 def has_value(value: object) -> bool:
-    """Return whether a value says anything: it is neither null nor an empty text, list or object."""
-    return value is not None and value not in _NOTHING
+    """Return whether a value says anything: it is neither null or NaN nor an empty text, list or object."""
+    return value is not None and value not in _NOTHING and not is_nan(value)
+
+
+def is_nan(value: object) -> bool:
+    """Return whether a value is what pandas writes for a missing one."""
+    return type(value) is float and math.isnan(value)
 
 
 def from_json(value: object) -> object:

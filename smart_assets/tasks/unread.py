@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smart_assets.core.safe_text import printable
+from smart_assets.core.safe_text import in_line
 from smart_assets.tasks.raw_rows import shorten
 
 Kind = Literal["read as", "column", "key of a turn", "key of a content part", "turns"]
@@ -137,7 +137,7 @@ def column_table(names: Sequence[str], files: Sequence[ReadColumns], earlier: It
 
 def listed(names: Collection[str]) -> str:
     """Return a sentence that names the columns that are there, of many the first; "" where there are none."""
-    shown = ", ".join(f"`{printable(shorten(name))[:_SHOWN]}`" for name in list(names)[:_MOST_LINES])
+    shown = ", ".join(f"`{in_line(shorten(name))[:_SHOWN]}`" for name in list(names)[:_MOST_LINES])
     rest = " and more" if len(names) > _MOST_LINES else ""
     return f"Its columns are {shown}{rest}. " if names else ""
 
@@ -168,7 +168,7 @@ def unread_names(columns: pa.Table) -> Mapping[str, int]:
 
 
 def _named(kind: str, name: str) -> str:
-    return f"{kind} {name}" if kind == "turns" else f"{kind} `{printable(name)}`"
+    return f"{kind} {name}" if kind == "turns" else f"{kind} `{in_line(name)}`"
 
 
 def _grouped(columns: pa.Table, keys: list[str], chosen: pa.ChunkedArray) -> list[tuple[Any, ...]]:
