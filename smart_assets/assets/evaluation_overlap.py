@@ -26,9 +26,16 @@ from smart_assets.assets.reading.evaluation_rows import (
     read_sources,
 )
 from smart_assets.assets.reading.evaluation_vectors import embed_outside
-from smart_assets.assets.reading.prompt_windows import CutPrompts, cut_prompts
+from smart_assets.assets.reading.overlap_sentences import mostly_found, same_document_rows
 from smart_assets.assets.reading.rows import raw_task_inputs
-from smart_assets.assets.records import LongPrompts, OverlapCost, OverlapParameters, OverlapSummary
+from smart_assets.assets.reading.vector_overlap import ComparedVectors
+from smart_assets.assets.records import (
+    EmbeddingParameters,
+    FoundRows,
+    OverlapCost,
+    OverlapParameters,
+    OverlapSummary,
+)
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
 from smart_assets.contamination.exact import ExactTexts
 from smart_assets.contamination.matches import Matches
@@ -38,14 +45,13 @@ from smart_assets.contamination.ngrams import NgramHasher
 from smart_assets.contamination.settings import Contamination
 from smart_assets.contamination.templates import EvaluationGroups
 from smart_assets.core.progress import Log, Progress
-from smart_assets.embedding.identity import encoder_version
-from smart_assets.embedding.nearest import nearest_above
+from smart_assets.embedding.windows import read_prompt_vectors
 from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.near_duplicates import Sketcher, nearest_prompts
 
 NAME = "evaluation_overlap"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 FOUND = "found"
 """The facet of which rows are found by which rules: the last digit of a cosine is no part of it."""
 KINDS = ("exact", "ngram", "near_duplicate", "similarity")
@@ -58,6 +64,8 @@ OVERLAPS = pa.schema(
     ]
 )
 UNSEARCHED = pa.schema([(name, pa.string()) for name in ("benchmark", "evaluation_id", "evaluation_task", "why")])
+SAME_DOCUMENT = "same_document"
+"""The kind of a training row whose prompt is near an evaluation prompt as a whole and ends otherwise: it is kept."""
 SHORT, TEMPLATE = "fewer words than an n-gram", "all its n-grams are common to its own task or template"
 
 
@@ -68,11 +76,12 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     inputs = [*raw_task_inputs(project)]
     if contamination.similarity is not None:
         inputs += [Input(AssetPartition(prompt_embeddings.NAME, source)) for source in project.settings.sources]
+    vectors = None if contamination.similarity is None else EmbeddingParameters.of(project.settings.embedding)
     parameters = OverlapParameters(
         contamination=contamination.parameters(),
         near_duplicate=project.settings.validation.similarity,
-        # It also says which prompts it cuts.
-        encoder=None if contamination.similarity is None else encoder_version(project.settings.embedding),
+        encoder=vectors and vectors.encoder,
+        windows=vectors and vectors.windows,
     )
     kept = {**evaluation_sets, **parameters.as_kept()}
     return DesiredState(AssetPartition(NAME), tuple(inputs), kept, CODE_VERSION, outside)
@@ -90,20 +99,15 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     scratch.mkdir()
     texts = _read_texts(sources, evaluation, settings.contamination, scratch, run.log)
     alike = {"near_duplicate": _of_signatures(sources, evaluation, settings.validation.similarity)}
-    long: LongPrompts | None = None
+    long, documents = (None, None), dict[str, Matches]()
     embedded, recorded, similarity = 0, _nothing, settings.contamination.similarity
     if similarity is not None:
         outside = embed_outside(project, NAME, evaluation.outside, out, run)
         embedded, recorded = outside.embedded, outside.recorded
-        vectors = {
-            source.name: np.load(
-                inputs.folder(prompt_embeddings.NAME, source.name) / "vectors.npy", mmap_mode="r", allow_pickle=False
-            )
-            for source in sources
-        }
-        cut = cut_prompts(project, sources, evaluation)
-        long = cut.counted(sources, evaluation)
-        alike["similarity"] = _of_vectors(sources, evaluation, vectors, outside.vectors, cut, similarity)
+        vectors = [read_prompt_vectors(inputs.folder(prompt_embeddings.NAME, source.name)) for source in sources]
+        compared = ComparedVectors(sources, vectors, evaluation, outside.vectors)
+        long = compared.long_prompts()
+        alike["similarity"], documents[SAME_DOCUMENT] = compared.matches(similarity)
     overlapping, undecided, unsearched = texts.judged(alike, settings.contamination)
     overlaps = _table(overlapping, sources, evaluation)
     write_table(overlaps, out.content / "overlaps.parquet")
@@ -111,18 +115,27 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     left = left.filter(pc.invert(pc.is_in(left["id"], overlaps["id"].combine_chunks())))
     write_table(left, out.content / "undecided.parquet")
     write_table(unsearched, out.content / "unsearched.parquet")
+    same_documents = _table(documents, sources, evaluation)
+    same_documents = same_documents.filter(pc.invert(pc.is_in(same_documents["id"], overlaps["id"].combine_chunks())))
+    write_table(same_documents, out.content / "same_documents.parquet")
     compared = sum(int(source.train.sum()) for source in sources)
+    summary = OverlapSummary(
+        training_rows=compared,
+        evaluation_rows={name: stop - start for name, start, stop in evaluation.benchmarks},
+        rows_with_evaluation_text=pc.count_distinct(overlaps["id"]).as_py(),
+        rows_by_kind=by_kind(overlaps),
+        rows_by_benchmark=_by_benchmark(overlaps, evaluation),
+        rows_undecided=_rows_by_task(left),
+        untold_by_ngrams=_untold_by_cause(unsearched),
+        long_prompts=long[0],
+        read_in_part=long[1],
+        same_documents=_rows_by_task(same_documents) if documents else None,
+        rows_by_task=_found_by_task(overlaps, sources),
+    )
+    for line in [*mostly_found(summary), *same_document_rows(summary)]:
+        run.log(line)
     return StepResult(
-        summary=OverlapSummary(
-            training_rows=compared,
-            evaluation_rows={name: stop - start for name, start, stop in evaluation.benchmarks},
-            rows_with_evaluation_text=pc.count_distinct(overlaps["id"]).as_py(),
-            rows_by_kind=by_kind(overlaps),
-            rows_by_benchmark=_by_benchmark(overlaps, evaluation),
-            rows_undecided=_undecided_by_task(left),
-            untold_by_ngrams=_untold_by_cause(unsearched),
-            long_prompts=long,
-        ).as_kept(),
+        summary=summary.as_kept(),
         facets={
             FOUND: json_version(sorted(set(zip(*overlaps.select(["id", "kind"]).to_pydict().values(), strict=True))))
         },
@@ -147,8 +160,23 @@ def _by_benchmark(overlaps: pa.Table, evaluation: EvaluationRows) -> dict[str, i
     }
 
 
-def _undecided_by_task(undecided: pa.Table) -> dict[str, int]:
-    return _counts(undecided.group_by(["id", "task"]).aggregate([])["task"])
+def _rows_by_task(pairs: pa.Table) -> dict[str, int]:
+    return _counts(pairs.group_by(["id", "task"]).aggregate([])["task"])
+
+
+def _found_by_task(overlaps: pa.Table, sources: Sequence[SourceRows]) -> dict[str, dict[str, FoundRows]]:
+    """Return the rows found of each source and task, those with none left out."""
+    by_source: dict[str, dict[str, FoundRows]] = {}
+    for source in sources:
+        training = _counts(source.rows["task"].filter(pa.array(source.train)))
+        own = overlaps.filter(pc.equal(overlaps["source"], source.name))
+        for task in sorted(pc.unique(own["task"]).to_pylist()):
+            pairs = own.filter(pc.equal(own["task"], task))
+            rows = pc.count_distinct(pairs["id"]).as_py()
+            by_source.setdefault(source.name, {})[task] = FoundRows(
+                training_rows=training[task], rows=rows, rows_by_kind={k: n for k, n in by_kind(pairs).items() if n}
+            )
+    return by_source
 
 
 def _untold_by_cause(unsearched: pa.Table) -> dict[str, dict[str, int]]:
@@ -159,36 +187,6 @@ def _untold_by_cause(unsearched: pa.Table) -> dict[str, dict[str, int]]:
 
 def _counts(values: pa.ChunkedArray) -> dict[str, int]:
     return {count["values"]: count["counts"] for count in pc.value_counts(values).to_pylist()}
-
-
-def not_looked_at(project: Project, looked: OverlapSummary, undecided: int) -> list[str]:
-    """Return in sentences what a subset that holds no text that was found may hold nevertheless.
-
-    Args:
-        project: Whose benchmarks are evaluated on.
-        looked: The summary of the artifact.
-        undecided: Rows of the subset that n-grams could not judge.
-    """
-    blind = looked.untold_by_ngrams
-    sentences = ["what n-grams cannot tell was not counted by this version's rules"] if blind is None else []
-    for why, rows in (blind or {}).items():
-        count = sum(rows.values())
-        sentences += [f"{count:,} of them n-grams could not look for ({why})"] * bool(count)
-    if undecided:
-        sentences += [
-            f"{undecided:,} rows share half an evaluation row, or a template alone, with much of a task: undecided"
-        ]
-    long = looked.long_prompts
-    if long is None:
-        sentences += ["vectors of prompts were not compared"] * (project.settings.contamination.similarity is None)
-    elif long.training_rows or any(long.evaluation_rows.values()):
-        count = sum(long.evaluation_rows.values())
-        sentences += [
-            f"vectors say nothing of {long.training_rows:,} training and {count:,} evaluation prompts that are "
-            "longer than the encoder reads"
-        ]
-    fetched = [name for name in project.settings.evaluate.tasks if name not in project.settings.evaluate.local_data]
-    return sentences + [f"not looked at: {', '.join(fetched)}, which lm-eval fetches itself"] * bool(fetched)
 
 
 def _starts(sources: Sequence[SourceRows]) -> list[int]:
@@ -274,28 +272,6 @@ def _of_signatures(sources: Sequence[SourceRows], evaluation: EvaluationRows, si
         for _, first, stop in evaluation.benchmarks:
             rows, scores = nearest_prompts(ours, theirs[first:stop], similarity)
             parts.append(Matches.nearest(np.flatnonzero(source.train) + start, rows, scores).moved(0, first))
-    return Matches.joined(parts)
-
-
-def _of_vectors(
-    sources: Sequence[SourceRows],
-    evaluation: EvaluationRows,
-    vectors: Mapping[str, NDArray[np.float32]],
-    outside: NDArray[np.float32],
-    cut: CutPrompts,
-    similarity: float,
-) -> Matches:
-    """Return rows whose prompts have nearly the vector of an evaluation prompt, where both were read to their ends."""
-    theirs = [vectors[source.name][~source.train] for source in sources] + ([outside] if len(outside) else [])
-    every = np.concatenate(theirs)
-    parts: list[Matches] = []
-    for source, start, long in zip(sources, _starts(sources), cut.rows, strict=False):
-        train = np.flatnonzero(source.train & ~long)
-        for _, first, stop in evaluation.benchmarks:
-            read = np.flatnonzero(~cut.evaluation[first:stop]) + first
-            rows, scores = nearest_above(vectors[source.name], train, every[read], similarity)
-            matches = Matches.nearest(train + start, rows, scores)
-            parts.append(Matches(matches.rows, read[matches.evaluation], matches.scores))
     return Matches.joined(parts)
 
 

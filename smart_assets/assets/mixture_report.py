@@ -5,6 +5,7 @@ from dataclasses import asdict
 from smart_assets.assets import (
     base_model_results,
     eval_results,
+    prompt_embeddings,
     raw_tasks,
     selected_subset,
     similarity_index,
@@ -31,7 +32,7 @@ from smart_assets.report.page import render_page
 from smart_assets.settings import Project
 
 NAME = "mixture_report"
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 PAGE = "report.html"
 
 
@@ -44,6 +45,8 @@ def desired(project: Project, partition: str | None) -> DesiredState:
         inputs.append(Input(AssetPartition(raw_tasks.NAME, source)))
         inputs.append(Input(AssetPartition(raw_tasks.NAME, source), facet=ORIGINS_FOLDER))  # rejected rows
         inputs.append(Input(AssetPartition(similarity_index.NAME, source), optional=True))
+        # How many prompts are long; the index is of the same vectors.
+        inputs.append(Input(AssetPartition(prompt_embeddings.NAME, source), optional=True, counts=False))
     for partition_key in grid:
         inputs.append(Input(AssetPartition(selected_subset.NAME, partition_key), optional=True))
         inputs.append(Input(AssetPartition(eval_results.NAME, partition_key), optional=True))

@@ -1,7 +1,8 @@
 """`prompt_embeddings`: a unit vector for every row of a source, and every task's mean vector."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +13,25 @@ from numpy.typing import NDArray
 
 from smart_assets.assets import raw_tasks
 from smart_assets.assets.parquet import write_table
-from smart_assets.assets.records import EmbeddingCost, EmbeddingParameters, EmbeddingSummary
+from smart_assets.assets.reading.known_vectors import known_vectors
+from smart_assets.assets.records import EmbeddingCost, EmbeddingParameters, EmbeddingSummary, LongRows
 from smart_assets.assets.step import AssetPartition, DesiredState, Draft, Input, Inputs, RunContext, StepResult
-from smart_assets.core.errors import EmbeddingError, StoreError
-from smart_assets.embedding.cache import VectorCache
+from smart_assets.core.errors import EmbeddingError
+from smart_assets.core.safe_text import printable
 from smart_assets.embedding.embed import embed_prompts, task_means
 from smart_assets.embedding.encoder import devices_of, load_encoder
-from smart_assets.embedding.identity import encoder_version, resolve_precision
+from smart_assets.embedding.identity import resolve_precision
 from smart_assets.settings import Project
 from smart_assets.store.hashing import json_version
 from smart_assets.tasks.read_result import INSTANCES_FILE
 
 NAME = "prompt_embeddings"
-CODE_VERSION = "1"
-_MANIFESTS = 20  # looked through for vectors of the encoder that is wanted now
+CODE_VERSION = "2"
 ROWS_FILE = "rows.parquet"
 ROWS = pa.schema([(name, pa.string()) for name in ("id", "prompt_hash", "task", "template", "split")])
 TASKS = pa.schema([("task", pa.string()), ("training_rows", pa.int64())])
 _TEXTS_AT_ONCE = 4096
+_TASKS_NAMED = 20  # in a line of the log
 
 
 def desired(project: Project, partition: str | None) -> DesiredState:
@@ -37,13 +39,18 @@ def desired(project: Project, partition: str | None) -> DesiredState:
     return DesiredState(
         AssetPartition(NAME, partition),
         inputs=(Input(AssetPartition(raw_tasks.NAME, partition)),),
-        parameters=EmbeddingParameters(encoder=encoder_version(project.settings.embedding)).as_kept(),
+        parameters=EmbeddingParameters.of(project.settings.embedding).as_kept(),
         code_version=CODE_VERSION,
     )
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
     """Write `rows.parquet`, `vectors.npy` (n, d) float32, `tasks.parquet` and `task_means.npy` (T, d) float32.
+
+    Where prompts are longer than the encoder's window, also `long_prompts.parquet` (LONG_PROMPTS, each prompt once) and
+    `last_windows.npy` (k, d) float32, row by row. How many rows of each task these are stands in the manifest:
+    `EmbeddingSummary.read(manifest).long_prompts`, task -> `LongRows`; tasks without any are not in it, and it is None
+    where a version made the vectors that cut prompts and did not count them.
 
     Validation rows have vectors too, for the index; a task's mean is over its training rows.
 
@@ -55,15 +62,20 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     if not len(hashes):
         raise EmbeddingError("there are no prompts to embed; check that the source has accepted instances")
     encoder = load_encoder(project.settings.embedding, *devices_of(run.device, project.settings.device))
-    known = known_vectors(project, str(partition), encoder.version, out.folder / "vectors", run)
-    distinct, missing = _distinct_and_missing(hashes, known)
+    known = known_vectors(project, NAME, str(partition), encoder, out.folder / "vectors", run)
+    prompts = partial(_prompts_at, instances)
+    cache = known.cache
+    distinct, missing = known.missing(encoder, hashes, prompts)
     run.log(f"{distinct:,} prompts, {len(missing):,} of them to embed")
-    seconds = embed_prompts(_prompts_at(instances, missing), len(missing), encoder, known, run.log)
-    vectors = np.lib.format.open_memmap(out.content / "vectors.npy", "w+", np.float32, (len(hashes), known.width))
-    known.fill(known.rows_of(hashes), vectors)
+    seconds = embed_prompts(prompts(missing), len(missing), encoder, cache, run.log)
+    vectors = np.lib.format.open_memmap(out.content / "vectors.npy", "w+", np.float32, (len(hashes), cache.width))
+    cache.fill(cache.rows_of(hashes), vectors)
     vectors.flush()
 
     rows = pq.read_table(instances, columns=ROWS.names)
+    long = long_by_task(rows, known.write_long(hashes, out.content))
+    for line in _in_words(long, encoder.windows):
+        run.log(line)
     tasks, means = _task_vectors(rows, vectors)
     write_table(rows, out.content / ROWS_FILE)
     write_table(tasks, out.content / "tasks.parquet")
@@ -72,10 +84,11 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
         summary=EmbeddingSummary(
             rows=rows.num_rows,
             distinct_prompts=distinct,
-            dimensions=known.width,
+            dimensions=cache.width,
             tasks=tasks.num_rows,
             encoder=project.settings.embedding.model,
             precision=resolve_precision(project.settings.embedding),
+            long_prompts=long,
         ).as_kept(),
         facets={"tasks": json_version([tasks.to_pylist(), hashlib.sha256(means.tobytes()).hexdigest()])},
         cost=EmbeddingCost(
@@ -83,17 +96,50 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
             prompts_reused=distinct - len(missing),
             embedding_seconds=round(seconds, 3),
         ).as_kept(),
-        recorded=known.drop_segments,
+        recorded=cache.drop_segments,
     )
 
 
-def _distinct_and_missing(hashes: pa.Array, known: VectorCache) -> tuple[int, NDArray[np.int64]]:
-    """Return how many prompts there are, and the first row of each that has no vector yet, rising."""
-    encoded = hashes.dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    first = np.empty(len(encoded.dictionary), np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several rows the last one written, the first, stays
-    return len(first), np.sort(first[known.rows_of(encoded.dictionary) < 0])
+def long_by_task(rows: pa.Table, long: pa.Table) -> dict[str, LongRows]:
+    """Return how many rows of each task have long prompts, the tasks with most first.
+
+    Args:
+        rows: ROWS.
+        long: LONG_PROMPTS.
+    """
+    own = rows.select(["task", "prompt_hash"]).join(long, "prompt_hash", join_type="inner")
+    in_part = pc.cast(pc.less(own["read"], own["windows"]), pa.int64())
+    tasks = own.append_column("in part", in_part).group_by("task")
+    counts = tasks.aggregate([([], "count_all"), ("in part", "sum"), ("windows", "max"), ("tokens", "max")])
+    return {
+        row["task"]: LongRows(
+            rows=row["count_all"],
+            read_in_part=row["in part_sum"],
+            most_windows=row["windows_max"],
+            most_tokens=row["tokens_max"],
+        )
+        for row in sorted(counts.to_pylist(), key=lambda row: (-row["count_all"], row["task"]))
+    }
+
+
+def _in_words(long: Mapping[str, LongRows], windows: int) -> Iterator[str]:
+    """Yield what is to be said of long prompts."""
+    if long:
+        rows = sum(task.rows for task in long.values())
+        how = "the mean of their windows" if windows > 1 else "of their beginnings alone (embedding.windows: 1)"
+        yield f"{rows:,} rows have prompts longer than the encoder's window; their vectors are {how}: {_listed(long)}"
+    in_part = {name: task for name, task in long.items() if task.read_in_part}
+    if in_part and windows > 1:
+        rows = sum(task.read_in_part for task in in_part.values())
+        yield (
+            f"{rows:,} rows have prompts of more than {windows} windows (embedding.windows), up to "
+            f"{max(task.most_windows for task in in_part.values()):,}, of which {windows} are read: {_listed(in_part)}"
+        )
+
+
+def _listed(tasks: Mapping[str, LongRows]) -> str:
+    named = [f"{printable(name)} ({task.rows:,})" for name, task in list(tasks.items())[:_TASKS_NAMED]]
+    return ", ".join([*named, *([f"{len(tasks) - len(named):,} more tasks"] if len(tasks) > len(named) else [])])
 
 
 def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str, str]]:
@@ -113,35 +159,6 @@ def _prompts_at(instances: Path, rows: NDArray[np.int64]) -> Iterator[tuple[str,
                 start += batch.num_rows
         else:
             start += count
-
-
-def known_vectors(project: Project, writer: str, encoder: str, links: Path, run: RunContext) -> VectorCache:
-    """Return the vectors that this encoder gave before.
-
-    The newest of each source, and what a killed run of a writer left.
-
-    Args:
-        project: whose store holds them.
-        writer: a source, or who else embeds prompts.
-        encoder: its version.
-        links: a folder of this run alone.
-        run: told of what cannot be used.
-    """
-    known = VectorCache(project.store.cache_folder("vectors") / writer, encoder, run.log, links)
-    for name in project.settings.sources:
-        try:
-            made = project.store.history(NAME, name, newest=_MANIFESTS)
-            newest = next(
-                (manifest for manifest in made if EmbeddingParameters.read(manifest).encoder == encoder), None
-            )
-            if newest is None:
-                continue
-            folder = project.store.artifact(newest)
-            hashes = pq.read_table(folder / ROWS_FILE, columns=["prompt_hash"])["prompt_hash"].combine_chunks()
-            known.add_artifact(hashes, folder / "vectors.npy")
-        except (StoreError, pa.ArrowException, OSError) as error:
-            run.log(f"the earlier vectors of {name} cannot be used, their prompts are embedded again: {error}")
-    return known
 
 
 def _task_vectors(rows: pa.Table, vectors: NDArray[np.float32]) -> tuple[pa.Table, NDArray[np.float32]]:

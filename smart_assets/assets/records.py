@@ -4,8 +4,10 @@ Steps write these records, and everybody who asks a manifest reads it through th
 they are shown.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+from smart_assets.embedding.identity import encoder_version
+from smart_assets.embedding.settings import Embedding
 from smart_assets.store.records import ManifestRecord, RecordModel, kept_as
 
 
@@ -45,11 +47,26 @@ class RawTasksCost(ManifestRecord):
 
 
 class EmbeddingParameters(ManifestRecord):
-    """The encoder, by the version of its content."""
+    """The encoder, by the version of its content, and how many windows of a long prompt it reads at most."""
 
     PART = "parameters"
 
     encoder: str
+    windows: int | None = None  # None: the first alone
+
+    @classmethod
+    def of(cls, settings: Embedding) -> Self:
+        """Return what settings say."""
+        return cls(encoder=encoder_version(settings), windows=None if settings.windows == 1 else settings.windows)
+
+
+class LongRows(RecordModel):
+    """The rows of a task, training and held-out ones, whose prompts are longer than the encoder's window."""
+
+    rows: int
+    read_in_part: Annotated[int, kept_as("read in part")]  # of these, with windows that are not read
+    most_windows: Annotated[int, kept_as("most windows")]
+    most_tokens: Annotated[int, kept_as("most tokens")]  # without special ones
 
 
 class EmbeddingSummary(ManifestRecord):
@@ -61,6 +78,8 @@ class EmbeddingSummary(ManifestRecord):
     tasks: int
     encoder: str
     precision: str
+    # By task, those with any. None: a version made it that cut them, and did not count them.
+    long_prompts: Annotated[dict[str, LongRows] | None, kept_as("prompts longer than the encoder's window")] = None
 
 
 class EmbeddingCost(ManifestRecord):
@@ -83,6 +102,7 @@ class IndexSummary(ManifestRecord):
     all_pairs_found: Annotated[bool, kept_as("all pairs found")]
     threshold: float  # cosine
     neighbours_searched: Annotated[int, kept_as("neighbours searched")]
+    same_document_pairs: Annotated[int | None, kept_as("same-document pairs")] = None
 
 
 class OrderingParameters(ManifestRecord):
@@ -123,17 +143,35 @@ class OverlapParameters(ManifestRecord):
     contamination: dict[str, Any]
     near_duplicate: float
     encoder: str | None = None  # None: no vectors were compared
+    windows: int | None = None  # as `EmbeddingParameters` has it
 
 
-class LongPrompts(RecordModel):
-    """Prompts that the encoder does not read to their ends."""
+class LongPromptRows(RecordModel):
+    """Prompts of which the encoder reads less than there is."""
 
     training_rows: Annotated[int, kept_as("training rows")]
     evaluation_rows: Annotated[dict[str, int], kept_as("evaluation rows")]  # by benchmark
 
 
+class FoundRows(RecordModel):
+    """The training rows of a task, and those of them that hold evaluation text."""
+
+    training_rows: Annotated[int, kept_as("training rows")]
+    rows: int
+    rows_by_kind: Annotated[dict[str, int], kept_as("rows by kind")]  # a row may be found by several
+
+    @property
+    def mostly_found(self) -> bool:
+        """Whether more than half of the task's rows hold evaluation text."""
+        return 2 * self.rows > self.training_rows
+
+
 class OverlapSummary(ManifestRecord):
-    """How many training rows hold evaluation text, and what could not be told."""
+    """How many training rows hold evaluation text, and what could not be told.
+
+    `rows_by_task` is what each task loses: source -> task -> `FoundRows`, tasks that lose nothing left out; None where
+    a version made it that did not count them.
+    """
 
     training_rows: Annotated[int, kept_as("training rows")]
     evaluation_rows: Annotated[dict[str, int], kept_as("evaluation rows")]  # by benchmark
@@ -144,7 +182,19 @@ class OverlapSummary(ManifestRecord):
     untold_by_ngrams: Annotated[
         dict[str, dict[str, int]] | None, kept_as("evaluation rows that n-grams cannot tell")
     ] = None  # by cause and benchmark
-    long_prompts: Annotated[LongPrompts | None, kept_as("prompts longer than the encoder reads")] = None
+    # Read in their first window alone: their vectors are not compared.
+    long_prompts: Annotated[LongPromptRows | None, kept_as("prompts longer than the encoder reads")] = None
+    # Compared, though some of their windows are not read.
+    read_in_part: Annotated[LongPromptRows | None, kept_as("prompts read in part")] = None
+    # Rows whose prompt has nearly the vector of an evaluation prompt, but not that of its last window.
+    same_documents: Annotated[dict[str, int] | None, kept_as("rows of the same document, by task")] = None
+    rows_by_task: Annotated[dict[str, dict[str, FoundRows]] | None, kept_as("rows by task")] = None
+
+    def mostly_found(self) -> list[tuple[str, str, FoundRows]]:
+        """Return source, name and rows of the tasks of which more than half of the training rows were found."""
+        by_task = (self.rows_by_task or {}).items()
+        every = [(source, task, rows) for source, tasks in by_task for task, rows in tasks.items()]
+        return [item for item in every if item[2].mostly_found]
 
 
 class OverlapCost(ManifestRecord):

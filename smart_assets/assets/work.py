@@ -11,7 +11,15 @@ import pyarrow.compute as pc
 
 from smart_assets.assets import prompt_embeddings, raw_tasks
 from smart_assets.assets.model_records import CheckpointSummary, evaluation_costs, training_costs
-from smart_assets.assets.records import EmbeddingCost, OrderingCost, OrderingParameters, RawTasksCost, RawTasksSummary
+from smart_assets.assets.records import (
+    EmbeddingCost,
+    EmbeddingParameters,
+    EmbeddingSummary,
+    OrderingCost,
+    OrderingParameters,
+    RawTasksCost,
+    RawTasksSummary,
+)
 from smart_assets.assets.step import AssetPartition, DesiredState, split_grid_key
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
@@ -101,18 +109,30 @@ def rows_read(manifest: Manifest) -> Done:
 
 
 def rows_to_embed(plan: PlannedRows, key: AssetPartition) -> dict[str, int]:
-    """Count the prompts that no source's newest vectors of the same encoder have."""
+    """Count the prompts that no source's newest vectors of the same encoder have.
+
+    Nothing where some of these may not count any more, since more or fewer windows of a long prompt are read now.
+    """
     rows = plan.rows_now(key.partition)
     if rows is None:
         return {}
     unseen = pc.unique(rows["prompt_hash"])
+    wanted = EmbeddingParameters.model_validate(plan.desired(key).parameters)
     for vectors in plan.partitions(key.asset):
-        same = (made for made in plan.history(vectors) if made.parameters == plan.desired(key).parameters)
+        same = (made for made in plan.history(vectors) if EmbeddingParameters.read(made).encoder == wanted.encoder)
         newest = next(same, None)
         known = newest and plan.rows_of(vectors, newest.content_version)
-        if known is not None:
+        if newest is not None and known is not None:
+            if not _all_count(newest, wanted):
+                return {}
             unseen = unseen.filter(pc.invert(pc.is_in(unseen, known["prompt_hash"].combine_chunks())))
     return {"rows to embed": len(unseen)}
+
+
+def _all_count(made: Manifest, wanted: EmbeddingParameters) -> bool:
+    """Return whether all vectors of an encoder are what it would give now."""
+    long = EmbeddingSummary.read(made).long_prompts
+    return long is not None and (not long or EmbeddingParameters.read(made).windows == wanted.windows)
 
 
 def prompts_embedded(manifest: Manifest) -> Done:
@@ -157,7 +177,10 @@ def _rows_ordered(plan: PlannedRows, key: AssetPartition) -> tuple[Manifest, pa.
         return None
     version = manifest.inputs[str(embedding)]
     vectors = plan.find(embedding, version)
-    if vectors is None or vectors.parameters != plan.desired(embedding).parameters:
+    wanted = EmbeddingParameters.model_validate(plan.desired(embedding).parameters)
+    if vectors is None or EmbeddingParameters.read(vectors).encoder != wanted.encoder:
+        return None
+    if not _all_count(vectors, wanted):
         return None
     rows = plan.rows_of(embedding, version)
     return None if rows is None else (manifest, rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from smart_assets.assets import (
+    evaluation_overlap,
     finetuned_checkpoint,
     instance_orderings,
     prompt_embeddings,
@@ -58,6 +59,12 @@ CHECKS: tuple[CheckCard, ...] = (
         "orderings_reproduce",
         "Every ordering is a permutation of its group, and its gains add up to the objective's value.",
         artifact_checks.orderings_reproduce,
+    ),
+    CheckCard(
+        evaluation_overlap.NAME,
+        "tasks_keep_their_rows",
+        "No task has evaluation text in more than half of its training rows; a warning only.",
+        artifact_checks.tasks_keep_their_rows,
     ),
     CheckCard(
         selected_subset.NAME,

@@ -32,7 +32,14 @@ from smart_assets.assets.mixture_report import PAGE
 from smart_assets.assets.model_records import CheckpointSummary, evaluation_records, training_costs
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.reading.report_content import objective_gains, source_tasks, task_rows
-from smart_assets.assets.records import EmbeddingCost, IndexSummary, OrderingCost, ReportSummary, SubsetCost
+from smart_assets.assets.records import (
+    EmbeddingCost,
+    IndexSummary,
+    OrderingCost,
+    OverlapSummary,
+    ReportSummary,
+    SubsetCost,
+)
 from smart_assets.assets.step import SEED_FOLDERS, AssetPartition, Inputs, seed_folder, seed_of_folder, split_grid_key
 from smart_assets.comparison.comparison_record import recorded_curve
 from smart_assets.core.safe_text import escaped
@@ -56,7 +63,9 @@ _CAPTIONS = {  # of figures that their names do not say well
     "near_duplicate_pairs": "near-duplicate pairs",
     "rows_undecided": "rows undecided, by task",
     "untold_by_ngrams": "evaluation rows that n-grams cannot tell",
-    "long_prompts": "prompts longer than the encoder reads",
+    "long_prompts": "prompts longer than the encoder's window",
+    "same_documents": "rows of the same document as an evaluation row, by task",
+    "rows_by_task": "rows with evaluation text, by task",
     "rows_left_out": "rows left out for evaluation text",
     "proposed_max_tasks": "max tasks (auto)",
     "repeated_texts": "texts under several tasks",
@@ -170,7 +179,12 @@ def _evaluation_overlap(inputs: Inputs, manifest: Manifest) -> Metadata:
     overlaps = pq.read_table(inputs.store.artifact(manifest) / "overlaps.parquet")
     tasks = overlaps.group_by(["source", "task", "kind", "benchmark"]).aggregate([([], "count_all")])
     most = tasks.rename_columns({"count_all": "rows"}).sort_by([("rows", "descending"), ("task", "ascending")])
-    return {"rows with the text of": table(overlaps), "by task": table(most)}
+    lost = [
+        {"source": source, "task": task, "training rows": rows.training_rows, "rows": rows.rows, **rows.rows_by_kind}
+        for source, task, rows in OverlapSummary.read(manifest).mostly_found()
+    ]
+    shown: Metadata = {"rows with the text of": table(overlaps), "by task": table(most)}
+    return shown | ({"tasks that lose more than half of their rows": table(pa.Table.from_pylist(lost))} if lost else {})
 
 
 def _task_scores(inputs: Inputs, manifest: Manifest) -> Metadata:

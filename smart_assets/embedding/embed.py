@@ -5,6 +5,7 @@ Prompts stream through in chunks: only the texts and tokens of one chunk and of 
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from smart_assets.core.errors import EmbeddingError
 from smart_assets.core.progress import PAUSE, Log, Progress
 from smart_assets.embedding.cache import VectorCache
-from smart_assets.embedding.encoder import Batch, PromptEncoder
+from smart_assets.embedding.encoder import PromptEncoder, ReadPrompts
 from smart_assets.embedding.vectors import normalized, unit_rows
+from smart_assets.embedding.windows import SHORTEST_MEAN, LongVectors, WindowMeans
 from smart_assets.embedding.work_sharing import one_ahead
 
 _SEGMENT_PROMPTS = 1024
@@ -21,8 +23,6 @@ _SEGMENT_PROMPTS = 1024
 _CHUNK_PROMPTS = 8192
 _CHUNK_CHARACTERS = 2**24
 _SUMMED_ROWS = 16_384
-# Below this length the mean of float32 unit vectors is their rounding and points nowhere.
-_SHORTEST_MEAN = 1e-6
 
 
 def embed_prompts(
@@ -45,10 +45,10 @@ def embed_prompts(
             without a direction (the message names the prompt's hash).
         StoreError: a segment cannot be written.
     """
-    if known.encoder_version != encoder.version:
+    if (known.encoder_version, known.windows) != (encoder.version, encoder.windows):
         raise EmbeddingError(
-            f"known vectors are of encoder version {known.encoder_version!r}, the encoder of {encoder.version!r}; "
-            "open the cache for this encoder"
+            f"known vectors are of encoder version {known.encoder_version!r} and {known.windows} windows, the encoder "
+            f"of {encoder.version!r} and {encoder.windows}; open the cache for this encoder"
         )
     if not count:
         return 0.0
@@ -57,13 +57,18 @@ def embed_prompts(
     progress = Progress("embedding prompts", log)
     segment = _Segment(known)
     before = 0  # prompts of the chunks before
-    for hashes, batches in one_ahead(_read(prompts, encoder)):
-        tokens = sum(batch.tokens for batch in batches)
+    for hashes, read in one_ahead(_read(prompts, encoder)):
+        means = WindowMeans(len(hashes), read.long)
+        tokens = sum(batch.tokens for batch in read.batches)
         rows = done = 0
-        for batch, vectors in encoder.encode_batches(batches):
-            names = [hashes[row] for row in batch.rows.tolist()]
-            segment.add(names, unit_rows(vectors, names))
-            rows, done = rows + len(names), done + batch.tokens
+        for batch, vectors in encoder.encode_batches(read.batches):
+            names = [hashes[row] for row in means.owners[batch.places].tolist()]
+            unit = unit_rows(vectors, names)
+            whole, complete = means.take(batch.places, unit)
+            segment.add(list(compress(names, whole)), unit[whole])
+            if len(complete):
+                segment.add_long(means.vectors(hashes, complete))
+            rows, done = rows + int(whole.sum()) + len(complete), done + batch.tokens
             progress.at(before + rows, (before + len(hashes) * done / tokens) / count)
         before += len(hashes)
     segment.write()
@@ -104,7 +109,7 @@ def task_means(
         if not len(own):
             raise EmbeddingError(f"task {name!r} has no prompt and so no mean vector; remove it")
         mean[:] = _sum(vectors, own) / len(own)
-        if not np.linalg.norm(mean) > _SHORTEST_MEAN:
+        if not np.linalg.norm(mean) > SHORTEST_MEAN:
             raise EmbeddingError(
                 f"the vectors of the {len(own)} prompts of task {name!r} cancel out: their mean has length "
                 f"{np.linalg.norm(mean):.1e} and no direction; check or remove the task"
@@ -112,11 +117,11 @@ def task_means(
     return normalized(means)
 
 
-def _read(prompts: Iterable[tuple[str, str]], encoder: PromptEncoder) -> Iterator[tuple[list[str], list[Batch]]]:
-    """Yield chunks of prompts: their hashes and batches."""
+def _read(prompts: Iterable[tuple[str, str]], encoder: PromptEncoder) -> Iterator[tuple[list[str], ReadPrompts]]:
+    """Yield chunks of prompts: their hashes, and their tokens."""
     for chunk in _chunks(prompts):
         hashes, texts = ([pair[side] for pair in chunk] for side in (0, 1))
-        yield hashes, encoder.batches(texts)
+        yield hashes, encoder.read(texts)
 
 
 def _chunks(prompts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
@@ -139,19 +144,31 @@ class _Segment:
         self._known = known
         self._hashes: list[str] = []
         self._vectors: list[NDArray[np.float32]] = []
+        self._long: list[LongVectors] = []
         self._written_at = time.monotonic()
 
     def add(self, prompt_hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        """Take vectors; write them with those before once they are many, or have waited."""
+        """Take vectors of prompts of one window; write them with those before once they are many, or have waited."""
         self._hashes += prompt_hashes
         self._vectors.append(vectors)
-        if len(self._hashes) >= _SEGMENT_PROMPTS or time.monotonic() - self._written_at >= PAUSE:
-            self.write()
+        self._write_in_time()
+
+    def add_long(self, vectors: LongVectors) -> None:
+        """Take vectors of long prompts, whose windows are all there; likewise."""
+        self._long.append(vectors)
+        self._write_in_time()
 
     def write(self) -> None:
         if self._hashes:
             self._known.put(self._hashes, np.concatenate(self._vectors))
-        self._hashes, self._vectors, self._written_at = [], [], time.monotonic()
+        if self._long:
+            self._known.put_long(LongVectors.joined(self._long))
+        self._hashes, self._vectors, self._long, self._written_at = [], [], [], time.monotonic()
+
+    def _write_in_time(self) -> None:
+        count = len(self._hashes) + sum(len(part.whole) for part in self._long)
+        if count >= _SEGMENT_PROMPTS or time.monotonic() - self._written_at >= PAUSE:
+            self.write()
 
 
 def _sum(vectors: NDArray[np.float32], rows: NDArray[np.integer]) -> NDArray[np.float64]:

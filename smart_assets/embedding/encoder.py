@@ -5,13 +5,14 @@ Most runs find every prompt embedded already, and then never pay for loading a m
 A prompt is cut into tokens once. Batches are made of prompts of about one number of tokens, and by tokens, not by
 prompts: so next to nothing is spent on padding, and every forward pass takes about the same memory. The modules that
 compute are the encoder's own. A prompt's vector depends on its batch only by rounding: in float32 some 1e-7 in cosine,
-in bfloat16 some 3e-5, since kernels differ by shape.
+in bfloat16 some 3e-5, since kernels differ by shape. So the further windows of long prompts have batches of their own:
+the vectors of all others are what they would be without them, to the bit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,13 @@ from smart_assets.embedding.identity import encoder_version
 from smart_assets.embedding.model import load_model
 from smart_assets.embedding.settings import Embedding
 from smart_assets.embedding.vectors import normalized
+from smart_assets.embedding.window_tokens import WindowTokens
+from smart_assets.embedding.windows import LongPrompts, WindowMeans, windows_read
 from smart_assets.embedding.work_sharing import deal_out
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_MOST_SPECIAL_TOKENS = 8  # that a tokenizer adds to a prompt
 _READ_AT_ONCE = 512  # prompts, alike in length: their tokens lie in one padded array until they are cut into batches
 # A forward pass takes `batch_size` prompts of this many tokens, or fewer longer ones. A CPU is fastest while the
 # activations stay in its caches.
@@ -39,11 +41,19 @@ _MOST_CPU_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Prompts for one forward pass."""
+    """Windows of prompts for one forward pass."""
 
-    rows: NDArray[np.int64]  # (b,) where they stand among the prompts read
+    places: NDArray[np.int64]  # (b,) below n the first windows of n prompts, by prompt; then as `WindowMeans` counts
     tokens: int  # with padding
     features: Mapping[str, Any]  # what the encoder's first module takes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPrompts:
+    """Prompts in tokens."""
+
+    batches: Sequence[Batch]
+    long: LongPrompts
 
 
 class PromptEncoder(Protocol):
@@ -54,12 +64,21 @@ class PromptEncoder(Protocol):
         """Identity of the vectors; those of different versions are never mixed."""
         ...
 
+    @property
+    def windows(self) -> int:
+        """Windows of a prompt that are read at most."""
+        ...
+
     def load(self) -> None:
         """Load what was not loaded yet."""
         ...
 
-    def batches(self, prompts: Sequence[str]) -> list[Batch]:
-        """Cut prompts into tokens, and these into batches, the longest prompts first."""
+    def read(self, prompts: Sequence[str]) -> ReadPrompts:
+        """Cut prompts into tokens and windows, and these into batches, the longest first."""
+        ...
+
+    def long_prompts(self, prompts: Sequence[str]) -> LongPrompts:
+        """Return those of some prompts that have more than one window."""
         ...
 
     def encode_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
@@ -84,34 +103,18 @@ class Encoder:
         _ = self._models
 
     @property
+    def windows(self) -> int:
+        """Windows of a prompt that are read at most."""
+        return self.settings.windows
+
+    @property
     def max_length(self) -> int | None:
         """Tokens of a prompt that are read, where the encoder names a limit; loads the model."""
         return self._models[0].max_seq_length
 
-    def cuts(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which prompts (n,) have more tokens than are read, as their vectors tell nothing of the rest.
-
-        The model is loaded for it.
-
-        A token is a byte at least and, of words between white space, at most one: most prompts need not be tokenized.
-        """
-        from transformers import PreTrainedTokenizerBase
-
-        limit, model = self.max_length, cast(Any, self._models[0])
-        cut = np.zeros(len(prompts), np.bool_)
-        if limit is None or not isinstance(model.tokenizer, PreTrainedTokenizerBase):  # one that reads all there is
-            return cut
-        prefix = model.prompts.get(model.default_prompt_name, "") if model.default_prompt_name else ""
-        maybe: list[int] = []
-        for row, prompt in enumerate(prompts):
-            cut[row] = prompt.count(" ") >= limit and len(prompt.split()) > limit
-            if not cut[row] and len(prompt.encode("utf-8", "replace")) + _MOST_SPECIAL_TOKENS + len(prefix) > limit:
-                maybe.append(row)
-        if maybe:
-            texts = [prefix + prompts[row] for row in maybe]
-            tokens: Any = model.tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
-            cut[maybe] = [len(row_tokens) > limit for row_tokens in tokens]
-        return cut
+    def long_prompts(self, prompts: Sequence[str]) -> LongPrompts:
+        """Return those of some prompts that have more than one window; loads the model."""
+        return self._long(prompts, self._window_tokens.maybe_long(prompts)).prompts
 
     def encode(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors (n, d) of `prompts`, in their order; n > 0.
@@ -121,30 +124,64 @@ class Encoder:
         Raises:
             EmbeddingError: the encoder cannot be loaded, or a batch does not fit into memory.
         """
-        encoded = list(self.encode_batches(self.batches(prompts)))
-        order = np.argsort(np.concatenate([batch.rows for batch, _ in encoded]))
-        return normalized(np.concatenate([vectors for _, vectors in encoded])[order]).astype(np.float32)
+        read = self.read(prompts)
+        parts = list(self.encode_batches(read.batches))
+        order = np.argsort(np.concatenate([batch.places for batch, _ in parts]))
+        windows = np.concatenate([vectors for _, vectors in parts])[order]
+        vectors = windows[: len(prompts)].astype(np.float64)
+        means = WindowMeans(len(prompts), read.long)
+        _, whole = means.take(np.arange(len(windows)), normalized(windows).astype(np.float32))
+        for position in whole.tolist():
+            vectors[read.long.rows[position]] = means.mean(position)
+        return normalized(vectors).astype(np.float32)
 
-    def batches(self, prompts: Sequence[str]) -> list[Batch]:
-        """Cut prompts into tokens, and these into batches, the longest prompts first.
+    def read(self, prompts: Sequence[str]) -> ReadPrompts:
+        """Cut prompts into tokens and windows, and these into batches, the longest first.
 
         Raises:
             EmbeddingError: the encoder cannot be loaded.
         """
         by_length = np.argsort([-len(prompt) for prompt in prompts], kind="stable")
         batches: list[Batch] = []
+        full: list[int] = []  # prompts that fill the first window, and may have more
         for first in range(0, len(prompts), _READ_AT_ONCE):
             rows = by_length[first : first + _READ_AT_ONCE]
             features = self._read(prompts, rows)
             mask = features.get("attention_mask")
             if mask is not None and mask.dim() == 2 and len(mask) == len(rows):
                 batches += _cut(rows, features, self._sizes)
+                if self.max_length is not None:
+                    full += rows[(mask.sum(dim=1) >= self.max_length).numpy()].tolist()
             else:  # an encoder of another kind: as it comes, in its own padding
                 pieces = [
                     rows[start : start + self._sizes.prompts] for start in range(0, len(rows), self._sizes.prompts)
                 ]
                 batches += [Batch(piece, len(piece), self._read(prompts, piece)) for piece in pieces]
-        return batches
+        long = self._long(prompts, sorted(full))
+        # A prompt of two windows is halved, where it stands: batches of the others are what they would be without it.
+        for batch in batches if long.halves else ():
+            for row, place in enumerate(batch.places.tolist()):
+                if place in long.halves:
+                    self._window_tokens.put(batch.features, row, long.halves[place])
+        by_tokens = np.argsort([-len(tokens) for tokens in long.further], kind="stable")
+        for first in range(0, len(by_tokens), _READ_AT_ONCE):
+            chosen = by_tokens[first : first + _READ_AT_ONCE]
+            features = self._window_tokens.features([long.further[place] for place in chosen.tolist()])
+            batches += _cut(chosen + len(prompts), features, self._sizes)
+        return ReadPrompts(batches, long.prompts)
+
+    def _long(self, prompts: Sequence[str], rows: Sequence[int]) -> "_LongTokens":
+        """Cut those of some rows into windows that are of several."""
+        tokens = self._window_tokens
+        room, most = tokens.room, self.settings.windows if tokens.divides else 1
+        bodies = dict(zip(rows, tokens.bodies([prompts[row] for row in rows]), strict=True))
+        bodies = {row: body for row, body in bodies.items() if len(body) > room}
+        bounds = {row: windows_read(len(body), room, most).tolist() for row, body in bodies.items()}
+        return _LongTokens(
+            LongPrompts.of(list(bodies), list(map(len, bodies.values())), room, most),
+            {row: bodies[row][:stop] for row, ((_, stop), *_) in bounds.items() if stop < room},
+            [bodies[row][start:stop] for row, (_, *others) in bounds.items() for start, stop in others],
+        )
 
     def encode_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         """Yield every batch with its vectors (b, d), not scaled, as the devices are done with them.
@@ -187,7 +224,7 @@ class Encoder:
                 return model(moved)["sentence_embedding"].float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise EmbeddingError(
-                f"{len(batch.rows)} prompts of {batch.tokens} tokens together do not fit into the memory of "
+                f"{len(batch.places)} prompts of {batch.tokens} tokens together do not fit into the memory of "
                 f"{model.device}; lower embedding.batch_size ({self.settings.batch_size}) or embedding.max_length "
                 f"({self.max_length})"
             ) from error
@@ -195,6 +232,10 @@ class Encoder:
     @cached_property
     def _models(self) -> "list[SentenceTransformer]":
         return [load_model(self.settings, device) for device in self.devices]
+
+    @cached_property
+    def _window_tokens(self) -> WindowTokens:
+        return WindowTokens(self._models[0])
 
     @property
     def _sizes(self) -> "_Sizes":
@@ -225,6 +266,15 @@ def devices_of(device: str, setting: str) -> tuple[str, ...]:
     import torch
 
     return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count())) or (device,)
+
+
+@dataclass(frozen=True, slots=True)
+class _LongTokens:
+    """Long prompts, and the tokens of their windows without special ones."""
+
+    prompts: LongPrompts
+    halves: Mapping[int, Sequence[int]]  # by prompt, the first window where it is not full
+    further: Sequence[Sequence[int]]  # of all prompts, the windows after the first
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from smart_assets.core.errors import EmbeddingError, StoreError
 from smart_assets.core.files import written
 from smart_assets.core.progress import Log, Progress
 from smart_assets.embedding.settings import Index
+from smart_assets.embedding.windows import DECIMALS, PromptVectors
 
 if TYPE_CHECKING:
     import faiss
@@ -29,7 +30,17 @@ _ROWS_A_CELL = 39  # fewer make k-means centres of noise; FAISS warns below this
 _TRAINING_ROWS_A_CELL = 64
 _CELLS_SEARCHED = 32
 _BATCH = 1024
-_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPairs:
+    """Pairs of rows near as a whole that are not so in their last windows, in the order of `NearDuplicatePairs`."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    cosine: NDArray[np.float64]
+    last_cosine: NDArray[np.float64]
+    """(p,) of the last windows; NaN where one of them was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,8 @@ class NearDuplicatePairs:
     """Rows whose every neighbour looked at was a near duplicate: these may have more pairs than are listed."""
     kind: IndexKind
     """Kind of the index searched."""
+    documents: DocumentPairs
+    """Pairs that are no near duplicates: prompts of one document, that ask something else at its end."""
 
     @property
     def exact(self) -> bool:
@@ -118,22 +131,22 @@ def nearest_rows(index: "faiss.Index", vectors: NDArray[np.float32], count: int)
     return np.concatenate(rows) if rows else np.empty((0, count), np.int64)
 
 
-def near_duplicates(
-    index: "faiss.Index", vectors: NDArray[np.float32], settings: Index, log: Log
-) -> NearDuplicatePairs:
+def near_duplicates(index: "faiss.Index", prompts: PromptVectors, settings: Index, log: Log) -> NearDuplicatePairs:
     """Find the pairs of rows with a cosine of at least `settings.near_duplicate`.
 
-    A pair is found when one of its rows is among the `settings.neighbours` nearest others of the other one.
+    A pair is found when one of its rows is among the `settings.neighbours` nearest others of the other one. Where a
+    prompt has several windows, the cosine of the last ones has to be as large, too.
 
     Args:
-        index: the index that was built over `vectors`.
-        vectors: (n, d) unit rows.
+        index: the index that was built over the vectors of whole prompts.
+        prompts: n of them.
         settings: threshold and number of neighbours.
         log: takes progress lines.
 
     Raises:
         EmbeddingError: the index does not hold `vectors`.
     """
+    vectors = prompts.whole
     if vectors.ndim != 2 or (index.ntotal, index.d) != vectors.shape:
         raise EmbeddingError(
             f"the similarity index holds ({index.ntotal}, {index.d}) vectors, but {vectors.shape} are given; "
@@ -155,7 +168,11 @@ def near_duplicates(
     first, second, cosine = (np.concatenate(column) for column in zip(*pairs, strict=True))
     _, unique = np.unique(first * len(vectors) + second, return_index=True)
     order = unique[np.lexsort((second[unique], first[unique], -cosine[unique]))]
-    return NearDuplicatePairs(first[order], second[order], cosine[order], nearest, saturated, index_kind(index))
+    first, second, cosine = first[order], second[order], cosine[order]
+    same = prompts.same_ends(first, prompts, second, settings.near_duplicate)
+    others = first[~same], second[~same]
+    documents = DocumentPairs(*others, cosine[~same], prompts.end_cosines(others[0], prompts, others[1]))
+    return NearDuplicatePairs(first[same], second[same], cosine[same], nearest, saturated, index_kind(index), documents)
 
 
 def _empty_index(rows: int, width: int, settings: Index) -> "faiss.Index":
@@ -198,4 +215,4 @@ def _neighbours(
     others = np.take_along_axis(nearest, order, axis=1)
     cosines = np.einsum("bd,bkd->bk", queries, vectors[others], dtype=np.float64)
     cosines[np.take_along_axis(absent, order, axis=1)] = -np.inf
-    return others, np.round(cosines, _DECIMALS)
+    return others, np.round(cosines, DECIMALS)

@@ -6,54 +6,76 @@ One more number a vector, and a product of short vectors bounds every cosine fro
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.core.threads import threads, usable_cores
+from smart_assets.embedding.windows import DECIMALS, PromptVectors
 
 _DIRECTIONS = 32
 _OUR_ROWS, _THEIR_ROWS = 1024, 256  # the bounds of so many pairs stay in a core's cache
 _PAIRS = 1 << 14
 _ROUNDING = 1e-4  # of the bound, computed in float32
-_DECIMALS = 6  # what float32 vectors can tell
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The nearest of theirs of each of our rows, of those that are near enough."""
+
+    rows: NDArray[np.int64]  # (n,) row of theirs, the lowest of those with the largest cosine; -1: none
+    cosines: NDArray[np.float64]  # (n,) taken in float64 and rounded to 6 decimals; 0 where there is none
+
+    @classmethod
+    def nothing(cls, count: int) -> "Nearest":
+        """Return that none is near, for so many rows."""
+        return cls(np.full(count, -1), np.zeros(count))
+
+    def take(self, rows: NDArray[np.int64], others: NDArray[np.int64], cosines: NDArray[np.float64]) -> None:
+        """Take pairs of rows (b,) that are near; those of a row come in the order of theirs."""
+        for row, other, cosine in zip(rows, others, cosines, strict=True):
+            if self.rows[row] < 0 or cosine > self.cosines[row]:  # the first of equal ones stays
+                self.rows[row], self.cosines[row] = other, cosine
 
 
 def nearest_above(
-    ours: NDArray[np.float32], rows: NDArray[np.int64], theirs: NDArray[np.float32], threshold: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Find for some of our vectors the one of theirs with the largest cosine, where that reaches a threshold.
+    ours: PromptVectors, rows: NDArray[np.int64], theirs: PromptVectors, threshold: float
+) -> tuple[Nearest, Nearest]:
+    """Find for some of our prompts the one of theirs with the largest cosine, where that reaches a threshold.
+
+    Where a prompt has several windows, the cosine of the last windows has to reach it, too: two prompts of one document
+    are near as a whole, whatever they ask in their ends.
 
     Args:
-        ours: (any, d) unit rows; may be a memory map, of which some thousand are read at a time.
+        ours: n or more; some thousand are read at a time.
         rows: (n,) which of them.
-        theirs: (m, d) unit rows.
+        theirs: any.
         threshold: in (0, 1].
 
     Returns:
-        Row of theirs (n,), the lowest of those with the largest cosine, -1 where none reaches the threshold; the cosine
-        (n,), taken in float64 and rounded to 6 decimals, 0 where there is none.
+        The nearest prompt that asks the same; and the nearest of the same document that ends otherwise.
     """
-    nearest, cosines = np.full(len(rows), -1), np.zeros(len(rows))
+    same, document = Nearest.nothing(len(rows)), Nearest.nothing(len(rows))
     if not len(theirs):
-        return nearest, cosines
+        return same, document
     # Small products over all cores wait for each other; blocks of rows need not.
     with threads(usable_cores()) as shared:
-        directions = _directions(theirs)
-        short = _shortened(theirs, directions)
+        directions = _directions(theirs.whole)
+        short = _shortened(theirs.whole, directions)
 
         def compare(part: slice) -> None:
-            block = ours[rows[part]]
-            for block_rows, others in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
-                products = np.einsum("pd,pd->p", block[block_rows], theirs[others], dtype=np.float64).round(_DECIMALS)
-                near = products >= threshold
-                for row, other, cosine in zip(block_rows[near] + part.start, others[near], products[near], strict=True):
-                    # Candidates of a row come in the order of their rows: the first of equal ones stays.
-                    if nearest[row] < 0 or cosine > cosines[row]:
-                        nearest[row], cosines[row] = other, cosine
+            block = ours.whole[rows[part]]
+            for ours_there, theirs_there in _candidates(_shortened(block, directions), short, threshold - _ROUNDING):
+                cosines = np.einsum("pd,pd->p", block[ours_there], theirs.whole[theirs_there], dtype=np.float64)
+                cosines = cosines.round(DECIMALS)
+                near = np.flatnonzero(cosines >= threshold)
+                alike = ours.same_ends(rows[part][ours_there[near]], theirs, theirs_there[near], threshold)
+                for nearest, chosen in ((same, near[alike]), (document, near[~alike])):
+                    nearest.take(ours_there[chosen] + part.start, theirs_there[chosen], cosines[chosen])
 
         shared.over_blocks(compare, len(rows), _OUR_ROWS)
-    return nearest, cosines
+    return same, document
 
 
 def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -35,7 +35,14 @@ class Embedding(Section):
         description="Most prompts in one forward pass; long prompts go in smaller batches. Raise it on a GPU.",
     )
     max_length: int | None = Field(
-        default=None, ge=8, description="Tokens of a prompt the encoder reads; the rest is cut. Default: its own."
+        default=None, ge=8, description="Tokens that the encoder reads at once: its window. Default: its own."
+    )
+    windows: int = Field(
+        default=8,
+        ge=1,
+        le=4096,
+        description="Windows of `max_length` tokens that are read of a longer prompt, whose vector is their mean. Of "
+        "one with more windows these are spread evenly, the first and the last among them; 1: its beginning alone.",
     )
     trust_remote_code: bool = Field(
         default=False, description="Run Python code that comes with the encoder. Only for a source that you trust."

@@ -30,6 +30,8 @@ class TaskSummary:
     validation_rows: int
     rejected_rows: int
     mixture_weights: Mapping[str, float]  # recipe -> weight; a recipe that leaves the task out may leave it out here
+    long_rows: int | None = None  # with prompts longer than the encoder's window; None: not counted
+    rows_read_in_part: int | None = None  # of these, with windows that are not read
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,13 @@ def task_chapter(content: ReportContent) -> Chapter:
     drawn.append(Picture(row_counts(content.tasks), alt))
     columns = ["Task", "Source", "Training rows", "Validation rows", "Rejected rows", *(f"{r} weight" for r in weighed)]
     largest_first = sorted(content.tasks, key=lambda task: -task.train_rows)
+    any_long = any(task.long_rows for task in content.tasks)
+    if any_long:
+        columns[5:5] = ["Longer than the encoder's window", "Read in part"]
     rows = [
         [words(task.task), words(task.source)]
         + [rows_cell(rows) for rows in (task.train_rows, task.validation_rows, task.rejected_rows)]
+        + [rows_cell(rows or 0) for rows in (task.long_rows, task.rows_read_in_part) if any_long]
         + [share_cell(task.mixture_weights.get(recipe, 0.0)) for recipe in weighed]
         for task in largest_first
     ]

@@ -3,7 +3,7 @@
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +34,23 @@ def light(batch: pa.RecordBatch | pa.Table, first: int, read: Collection[str]) -
             continue
         batch = batch.set_column(place, pa.field(field.name, pa.string()), column)
     return batch
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Return names of which none stands twice: one that comes again is numbered, so that its column is not lost."""
+    distinct: dict[str, None] = {}
+    for name in names:
+        number, other = 2, name
+        while other in distinct:
+            number, other = number + 1, f"{name} ({number})"
+        distinct[other] = None
+    return list(distinct)
+
+
+def with_distinct_names(batch: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
+    """Return a batch of which each column has a name of its own."""
+    names = batch.schema.names
+    return batch if len({*names}) == len(names) else batch.rename_columns(distinct_names(names))
 
 
 def columns_to_load(file: pq.ParquetFile, read: Collection[str]) -> list[str]:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.arrow_columns import distinct_names
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, read_lines, shorten_bytes
 from smart_assets.tasks.streams import Bytes, RefusedFileError
+
+_SEPARATORS = (",", ";", "\t", "|")
 
 
 def read_csv(
@@ -29,13 +32,18 @@ def read_csv(
     header = next(((lines, fields) for lines, fields in records if fields != []), None)
     if header is None or header[1] is None:
         raise RefusedFileError(reasons.FILE_NO_COLUMNS, shorten_bytes(header[0][0].content) if header else None)
+    if len(header[1]) == 1 and any(mark in header[1][0] for mark in _SEPARATORS):
+        raise RefusedFileError(reasons.FILE_SEPARATOR, shorten_bytes(header[0][0].content))
     wanted(header[1])
+    names = distinct_names(header[1])
     for lines, fields in records:
         if fields != [] or not lines[0].whole:
-            yield _row(lines, fields, header[1], content.size)
+            yield _row(lines, fields, header[1], names, content.size)
 
 
-def _row(lines: list[Line], fields: list[str] | None, header: list[str], size: int) -> RawRow | BadRow:
+def _row(
+    lines: list[Line], fields: list[str] | None, header: list[str], names: list[str], size: int
+) -> RawRow | BadRow:
     first, last = lines[0], lines[-1]
     if not all(line.whole for line in lines):
         return BadRow(first.number, reasons.LINE_TOO_LONG, shorten_bytes(first.content))
@@ -45,7 +53,7 @@ def _row(lines: list[Line], fields: list[str] | None, header: list[str], size: i
         return BadRow(first.number, reasons.HEADER_AGAIN, shorten_bytes(first.content))
     if len(fields) != len(header):
         return BadRow(first.number, reasons.FIELD_COUNT, shorten_bytes(first.content))
-    return RawRow(first.number, dict(zip(header, fields, strict=True)), last.end / size)
+    return RawRow(first.number, dict(zip(names, fields, strict=True)), last.end / size)
 
 
 class _Feed:

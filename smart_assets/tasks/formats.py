@@ -132,7 +132,7 @@ def _rows(
     path: Path, name: FileName, wanted: _Wanted, limits: FileLimits, piece: Piece | None
 ) -> Iterator[RawRow | BadRow]:
     assert name.format is not None  # noqa: S101
-    refuse_other_content(path, name.compression)
+    refuse_other_content(path, name.compression, name.format in TEXTS)
     if reader := TABLES.get(name.format):
         yield from reader(path, wanted, limits, piece)
         return

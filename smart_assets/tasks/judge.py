@@ -5,6 +5,7 @@ It knows nothing of other files, so that rows of several files, or pieces of one
 
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
+import functools
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from itertools import chain
@@ -43,7 +44,6 @@ REFUSED = pa.schema(
         ("excerpt", pa.string()),
     ]
 )
-_NOTHING_JUDGED, _NO_TEXTS, _NOTHING_REFUSED = (each.empty_table() for each in (JUDGED, TEXTS, REFUSED))
 _CHUNK_ROWS = 8192
 _CHUNK_CHARACTERS = 1 << 24
 
@@ -181,7 +181,7 @@ class RowJudge:
         return excerpt_of(value)
 
     def _chunk(self) -> Chunk:
-        judged, texts, refused = _NOTHING_JUDGED, _NO_TEXTS, _NOTHING_REFUSED
+        judged, texts, refused = _no_rows()
         if self._instances:
             instances, lines, unread = zip(*self._instances, strict=True)
             ids, prompts = (
@@ -198,6 +198,12 @@ class RowJudge:
             refused = table_of([*zip(*self._refused, strict=True)], REFUSED)
             self._refused = []
         return Chunk(judged, texts, refused, self.verdict.rows, self._done)
+
+
+@functools.lru_cache(maxsize=1)
+def _no_rows() -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return empty tables; making the first one imports pandas, which no command that reads no rows needs."""
+    return JUDGED.empty_table(), TEXTS.empty_table(), REFUSED.empty_table()
 
 
 def table_of(columns: list[Any], schema: pa.Schema) -> pa.Table:

@@ -49,7 +49,16 @@ def _names_that_are_read() -> frozenset[str]:
     from smart_assets.tasks import layouts
     from smart_assets.tasks.reasons import MEDIA
 
-    names = {*layouts.SYSTEMS, *layouts.TOOLS, *layouts.TEMPLATES, *layouts.TASKS, *layouts.BESIDE, *MEDIA}
+    names = {
+        *layouts.SYSTEMS,
+        *layouts.TOOLS,
+        *layouts.TEMPLATES,
+        *layouts.TASKS,
+        *layouts.BESIDE,
+        *MEDIA,
+        layouts.LIKED,
+    }
     for layout in layouts.LAYOUTS:
-        names |= {*layout.prompt, *layout.extra, *layout.responses, *layout.chats, *layout.needs, layout.history}
+        names |= {*layout.prompt, *layout.extra, *layout.second, *layout.responses, *layout.chats, *layout.needs}
+        names |= {layout.history, layout.liked}
     return frozenset(name.casefold() for name in names if name)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.arrow_columns import light
+from smart_assets.tasks.arrow_columns import light, with_distinct_names
 from smart_assets.tasks.arrow_json import decoders
 from smart_assets.tasks.reasons import Field
 
@@ -21,6 +21,8 @@ BOM = b"\xef\xbb\xbf"
 
 _EXCERPT = 200  # characters
 _CHUNK = 1 << 20  # bytes of a long line skipped at a time
+# What making Python's values raises: text that is not UTF-8, times out of range, time zones that nobody knows.
+_NO_VALUE = (ValueError, OverflowError, KeyError, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,16 @@ def arrow_rows(
 ) -> Iterator[RawRow | BadRow]:
     """Yield the rows of a batch whose first row is row `first` of `total`, counted from `base`.
 
-    Strings that are not UTF-8 only show when they are decoded; then each row is decoded by itself. Columns that are not
-    read are in the rows, too, but of images and other bytes only that they are there.
+    Strings that are not UTF-8 and times that Python does not have only show when they become Python's values; then
+    each value is taken by itself. Columns that are not read are in the rows, too, but of images and other bytes only
+    that they are there.
     """
-    batch = light(batch, first, read)
+    batch = light(with_distinct_names(batch), first, read)
     try:
         values = batch.to_pylist()
-    except UnicodeDecodeError:
+    except _NO_VALUE:
         for row in range(batch.num_rows):
-            yield from _arrow_row(batch.slice(row, 1), first + row + base, (first + row + 1) / total)
+            yield _arrow_row(batch.slice(row, 1), first + row + base, (first + row + 1) / total, read)
         return
     decode = decoders(batch.schema)
     for row, value in enumerate(values, first):
@@ -81,13 +84,20 @@ def arrow_rows(
         yield RawRow(row + base, value, (row + 1) / total)
 
 
-def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float) -> Iterator[RawRow | BadRow]:
-    try:
-        [value] = row.to_pylist()
-        decoded = {name: decode(value[name]) for name, decode in decoders(row.schema).items()}
-        yield RawRow(line, value | decoded, done)
-    except UnicodeDecodeError:
-        yield BadRow(line, reasons.NOT_UTF8, None)
+def _arrow_row(row: pa.RecordBatch | pa.Table, line: int, done: float, read: Collection[str]) -> RawRow | BadRow:
+    """Return one row; a value that Python cannot have refuses it only where the column is read."""
+    value: dict[str, object] = {}
+    decode = decoders(row.schema)
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            [cell] = column.to_pylist()
+            value[name] = decode[name](cell) if name in decode else cell
+        except _NO_VALUE as error:
+            if name in read:
+                reason = reasons.NOT_UTF8 if isinstance(error, UnicodeDecodeError) else reasons.NO_VALUE
+                return BadRow(line, reason, None)
+            value[name] = f"what cannot be read of row {line}"
+    return RawRow(line, value, done)
 
 
 @dataclass(frozen=True, slots=True)

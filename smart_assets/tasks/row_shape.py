@@ -7,6 +7,7 @@ from smart_assets.tasks import layouts, reasons
 from smart_assets.tasks.layouts import Layout
 from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.source_kind import Columns
+from smart_assets.tasks.turns import is_nan
 from smart_assets.tasks.unread import NO_LAYOUT
 
 _ALL_RESPONSES = ("response", "output", "completion", "targets", "target", "answer")
@@ -26,7 +27,9 @@ class Shape:
     system: str = ""
     history: str = ""
     tools: str = ""
+    liked: str = ""
     extra: tuple[str, ...] = ()
+    second: tuple[str, ...] = ()  # not read where they repeat the prompt
     templates: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
@@ -55,7 +58,7 @@ class Shape:
     @property
     def read(self) -> frozenset[str]:
         """The names that are read."""
-        single = filter(None, (self.response, self.chat, self.system, self.history, self.tools))
+        single = filter(None, (self.response, self.chat, self.system, self.history, self.tools, self.liked))
         key = self.layout.needs if self.layout.is_tree else ()
         return frozenset({*key, *self.prompt, *self.extra, *single, *self.media, *self.beside})
 
@@ -100,7 +103,7 @@ class FieldNames:
 
     def task(self, row: Mapping[str, object]) -> object:
         """Return the task that a row names, or None."""
-        return next((row[name] for name in self._tasks if row.get(name) is not None), None)
+        return named_by(row, self._tasks)
 
     def shape(self, names: tuple[str, ...]) -> Shape:
         """Return what is read of rows that have these names, null ones too."""
@@ -121,15 +124,18 @@ class FieldNames:
             return next((name for name in known if name in names and name not in used), "")
 
         chat = next((name for name in layout.chats if name in names), "") or spare_chat
+        extra = tuple(name for name in layout.extra if name in names and name not in used)
         shape = Shape(
             layout,
             response=next((name for name in layout.responses if name in names), ""),
             chat=chat,
             chat_is_spare=bool(spare_chat),
             system=first(layouts.SYSTEMS),
-            history=layout.history if layout.history in names else "",
+            history=first((layout.history,)),
+            liked=first((layouts.LIKED, layout.liked)),
             tools=first(layouts.TOOLS if chat else layouts.TOOLS[:1]),
-            extra=tuple(name for name in layout.extra if name in names and name not in used),
+            extra=extra,
+            second=() if extra else tuple(name for name in layout.second if name in names and name not in used),
             templates=tuple(name for name in self._templates if name in names),
             tasks=tuple(name for name in self._tasks if name in names),
             media=tuple(name for name in layouts.media_of(names) if name not in used),
@@ -140,8 +146,9 @@ class FieldNames:
         )
         if layout is _NONE:
             return replace(shape, unread=_sorted({*names} - shape.beside))
-        more = (shape.chat, shape.system, shape.history, shape.tools, shape.extra, shape.media, shape.prompt_template)
-        plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more) and not layout.first_response
+        beside = (shape.chat, shape.system, shape.history, shape.tools, shape.liked, shape.extra, shape.media)
+        more = (*beside, shape.prompt_template, layout.first_response, layout.calls, shape.second)
+        plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more)
         return replace(shape, is_plain=plain, unread=_sorted({*names} - shape.read))
 
     def _why_not(self, names: Collection[str]) -> str:
@@ -164,7 +171,7 @@ class FieldNames:
             fits = (response is None or chat is not None) and any(name in names for name in chats)
             return Layout(layouts.SETTINGS, chats=chats) if fits else _NONE
         if response is not None:
-            known = (replace(layout, responses=(response,)) for layout in layouts.LAYOUTS if layout.responses)
+            known = (replace(each, responses=(response,), calls=False) for each in layouts.LAYOUTS if each.responses)
             chats = layouts.CHATS if chat is None else (chat,)
             known = (replace(layout, chats=chats) if layout.chats else layout for layout in known)
             return next((layout for layout in known if layout.fits(names)), _NONE)
@@ -185,6 +192,12 @@ class FieldNames:
         if self._columns.prompt_columns or self._columns.response is not None:
             return ""  # a null in a column that was set is a missing value
         return next((name for name in layouts.CHATS if name in names), "")
+
+
+def named_by(row: Mapping[str, object], columns: Sequence[str]) -> object:
+    """Return the first value that there is in some columns of names; what pandas writes for a missing one is none."""
+    values = (row.get(name) for name in columns)
+    return next((value for value in values if value is not None and not is_nan(value)), None)
 
 
 def _sorted(names: set[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from smart_assets.tasks.kept import kept_of
 from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.reasons import Field
 from smart_assets.tasks.row_chat import chat_of
-from smart_assets.tasks.row_shape import FieldNames, Shape
+from smart_assets.tasks.row_shape import FieldNames, Shape, named_by
 from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
@@ -87,7 +87,7 @@ def instance_of(row: Row, shape: Shape, task: str, unread: UnreadValues) -> Acce
             raise RowError(reasons.BAD_TOOLS) from error
         prompt, response, turns = chat.prompt, chat.response, chat.turns
     prompt, response = _filled("prompt", prompt), _filled("response", response)
-    template = next((row[name] for name in shape.templates if row.get(name) is not None), None)
+    template = named_by(row, shape.templates) if shape.templates else None
     identity = (task, prompt, response) if turns is None else (task, prompt, response, turns)
     return AcceptedRow(
         id=content_hash(*identity),

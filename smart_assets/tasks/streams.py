@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 FREE_BYTES = 100_000_000  # what any file may unpack to
 _BLOCK = 1 << 20  # bytes
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"PK\x03\x04")  # gzip, zstd, bz2, xz, zip
+_GZIP, _ZSTD, _BZ2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh"
+_PACKED = (_GZIP, _ZSTD, _BZ2, b"\xfd7zXZ\0", b"PK\x03\x04")  # the last are xz and zip
+_BEGINS = {".gz": _GZIP, ".zst": _ZSTD, ".bz2": _BZ2}
+_SKIPPED_ZSTD = b"\x2a\x4d\x18"  # after one more byte: a frame of zstd that holds no content
+_TABLES = (b"PAR1", b"ARROW1\0\0", b"FEA1")
 _LONGEST_MARK = 64  # bytes
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32's other mark begins with the first
 
@@ -62,13 +66,16 @@ def open_text(path: Path, compression: str | None, most_times: int, piece: Piece
 
     Raises:
         OSError: It cannot be read or unpacked (pyarrow's errors of streams are such).
-        RefusedFileError: It unpacks to more, or is UTF-16 or UTF-32.
+        RefusedFileError: It unpacks to more, or to what is compressed again, or is UTF-16 or UTF-32.
     """
     packed = path.stat().st_size
     size = packed if compression is None else _unpacked_size(path, compression, limit_of(packed, most_times))
     with _opened(path, compression) as stream:
-        if is_wide(stream.peek(16)):
+        head = stream.peek(16)
+        if is_wide(head):
             raise RefusedFileError(reasons.FILE_UTF16)
+        if compression and head.startswith(_PACKED):
+            raise RefusedFileError(reasons.FILE_PACKED)
         if piece is None:
             yield Bytes(stream, max(1, size))
         else:
@@ -76,12 +83,17 @@ def open_text(path: Path, compression: str | None, most_times: int, piece: Piece
             yield Bytes(stream, max(1, size), piece.stop, piece.before)
 
 
-def refuse_other_content(path: Path, compression: str | None) -> None:
+def refuse_other_content(path: Path, compression: str | None, is_text: bool) -> None:
     """Refuse a file that is something else than its ending says.
+
+    Args:
+        path: The file.
+        compression: One of COMPRESSIONS' keys, or None.
+        is_text: Whether its ending says that it is a format of text.
 
     Raises:
         OSError: It cannot be read.
-        RefusedFileError: It is a pointer of Git LFS, or compressed.
+        RefusedFileError: It is a pointer of Git LFS, compressed or not, or a table.
     """
     with path.open("rb") as stream:
         head = stream.read(_LONGEST_MARK)
@@ -89,6 +101,10 @@ def refuse_other_content(path: Path, compression: str | None) -> None:
         raise RefusedFileError(reasons.FILE_POINTER)
     if compression is None and head.startswith(_PACKED):
         raise RefusedFileError(reasons.FILE_PACKED)
+    if is_text and compression is None and head.startswith(_TABLES):
+        raise RefusedFileError(reasons.FILE_TABLE)
+    if compression and head and not head.startswith(_BEGINS[compression]) and head[1:4] != _SKIPPED_ZSTD:
+        raise RefusedFileError(reasons.FILE_NOT_PACKED)
 
 
 def limit_of(packed: int, most_times: int) -> int:

@@ -168,7 +168,8 @@ def _task_file(name: str, file: FileName, rule: NameRule, siblings: _Siblings, i
     else:
         task = place.task if in_saved or is_part or rest is None else rest
         ending = f"{file.format}{file.compression or ''}"
-        piece = f"{base}-of-{shard.count}" if shard else "part" if is_part else base + ending
+        numbered = split if rest is None and split and base.lower() not in _SPLIT_OF else None
+        piece = f"{base}-of-{shard.count}" if shard else "part" if is_part else numbered or base + ending
         group = f"{place.group}/{piece}"
     return TaskFile(name, file, task, group, columns, shard, _guarded(split, place.split))
 
@@ -216,9 +217,12 @@ def _siblings(files: Sequence[FileName]) -> _Siblings:
 
 
 def _possible_splits(name: str) -> Iterator[tuple[str, str]]:
+    """Yield which split a name may tell, and the rest of the name; a number is none."""
+    if name.lower() in _SPLIT_OF:
+        yield _SPLIT_OF[name.lower()], ""
     for pattern in (_AT_END, _AT_START):
         if named := pattern.fullmatch(name):
-            yield _SPLIT_OF[named["split"].lower()], named["rest"]
+            yield _SPLIT_OF[named["split"].lower()], "" if named["rest"].isdecimal() else named["rest"]
 
 
 def _split_of(name: str, folders: tuple[str, ...], siblings: _Siblings) -> tuple[str | None, str | None]:
@@ -231,7 +235,7 @@ def _split_of(name: str, folders: tuple[str, ...], siblings: _Siblings) -> tuple
         return _SPLIT_OF[name.lower()], None
     for split, rest in _possible_splits(name):
         if len(siblings.get((folders, rest.lower()), ())) > 1:
-            return split, rest
+            return split, rest or None
     return None, name
 
 

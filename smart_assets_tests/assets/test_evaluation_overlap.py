@@ -182,7 +182,7 @@ def test_without_exclusion_the_check_warns_and_names_the_rows(unexcluded: Projec
     assert (summary.failed, summary.held_up) == ({}, {}), "a warning stops nothing"
     result = no_evaluation_text(unexcluded, "49|random")
     assert (result.passed, result.warning) == (False, True)
-    assert result.sentence in display.logged
+    assert result.sentence in display.warned
     assert result.figures["rows with evaluation text"] == 4
     assert result.sentence == (
         "4 rows hold text of rows that are evaluated on; 2 of them n-grams could not look for (fewer words than an "
@@ -214,7 +214,7 @@ def test_a_subset_is_reproduced_with_the_rows_of_then_left_out(
         assert (found.holds, found.notes) == (
             True,
             (
-                "the rows that hold evaluation text were found by the rules of code version 2, here it is later: they "
+                "the rows that hold evaluation text were found by the rules of code version 3, here it is later: they "
                 "are taken as they are stored",
             ),
         )

@@ -117,7 +117,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_prompts_with_a_long_beginning_in_common_are_no_evaluation_text(long: Project) -> None:
     overlaps = read_rows(long, "evaluation_overlap", "overlaps.parquet")
-    assert {match["kind"] for match in overlaps} == {"ngram", "near_duplicate"}
+    assert {match["kind"] for match in overlaps} == {"ngram", "near_duplicate", "similarity"}
     assert len({match["id"] for match in overlaps}) == 1, "the one that is nearly an evaluation prompt"
     undecided = read_rows(long, "evaluation_overlap", "undecided.parquet")
     assert {(match["kind"], match["task"]) for match in undecided} == {("near_duplicate", "shots")}
@@ -132,9 +132,10 @@ def test_the_check_says_what_it_could_not_see(long: Project) -> None:
     manifest = long.store.current("evaluation_overlap", None)
     assert manifest is not None
     assert manifest.summary["prompts longer than the encoder reads"] == {
-        "training rows": 21,
-        "evaluation rows": {"exam": 7},
+        "training rows": 0,
+        "evaluation rows": {"exam": 0},
     }
+    assert manifest.summary["prompts read in part"] == {"training rows": 21, "evaluation rows": {"exam": 6}}
     result = no_evaluation_text(long, "24|random")
     taken = read_rows(long, "selected_subset", "subset.parquet", "24|random")
     undecided = sum(one["task"] == "shots" for one in taken)
@@ -142,7 +143,8 @@ def test_the_check_says_what_it_could_not_see(long: Project) -> None:
     assert result.sentence == (
         "no row is held out, of an unseen task, or found to hold text of the 7 evaluation rows compared with; "
         f"{undecided} rows share half an evaluation row, or a template alone, with much of a task: undecided; "
-        "vectors say nothing of 21 training and 7 evaluation prompts that are longer than the encoder reads"
+        "vectors are of some windows alone of 21 training and 6 evaluation prompts that have more than "
+        "embedding.windows"
     )
     assert result.figures["rows undecided"] == undecided
     assert result.figures["evaluation rows compared with"] == {"exam": 7}

@@ -41,7 +41,7 @@ def make(folder: Path, table: pa.Table, encoder: HashEncoder) -> Any:
     (folder / "content").mkdir(exist_ok=True)
     pq.write_table(table, folder / "instances.parquet", row_group_size=7)
     store = SimpleNamespace(cache_folder=lambda name: folder / name, history=lambda *_, **__: [])
-    embedding = SimpleNamespace(model="hashes", precision="float32")
+    embedding = SimpleNamespace(model="hashes", precision="float32", windows=encoder.windows)
     project = SimpleNamespace(
         store=store, settings=SimpleNamespace(embedding=embedding, device="cpu", sources={"one": None})
     )
@@ -62,12 +62,12 @@ def make(folder: Path, table: pa.Table, encoder: HashEncoder) -> Any:
 def test_missing_prompts_are_read_once_and_the_files_are_those_of_numpy(prompts: list[int], known: set[int]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, encoder = Path(name), HashEncoder(batch_size=4)
-        cache = VectorCache(folder / "vectors" / "one", "v1", silent, folder / "links")
+        cache = VectorCache(folder / "vectors" / "one", "v1", silent, folder / "links", 8)
         before = [(f"hash {prompt}", f"prompt {prompt}") for prompt in sorted(known)]
         embed_prompts(before, len(before), HashEncoder(), cache, silent)
         made = make(folder, instances(prompts), encoder)
 
-        assert dict(encoder.read) == {f"prompt {prompt}": 1 for prompt in set(prompts) - known}
+        assert dict(encoder.seen) == {f"prompt {prompt}": 1 for prompt in set(prompts) - known}
         assert made.cost["prompts embedded"] == len(set(prompts) - known)
         assert made.cost["prompts reused"] == len(set(prompts) & known)
         expected = np.stack([vector_of(f"prompt {prompt}") for prompt in prompts])

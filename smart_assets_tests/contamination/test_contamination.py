@@ -17,6 +17,7 @@ from smart_assets.contamination.matches import Matches
 from smart_assets.core.errors import EvaluationError, SettingsError, SourceError
 from smart_assets.embedding import nearest as comparing
 from smart_assets.embedding.nearest import nearest_above
+from smart_assets.embedding.windows import PromptVectors
 from smart_assets.evaluation.local_rows import read_local_rows
 from smart_assets_tests.support.contamination_oracle import NaiveRule, Pairs, Row, ngrams, search, taken, triples
 from smart_assets_tests.support.projects import write_project
@@ -169,8 +170,9 @@ def test_the_nearest_vector_is_that_of_comparing_all_pairs(
     ours, theirs = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (ours, theirs))
     asked = np.flatnonzero(random.random(count) < 0.8)
     with patch.multiple(comparing, _OUR_ROWS=7, _THEIR_ROWS=5, _PAIRS=3):  # in many blocks, over threads
-        rows, cosines = nearest_above(ours, asked, theirs, 0.9)
-    for vector, row, cosine in zip(ours[asked], rows.tolist(), cosines.tolist(), strict=True):
+        found, document = nearest_above(PromptVectors.short(ours), asked, PromptVectors.short(theirs), 0.9)
+    assert (document.rows == -1).all(), "all are of one window"
+    for vector, row, cosine in zip(ours[asked], found.rows.tolist(), found.cosines.tolist(), strict=True):
         every = np.einsum("d,md->m", vector, theirs, dtype=np.float64).round(6)
         if not len(every) or every.max() < 0.9:
             assert (row, cosine) == (-1, 0.0)

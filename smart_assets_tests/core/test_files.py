@@ -54,7 +54,7 @@ def _saved_step(tmp_path: Path) -> Path:
 
 
 def _segment(tmp_path: Path) -> Path:
-    cache = VectorCache(tmp_path / "cache", "v1", print, tmp_path / "links")
+    cache = VectorCache(tmp_path / "cache", "v1", print, tmp_path / "links", 1)
     cache.put(["a", "b"], np.eye(2, dtype=np.float32))
     [path] = (tmp_path / "cache" / "v1").iterdir()
     return path

@@ -77,7 +77,7 @@ def test_any_sequence_of_prompt_sets_embeds_each_prompt_once(steps: list[set[str
             known = opened(folder)
             if committed:
                 known.add_artifact(committed, artifact)
-        assert encoder.read == Counter(dict.fromkeys(seen.values(), 1))
+        assert encoder.seen == Counter(dict.fromkeys(seen.values(), 1))
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     left = unseen(known, prompts)
     assert 3000 - 2500 <= left <= 3000 - 2 * 1024
     check(prompts, embedded(prompts, encoder, known))
-    assert encoder.read.total() == left
+    assert encoder.seen.total() == left
 
 
 def test_a_run_with_nothing_new_loads_no_encoder_and_writes_nothing(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_damaged_segment_is_named_and_its_prompts_embedded_again(
     assert len(lines) == 1
     assert damaged.name in lines[0]
     check(first | second, embedded(first | second, encoder, known))
-    assert set(encoder.read) == set(first.values())
+    assert set(encoder.seen) == set(first.values())
 
 
 def test_drop_segments_leaves_what_another_run_wrote(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_segments_that_another_run_drops_stay_readable(tmp_path: Path) -> None:
     mine.drop_segments()
     encoder = HashEncoder()
     check(prompts, embedded(prompts, encoder, other))
-    assert not encoder.read
+    assert not encoder.seen
     other.drop_segments()
     assert not (tmp_path / "v1").exists()
 
@@ -189,14 +189,14 @@ def test_texts_are_read_a_chunk_ahead_and_no_further(tmp_path: Path, monkeypatch
 
     class Watching(HashEncoder):
         def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-            ahead.append(read - self.read.total())
+            ahead.append(read - self.seen.total())
             return super().vectors(texts)
 
     prompts = numbered(95) | by_hash(["x" * 400 + str(number) for number in range(12)])
     encoder, known = Watching(batch_size=4), opened(tmp_path)
     embed_prompts(texts(prompts), len(prompts), encoder, known, silent)
     check(prompts, taken(known, list(prompts)))
-    assert encoder.read == Counter(dict.fromkeys(prompts.values(), 1))
+    assert encoder.seen == Counter(dict.fromkeys(prompts.values(), 1))
     assert max(ahead) <= 2 * 10
 
 
@@ -222,7 +222,9 @@ def test_a_vector_without_direction_is_refused_and_its_prompt_named(first: str, 
 
 def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
     known = opened(tmp_path)
-    with pytest.raises(EmbeddingError, match="known vectors are of encoder version 'v1', the encoder of 'v2'"):
+    with pytest.raises(
+        EmbeddingError, match="known vectors are of encoder version 'v1' and 8 windows, the encoder of 'v2' and 8"
+    ):
         embedded({"h": "text"}, HashEncoder(version="v2"), known)
 
 
@@ -260,7 +262,7 @@ def test_artifacts_of_another_shape_are_refused(content: NDArray[np.float32], me
 
 
 def test_unreadable_artifacts_and_unwritable_folders_are_refused(tmp_path: Path) -> None:
-    known = VectorCache(tmp_path / "cache", "v1", silent, tmp_path / "links")
+    known = VectorCache(tmp_path / "cache", "v1", silent, tmp_path / "links", 8)
     with pytest.raises(StoreError, match="cannot be read"):
         known.add_artifact(["a"], tmp_path / "absent.npy")
     (tmp_path / "pickle.npy").write_bytes(b"\x80\x04K\x01.")

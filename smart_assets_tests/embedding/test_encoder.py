@@ -60,11 +60,13 @@ def by_sentence_transformers(prompts: list[str]) -> np.ndarray:
     return SentenceTransformer(str(local_model(Embedding())), device="cpu").encode(prompts)
 
 
-def test_vectors_are_those_of_sentence_transformers(encoder: Encoder) -> None:
+def test_vectors_are_those_of_sentence_transformers() -> None:
+    """It cuts long prompts."""
+    encoder = load_encoder(Embedding(precision="float32", windows=1), "cpu")
     prompts = [PROMPTS[number % 5][number:] + f" {number}" * (number % 40) for number in range(150)]
-    batches = encoder.batches(prompts)
-    assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(150))
-    assert all(len(batch.rows) == 1 or batch.tokens <= 32 * 64 for batch in batches)
+    batches = encoder.read(prompts).batches
+    assert sorted(np.concatenate([batch.places for batch in batches])) == list(range(150))
+    assert all(len(batch.places) == 1 or batch.tokens <= 32 * 64 for batch in batches)
     read = sum(int(batch.features["attention_mask"].sum()) for batch in batches)
     assert sum(batch.tokens for batch in batches) < 1.2 * read
     np.testing.assert_allclose(encoder.encode(prompts), by_sentence_transformers(prompts), atol=1e-6)
@@ -122,29 +124,29 @@ def test_encoders_without_padding_or_with_it_in_front_are_read_right(encoder: En
     static.save_pretrained(str(tmp_path / "static"))
     prompts = [f"{prompt} {number}" for number in range(40) for prompt in PROMPTS]
     found = load_encoder(Embedding(model=str(tmp_path / "static"), precision="float32", batch_size=7), "cpu")
-    assert max(len(batch.rows) for batch in found.batches(prompts)) == 7
+    assert max(len(batch.places) for batch in found.read(prompts).batches) == 7
     expected = static.encode(prompts, normalize_embeddings=True)
     np.testing.assert_allclose(found.encode(prompts), expected, atol=1e-6)
-    assert not found.cuts([" ".join(prompts)]).any(), "static vectors are of all words"
+    assert not len(found.long_prompts([" ".join(prompts)])), "static vectors are of all words"
 
-    in_front = load_encoder(Embedding(precision="float32"), "cpu")
+    in_front = load_encoder(Embedding(precision="float32", windows=1), "cpu")
     in_front._models[0].tokenizer.padding_side = "left"
-    for batch in in_front.batches(prompts):
+    for batch in in_front.read(prompts).batches:
         mask = batch.features["attention_mask"]
         assert bool(mask[:, -1].all())
         assert bool(mask[0].all())
 
 
 def test_max_length_cuts_prompts(encoder: Encoder) -> None:
-    short = load_encoder(Embedding(precision="float32", max_length=8), "cpu")
+    short = load_encoder(Embedding(precision="float32", max_length=8, windows=1), "cpu")
     assert (encoder.max_length, short.max_length) == (256, 8)
     one, other = short.encode(["one two three four five six seven", "one two three four five six eight"])
     np.testing.assert_array_equal(one, other)
 
 
-def test_it_is_told_which_prompts_are_cut() -> None:
+def test_prompts_of_several_windows_are_known_by_their_tokens() -> None:
     """Two of the tokens begin and end a prompt."""
-    short = load_encoder(Embedding(precision="float32", max_length=8), "cpu")
+    short = load_encoder(Embedding(precision="float32", max_length=8, windows=1), "cpu")
     prompts = {
         "one two three four five six": False,
         "one two three four five six seven": True,
@@ -155,7 +157,9 @@ def test_it_is_told_which_prompts_are_cut() -> None:
         "a " * 9: True,
         "": False,
     }
-    assert dict(zip(prompts, short.cuts(list(prompts)).tolist(), strict=True)) == prompts
+    long = short.long_prompts(list(prompts))
+    assert [row in long.rows for row in range(len(prompts))] == list(prompts.values())
+    assert (short.read(list(prompts)).long.rows == long.rows).all()
     longer = [f"{prompt} more" for prompt in prompts]
     ours, theirs = short.encode(list(prompts)), short.encode(longer)
     for one, other, cut in zip(ours, theirs, prompts.values(), strict=True):

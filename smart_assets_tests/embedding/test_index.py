@@ -18,6 +18,7 @@ from smart_assets.embedding.index import (
     write_index,
 )
 from smart_assets.embedding.settings import Index
+from smart_assets.embedding.windows import PromptVectors
 
 WIDTH = 6
 
@@ -51,7 +52,7 @@ def listed(found: NearDuplicatePairs) -> list[tuple[float, int, int]]:
 
 
 def search(vectors: NDArray[np.float32], settings: Index) -> NearDuplicatePairs:
-    return near_duplicates(build_index(vectors, settings, "cpu"), vectors, settings, silent)
+    return near_duplicates(build_index(vectors, settings, "cpu"), PromptVectors.short(vectors), settings, silent)
 
 
 @settings(deadline=None, max_examples=80)
@@ -101,7 +102,7 @@ def test_an_ivf_index_that_looks_into_every_cell_equals_the_oracle(rows: int, se
     index = build_index(vectors, wanted, "cpu")
     assert isinstance(index, faiss.IndexIVFFlat)
     index.nprobe = index.nlist
-    found = near_duplicates(index, vectors, wanted, silent)
+    found = near_duplicates(index, PromptVectors.short(vectors), wanted, silent)
     assert listed(found) == oracle(vectors, 0.9)
     assert (found.kind, found.exact) == ("ivf", False)
 
@@ -138,7 +139,9 @@ def test_an_index_comes_back_from_its_file(exact_below: int, tmp_path: Path) -> 
     write_index(index, tmp_path / "index.faiss")
     again = read_index(tmp_path / "index.faiss")
     assert index_kind(again) == index_kind(index)
-    assert listed(near_duplicates(again, vectors, wanted, silent)) == listed(search(vectors, wanted))
+    assert listed(near_duplicates(again, PromptVectors.short(vectors), wanted, silent)) == listed(
+        search(vectors, wanted)
+    )
 
 
 @pytest.mark.parametrize("kept", [0, 3, 100, -1])
@@ -175,4 +178,4 @@ def test_vectors_that_cannot_be_indexed_are_refused(vectors: NDArray[np.float32]
 def test_an_index_of_other_vectors_is_refused() -> None:
     vectors = clustered(20, seed=6)
     with pytest.raises(EmbeddingError, match=r"holds \(20, 6\) vectors, but \(19, 6\) are given"):
-        near_duplicates(build_index(vectors, Index(), "cpu"), vectors[:19], Index(), silent)
+        near_duplicates(build_index(vectors, Index(), "cpu"), PromptVectors.short(vectors[:19]), Index(), silent)

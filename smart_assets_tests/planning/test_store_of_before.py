@@ -28,13 +28,18 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         return answers(tmp_path_factory.mktemp("answered").resolve())
 
 
-def test_only_rows_are_read_anew(kept: Project) -> None:
-    """Since they are read in more shapes than then. What they are comes to the same, so that nothing else is made."""
+def test_only_rows_vectors_and_what_is_compared_are_made_anew(kept: Project) -> None:
+    """Rows are read in more shapes, long prompts in several windows: the rest is made anew where these differ."""
     desired = desired_states(kept)
     steps = make_plan(desired, read_current_state(kept), frozenset(item.key for item in desired))
     assert {step.key.asset for step in steps} == set(catalog.names())
     stale = {str(step.key): step.reasons for step in steps if step.status == "stale"}
-    assert stale == {"raw_tasks[small]": ("code version 1 -> 2",)}
+    assert stale == {
+        "raw_tasks[small]": ("code version 1 -> 2",),
+        "prompt_embeddings[small]": ("code version 1 -> 2", "windows: None -> 8"),
+        "evaluation_overlap": ("code version 2 -> 3", "windows: None -> 8"),
+        "mixture_report": ("code version 4 -> 5",),
+    }
     assert {step.status for step in steps} == {"stale", "waiting"}
 
 

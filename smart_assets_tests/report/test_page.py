@@ -225,3 +225,15 @@ def test_long_tables_say_what_they_leave_out() -> None:
     page = Page(render_page(replace(ReportContent("large"), measurements=example_content(tasks).measurements)))
     assert "Held-out rows: response loss (nats per token, lower is better). Showing 200 of 250." in page.text
     assert len(page.rows) == 2 * 201 + 11
+
+
+def test_long_prompts_have_columns_where_there_are_any() -> None:
+    content = example_content()
+    columns = ["Longer than the encoder's window", "Read in part"]
+    assert not any(name in Page(render_page(content)).rows[0] for name in columns)
+    tasks = tuple(replace(task, long_rows=at, rows_read_in_part=at // 2) for at, task in enumerate(content.tasks))
+    rows = Page(render_page(replace(content, tasks=tasks))).rows
+    [heading] = [row for row in rows if set(columns) <= set(row)]
+    place = heading.index(columns[0])
+    shown = {row[0]: row[place : place + 2] for row in rows[rows.index(heading) + 1 :][: len(tasks)]}
+    assert shown == {task.task: [f"{task.long_rows:,}", f"{task.rows_read_in_part:,}"] for task in tasks}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from smart_assets.core.progress import Log
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.embed import embed_prompts
-from smart_assets.embedding.encoder import Batch
+from smart_assets.embedding.encoder import Batch, ReadPrompts
+from smart_assets.embedding.windows import LongPrompts, windows_read
 
 WIDTH = 8
 
@@ -25,25 +26,48 @@ class HashEncoder:
     """Stands for a sentence encoder: a vector from the text's hash, at no cost, with a count of what was read."""
 
     version: str = "v1"
+    windows: int = 8
+    window: int = 100_000  # words of a prompt that are read at once
     batch_size: int = 16
     dies_after: int | None = None
-    read: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
     loaded: bool = False
 
     def load(self) -> None:
         self.loaded = True
 
-    def batches(self, prompts: Sequence[str]) -> list[Batch]:
+    def long_prompts(self, prompts: Sequence[str]) -> LongPrompts:
+        counts = {row: len(prompt.split()) for row, prompt in enumerate(prompts)}
+        long = {row: count for row, count in counts.items() if count > self.window}
+        return LongPrompts.of(list(long), list(long.values()), self.window, self.windows)
+
+    def read(self, prompts: Sequence[str]) -> ReadPrompts:
         assert self.loaded
-        order = np.argsort([-len(prompt) for prompt in prompts], kind="stable")
-        rows = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
-        return [Batch(own, len(own), {"texts": [prompts[row] for row in own]}) for own in rows]
+        long = self.long_prompts(prompts)
+        texts: list[str] = list(prompts)
+        further: list[str] = []
+        for row in map(int, long.rows):
+            first, *others = self.texts_of(prompts[row])
+            texts[row] = first
+            further += others
+        texts += further
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        places = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
+        batches = [Batch(own, len(own), {"texts": [texts[place] for place in own]}) for own in places]
+        return ReadPrompts(batches, long)
+
+    def texts_of(self, prompt: str) -> list[str]:
+        """The windows of a prompt that are read."""
+        words = prompt.split()
+        if len(words) <= self.window:
+            return [prompt]
+        return [" ".join(words[start:stop]) for start, stop in windows_read(len(words), self.window, self.windows)]
 
     def encode_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         for batch in reversed(batches):  # in any order
             texts = batch.features["texts"]
-            self.read.update(texts)
-            if self.dies_after is not None and self.read.total() > self.dies_after:
+            self.seen.update(texts)
+            if self.dies_after is not None and self.seen.total() > self.dies_after:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield batch, self.vectors(texts)
 
@@ -85,7 +109,7 @@ def taken(known: VectorCache, prompt_hashes: Sequence[str]) -> NDArray[np.float3
     return vectors
 
 
-def opened(folder: Path, version: str = "v1", log: Log = silent) -> VectorCache:
+def opened(folder: Path, version: str = "v1", log: Log = silent, windows: int = 8) -> VectorCache:
     """A cache whose links lie beside its segments."""
     folder.mkdir(exist_ok=True)
-    return VectorCache(folder, version, log, Path(tempfile.mkdtemp(prefix="links-", dir=folder)))
+    return VectorCache(folder, version, log, Path(tempfile.mkdtemp(prefix="links-", dir=folder)), windows)

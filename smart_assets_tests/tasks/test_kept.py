@@ -153,7 +153,8 @@ def test_names_that_are_taken_are_refused_with_what_to_do(keep: Any, message: st
 
 def test_no_name_that_a_layout_reads_can_be_kept() -> None:
     for layout in layouts.LAYOUTS:
-        for name in {*layout.prompt, *layout.extra, *layout.responses, *layout.chats, *layout.needs}:
+        others = {layout.history, layout.liked} - {""}
+        for name in {*layout.prompt, *layout.extra, *layout.second, *layout.responses, *layout.chats, *others}:
             with pytest.raises(ValidationError, match="keep it under another name"):
                 Columns.model_validate({"keep": [name]})
 

@@ -142,6 +142,10 @@ LAYOUTS = [
     pytest.param(
         ["train_sft/part-0.jsonl", "test_sft/part-0.jsonl"], {"sft": 3}, ["test_sft/part-0.jsonl"], id="named folders"
     ),
+    pytest.param(
+        ["b/train_1.jsonl", "b/train_2.jsonl", "b/test_1.jsonl"], {"b": 6}, ["b/test_1.jsonl"], id="numbered splits"
+    ),
+    pytest.param(["train_1.jsonl", "train_2.jsonl"], {"train_1": 3, "train_2": 3}, [], id="numbers alone"),
     pytest.param(["driving_test.jsonl"], {"driving_test": 3}, [], id="a task that sounds like a split"),
     pytest.param(["bullet_train.jsonl", "a.jsonl"], {"bullet_train": 3, "a": 3}, [], id="another one"),
     pytest.param(["task=b%20q/x.jsonl", "task=rte/x.jsonl"], {"b q": 3, "rte": 3}, [], id="partitions"),

@@ -19,6 +19,7 @@ from smart_assets.assets import (
 from smart_assets.assets.declaration import Array, Asset, FromTexts, OtherFiles, Table, Upstream
 from smart_assets.assets.model_records import CheckpointSummary
 from smart_assets.assets.reading import evaluation_vectors
+from smart_assets.assets.reading.known_vectors import LAST_FILE, LONG_FILE
 from smart_assets.assets.records import (
     EmbeddingSummary,
     IndexSummary,
@@ -42,6 +43,7 @@ from smart_assets.assets.work import (
     tokens_to_train,
     tokens_trained,
 )
+from smart_assets.embedding.windows import LONG_PROMPTS
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.tasks.kept import KEPT, KEPT_FILE
@@ -113,7 +115,8 @@ ENTRIES: tuple[Asset, ...] = (
     Asset(
         step=prompt_embeddings,
         description="A unit vector for every prompt of a source, and every task's mean vector. Only prompts that "
-        "were never seen by this encoder are embedded.",
+        "were never seen by this encoder are embedded. The vector of a prompt longer than the encoder's window is the "
+        "mean of its windows.",
         partitioned_by="source",
         job="update_sources",
         requested_by="task_sources",
@@ -124,6 +127,8 @@ ENTRIES: tuple[Asset, ...] = (
         files=(
             Table(prompt_embeddings.ROWS_FILE, prompt_embeddings.ROWS, texts=_NO_TEXTS, view="embeddings"),
             Array("vectors.npy"),
+            Table(LONG_FILE, LONG_PROMPTS, texts=_NO_TEXTS, view="long_prompts"),
+            Array(LAST_FILE),
             Table("tasks.parquet", prompt_embeddings.TASKS, texts=_NO_TEXTS),
             Array("task_means.npy"),
         ),
@@ -145,12 +150,8 @@ ENTRIES: tuple[Asset, ...] = (
         files=(
             OtherFiles("index.faiss"),
             Array("nearest.npy"),
-            Table(
-                "near_duplicates.parquet",
-                similarity_index.NEAR_DUPLICATES,
-                texts=_NO_TEXTS,
-                view="near_duplicates",
-            ),
+            Table("near_duplicates.parquet", similarity_index.NEAR_DUPLICATES, texts=_NO_TEXTS, view="near_duplicates"),
+            Table("same_documents.parquet", similarity_index.SAME_DOCUMENTS, texts=_NO_TEXTS, view="same_documents"),
         ),
         from_texts=FromTexts("all"),
         on_gpu=lambda _: True,
@@ -196,6 +197,9 @@ ENTRIES: tuple[Asset, ...] = (
             Table("overlaps.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="evaluation_overlaps"),
             Table("undecided.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="undecided_overlaps"),
             Table(
+                "same_documents.parquet", evaluation_overlap.OVERLAPS, texts=_NO_TEXTS, view="same_document_overlaps"
+            ),
+            Table(
                 "unsearched.parquet",
                 evaluation_overlap.UNSEARCHED,
                 texts=_NO_TEXTS,
@@ -209,6 +213,8 @@ ENTRIES: tuple[Asset, ...] = (
                 attachment=evaluation_vectors.ATTACHMENT,
             ),
             Array("vectors.npy", attachment=evaluation_vectors.ATTACHMENT),
+            Table(LONG_FILE, LONG_PROMPTS, texts=_NO_TEXTS, attachment=evaluation_vectors.ATTACHMENT),
+            Array(LAST_FILE, attachment=evaluation_vectors.ATTACHMENT),
         ),
         from_texts=None,
         on_gpu=lambda settings: (
@@ -336,6 +342,7 @@ ENTRIES: tuple[Asset, ...] = (
             Upstream(eval_results.NAME),
             Upstream(base_model_results.NAME),
             Upstream(similarity_index.NAME),
+            Upstream(prompt_embeddings.NAME, looked_up=True),
             Upstream(raw_tasks.NAME),
         ),
         files=(OtherFiles(mixture_report.PAGE),),

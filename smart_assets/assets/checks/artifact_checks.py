@@ -18,14 +18,15 @@ from smart_assets.assets import (
     raw_tasks,
     selected_subset,
 )
-from smart_assets.assets.evaluation_overlap import not_looked_at
 from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.instance_orderings import groups_of, objectives_in_use
 from smart_assets.assets.model_records import CheckpointSummary
+from smart_assets.assets.reading.overlap_sentences import mostly_found, not_looked_at
 from smart_assets.assets.reading.repeated_texts import by_tasks, in_words, same_texts
 from smart_assets.assets.records import OverlapSummary
 from smart_assets.assets.step import AssetPartition, Inputs, seed_folder, split_grid_key
 from smart_assets.core.errors import UpstreamMissingError
+from smart_assets.core.safe_text import in_line
 from smart_assets.core.threads import products_on_one_thread
 from smart_assets.selection.greedy import unit_rows
 from smart_assets.selection.objectives import Objective
@@ -199,6 +200,25 @@ def rows_are_distinct(project: Project, partition: str | None) -> CheckResult:
         sentence = "no row and no text stands twice"
     return CheckResult(
         twice == 0 and (allowed or repeated == 0), sentence, {"twice": twice, "texts several times": repeated}
+    )
+
+
+def tasks_keep_their_rows(project: Project, partition: str | None) -> CheckResult:
+    """Warn of every task of which more than half of the training rows hold evaluation text."""
+    inputs = _inputs(project, AssetPartition(evaluation_overlap.NAME))
+    summary = OverlapSummary.read(inputs.manifest(evaluation_overlap.NAME))
+    most = summary.mostly_found()
+    overlaps = pq.read_table(inputs.folder(evaluation_overlap.NAME) / "overlaps.parquet")
+    return CheckResult(
+        not most,
+        "; ".join(mostly_found(summary)) or "no task has evaluation text in more than half of its training rows",
+        {
+            "tasks": len(most),
+            "rows": sum(rows.rows for _, _, rows in most),
+            "first tasks": [in_line(task) for _, task, _ in most[:10]],
+        },
+        warning=True,
+        rows=overlaps.filter(pc.is_in(overlaps["task"], pa.array([task for _, task, _ in most], pa.string()))),
     )
 
 

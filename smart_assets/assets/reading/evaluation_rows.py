@@ -1,6 +1,5 @@
 """All rows that a model is evaluated on, held out or from outside the store, and the rows to compare them with."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from smart_assets.assets import raw_tasks
 from smart_assets.assets.step import Inputs
 from smart_assets.core.metrics import HELD_OUT
 from smart_assets.core.progress import Log
+from smart_assets.core.stored_chat import parse_stored
 from smart_assets.evaluation.local_rows import read_local_rows
 from smart_assets.evaluation.task_collections import collections_state, read_collections
 from smart_assets.settings import Project
@@ -193,7 +193,7 @@ def _beyond_the_prompt(prompt: str, turns: str | None) -> str:
     """Return what a chat's turns say that its prompt does not."""
     if turns is None:
         return ""
-    return " ".join(turn["content"] for turn in json.loads(turns) if turn["content"] not in prompt)
+    return " ".join(turn["content"] for turn in parse_stored(turns).turns if turn["content"] not in prompt)
 
 
 def _table(benchmark: str, instances: Sequence[ChatInstance]) -> pa.Table:
