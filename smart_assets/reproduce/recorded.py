@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from smart_assets.assets import catalog, evaluation_overlap, finetuned_checkpoint
 from smart_assets.assets.model_records import CheckpointParameters
@@ -28,11 +28,10 @@ from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, Settings
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
-from smart_assets.tasks.sources import Source, Validation
+from smart_assets.tasks.sources import Validation, recorded_source
 from smart_assets.training.settings import Finetune
 
 OVERLAP = AssetPartition(evaluation_overlap.NAME)
-_SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 # Objectives of other recipes are ordered beside those of this one and change nothing of it.
 _OTHER_RECIPES = "objectives"
 # Which code orders or computes is no setting.
@@ -126,7 +125,7 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
         validation["similarity"] = overlap.near_duplicate
         contamination |= overlap.contamination
     changes: dict[str, Any] = {
-        "sources": {source: _SOURCE.validate_python(parameters.source) for source, parameters in rows.items()},
+        "sources": {source: recorded_source(parameters.source) for source, parameters in rows.items()},
         "validation": Validation.model_validate(validation),
         "contamination": Contamination.model_validate(contamination),
         "budgets": (subset.budget,),
