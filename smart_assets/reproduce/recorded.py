@@ -38,6 +38,8 @@ _OTHER_RECIPES = "objectives"
 _CODE = "engine"
 # What was forgotten since is not read again; whether that changed the subset, comparing tells.
 _FORGOTTEN = "forgotten"
+# Set as recorded; whether any text repeats shows only when the rows are there again.
+_TEXTS_ONCE = "texts_once"
 
 
 def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> Project:
@@ -182,7 +184,8 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
 
 
 def _comparable(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if name not in (_OTHER_RECIPES, _CODE, _FORGOTTEN)}
+    beside = (_OTHER_RECIPES, _CODE, _FORGOTTEN, _TEXTS_ONCE)
+    return {name: value for name, value in parameters.items() if name not in beside}
 
 
 def _code_differences(key: AssetPartition, manifest: Manifest, code: str, engine: object) -> Iterator[str]:

@@ -104,10 +104,15 @@ class RowJudge:
         self._refused: list[tuple[int | None, str | None, str, str | None]] = []
         self._done = 0.0
 
-    def chunks(self, rows: Iterable[RawRow | BadRow]) -> Iterator[Chunk]:
-        """Yield the rows in their order, judged; `verdict` is whole when they are all taken."""
+    def chunks(self, rows: Iterable[RawRow | BadRow], is_piece: bool = False) -> Iterator[Chunk]:
+        """Yield the rows in their order, judged; `verdict` is whole when they are all taken.
+
+        Args:
+            rows: of a file, or of a piece of it.
+            is_piece: Whether they are one of the pieces that a file without trees of messages is divided into.
+        """
         verdict = self.verdict
-        for row in self._assembled(iter(rows)):
+        for row in iter(rows) if is_piece else self._assembled(iter(rows)):
             verdict.rows += 1
             if isinstance(row, BadRow):
                 verdict.is_cut |= row.line is None

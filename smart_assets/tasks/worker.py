@@ -55,7 +55,8 @@ def _read(job: dict[str, Any]) -> dict[str, Any]:
     rules = _rules(job["rules"])
     judge = RowJudge(rules, job["default_task"])
     writers: dict[str, Any] = {}
-    for chunk in judge.chunks(FileRows.from_json(job["rows"])(rules.names)):
+    rows = FileRows.from_json(job["rows"])
+    for chunk in judge.chunks(rows(rules.names), is_piece=rows.piece is not None):
         for kind, schema in KINDS.items():
             table: pa.Table = getattr(chunk, kind)
             if table.num_rows:

@@ -141,6 +141,33 @@ def test_pieces_are_the_whole(tmp_path: Path, name: str, size: int) -> None:
     assert len(pieces) > 1 or size >= 1000
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param("", id="messages alone"),
+        pytest.param("\n \n", id="blank lines first"),
+        pytest.param("no json\n", id="a bad row first"),
+        pytest.param('{"prompt": "p", "response": "r"}\n', id="another row first"),
+        pytest.param('{"prompt": "p", "response": "message_id parent_id text role"}\n', id="its keys in a text"),
+    ],
+)
+def test_trees_are_put_together_as_by_one_process(tmp_path: Path, pool: WorkPool, before: str) -> None:
+    messages = [
+        {"message_id": n, "parent_id": n - 1 if n % 4 else None, "text": f"t {n}", "role": ("user", "assistant")[n % 2]}
+        for n in range(40)
+    ]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rows = "\n".join(map(json.dumps, messages))
+    (folder / "a.jsonl").write_text(f"{before}{rows}\n")
+    (folder / "b.jsonl").write_text('{"prompt": "good", "response": "r"}')
+    one, log = read(folder, tmp_path / "one", None)
+    two, log_of_two = read(folder, tmp_path / "two", pool)
+    assert log == log_of_two
+    assert one.rows.num_rows == (11 if not before.strip() else 2 if "response" in before else 1)
+    assert (one.rows, one.rejected, one.columns) == (two.rows, two.rejected, two.columns)
+
+
 def test_an_error_is_that_of_one_process(folder: Path, tmp_path: Path, pool: WorkPool) -> None:
     (folder / "deep").mkdir()
     (folder / "deep" / "a.jsonl").write_bytes((folder / "a.jsonl").read_bytes())
