@@ -99,13 +99,7 @@ ENTRIES: tuple[Asset, ...] = (
             Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=raw_tasks.ORIGINS_FOLDER),
             # What people said of themselves and their texts. Only where the source keeps columns.
             Table(KEPT_FILE, KEPT, texts=frozenset({"kept"}), view="kept", attachment=raw_tasks.ORIGINS_FOLDER),
-            Table(
-                COLUMNS_FILE,
-                COLUMNS,
-                texts=_NO_TEXTS,
-                view="source_columns",
-                attachment=raw_tasks.ORIGINS_FOLDER,
-            ),
+            Table(COLUMNS_FILE, COLUMNS, texts=_NO_TEXTS, view="source_columns", attachment=raw_tasks.ORIGINS_FOLDER),
             OtherFiles("files.json", raw_tasks.ORIGINS_FOLDER),
         ),
         from_texts=None,
