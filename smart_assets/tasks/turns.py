@@ -31,6 +31,7 @@ _ROLES = {
     "observation": "tool",
     "function_call": "function_call",
 }
+_PLAIN_ROLES = frozenset(_ROLES) - {"function_call"}
 _NOTHING = ("", [], {})
 _TEXT_PARTS = ("text", "input_text", "output_text", None)
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
@@ -151,9 +152,12 @@ def _turn(item: object, unread: UnreadValues) -> Turn:
     if not isinstance(item, dict):
         raise RowError(reasons.BAD_TURN)
     turn = cast("dict[str, object]", item)
-    role, content = turn.get("role"), turn.get("content")
-    if len(turn) == 2 and isinstance(role, str) and isinstance(content, str) and role in _PLAIN_ROLES:  # most are
-        return Turn(role, checked_text("messages", content))
+    if len(turn) == 2:  # most are
+        role, content = (
+            (turn.get("role"), turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
+        )
+        if isinstance(role, str) and isinstance(content, str) and role in _PLAIN_ROLES:
+            return Turn(_ROLES[role], checked_text("messages", content))
     role_key, content_key = (_first_key(turn, keys) for keys in (_ROLE_KEYS, _CONTENT_KEYS))
     role, content = turn.get(role_key), turn.get(content_key)
     if not isinstance(role, str):
@@ -177,9 +181,6 @@ def _turn(item: object, unread: UnreadValues) -> Turn:
         tool_calls=calls,
         tool_call_id=_name(turn.get("tool_call_id")),
     )
-
-
-_PLAIN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
 
 
 def _first_key(turn: dict[str, object], keys: tuple[str, ...]) -> str:
