@@ -44,6 +44,7 @@ NAMES = ["a.jsonl", "b.jsonl", "c.json", "d.csv", "sub/e.jsonl", "sub/f.jsonl"]
 def random_row(rng: random.Random) -> dict[str, Any]:
     row: dict[str, Any] = {"prompt": rng.choice(PROMPTS), "response": rng.choice(["yes", "yes", "no", ""])}
     row |= rng.choice([{}, {"task_name": "x"}, {"task_name": "x", "template": "t"}, {"task_name": "y"}])
+    row |= rng.choice([{}, {"author": "ann"}, {"author": "bob"}])
     if rng.random() < 0.2:
         roles = ("system", rng.choice(["be brief", "be kind"])), ("user", "eight"), ("assistant", "yes")
         return {"task_name": "x", "messages": [{"role": role, "content": content} for role, content in roles]}
@@ -112,8 +113,8 @@ def test_reading_what_changed_gives_what_reading_everything_gives(
     seed: int, by_column: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("edits")
-    columns = {"columns": {"task": "task_name"}} if by_column else {}
-    sources = {"sources": {"small": {"kind": "folder", "path": str(folder / "in"), **columns}}}
+    columns: dict[str, Any] = {"keep": ["author"], **({"task": "task_name"} if by_column else {})}
+    sources: dict[str, Any] = {"sources": {"small": {"kind": "folder", "path": str(folder / "in"), "columns": columns}}}
     project = small_project(folder, **sources)
     edit(folder / "in", {"sub/z.csv": "prompt,response,task_name\nsix,yes,x\nsix,yes,x\nsix\n"})
     before = None

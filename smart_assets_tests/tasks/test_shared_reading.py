@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.core.errors import SourceError
-from smart_assets.tasks import file_rows, reader, signatures
+from smart_assets.tasks import file_rows, reader, reasons, signatures
 from smart_assets.tasks.file_names import parse_name
 from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.folder import FolderSource
@@ -84,16 +84,20 @@ def read(folder: Path, scratch: Path, pool: WorkPool | None, **changes: Any) -> 
 
 
 def test_processes_read_what_one_does(folder: Path, tmp_path: Path, pool: WorkPool) -> None:
-    one, log = read(folder, tmp_path / "one", None, max_line_bytes=500)
-    two, log_of_two = read(folder, tmp_path / "two", pool, max_line_bytes=500)
+    licences = {"allow": ["EN"], "column": "lang"}
+    settings: dict[str, Any] = {"columns": {"keep": ["lang"]}, "licences": licences, "license": "en"}
+    one, log = read(folder, tmp_path / "one", None, max_line_bytes=500, **settings)
+    two, log_of_two = read(folder, tmp_path / "two", pool, max_line_bytes=500, **settings)
     assert log == log_of_two
-    for name in ("rows", "origins", "rejected", "tasks"):
+    for name in ("rows", "origins", "rejected", "tasks", "kept"):
         assert getattr(one, name).equals(getattr(two, name)), name
     assert (one.files, one.rows_read, one.not_read) == (two.files, two.rows_read, two.not_read)
     assert list(one.instances(50)) == list(two.instances(50))
     assert "file cannot be read in its format" in one.rejected["reason"].to_pylist()
     assert {"line is longer than max_line_bytes", "not valid JSON"} < set(one.rejected["reason"].to_pylist())
-    assert "forgotten by `smart forget`" in one.rejected["reason"].to_pylist()
+    assert {"forgotten by `smart forget`", reasons.LICENCE} < set(one.rejected["reason"].to_pylist())
+    assert set(one.kept["kept"].to_pylist()) == {'{"lang":"en"}'}
+    assert any("of the rows read name no licence" in line for line in log)
     assert [path.name for path in (tmp_path / "two").iterdir()] == ["rules.json"]
 
 

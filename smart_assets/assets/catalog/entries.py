@@ -46,6 +46,7 @@ from smart_assets.assets.work import (
 from smart_assets.embedding.windows import LONG_PROMPTS
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
+from smart_assets.tasks.kept import KEPT, KEPT_FILE
 from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, TASKS
 from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
 
@@ -96,6 +97,8 @@ ENTRIES: tuple[Asset, ...] = (
                 attachment=raw_tasks.ORIGINS_FOLDER,
             ),
             Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=raw_tasks.ORIGINS_FOLDER),
+            # What people said of themselves and their texts. Only where the source keeps columns.
+            Table(KEPT_FILE, KEPT, texts=frozenset({"kept"}), view="kept", attachment=raw_tasks.ORIGINS_FOLDER),
             Table(
                 COLUMNS_FILE,
                 COLUMNS,
