@@ -7,6 +7,7 @@ duplicates are found at the end, over all rows at once, whether they were read n
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +24,10 @@ from smart_assets.tasks.kept import KEPT, kept_rows
 from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.likely_columns import proposal
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
+from smart_assets.tasks.row_shape import MOST_NAMED
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import Texts
-from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed
+from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed, listed_names
 
 _LAST = np.iinfo(np.int64).max
 
@@ -106,6 +108,14 @@ class Collector:
         self._names.append(file.path)
         self._reused.append(file.path)
         self._unnamed.append(None)
+
+    def log_absent(self, names: Iterable[str]) -> None:
+        """Name the columns that the settings name and no row has, as far as it is known which there are."""
+        absent = [name for name in names if name not in self._seen]
+        if absent and 0 < len(self._seen) < MOST_NAMED and not any(self._reused):
+            self._context.log(
+                f"source {self._context.label}: the settings name columns that no row has: {listed_names(absent)}"
+            )
 
     def finish(self, files: tuple[SourceFile, ...], revision: str | None, earlier: Earlier | None) -> ReadResult:
         """Return all that was taken.

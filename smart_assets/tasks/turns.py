@@ -32,6 +32,7 @@ _ROLES = {
     "function_call": "function_call",
 }
 _PLAIN_ROLES = frozenset(_ROLES) - {"function_call"}
+_PYTHON = "[{'"  # how it writes a list of objects
 _NOTHING = ("", [], {})
 _TEXT_PARTS = ("text", "input_text", "output_text", None)
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
@@ -94,6 +95,28 @@ def from_json(value: object) -> object:
     return value
 
 
+def turns_in(text: str) -> object:
+    """Return the turns that a text is JSON of, and any other text as it is.
+
+    Raises:
+        RowError: It is a chat as Python writes it, which would be learnt as it stands.
+    """
+    if not text.startswith("[{"):
+        return text
+    if text.startswith(_PYTHON) and ("'content':" in text or "'value':" in text):
+        raise RowError(reasons.PYTHON_CHAT)
+    turns = from_json(text)
+    return turns if isinstance(turns, list) and all(map(_is_turn, cast("list[object]", turns))) else text
+
+
+def _is_turn(item: object) -> bool:
+    if not isinstance(item, dict):
+        return False
+    turn = cast("dict[str, object]", item)
+    role = turn.get(_first_key(turn, _ROLE_KEYS))
+    return isinstance(role, str) and role.lower() in _ROLES and any(key in turn for key in _CONTENT_KEYS)
+
+
 def read_turns(field: reasons.Field, messages: object, unread: UnreadValues) -> list[Turn]:
     """Return the turns of a list of objects, of one object, of an object of lists, or of any of these as JSON.
 
@@ -101,6 +124,8 @@ def read_turns(field: reasons.Field, messages: object, unread: UnreadValues) -> 
         RowError: It is none, or a turn holds something that is no text.
     """
     messages = from_json(messages)
+    if isinstance(messages, str) and messages.startswith(_PYTHON):
+        raise RowError(reasons.PYTHON_CHAT)
     if isinstance(messages, dict):
         messages = _single_or_columns(cast("dict[str, object]", messages))
     if not isinstance(messages, list):

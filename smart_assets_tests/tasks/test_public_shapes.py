@@ -186,6 +186,20 @@ def test_settings_that_may_be_meant_are_proposed(names: list[str], columns: str)
         yaml.safe_load(columns)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_columns_that_are_set_and_that_no_row_has_are_named(tmp_path: Path, name: str) -> None:
+    log: list[str] = []
+    text = "instruction,input,output\ni,x,r" if name == "a.csv" else '{"instruction": "i", "input": "x", "output": "r"}'
+    (tmp_path / name).write_text(text)
+    source = FolderSource.model_validate(
+        {"path": str(tmp_path), "columns": {"response": "output", "template": "styel"}}
+    )
+    read_source(source, tmp_path, log.append)
+    assert [line for line in log if "no row has" in line] == [
+        f"source {tmp_path}: the settings name columns that no row has: `styel`"
+    ]
+
+
 def test_the_log_and_the_error_propose_settings(tmp_path: Path) -> None:
     log: list[str] = []
     (tmp_path / "gsm.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}))
@@ -194,3 +208,46 @@ def test_the_log_and_the_error_propose_settings(tmp_path: Path) -> None:
     ):
         read_source(FolderSource(path=str(tmp_path)), tmp_path, log.append)
     assert any("1 row of gsm.jsonl; perhaps `columns: {prompt: question" in line for line in log)
+
+
+@pytest.mark.parametrize("prompt", ["hi", json.dumps([HI])])
+def test_turns_that_are_json_are_no_text_to_be_learnt(prompt: str) -> None:
+    plain = read_row({"prompt": "hi", "response": "hello"})[0]
+    for column in ("response", "completion"):
+        assert read_row({"prompt": prompt, column: json.dumps([HELLO])})[0] == plain
+    pair = {"prompt": prompt, "chosen": json.dumps([HI, HELLO]), "rejected": json.dumps([HI, LATER])}
+    assert read_row(pair)[0] == plain
+    shares = [{"from": "human", "value": "hi"}]
+    assert read_row({"prompt": json.dumps(shares), "response": "hello"})[0] == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"a": 1}]',
+        '[{"role": "king", "content": "x"}]',
+        '[{"role": "user"}]',
+        "[{",
+        "[]",
+        '[{"role": "user", "content"',
+        "[{'a': 1}]",
+    ],
+)
+def test_other_json_is_a_text(text: str) -> None:
+    assert read_row({"prompt": text, "response": text})[0].prompt == text
+    assert read_row({"prompt": "p", "response": text})[0].response == text
+
+
+@pytest.mark.parametrize("column", ["prompt", "response", "messages"])
+def test_a_chat_as_python_writes_it_is_refused(column: str) -> None:
+    rest = {} if column == "messages" else {"prompt": "p", "response": "r"}
+    for turns in ([HI, HELLO], [{"from": "human", "value": "hi"}]):
+        with pytest.raises(RowError, match=f"^{reasons.PYTHON_CHAT}$"):
+            read_row({**rest, column: str(turns)})
+
+
+def test_media_and_history_may_be_json() -> None:
+    row = {"prompt": "c", "response": "d", "images": "[]", "history": '[["a", "b"]]'}
+    assert read_row(row)[0].prompt == "user: a\nassistant: b\nuser: c"
+    with pytest.raises(RowError, match=reasons.medium("images")):
+        read_row({**row, "images": '["x.png"]'})
