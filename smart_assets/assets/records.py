@@ -146,7 +146,7 @@ class OverlapParameters(ManifestRecord):
     windows: int | None = None  # as `EmbeddingParameters` has it
 
 
-class LongPrompts(RecordModel):
+class LongPromptRows(RecordModel):
     """Prompts of which the encoder reads less than there is."""
 
     training_rows: Annotated[int, kept_as("training rows")]
@@ -183,9 +183,9 @@ class OverlapSummary(ManifestRecord):
         dict[str, dict[str, int]] | None, kept_as("evaluation rows that n-grams cannot tell")
     ] = None  # by cause and benchmark
     # Read in their first window alone: their vectors are not compared.
-    long_prompts: Annotated[LongPrompts | None, kept_as("prompts longer than the encoder reads")] = None
+    long_prompts: Annotated[LongPromptRows | None, kept_as("prompts longer than the encoder reads")] = None
     # Compared, though some of their windows are not read.
-    read_in_part: Annotated[LongPrompts | None, kept_as("prompts read in part")] = None
+    read_in_part: Annotated[LongPromptRows | None, kept_as("prompts read in part")] = None
     # Rows whose prompt has nearly the vector of an evaluation prompt, but not that of its last window.
     same_documents: Annotated[dict[str, int] | None, kept_as("rows of the same document, by task")] = None
     rows_by_task: Annotated[dict[str, dict[str, FoundRows]] | None, kept_as("rows by task")] = None

@@ -8,7 +8,7 @@ from typing import Literal
 from smart_assets.assets import raw_tasks, task_scores
 from smart_assets.assets.reading.repeated_texts import by_tasks, in_words, repeated_texts
 from smart_assets.assets.reading.report_content import mixture_weights
-from smart_assets.assets.reading.task_listing import ListedFile, ListedTask, Listing, list_tasks
+from smart_assets.assets.reading.task_listing import ListedFile, ListedTask, TaskListing, list_tasks
 from smart_assets.assets.records import RawTasksSummary, TaskScoresSummary
 from smart_assets.assets.step import Inputs
 from smart_assets.cli.plan import everything_made
@@ -97,7 +97,7 @@ def _why(file: ListedFile) -> str:
     return ", ".join([*reasons[:_MOST_REASONS], f"and {more} more reasons"] if more > 0 else reasons)
 
 
-def _notes(project: Project, inputs: Inputs, listing: Listing) -> Iterator[str]:
+def _notes(project: Project, inputs: Inputs, listing: TaskListing) -> Iterator[str]:
     """Yield what somebody should look at, in sentences."""
     for source, why in listing.refused.items():
         earlier = inputs.find(raw_tasks.NAME, source) is not None

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from smart_assets.assets.reading.task_listing import LONG_PROMPTS, Listing, list_tasks
+from smart_assets.assets.reading.task_listing import LONG_PROMPTS, TaskListing, list_tasks
 from smart_assets.assets.step import AssetPartition, Inputs
 from smart_assets.cli.main import app
 from smart_assets.core.errors import SourceError
@@ -164,6 +164,6 @@ def count(overlaps: pa.Table) -> Counter[str]:
     return Counter({task: counts[task] for task in ("alpha", "beta", "gamma", "asked")})
 
 
-def listing_of(project: Project) -> Listing:
+def listing_of(project: Project) -> TaskListing:
     keys = [*(AssetPartition("raw_tasks", name) for name in ("small", "other")), AssetPartition("evaluation_overlap")]
     return list_tasks(project, Inputs(project.store, {key: current(project, key.asset, key.partition) for key in keys}))

@@ -56,7 +56,7 @@ class ListedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class TaskListing:
     """All tasks and files, as the sources were read last."""
 
     tasks: tuple[ListedTask, ...]
@@ -64,7 +64,9 @@ class Listing:
     refused: Mapping[str, str]  # source -> why nothing of its last reading may be used
 
 
-def list_tasks(project: Project, inputs: Inputs, weights: Mapping[str, Mapping[str, float]] | None = None) -> Listing:
+def list_tasks(
+    project: Project, inputs: Inputs, weights: Mapping[str, Mapping[str, float]] | None = None
+) -> TaskListing:
     """Return the tasks and files of all sources that were read.
 
     Args:
@@ -84,7 +86,7 @@ def list_tasks(project: Project, inputs: Inputs, weights: Mapping[str, Mapping[s
             continue
         tasks += _tasks(project, inputs, source, manifest, weights or {})
         files += _files(project, source, _origins(inputs, manifest))
-    return Listing(tuple(tasks), tuple(files), refused)
+    return TaskListing(tuple(tasks), tuple(files), refused)
 
 
 def _origins(inputs: Inputs, manifest: Manifest) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.assets.reading.evaluation_rows import EvaluationRows, SourceRows
-from smart_assets.assets.records import LongPrompts
+from smart_assets.assets.records import LongPromptRows
 from smart_assets.contamination.matches import Matches
 from smart_assets.embedding.nearest import nearest_above
 from smart_assets.embedding.windows import PromptVectors
@@ -42,7 +42,7 @@ class ComparedVectors:
             start += len(own)
         return Matches.joined(same), Matches.joined(document)
 
-    def long_prompts(self) -> tuple[LongPrompts, LongPrompts]:
+    def long_prompts(self) -> tuple[LongPromptRows, LongPromptRows]:
         """Return how many prompts are read in their first window alone; and how many in others, too, but not in all."""
         asked = self._asked
         unread = [own.ends_unread for own in self.vectors]
@@ -52,10 +52,10 @@ class ComparedVectors:
             self._counted(in_part, asked.read_in_part & ~asked.ends_unread),
         )
 
-    def _counted(self, kinds: Sequence[NDArray[np.bool_]], asked: NDArray[np.bool_]) -> LongPrompts:
+    def _counted(self, kinds: Sequence[NDArray[np.bool_]], asked: NDArray[np.bool_]) -> LongPromptRows:
         training = (int(kind[source.train].sum()) for kind, source in zip(kinds, self.sources, strict=True))
         benchmarks = {name: int(asked[first:stop].sum()) for name, first, stop in self.evaluation.benchmarks}
-        return LongPrompts(training_rows=sum(training), evaluation_rows=benchmarks)
+        return LongPromptRows(training_rows=sum(training), evaluation_rows=benchmarks)
 
     @cached_property
     def _asked(self) -> PromptVectors:
