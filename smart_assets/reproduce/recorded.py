@@ -28,7 +28,7 @@ from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, Settings
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
-from smart_assets.tasks.sources import Source, Validation
+from smart_assets.tasks.sources import Source, Validation, settings_of
 from smart_assets.training.settings import Finetune
 
 OVERLAP = AssetPartition(evaluation_overlap.NAME)
@@ -126,7 +126,7 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
         validation["similarity"] = overlap.near_duplicate
         contamination |= overlap.contamination
     changes: dict[str, Any] = {
-        "sources": {source: _SOURCE.validate_python(parameters.source) for source, parameters in rows.items()},
+        "sources": {name: _SOURCE.validate_python(settings_of(parameters.source)) for name, parameters in rows.items()},
         "validation": Validation.model_validate(validation),
         "contamination": Contamination.model_validate(contamination),
         "budgets": (subset.budget,),
