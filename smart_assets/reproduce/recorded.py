@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from smart_assets.assets import catalog, evaluation_overlap, finetuned_checkpoint
 from smart_assets.assets.model_records import CheckpointParameters
@@ -28,17 +28,18 @@ from smart_assets.selection.settings import Selection
 from smart_assets.settings import Project, Settings
 from smart_assets.store import Manifest
 from smart_assets.store.hashing import json_version
-from smart_assets.tasks.sources import Source, Validation, settings_of
+from smart_assets.tasks.sources import Validation, recorded_source
 from smart_assets.training.settings import Finetune
 
 OVERLAP = AssetPartition(evaluation_overlap.NAME)
-_SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 # Objectives of other recipes are ordered beside those of this one and change nothing of it.
 _OTHER_RECIPES = "objectives"
 # Which code orders or computes is no setting.
 _CODE = "engine"
 # What was forgotten since is not read again; whether that changed the subset, comparing tells.
 _FORGOTTEN = "forgotten"
+# Set as recorded; whether any text repeats shows only when the rows are there again.
+_TEXTS_ONCE = "texts_once"
 
 
 def project_as_recorded(project: Project, ancestors: Ancestors, store: Path) -> Project:
@@ -126,7 +127,7 @@ def _recorded(settings: Settings, ancestors: Ancestors) -> dict[str, Any]:
         validation["similarity"] = overlap.near_duplicate
         contamination |= overlap.contamination
     changes: dict[str, Any] = {
-        "sources": {name: _SOURCE.validate_python(settings_of(parameters.source)) for name, parameters in rows.items()},
+        "sources": {source: recorded_source(parameters.source) for source, parameters in rows.items()},
         "validation": Validation.model_validate(validation),
         "contamination": Contamination.model_validate(contamination),
         "budgets": (subset.budget,),
@@ -183,7 +184,8 @@ def require_recorded_settings(project: Project, made: Mapping[AssetPartition, Ma
 
 
 def _comparable(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if name not in (_OTHER_RECIPES, _CODE, _FORGOTTEN)}
+    beside = (_OTHER_RECIPES, _CODE, _FORGOTTEN, _TEXTS_ONCE)
+    return {name: value for name, value in parameters.items() if name not in beside}
 
 
 def _code_differences(key: AssetPartition, manifest: Manifest, code: str, engine: object) -> Iterator[str]:

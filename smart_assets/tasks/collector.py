@@ -19,6 +19,7 @@ from smart_assets.tasks import digests, reasons, similar_names
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
+from smart_assets.tasks.likely_columns import proposal
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import Texts
@@ -141,7 +142,7 @@ class Collector:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
                 if forgotten.num_rows
-                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows."
+                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows.{proposal(self._seen)}"
             )
             raise NoRowsError(
                 f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "

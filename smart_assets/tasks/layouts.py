@@ -11,7 +11,9 @@ from smart_assets.tasks import reasons
 from smart_assets.tasks.open_assistant import MESSAGE, TREE
 
 CHATS = ("messages", "conversations", "conversation")
-SYSTEMS = ("system", "system_prompt")
+SYSTEMS = ("system", "system_prompt", "system_message")
+LIKED = "kto_tag"
+"""A column that says of a response in any layout whether people want it, as LLaMA-Factory's data has it."""
 TOOLS = ("tools", "functions")
 TEMPLATES = ("template", "template_type", "_template_type")
 TASKS = ("task_name", "_task_name")
@@ -20,7 +22,10 @@ BESIDE = ("response", "completion")
 """Responses beside a chat that is the prompt."""
 _PAIRS = "preference pairs (`chosen` is the response)"
 _TREES = "OpenAssistant (best-ranked path)"
-_EXTRA = ("input", "context", "inputs", "query", "passage", "document", "knowledge")
+_EXTRA = ("input", "context", "inputs", "query", "question", "problem", "passage", "document", "knowledge")
+_QUESTIONS = (("question",), ("query",))  # of which no response goes without saying
+_SECOND = ("prompt", "text")
+_HISTORY = "history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,10 @@ class Layout:
     chats: tuple[str, ...] = ()  # likewise of a chat
     needs: frozenset[str] = frozenset()  # other columns by which it is known
     history: str = ""  # a column of pairs of a prompt and a response that came before
+    second: tuple[
+        str, ...
+    ] = ()  # columns that repeat the prompt, put together; without `extra` they may be a part of it
+    calls: bool = False  # the response is nothing but calls of tools
     liked: str = ""  # a column that says of a response whether people want it
     is_tree: bool = False  # the prompt is a tree of messages, the response in it
     first_response: bool = False  # the response may be a list, of which the first is read
@@ -62,9 +71,12 @@ LAYOUTS: tuple[Layout, ...] = (
         prompt=("instruction",),
         extra=_EXTRA,
         responses=("output", "response", "completion", "answer", "targets", "target"),
-        history="history",
+        history=_HISTORY,
+        second=_SECOND,
     ),
-    Layout("prompt and response", prompt=("prompt",), extra=("input", "context"), responses=RESPONSES),
+    Layout(
+        "prompt and response", prompt=("prompt",), extra=("input", "context"), responses=RESPONSES, history=_HISTORY
+    ),
     Layout(
         "TRL unpaired preference",
         prompt=("prompt",),
@@ -76,10 +88,13 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("TRL prompt and completion", prompt=("prompt",), extra=("input", "context"), responses=("completion",)),
     Layout("prompt and output", prompt=("prompt",), extra=("input", "context"), responses=("output",)),
     Layout("P3", prompt=("inputs_pretokenized",), responses=("targets_pretokenized",)),
-    Layout("FLAN", prompt=("inputs",), responses=RESPONSES),
-    Layout("BIG-Bench Hard", prompt=("input",), responses=RESPONSES),
-    Layout("input and output", prompt=("input",), responses=("output", "completion")),
+    Layout("FLAN", prompt=("inputs",), extra=("context",), responses=RESPONSES),
+    Layout("BIG-Bench Hard", prompt=("input",), extra=("context",), responses=RESPONSES),
+    Layout("input and output", prompt=("input",), extra=("context",), responses=("output", "completion")),
     Layout("OpenOrca", prompt=("question",), responses=("response", "output"), needs=frozenset({"system_prompt"})),
+    Layout("question and response", prompt=("question",), extra=("context",), responses=("response",)),
+    Layout("query and response", prompt=("query",), extra=("context",), responses=("response",), history=_HISTORY),
+    Layout("xLAM function calling", prompt=("query",), responses=("answers",), needs=frozenset({"tools"}), calls=True),
     Layout(_PAIRS, prompt=("prompt",), responses=("chosen",), needs=frozenset({"rejected"})),
     Layout(
         _PAIRS,
@@ -111,7 +126,8 @@ def why_not(names: Collection[str]) -> str:
     """Return the reason why rows with these columns hold no instance, though nothing is set."""
     if any(name in names for name in ("input_ids", "tokens", "token_ids")):
         return reasons.TOKENS
-    has_prompt = any(name in names for layout in LAYOUTS if not layout.needs for name in layout.prompt)
+    known = [layout for layout in LAYOUTS if not layout.needs and layout.prompt not in _QUESTIONS]
+    has_prompt = any(name in names for layout in known for name in layout.prompt)
     if has_prompt:
         return reasons.missing("response")
     has_response = any(name in names for layout in LAYOUTS for name in layout.responses)

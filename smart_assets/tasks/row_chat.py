@@ -11,7 +11,7 @@ from smart_assets.tasks.prompt_template import filled
 from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.row_shape import Shape
 from smart_assets.tasks.text_chat import is_text_chat, read_text_chat
-from smart_assets.tasks.turns import Turn, has_value, plain_json, read_tools, read_turns
+from smart_assets.tasks.turns import Turn, from_json, has_value, plain_json, read_tools, read_turns
 from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
@@ -35,8 +35,8 @@ def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
     for name in shape.media:
         if has_value(row.get(name)):
             raise RowError(reasons.medium(reasons.MEDIA[name]))
-    if shape.liked and row.get(shape.liked) is False:
-        raise RowError(reasons.NOT_LIKED)
+    if shape.liked:
+        _require_liked(row, shape, unread)
     tools = _tools(row, shape, unread)
     chat = row.get(shape.chat) if shape.chat else None
     response = _response(row, shape, unread)
@@ -57,6 +57,16 @@ def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
             return said
         unread.add("column", shape.chat, row.get(shape.chat))
     return _of_pair(row, shape, tools, prompt, response, unread)
+
+
+def _require_liked(row: Row, shape: Shape, unread: UnreadValues) -> None:
+    """Refuse a row whose label says that its response is a bad one; a label that is no boolean says something else."""
+    value = row.get(shape.liked)
+    says = value.strip().lower() if isinstance(value, str) else value
+    if says is False or says == "false":
+        raise RowError(reasons.NOT_LIKED)
+    if has_value(value) and says is not True and says != "true":
+        unread.add("column", shape.liked, value)
 
 
 def _of_chat(row: Row, shape: Shape, tools: Tools | None, response: object, unread: UnreadValues) -> Chat:
@@ -139,6 +149,10 @@ def _prompt(row: Row, shape: Shape, unread: UnreadValues) -> object:
             raise RowError(reasons.TEMPLATE_COLUMN)
         return filled(shape.prompt_template, {name: _text_of(value) for name, value in values.items()})
     first = row.get(shape.prompt[0])
+    for name in shape.second:
+        value = row.get(name)
+        if isinstance(first, str) and isinstance(value, str) and value.strip() and first.strip() not in value:
+            raise RowError(reasons.SECOND_PROMPT)
     others = [_text_of(row[name]) for name in shape.prompt[1:] if row.get(name) is not None]
     for name in shape.extra:
         value = row.get(name)
@@ -176,6 +190,9 @@ def _tools(row: Row, shape: Shape, unread: UnreadValues) -> Tools | None:
 
 def _response(row: Row, shape: Shape, unread: UnreadValues) -> object:
     value = row.get(shape.response) if shape.response else None
+    if shape.layout.calls:
+        calls = from_json(value)
+        return {"role": "assistant", "content": None, "tool_calls": calls} if has_value(calls) else None
     if not (shape.layout.first_response and isinstance(value, list)):
         return value
     first, *rest = cast("list[object]", value) or [None]
@@ -210,6 +227,8 @@ def _with_system(row: Row, shape: Shape, turns: list[Turn], unread: UnreadValues
     text = checked_text("system", value).removeprefix("SYSTEM: ")
     if not text.strip():
         return turns
+    if turns and turns[0].role in _SYSTEM_ROLES and not turns[0].content.strip():
+        turns = turns[1:]
     if turns and turns[0].role in _SYSTEM_ROLES:
         if turns[0].content != text:
             unread.add("column", shape.system, row.get(shape.system))

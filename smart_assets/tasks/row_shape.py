@@ -28,6 +28,7 @@ class Shape:
     tools: str = ""
     liked: str = ""
     extra: tuple[str, ...] = ()
+    second: tuple[str, ...] = ()  # not read where they repeat the prompt
     templates: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
@@ -113,16 +114,18 @@ class FieldNames:
             return next((name for name in known if name in names and name not in used), "")
 
         chat = next((name for name in layout.chats if name in names), "") or spare_chat
+        extra = tuple(name for name in layout.extra if name in names and name not in used)
         shape = Shape(
             layout,
             response=next((name for name in layout.responses if name in names), ""),
             chat=chat,
             chat_is_spare=bool(spare_chat),
             system=first(layouts.SYSTEMS),
-            history=layout.history if layout.history in names else "",
-            liked=layout.liked,
+            history=first((layout.history,)),
+            liked=first((layouts.LIKED, layout.liked)),
             tools=first(layouts.TOOLS if chat else layouts.TOOLS[:1]),
-            extra=tuple(name for name in layout.extra if name in names and name not in used),
+            extra=extra,
+            second=() if extra else tuple(name for name in layout.second if name in names and name not in used),
             templates=tuple(name for name in self._templates if name in names),
             tasks=tuple(name for name in self._tasks if name in names),
             media=tuple(name for name in layouts.media_of(names) if name not in used),
@@ -131,17 +134,9 @@ class FieldNames:
         )
         if layout is _NONE:
             return replace(shape, unread=_sorted({*names} - {*shape.templates, *shape.tasks}))
-        more = (
-            shape.chat,
-            shape.system,
-            shape.history,
-            shape.tools,
-            shape.liked,
-            shape.extra,
-            shape.media,
-            shape.prompt_template,
-        )
-        plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more) and not layout.first_response
+        beside = (shape.chat, shape.system, shape.history, shape.tools, shape.liked, shape.extra, shape.media)
+        more = (*beside, shape.prompt_template, layout.first_response, layout.calls, shape.second)
+        plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more)
         return replace(shape, is_plain=plain, unread=_sorted({*names} - shape.read))
 
     def _why_not(self, names: Collection[str]) -> str:
@@ -164,7 +159,7 @@ class FieldNames:
             fits = (response is None or chat is not None) and any(name in names for name in chats)
             return Layout(layouts.SETTINGS, chats=chats) if fits else _NONE
         if response is not None:
-            known = (replace(layout, responses=(response,)) for layout in layouts.LAYOUTS if layout.responses)
+            known = (replace(each, responses=(response,), calls=False) for each in layouts.LAYOUTS if each.responses)
             chats = layouts.CHATS if chat is None else (chat,)
             known = (replace(layout, chats=chats) if layout.chats else layout for layout in known)
             return next((layout for layout in known if layout.fits(names)), _NONE)

@@ -50,21 +50,16 @@ class OfAnyKind:
 Source = Annotated[SourceKind, OfAnyKind()]
 
 
-def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a source that a manifest records the parameters of."""
-    columns = parameters.get("columns")
-    known = cast("dict[str, Any]", columns) if isinstance(columns, dict) else None
-    return dict(parameters) if known is None else {**parameters, "columns": recorded_columns(known)}
-
-
 def recorded_source(parameters: Mapping[str, Any]) -> SourceKind:
     """Return the source whose parameters a manifest records.
 
     Raises:
         SourceError: They are of a kind or a form that is not known.
     """
+    if isinstance(columns := parameters.get("columns"), dict):
+        parameters = {**parameters, "columns": recorded_columns(cast("dict[str, Any]", columns))}
     try:
-        return _adapter(tuple(KINDS.items()), OfAnyKind()).validate_python(settings_of(parameters))
+        return _adapter(tuple(KINDS.items()), OfAnyKind()).validate_python(parameters)
     except ValidationError as error:
         raise SourceError(
             f"a manifest records a source that cannot be told: {error.errors()[0]['msg']}. "

@@ -13,9 +13,15 @@ _ROLES = {
     "FUNCTION RESPONSE": "tool",
     "SYSTEM": "system",
 }
-_SPEAKER = re.compile(
-    r"(?:\A|\n\s*|<\|endoftext\|>\s*)(SYSTEM|USER|Human|ASSISTANT|Assistant|FUNCTION RESPONSE):[ \t]?"
-)
+_NAMES = {True: "Human|Assistant", False: "SYSTEM|USER|ASSISTANT|Assistant|FUNCTION RESPONSE"}
+# Where some turn begins after a blank line, all do: names after a single line break are what somebody said.
+_BREAKS = {True: r"\n[ \t]*\n\s*", False: r"\n\s*"}
+_SPEAKERS = {
+    (human, blank): re.compile(rf"(?:\A\s*|{line}|<\|endoftext\|>\s*)({names}):[ \t]?")
+    for human, names in _NAMES.items()
+    for blank, line in _BREAKS.items()
+}
+_BLANK = re.compile(r"\n[ \t]*\n\s*(?:ASSISTANT|Assistant):")
 _BEGINS = re.compile(r"\s*(?:SYSTEM|USER|Human):")
 _ANSWER = re.compile(r"\b(?:ASSISTANT|Assistant):")
 
@@ -31,7 +37,8 @@ def read_text_chat(text: str) -> list[Turn]:
     Raises:
         RowError: It holds what cannot be kept.
     """
-    parts = _SPEAKER.split(checked_text("messages", text))
+    is_human = checked_text("messages", text).lstrip().startswith("Human:")
+    parts = _SPEAKERS[is_human, _BLANK.search(text) is not None].split(text)
     return [
         Turn(_ROLES[role.upper()], said.strip().removesuffix("<|endoftext|>").strip())
         for role, said in zip(parts[1::2], parts[2::2], strict=True)

@@ -21,6 +21,8 @@ _ROLES = {
     "chatgpt": "assistant",
     "bot": "assistant",
     "model": "assistant",
+    "chatbot": "assistant",
+    "ai": "assistant",
     "assistant": "assistant",
     "system": "system",
     "developer": "developer",
@@ -31,8 +33,10 @@ _ROLES = {
 }
 _NOTHING = ("", [], {})
 _TEXT_PARTS = ("text", "input_text", "output_text", None)
-_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
-_KNOWN = frozenset({*_ROLE_KEYS, *_CONTENT_KEYS, "weight", "name", "tool_calls", "tool_call_id", "function_call"})
+_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
+_WEIGHTS = ("weight", "train", "training", "loss")
+"""Keys by which a turn says that it is not learnt, as OpenAI, axolotl and ms-swift have them."""
+_KNOWN = frozenset({"name", "tool_calls", "tool_call_id", "function_call"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,16 @@ def read_turns(field: reasons.Field, messages: object, unread: UnreadValues) -> 
         messages = _single_or_columns(cast("dict[str, object]", messages))
     if not isinstance(messages, list):
         raise RowError(reasons.wrong_type(field, messages))
-    return [_turn(item, unread) for item in cast("list[object]", messages)]
+    items = cast("list[object]", messages)
+    if items and isinstance(items[0], str) and all(isinstance(item, str) for item in items):
+        items = [{"role": ("user", "assistant")[place % 2], "content": item} for place, item in enumerate(items)]
+    turns: list[Turn] = []
+    for item in items:
+        if isinstance(item, dict) and "input" in item:
+            turns += [_turn(turn, unread) for turn in _without_pair(cast("dict[str, object]", item))]
+        else:
+            turns.append(_turn(item, unread))
+    return turns
 
 
 def read_tools(value: object) -> list[dict[str, Any]] | None:
@@ -126,6 +139,14 @@ def _single_or_columns(messages: dict[str, object]) -> object:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
+def _without_pair(turn: dict[str, object]) -> list[dict[str, object]]:
+    """Return an exchange of an input and its output as two turns, what else it holds with the second."""
+    if "output" not in turn or any(key in turn for key in _ROLE_KEYS):
+        return [turn]
+    rest = {key: value for key, value in turn.items() if key not in ("input", "output")}
+    return [{"role": "user", "content": turn["input"]}, {"role": "assistant", "content": turn["output"], **rest}]
+
+
 def _turn(item: object, unread: UnreadValues) -> Turn:
     if not isinstance(item, dict):
         raise RowError(reasons.BAD_TURN)
@@ -133,22 +154,25 @@ def _turn(item: object, unread: UnreadValues) -> Turn:
     role, content = turn.get("role"), turn.get("content")
     if len(turn) == 2 and isinstance(role, str) and isinstance(content, str) and role in _PLAIN_ROLES:  # most are
         return Turn(role, checked_text("messages", content))
-    role = role if role is not None else turn.get("from")
-    content = content if content is not None else turn.get("value")
+    role_key, content_key = (_first_key(turn, keys) for keys in (_ROLE_KEYS, _CONTENT_KEYS))
+    role, content = turn.get(role_key), turn.get(content_key)
     if not isinstance(role, str):
         raise RowError(reasons.BAD_TURN)
     role = checked_text("messages", role)
     role = _ROLES.get(role.strip().lower(), role)
-    _note_unread(turn, unread)
+    learnt = all(_weight(key, turn.get(key)) is not False for key in _WEIGHTS)
+    weights = _WEIGHTS if role in ("assistant", "function_call") else _WEIGHTS[:1]
+    read = [key for key in weights if _weight(key, turn.get(key)) is not None]
+    _note_unread(turn, {role_key, content_key, *read}, unread)
     if role == "function_call":
         if (calls := _calls(content)) is None:
             raise RowError(reasons.BAD_TOOLS)
-        return Turn("assistant", "", tool_calls=calls)
+        return Turn("assistant", "", learnt=learnt, tool_calls=calls)
     calls = _calls(turn.get("tool_calls")) or _calls(turn.get("function_call"))
     return Turn(
         role,
         _text(content, unread, may_lack=bool(calls)),
-        learnt=turn.get("weight") != 0,
+        learnt=learnt,
         name=_name(turn.get("name")),
         tool_calls=calls,
         tool_call_id=_name(turn.get("tool_call_id")),
@@ -158,9 +182,22 @@ def _turn(item: object, unread: UnreadValues) -> Turn:
 _PLAIN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
 
 
-def _note_unread(turn: dict[str, object], unread: UnreadValues) -> None:
+def _first_key(turn: dict[str, object], keys: tuple[str, ...]) -> str:
+    return next((key for key in keys if turn.get(key) is not None), keys[0])
+
+
+def _weight(key: str, value: object) -> bool | None:
+    """Return whether a turn is learnt by one of _WEIGHTS; None where it says something else."""
+    if isinstance(value, str):
+        return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(value.lower())
+    if isinstance(value, bool) or (key == "weight" and value in (0, 1)):
+        return bool(value)
+    return None
+
+
+def _note_unread(turn: dict[str, object], read: set[str], unread: UnreadValues) -> None:
     for key, value in turn.items():
-        if key in _KNOWN or not has_value(value):
+        if key in _KNOWN or key in read or not has_value(value):
             continue
         if key in reasons.MEDIA:
             raise RowError(reasons.medium(reasons.MEDIA[key]))

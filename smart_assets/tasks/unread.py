@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smart_assets.core.safe_text import in_line
+from smart_assets.tasks.likely_columns import proposal
 from smart_assets.tasks.raw_rows import shorten
 
 Kind = Literal["read as", "column", "key of a turn", "key of a content part", "turns"]
@@ -145,8 +146,13 @@ def listed(names: Collection[str]) -> str:
 def lines_of(columns: pa.Table) -> Iterator[str]:
     """Yield what COLUMNS say in sentences: how the rows were read, and what was not."""
     for layout, rows, count in _grouped(columns, ["layout"], pc.equal(columns["kind"], READ_AS)):
-        how = "of no layout that is known" if layout == NO_LAYOUT else f"read as {layout}"
-        yield f"{how}: {_rows(rows)} of {_files(columns, layout, count)}"
+        if layout != NO_LAYOUT:
+            yield f"read as {layout}: {_rows(rows)} of {_files(columns, layout, count)}"
+            continue
+        is_column = pc.and_(pc.equal(columns["layout"], layout), pc.equal(columns["kind"], "column"))
+        names = dict.fromkeys(columns.filter(is_column)["column"].to_pylist())
+        meant = proposal(names).replace(" Perhaps", "; perhaps").removesuffix(".")
+        yield f"of no layout that is known: {_rows(rows)} of {_files(columns, layout, count)}{meant}"
     rest = list(unread_names(columns).items())
     for name, rows in rest[:_MOST_LINES]:
         yield f"not read: {name} ({_rows(rows)} {'has' if rows == 1 else 'have'} a value)"
