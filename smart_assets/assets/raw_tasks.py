@@ -24,6 +24,7 @@ from smart_assets.tasks import similar_names
 from smart_assets.tasks.changes import RowChanges, changes_between, no_changes
 from smart_assets.tasks.earlier import Earlier, read_earlier
 from smart_assets.tasks.forgotten import Forgotten, refusal_id
+from smart_assets.tasks.kept import KEPT_FILE, count_values
 from smart_assets.tasks.read_result import INSTANCES, INSTANCES_FILE, NoRowsError, ReadResult
 from smart_assets.tasks.reader import ReadOptions, read_source, require_readable
 from smart_assets.tasks.signatures import KnownSignatures, SharedScratch, read_signatures, signatures_of
@@ -36,7 +37,7 @@ from smart_assets.tasks.work_pool import work_pool
 NAME = "raw_tasks"
 CODE_VERSION = "2"
 ORIGINS_FOLDER = "origins"
-"""The attachment: where rows stood, those that were rejected, tasks, files."""
+"""The attachment: where rows stood and what is kept of them, those that were rejected, tasks, files."""
 WITH_SIDES = pa.schema([*INSTANCES, *SIDES])
 PREVIEW_BYTES = 64_000_000  # of changed files that a plan reads at most, to tell what they change
 
@@ -63,7 +64,7 @@ def desired(project: Project, partition: str | None) -> DesiredState:
 
 
 def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, run: RunContext) -> StepResult:
-    """Write `instances.parquet` and `signatures.npy`; attach `origins`: origins, rejected rows, tasks, files.
+    """Write `instances.parquet` and `signatures.npy`; attach `origins`: places, kept values, rejected rows and more.
 
     Where no row is accepted the result is refused: its rejected rows stay where people find them.
     """
@@ -89,7 +90,7 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     sides = split(result.rows, signatures, project.settings.validation, run.log)
     del signatures
     held_out = _write_instances(result, sides, out.content / INSTANCES_FILE)
-    _write_origins(result, source, out.attachment(ORIGINS_FOLDER))
+    _write_origins(result, source, out.attachment(ORIGINS_FOLDER), run.log)
     return StepResult(
         summary=_summary(result, sides).as_kept(),
         facets={"validation": held_out_version(held_out)},
@@ -263,17 +264,23 @@ def _write_instances(result: ReadResult, sides: pa.Table, path: Path) -> pa.Tabl
     return pa.concat_tables(held_out)
 
 
-def _write_origins(result: ReadResult, source: SourceKind, folder: Path) -> None:
+def _write_origins(result: ReadResult, source: SourceKind, folder: Path, log: Log) -> None:
     write_table(result.origins.combine_chunks(), folder / "origins.parquet")
     write_table(result.rejected.combine_chunks(), folder / "rejected.parquet")
     write_table(result.tasks, folder / "tasks.parquet")
     write_table(result.columns.combine_chunks(), folder / COLUMNS_FILE)
+    counts = count_values(result.kept["kept"], source.columns.kept)
+    if counts:
+        write_table(result.kept.combine_chunks(), folder / KEPT_FILE)
+        values = ", ".join(f"{name} of {count:,} rows" for name, count in counts.items())
+        log(f"source {source.label}: kept of {result.kept.num_rows:,} rows: {values}")
     provenance = {
         "revision": result.revision,
         "license": source.license,
         "files": [
             {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "task": file.task} for file in result.files
         ],
+        **({"kept": counts} if counts else {}),
         "not_read": [{"name": file.name, "reason": file.reason} for file in result.not_read],
     }
     (folder / "files.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")

@@ -1,14 +1,16 @@
 """`smart audit row`, `text`, `task`, `source` and `model`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from smart_assets.assets import finetuned_checkpoint, selected_subset
 from smart_assets.cli.terminal import console, first, literal, print_json, print_table, shortened
 from smart_assets.core.files import write_beside
 from smart_assets.core.safe_text import in_line
+from smart_assets.forgetting.exports import remember_export
 from smart_assets.lineage.audit.groups import Share, SourceVersion, audit_source, audit_task
 from smart_assets.lineage.audit.row_history import RowHistory
 from smart_assets.lineage.audit.row_uses import Consumer, RowUse, UnknownConsumer
@@ -151,13 +153,21 @@ def _show_facts(row: RowTrace) -> None:
         _say("  its task is unseen: no row of it is selected")
     for twin in row.twins:
         when = "" if twin.current else " (in the past)"
-        _say(f"  left out as an exact duplicate of it: {twin.origin.in_words}, source {twin.source}{when}")
+        place = f"{twin.origin.in_words}, source {twin.source}{when}"
+        _say(f"  left out as an exact duplicate of it: {place}{_kept_words(twin.kept)}")
 
 
 def _history_words(history: RowHistory) -> str:
     template = f", template {history.template}" if history.template else ""
     side = _SIDES.get(history.split, history.split)
-    return f"{side}; source {history.source}, task {history.task}{template}; {history.origin.in_words}"
+    return f"{side}; source {history.source}, task {history.task}{template}; {history.origin.in_words}" + _kept_words(
+        history.kept
+    )
+
+
+def _kept_words(kept: Mapping[str, Any]) -> str:
+    words = (f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in kept.items())
+    return f"; {', '.join(words)}" if kept else ""
 
 
 def _show_held(held: Sequence[RowUse], what: str) -> None:
@@ -234,11 +244,12 @@ _FORGOTTEN = 10
 
 def show_model(config: Path | None, names: Sequence[str], seed: int | None, as_json: bool, out: Path | None) -> int:
     """Print or write the audit of a model; gives 1 where something is not as it was recorded."""
-    audit = audit_model(
-        load_project(config), names, seed, lambda line: None if as_json else console.print(literal(line, "dim"))
-    )
+    project = load_project(config)
+    audit = audit_model(project, names, seed, lambda line: None if as_json else console.print(literal(line, "dim")))
     if out is not None:
         _write_page(audit, out)
+        if audit.has_kept:  # what people said of themselves
+            remember_export(project.store, out, audit.subset)
     if as_json:
         print_json(audit.as_json())
     else:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from smart_assets.assets import finetuned_checkpoint
 from smart_assets.cli.audit import holder_cells
+from smart_assets.cli.options import refuse
 from smart_assets.cli.terminal import console, literal, print_json, print_table, shortened, spinner
 from smart_assets.cli.upkeep import size
-from smart_assets.core.errors import SmartError
+from smart_assets.core.errors import ConditionError, SmartError
 from smart_assets.core.safe_text import in_line
 from smart_assets.forgetting.affected import AffectedArtifact
 from smart_assets.forgetting.exports import Exported
-from smart_assets.forgetting.find import ForgetRequest, by_ids, by_task, by_text
+from smart_assets.forgetting.find import ForgetRequest, by_condition, by_ids, by_task, by_text
 from smart_assets.forgetting.removal import Removal, carry_out, find_removal
 from smart_assets.forgetting.tombstone import Forgetting, Undoing, forget, undo
+from smart_assets.forgetting.where import Selected
 from smart_assets.lineage.audit.reader import AuditReader
 from smart_assets.lineage.audit.row_history import RowHistory
 from smart_assets.settings import load_project
@@ -24,7 +26,7 @@ from smart_assets.tasks.tombstones import read_tombstones
 
 def forget_rows(
     config: Path | None,
-    named: tuple[Sequence[str], str | None, str | None],
+    named: tuple[Sequence[str], str | None, str | None, str | None],
     because: str,
     dry_run: bool,
     as_json: bool,
@@ -33,16 +35,20 @@ def forget_rows(
 
     Args:
         config: of the project.
-        named: ids, or a task, or a text; one of them.
+        named: ids, or a task, or a text, or a condition; one of them.
         because: the reason.
         dry_run: write nothing.
         as_json: say it in JSON.
     """
     project = load_project(config)
     reader = AuditReader(project)
-    done = forget(project, reader, _request(reader, *named), because, dry_run)
+    request, selected = _request(reader, *named)
+    if selected is not None and not as_json:
+        _show_selected(selected)
+    done = forget(project, reader, request, because, dry_run)
     if as_json:
-        print_json({**asdict(done), "record": done.record.model_dump(mode="json"), "key": done.record.key})
+        shown = {**asdict(done), "record": done.record.model_dump(mode="json"), "key": done.record.key}
+        print_json({**shown, **({"selected": asdict(selected)} if selected else {})})
     else:
         _show_done(done, dry_run)
 
@@ -109,12 +115,29 @@ def remove_forgotten(config: Path | None, dry_run: bool) -> None:
         )
 
 
-def _request(reader: AuditReader, ids: Sequence[str], task: str | None, match: str | None) -> ForgetRequest:
-    if sum([bool(ids), task is not None, match is not None]) != 1:
-        raise SmartError('name what to forget in one way: ids of rows, --task NAME, or --match "..."')
+def _request(
+    reader: AuditReader, ids: Sequence[str], task: str | None, match: str | None, where: str | None
+) -> tuple[ForgetRequest, Selected | None]:
+    if sum([bool(ids), task is not None, match is not None, where is not None]) != 1:
+        raise SmartError(
+            'name what to forget in one way: ids of rows, --task NAME, --match "...", or --where "CONDITION"'
+        )
+    if where is not None:
+        try:
+            return by_condition(reader, where)
+        except ConditionError as error:
+            refuse(str(error))
     if task is not None:
-        return by_task(reader, task)
-    return by_text(reader, match) if match is not None else by_ids(reader, ids)
+        return by_task(reader, task), None
+    return by_text(reader, match) if match is not None else by_ids(reader, ids), None
+
+
+def _show_selected(selected: Selected) -> None:
+    """Print how many rows of which tasks a condition means, before anything is written."""
+    print_table(
+        ["source", "task", "rows", "of these by an exact duplicate alone"],
+        [[count.source, count.task, count.rows, count.duplicates] for count in selected.tasks],
+    )
 
 
 def _tell_undoing(done: Undoing, dry_run: bool) -> None:

@@ -194,7 +194,7 @@ _FORGETS = ("dry_run", "json_")
 
 @command(
     app,
-    *(Mode(by, takes=_FORGETS, needs=("because",)) for by in ("ids", "task", "match")),
+    *(Mode(by, takes=_FORGETS, needs=("because",)) for by in ("ids", "task", "match", "where")),
     Mode("undo", takes=("because", *_FORGETS)),
     Mode("list_", takes=("json_",)),
 )
@@ -203,6 +203,9 @@ def forget(  # noqa: PLR0913, PLR0917  (the options of a command)
     config: Config = None,
     task: Annotated[str | None, typer.Option(help="Forget a whole task, rows to come included.")] = None,
     match: Annotated[str | None, typer.Option(help="Forget all rows in which this stands, whatever its case.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Forget all rows for which this holds, in SQL over kept columns: author = 'x'.")
+    ] = None,
     because: Annotated[str, typer.Option(help="Why, for everyone who asks later.")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be forgotten, or what undoing would bring back.")
@@ -219,7 +222,7 @@ def forget(  # noqa: PLR0913, PLR0917  (the options of a command)
     elif undo is not None:
         undo_forgetting(config, undo, because, dry_run, json_)
     else:
-        forget_rows(config, (ids or [], task, match), because, dry_run, json_)
+        forget_rows(config, (ids or [], task, match, where), because, dry_run, json_)
 
 
 @command(app)

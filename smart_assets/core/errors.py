@@ -25,6 +25,10 @@ class StoreError(SmartError):
     """The store cannot be read or written, or an artifact is not what its manifest says."""
 
 
+class ConditionError(SmartError):
+    """A condition in SQL cannot be answered: it is no condition, or asks for what is not there."""
+
+
 class CatalogError(SmartError):
     """The catalog of assets contradicts itself, or a step does what its entry does not declare: an error of code."""
 

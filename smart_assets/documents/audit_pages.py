@@ -25,7 +25,10 @@ def with_pages(project: Project, manifest: Manifest, log: Log) -> Manifest:
     from smart_assets.lineage.model_audit.page import render_audit
 
     try:
-        pages = {seed: render_audit(audit_by_manifests(project, manifest, seed)) for seed in seeds_of(manifest)}
+        pages = {
+            seed: render_audit(audit_by_manifests(project, manifest, seed).without_kept())
+            for seed in seeds_of(manifest)
+        }
     except SmartError as error:
         log(f"{NAME}[{manifest.partition}]: no audit page is kept with it: {error}")
         return manifest

@@ -3,6 +3,7 @@
 Where the rows come from is told in PROV-O (`provenance`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,8 @@ _FIELDS = {  # column -> type, what it is
     "messages": ("", "The turns of the chat, the response as the last one."),
     "tools": ("sc:Text", "The functions that the model is offered, as JSON; missing where there are none."),
 }
+_KEPT = "Kept with the row as its source gives it; missing where it does not."
+_KINDS = {pa.bool_(): "sc:Boolean", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}  # of kept columns
 _TURN_FIELDS = {  # key of a turn -> what it is
     "role": "Who speaks.",
     "content": "What is said.",
@@ -124,7 +127,7 @@ def croissant(subset: SubsetRecord, file: RowsFile) -> dict[str, Any]:
                 "@id": RECORDS,
                 "name": RECORDS,
                 "key": {"@id": f"{RECORDS}/id"},
-                "field": [_field(column) for column in file.columns],
+                "field": [_field(column, subset.kept) for column in file.columns],
             }
         ],
         "prov:wasDerivedFrom": [derived_from(source) for source in subset.sources],
@@ -139,7 +142,11 @@ def _unlicensed(subset: SubsetRecord) -> str:
     return f" The licence of rows from {', '.join(names)} is not known." if names else ""
 
 
-def _field(column: pa.Field) -> dict[str, Any]:
+def _field(column: pa.Field, kept: Sequence[str]) -> dict[str, Any]:
+    if column.name in kept:
+        # A validator takes no white space in an id, and names of people's columns are any.
+        described = _described(f"{RECORDS}/kept/{kept.index(column.name)}", column.name, _KEPT)
+        return described | {"dataType": _KINDS.get(column.type, "sc:Text"), "source": _source(column.name)}
     kind, meaning = _FIELDS[column.name]
     described = _described(f"{RECORDS}/{column.name}", column.name, meaning)
     if not pa.types.is_list(column.type):

@@ -7,7 +7,7 @@ templates take.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import pyarrow as pa
 
 from smart_assets.core.errors import StoreError
 from smart_assets.core.stored_chat import StoredChat, parse_stored
+from smart_assets.documents.subsets import COLUMNS
 
 Turn = Mapping[str, Any]
 
 _BATCH_ROWS = 10_000
+_OWN = frozenset({*COLUMNS, "messages"})
 _TEXT = {"role": pa.string(), "content": pa.string()}
 _MORE = {"name": pa.string(), "tool_calls": pa.list_(pa.string()), "tool_call_id": pa.string()}
 TURN_KEYS = (*_TEXT, *_MORE)
@@ -36,6 +38,7 @@ class ExportedRow:
     before: tuple[Turn, ...]  # the response; at least one turn
     response: Turn
     tools: list[dict[str, Any]] | None = None  # that the model was offered
+    kept: Mapping[str, Any] = field(default_factory=dict[str, Any])  # values of kept columns
 
     @property
     def messages(self) -> list[Turn]:
@@ -43,9 +46,12 @@ class ExportedRow:
         return [*self.before, self.response]
 
     @property
-    def identity(self) -> dict[str, str]:
-        """What the row is known by beside its texts; a source that reads it again needs task and template."""
-        return {"id": self.id, "task": self.task, "template": self.template, "source": self.source}
+    def identity(self) -> dict[str, Any]:
+        """What the row is known by beside its texts, and what is kept of it.
+
+        A source that reads it again needs task and template.
+        """
+        return {"id": self.id, "task": self.task, "template": self.template, "source": self.source, **self.kept}
 
 
 def exported_rows(rows: pa.Table) -> Iterator[ExportedRow]:
@@ -114,6 +120,7 @@ def _exported(row: Mapping[str, Any]) -> ExportedRow:
         before=tuple({key: turn[key] for key in TURN_KEYS if key in turn} for turn in chat.turns),
         response={"role": "assistant", "content": chat.said_by(row["response"]), **calls},
         tools=chat.tools,
+        kept={name: value for name, value in row.items() if name not in _OWN},
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from smart_assets.core.errors import SmartError
 from smart_assets.core.files import write_beside
 from smart_assets.lineage.sql.file_views import views
-from smart_assets.lineage.sql.quoting import quoted
+from smart_assets.lineage.sql.quoting import identifier, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -45,8 +45,9 @@ def _write(connection: "DuckDBPyConnection", draft: Path, texts: bool) -> list[s
     connection.execute(f"ATTACH {quoted(str(draft))} AS written")
     try:
         for name in names:
-            hidden = known[name].texts if name in known and not texts else frozenset[str]()
-            columns = f"* EXCLUDE ({', '.join(sorted(hidden))})" if hidden else "*"
+            all_columns = connection.table(name).columns
+            hidden = known[name].hidden(all_columns) if name in known and not texts else []
+            columns = f"* EXCLUDE ({', '.join(map(identifier, hidden))})" if hidden else "*"
             connection.execute(f"CREATE TABLE written.{name} AS SELECT {columns} FROM {name}")  # noqa: S608
     finally:
         connection.execute("DETACH written")

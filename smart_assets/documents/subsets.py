@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets import raw_tasks, selected_subset
+from smart_assets.assets.reading.kept import kept_of_rows
 from smart_assets.assets.reading.rows import read_rows, rows_in_order
 from smart_assets.assets.step import AssetPartition, Inputs, split_grid_key
 from smart_assets.core.errors import SmartError, StoreError, UpstreamMissingError
@@ -19,6 +20,7 @@ from smart_assets.documents.sources import SourceRecord, read_source
 from smart_assets.lineage.trained_rows import rows_given, subset_version
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+from smart_assets.tasks.kept import columns_of
 from smart_assets.tasks.tombstones import read_tombstones
 
 SUBSET = selected_subset.NAME
@@ -31,8 +33,9 @@ class SubsetRecord:
 
     manifest: Manifest
     seed: int | None  # whose row set; None where all seeds have the same
-    rows: pa.Table  # COLUMNS in mixture order, and `messages` where there are chats
+    rows: pa.Table  # COLUMNS in mixture order, `messages` where there are chats, and kept columns
     sources: tuple[SourceRecord, ...]  # those that gave rows, sorted by name
+    kept: tuple[str, ...] = ()  # the kept columns
     forgotten: int = 0  # rows of the subset that are forgotten since, and so are not in `rows`
 
     @property
@@ -112,14 +115,17 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
     rows = rows_in_order(texts, chosen["id"].to_pylist())
     rows = rows.append_column("rank", chosen["rank"]).append_column("gain", chosen["gain"])
     chats = rows["messages"].null_count < rows.num_rows
+    kept = columns_of(kept_of_rows(project.store, manifests.values(), rows["id"]).to_pylist())
+    listed = rows.select([*COLUMNS, "messages"] if chats else COLUMNS)
     return SubsetRecord(
         manifest=manifest,
         seed=own_seed,
-        rows=rows.select([*COLUMNS, "messages"] if chats else COLUMNS),
+        rows=pa.table([*listed.columns, *kept.columns], names=[*listed.column_names, *kept.column_names]),
         sources=tuple(
             read_source(project, source, rows.filter(pc.equal(rows["source"], str(key.partition))))
             for key, source in manifests.items()
         ),
+        kept=tuple(kept.column_names),
         forgotten=forgotten,
     )
 

@@ -28,6 +28,12 @@ class SourceCollection(SourceKind):
         description="Rows of each task at most, the first by id; `evaluate.max_rows_per_task` when absent.",
     )
 
+    @model_validator(mode="after")
+    def _keeps_nothing(self) -> Self:
+        if self.columns.keep:
+            raise ValueError("`columns.keep` does nothing here: rows that are only evaluated on are not kept")
+        return self
+
 
 @lru_cache
 def _collection_of(kind: type[SourceKind]) -> type[SourceCollection]:

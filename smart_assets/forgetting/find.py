@@ -1,4 +1,4 @@
-"""Which rows somebody means: by id, by task, or by a text that stands in them, now or in the past."""
+"""Which rows somebody means: by id, by task, by a text that stands in them, or by a condition; now or in the past."""
 
 import json
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from smart_assets.assets.declaration import NO_DIGEST
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksSummary
 from smart_assets.core.errors import SmartError
+from smart_assets.forgetting.where import Selected, select
 from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.audit.row_uses import unknown_consumers
@@ -20,6 +21,9 @@ _MATCHES = " OR ".join(
     for column, text in (("prompt", "$p0"), ("response", "$p0"), ("messages", "$p0"), ("messages", "$p1"))
 )
 
+_VALUES = "array_to_string(json_extract_string(kept, '$.*'), chr(10))"  # of any column; no names
+_KEPT_MATCHES = " OR ".join(f"contains(lower({_VALUES}), lower({text}))" for text in ("$p0", "$p1"))
+
 
 @dataclass(frozen=True, slots=True)
 class ForgetRequest:
@@ -29,7 +33,7 @@ class ForgetRequest:
     refused: tuple[str, ...]  # of refused rows, the ids of their excerpts
     task: str | None
     sources: tuple[str, ...]  # that have or had one of them
-    not_covered: tuple[str, ...] = ()  # what is not read of rows, and was not looked through for a text
+    not_covered: tuple[str, ...] = ()  # what is not read of rows, and was not looked through, or asked
     texts: tuple[str, ...] = ()  # what the rows say, by hash; none for a task, whose rows may stand in others, too
 
     @property
@@ -77,9 +81,9 @@ def by_task(reader: AuditReader, task: str) -> ForgetRequest:
 
 
 def by_text(reader: AuditReader, text: str) -> ForgetRequest:
-    """Return all rows in whose prompt, response or turns a text stands, whatever its case.
+    """Return all rows in whose prompt, response, turns or kept values a text stands, whatever its case.
 
-    Refused ones by their excerpts.
+    Also those of which an exact duplicate has it in its kept values, and refused ones by their excerpts.
 
     Raises:
         SmartError: the text is too short to mean anything, or stands nowhere.
@@ -97,13 +101,14 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
         text,
         quoted,
     )
+    rows += reader.query(reader.kept, "DISTINCT id", f"WHERE {_KEPT_MATCHES}", text, quoted)
     not_covered = _not_looked_through(reader)
     if not rows and not excerpts:
         raise SmartError(
             "the text stands in no row of the store, now or in the past, whatever its case; what files hold that were "
             "not read yet is not looked through: `smart run` reads them" + "".join(f"\n{line}" for line in not_covered)
         )
-    ids = tuple(id_ for (id_,) in rows)
+    ids = tuple(sorted({id_ for (id_,) in rows}))
     refused = tuple(refusal_id(excerpt) for (excerpt,) in excerpts)
     texts, ids = _said_by(reader, ids)
     sources = sources_of(reader, ids, [excerpt for (excerpt,) in excerpts])
@@ -121,6 +126,27 @@ def _not_looked_through(reader: AuditReader) -> tuple[str, ...]:
             names = ", ".join(f"{name} ({rows:,} row{'s' * (rows != 1)})" for name, rows in not_read.items())
             lines.append(f"not looked through, since it is not read: of {item.manifest.partition}: {names}")
     return tuple(sorted(lines))
+
+
+def by_condition(reader: AuditReader, condition: str) -> tuple[ForgetRequest, Selected]:
+    """Return the accepted rows that a condition of SQL means, and what it selected.
+
+    With rows that say the same under another task.
+
+    Raises:
+        ConditionError: it cannot be answered.
+        SmartError: it means no row.
+    """
+    selected = select(reader, condition)
+    not_covered = tuple(lacking.in_words for lacking in selected.not_covered)
+    if not selected.ids:
+        raise SmartError(
+            f"no accepted row in the store, now or in the past, is meant by --where {condition}; what files hold that "
+            "were not read yet is not looked through: `smart run` reads them"
+            + "".join(f"\n{line}" for line in not_covered)
+        )
+    texts, ids = _said_by(reader, selected.ids)
+    return ForgetRequest(ids, (), None, sources_of(reader, ids, ()), not_covered, texts), selected
 
 
 def _said_by(reader: AuditReader, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

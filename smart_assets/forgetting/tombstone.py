@@ -1,6 +1,7 @@
 """Deciding to forget rows, and taking that back: both are records of the log of tombstones, and nothing else."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from smart_assets.core.environment import user_name
 from smart_assets.core.errors import SmartError
@@ -61,7 +62,7 @@ def forget(
         write_record(project.store, record)
     return Forgetting(
         record,
-        row_histories(reader, request.ids[:MOST_SHOWN]),
+        _places_of(reader, request.ids),
         tuple(shares_of(reader, "id IN (SELECT unnest($p0))", list(request.ids))),
         same_prompt(reader, request.ids),
         request.not_covered,
@@ -113,7 +114,7 @@ def undo(project: Project, key: str, reason: str = "", dry_run: bool = False) ->
     returning = _returning(reader, Tombstones((*tombstones.records, record)), tombstone)
     if not dry_run:
         write_record(project.store, record)
-    return Undoing(tombstone, record, returning, row_histories(reader, returning[:MOST_SHOWN]))
+    return Undoing(tombstone, record, returning, _places_of(reader, returning))
 
 
 def _one_that_can_be_undone(tombstones: Tombstones, key: str) -> TombstoneRecord:
@@ -142,6 +143,12 @@ def _returning(reader: AuditReader, left: Tombstones, tombstone: TombstoneRecord
 
 def _keys(tombstones: Tombstones) -> str:
     return ", ".join(tombstone.key for tombstone in tombstones.active) or "none that holds"
+
+
+def _places_of(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[RowHistory, ...]]:
+    """Return where the first rows stand, without what is kept of them: what is forgotten is not shown once more."""
+    histories = row_histories(reader, ids[:MOST_SHOWN])
+    return {id_: tuple(replace(history, kept={}) for history in those) for id_, those in histories.items()}
 
 
 def _says_all(tombstone: TombstoneRecord, request: ForgetRequest, reason: str) -> bool:

@@ -19,6 +19,8 @@ from smart_assets.tasks import digests, reasons, similar_names
 from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
+from smart_assets.tasks.kept import KEPT, kept_rows
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.likely_columns import proposal
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
 from smart_assets.tasks.source_kind import SourceFile
@@ -36,6 +38,7 @@ class ReadContext:
     task_prefix: str
     log: Log
     forgotten: Forgotten = NOTHING
+    licences: LicenceGate | None = None  # None: rows of any are kept
 
 
 class Collector:
@@ -50,6 +53,7 @@ class Collector:
         self._unnamed: list[str | None] = []  # likewise, the task of refused rows that name none
         self._claims: dict[str, tuple[str, str]] = {}  # group and its first file, by the task that its name gives
         self._forgotten_texts: set[str] = set()  # ids of rows that say what is to be forgotten
+        self._without_licence = 0  # rows that name none, and are kept for the source's own
         self._columns: list[ReadColumns] = []  # of the files taken so far
         self._seen: dict[str, None] = {}  # columns that are there, read or not
         self._candidates: list[pa.Table] = []
@@ -77,6 +81,7 @@ class Collector:
             SourceError: A file of another group has already given rows to the same default task.
         """
         self.rows_read += verdict.rows
+        self._without_licence += verdict.without_licence
         self._forgotten_texts |= verdict.forgotten_ids
         self._columns.append(verdict.columns)
         self._seen |= verdict.seen
@@ -122,6 +127,7 @@ class Collector:
         )
         for line in lines_of(columns):
             self._context.log(f"source {self._context.label}: {line}")
+        kept = self._kept(accepted, pa.concat_tables([duplicates, repeats]))
         rejected = self._rejected(duplicates, repeats, forgotten)
         hexed = {name: digests.to_hex(digests.from_arrow(accepted[name])) for name in ("id", "prompt_hash")}
         result = ReadResult(
@@ -137,6 +143,7 @@ class Collector:
             revision=revision,
             files_reused=sum(name is not None for name in self._reused),
             rows_read=self.rows_read,
+            kept=kept,
         )
         if not accepted.num_rows:
             advice = (
@@ -170,6 +177,17 @@ class Collector:
         by_text = pc.is_in(ids, value_set=pa.array(sorted(self._forgotten_texts), pa.string()))
         covered = pc.or_(self._context.forgotten.covers(ids, candidates["task"]), by_text)
         return candidates.filter(pc.invert(covered)), candidates.filter(covered)
+
+    def _kept(self, accepted: pa.Table, duplicates: pa.Table) -> pa.Table:
+        """Return KEPT, and say how many rows have the source's own licence."""
+        gate = self._context.licences
+        if gate is not None and self._without_licence:
+            self._context.log(
+                f"source {self._context.label}: {self._without_licence:,} of the rows read name no licence in the "
+                f"column `{gate.column}`: they count as {gate.own}, the source's own"
+            )
+        rows = kept_rows(*(_with_hex_ids(table) for table in (accepted, duplicates)))
+        return rows.set_column(rows.column_names.index("file"), "file", self._named(rows["file"])).cast(KEPT)
 
     def _rejected(self, duplicates: pa.Table, repeats: pa.Table, forgotten: pa.Table) -> pa.Table:
         """Return REJECTED in reading order: by file and line, what holds of a whole file last."""
@@ -239,12 +257,12 @@ def told_apart(candidates: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
 
 def _refused(candidates: pa.Table, reason: str) -> pa.Table:
     """Return rows that have an id as refusals."""
-    ids = digests.to_hex(digests.from_arrow(candidates["id"]))
-    return (
-        candidates.drop_columns("prompt_hash")
-        .set_column(0, "id", ids)
-        .append_column("reason", pa.repeat(reason, candidates.num_rows))
-    )
+    rows = _with_hex_ids(candidates).drop_columns(["prompt_hash", "kept"])
+    return rows.append_column("reason", pa.repeat(reason, candidates.num_rows))
+
+
+def _with_hex_ids(candidates: pa.Table) -> pa.Table:
+    return candidates.set_column(0, "id", digests.to_hex(digests.from_arrow(candidates["id"])))
 
 
 def _counts(column: pa.ChunkedArray) -> Counter[str]:

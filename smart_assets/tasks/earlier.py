@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.kept import KEPT, KEPT_FILE
 from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, ROWS
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
@@ -31,6 +33,7 @@ CANDIDATES = pa.schema(
         ("file", pa.int32()),
         ("line", pa.int64()),
         ("unread", pa.int64()),
+        ("kept", pa.large_string()),  # JSON
     ]
 )
 # A row or file that has none.
@@ -44,6 +47,8 @@ REFUSALS = pa.schema(
         ("id", pa.string()),  # where the excerpt is forgotten
     ]
 )
+_PLACE = ("file", "line")
+_STOOD = (*_PLACE, "unread")
 _NO_PROMPT = bytes(16)  # the prompt hash of a forgotten row
 
 
@@ -107,9 +112,12 @@ def read_earlier(content: Path, origins: Path, forgotten: Forgotten) -> Earlier:
         duplicate = pc.is_in(rejected["reason"], value_set=pa.array(reasons.DUPLICATES))
         erased = pc.equal(rejected["reason"], reasons.FORGOTTEN)
         refused = rejected.filter(pc.invert(pc.or_(duplicate, erased)))
+        kept = KEPT.empty_table()
+        if (origins / KEPT_FILE).exists():
+            kept = pq.read_table(origins / KEPT_FILE).cast(KEPT)
         candidates = [
-            _accepted(rows, stood),
-            _duplicates(rows, ids, rejected.filter(duplicate)),
+            _accepted(rows, stood, ids, kept.filter(pc.invert(kept["duplicate"]))),
+            _duplicates(rows, ids, rejected.filter(duplicate), kept.filter(kept["duplicate"])),
             _forgotten(rejected.filter(erased)),
         ]
         return Earlier(
@@ -130,28 +138,52 @@ def _source_file(file: Mapping[str, Any]) -> SourceFile:
     return SourceFile(file["path"], file["sha256"], file["bytes"], file["task"])
 
 
-def _accepted(rows: pa.Table, origins: pa.Table) -> pa.Table:
+def _accepted(rows: pa.Table, origins: pa.Table, ids: Digests, kept: pa.Table) -> pa.Table:
     hashes = [digests.to_arrow(digests.from_hex(rows[name])) for name in ("id", "prompt_hash")]
-    return pa.table(
-        [*hashes, rows["task"], rows["template"], *(origins[name] for name in ("file", "line", "unread"))],
-        names=CANDIDATES.names,
-    )
+    columns = [*hashes, rows["task"], rows["template"], *(origins[name] for name in _STOOD)]
+    positions, known = digests.positions_in(ids, digests.from_hex(kept["id"]))
+    if not known.all():
+        raise ValueError("a row of its kept values is missing")
+    return pa.table([*columns, _scattered(kept["kept"], positions, len(ids))], names=CANDIDATES.names)
 
 
-def _duplicates(rows: pa.Table, ids: Digests, rejected: pa.Table) -> pa.Table:
+def _scattered(values: pa.ChunkedArray, positions: NDArray[np.int64], rows: int) -> pa.ChunkedArray:
+    """Return values at distinct positions of so many rows, null elsewhere."""
+    places = np.full(rows, -1, np.int64)
+    places[positions] = np.arange(len(positions))
+    return values.take(pa.array(places, mask=places < 0))
+
+
+def _duplicates(rows: pa.Table, ids: Digests, rejected: pa.Table, kept: pa.Table) -> pa.Table:
+    """Return the CANDIDATES of rejected rows."""
     duplicates = digests.from_hex(rejected["id"])
     positions, known = digests.positions_in(ids, duplicates)
     if not known.all():
         raise ValueError("a duplicate's instance is missing")
     prompts = digests.to_arrow(digests.from_hex(rows["prompt_hash"].take(pa.array(positions))))
-    columns = [rejected[name] for name in ("task", "template", "file", "line", "unread")]
-    return pa.table([digests.to_arrow(duplicates), prompts, *columns], names=CANDIDATES.names)
+    columns = [rejected[name] for name in ("task", "template", *_STOOD)]
+    values = _scattered(kept["kept"], _positions(rejected, kept), rejected.num_rows)
+    return pa.table([digests.to_arrow(duplicates), prompts, *columns, values], names=CANDIDATES.names)
+
+
+def _positions(rows: pa.Table, wanted: pa.Table) -> NDArray[np.int64]:
+    """Return which of some rows stand at the places of others.
+
+    Raises:
+        KeyError: None does.
+    """
+    if not wanted.num_rows:
+        return np.empty(0, np.int64)
+    places, asked = (zip(*(table[name].to_pylist() for name in _PLACE), strict=True) for table in (rows, wanted))
+    positions = {place: row for row, place in enumerate(places)}
+    return np.array([positions[place] for place in asked], np.int64)
 
 
 def _forgotten(rejected: pa.Table) -> pa.Table:
     ids = digests.to_arrow(digests.from_hex(rejected["id"]))
-    columns = [rejected[name] for name in ("task", "template", "file", "line", "unread")]
-    return pa.table([ids, digests.to_arrow([_NO_PROMPT] * len(ids)), *columns], names=CANDIDATES.names)
+    columns = [rejected[name] for name in ("task", "template", *_STOOD)]
+    nothing = pa.nulls(len(ids), pa.large_string())
+    return pa.table([ids, digests.to_arrow([_NO_PROMPT] * len(ids)), *columns, nothing], names=CANDIDATES.names)
 
 
 def _remembered(parts: Sequence[pa.Table], forgotten: Forgotten) -> frozenset[str]:

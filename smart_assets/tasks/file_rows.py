@@ -49,7 +49,8 @@ class FileRows:
         """Return the file in pieces that come one after the other; a file that cannot be read is one."""
         from smart_assets.tasks.formats import pieces_of
 
-        return [replace(self, piece=piece) for piece in pieces_of(Path(self.path), self.name, PIECE_BYTES)]
+        pieces = pieces_of(Path(self.path), self.name, PIECE_BYTES, self.max_line_bytes)
+        return [replace(self, piece=piece) for piece in pieces]
 
     def as_json(self) -> dict[str, Any]:
         """Return it for another process."""

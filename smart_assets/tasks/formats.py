@@ -22,11 +22,12 @@ from smart_assets.tasks.csv_records import read_csv
 from smart_assets.tasks.file_names import FileName
 from smart_assets.tasks.file_rows import Piece
 from smart_assets.tasks.json_documents import rows_in
-from smart_assets.tasks.open_assistant import MESSAGE
+from smart_assets.tasks.open_assistant import MESSAGE, is_message
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, line_pieces, open_text, refuse_other_content
 
+MAX_LINE_BYTES = 20_000_000
 _BATCH_ROWS = 1024
 _ARROW_FILE = b"ARROW1"
 _FEATHER_1 = b"FEA1"
@@ -36,7 +37,7 @@ _FEATHER_1 = b"FEA1"
 class FileLimits:
     """How much a file may hold."""
 
-    max_line_bytes: int = 20_000_000
+    max_line_bytes: int = MAX_LINE_BYTES
     max_unpacked_times: int = 250
 
 
@@ -87,7 +88,9 @@ def read_file(
         yield BadRow(None, reasons.FILE_UNREADABLE, shorten(str(error)))
 
 
-def pieces_of(path: Path, name: FileName, piece_bytes: int) -> Sequence[Piece | None]:
+def pieces_of(
+    path: Path, name: FileName, piece_bytes: int, max_line_bytes: int = MAX_LINE_BYTES
+) -> Sequence[Piece | None]:
     """Return the pieces of a file, to be read one after the other; None stands for the whole file.
 
     A file whose rows make trees is one piece: a message may stand far from the one that it answers.
@@ -96,18 +99,21 @@ def pieces_of(path: Path, name: FileName, piece_bytes: int) -> Sequence[Piece | 
     if name.format == ".parquet":
         pieces = _group_pieces(path, piece_bytes)
     elif name.format in (".jsonl", ".ndjson") and name.compression is None:
-        pieces = [] if _holds_messages(path) else line_pieces(path, piece_bytes)
+        pieces = [] if _begins_a_tree(path, max_line_bytes) else line_pieces(path, piece_bytes)
     return pieces or [None]
 
 
-def _holds_messages(path: Path) -> bool:
-    """Return whether the first line of a file is a message of a tree, as far as its keys tell."""
+def _begins_a_tree(path: Path, max_line_bytes: int) -> bool:
+    """Return whether the first row of a file of lines is a message of a tree, as far as its keys tell."""
     try:
         with path.open("rb") as file:
-            line = file.readline(_BATCH_ROWS * _BATCH_ROWS)
+            lines = (line for line in read_lines(file, max_line_bytes) if line.content.strip() not in (b"", BOM))
+            first = next((_json_row(line, 1) for line in lines), None)
     except OSError:
         return False
-    return all(f'"{name}"'.encode() in line for name in MESSAGE)
+    return (
+        isinstance(first, RawRow) and isinstance(first.value, dict) and is_message(cast("dict[str, Any]", first.value))
+    )
 
 
 def _group_pieces(path: Path, piece_bytes: int) -> list[Piece]:

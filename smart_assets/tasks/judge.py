@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.forgotten import text_id
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.open_assistant import is_message, trees
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.row_shape import FieldNames
@@ -32,6 +33,7 @@ JUDGED = pa.schema(
         ("template", pa.string()),
         ("line", pa.int64()),
         ("unread", pa.int64()),  # a digest of what of the row is not read
+        ("kept", pa.large_string()),  # JSON
     ]
 )
 REFUSED = pa.schema(
@@ -53,6 +55,7 @@ class JudgeRules:
     names: FieldNames
     task_prefix: str = ""
     forgotten_texts: Set[str] = frozenset()  # ids of texts, under whatever task they come
+    licences: LicenceGate | None = None  # None: rows of any are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class FileVerdict:
     is_cut: bool = False  # the file, or the rest of it, is refused
     columns: ReadColumns = field(default_factory=ReadColumns)
     seen: dict[str, None] = field(default_factory=dict[str, None])  # columns that are there, as far as few
+    without_licence: int = 0  # rows that name none, and may have the source's own
 
     def add(self, later: "FileVerdict") -> None:
         """Add what the next piece of the file comes to."""
@@ -83,6 +87,7 @@ class FileVerdict:
         self.names_task |= later.names_task
         self.forgotten_ids |= later.forgotten_ids
         self.is_cut |= later.is_cut
+        self.without_licence += later.without_licence
         self.columns.add_all(later.columns)
         self.seen |= later.seen
 
@@ -99,10 +104,15 @@ class RowJudge:
         self._refused: list[tuple[int | None, str | None, str, str | None]] = []
         self._done = 0.0
 
-    def chunks(self, rows: Iterable[RawRow | BadRow]) -> Iterator[Chunk]:
-        """Yield the rows in their order, judged; `verdict` is whole when they are all taken."""
+    def chunks(self, rows: Iterable[RawRow | BadRow], is_piece: bool = False) -> Iterator[Chunk]:
+        """Yield the rows in their order, judged; `verdict` is whole when they are all taken.
+
+        Args:
+            rows: of a file, or of a piece of it.
+            is_piece: Whether they are one of the pieces that a file without trees of messages is divided into.
+        """
         verdict = self.verdict
-        for row in self._assembled(iter(rows)):
+        for row in iter(rows) if is_piece else self._assembled(iter(rows)):
             verdict.rows += 1
             if isinstance(row, BadRow):
                 verdict.is_cut |= row.line is None
@@ -140,6 +150,7 @@ class RowJudge:
                 unread.columns = [(name, value[name]) for name in shape.unread if has_value(value[name])]
             names_task = rules.names.task(value) is not None
             task = rules.task_prefix + task_of(value, rules.names, self._default_task)
+            self._require_licence(value)
             instance = instance_of(value, shape, task, unread)
             texts = rules.forgotten_texts
             if texts and text_id(instance.prompt, instance.response, instance.messages) in texts:
@@ -147,10 +158,32 @@ class RowJudge:
             self._instances.append((instance, row.line, unread.digest()))
             self._characters += len(instance.prompt) + len(instance.response) + len(instance.messages or "")
         except RowError as error:
-            self._refused.append((row.line, task, error.reason, excerpt_of(row.value)))
+            self._refused.append((row.line, task, error.reason, self._excerpt(row.value, error.reason)))
         if shape is not None:
             self.verdict.columns.add(shape.layout.name, unread)
         return names_task
+
+    def _require_licence(self, row: Row) -> None:
+        """Count the rows that name no licence.
+
+        Raises:
+            RowError: The row may not be kept.
+        """
+        gate = self._rules.licences
+        if gate is None:
+            return
+        licences = gate.named_by(row)
+        if not gate.allows(licences):
+            raise RowError(reasons.LICENCE if licences else reasons.NO_LICENCE)
+        self.verdict.without_licence += not licences
+
+    def _excerpt(self, value: object, reason: str) -> str | None:
+        """Return the beginning of a row; with its licence first where that is why it is refused."""
+        gate = self._rules.licences
+        if gate is not None and reason == reasons.LICENCE:
+            row = cast(Row, value)
+            return excerpt_of({gate.column: row[gate.column], **row})
+        return excerpt_of(value)
 
     def _chunk(self) -> Chunk:
         judged, texts, refused = _no_rows()
@@ -161,7 +194,8 @@ class RowJudge:
                 for name in ("id", "prompt_hash")
             )
             tasks, templates = ([getattr(row, name) for row in instances] for name in ("task", "template"))
-            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, lines, unread]
+            kept = [row.kept for row in instances]
+            columns = [digests.to_arrow(ids), digests.to_arrow(prompts), tasks, templates, lines, unread, kept]
             judged = table_of(columns, JUDGED)
             texts = table_of([[getattr(row, name) for row in instances] for name in TEXTS.names], TEXTS)
             self._instances, self._characters = [], 0

@@ -3,7 +3,7 @@
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests
+from smart_assets.tasks.kept import KEPT
 from smart_assets.tasks.source_kind import NotRead, SourceFile, outside_of
 from smart_assets.tasks.texts import TEXTS, Texts
 
@@ -82,6 +83,7 @@ class ReadResult:
     revision: str | None  # commit of a dataset on the hub
     files_reused: int  # files whose rows come from an earlier result
     rows_read: int  # rows of the other files, accepted or not
+    kept: pa.Table = field(default_factory=KEPT.empty_table)  # KEPT
     not_read: tuple[NotRead, ...] = ()  # files of the source of which nothing was read, sorted by name
 
     @property

@@ -13,6 +13,7 @@ from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.files import first_names
 from smart_assets.tasks.forgotten import NOTHING, Forgotten
 from smart_assets.tasks.judge import Chunk, FileVerdict, JudgeRules, RowJudge
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.raw_rows import BadRow, RawRow
 from smart_assets.tasks.read_result import NoRowsError, ReadResult
 from smart_assets.tasks.row_shape import FieldNames
@@ -44,7 +45,8 @@ def read_source(
         SourceError: The source as a whole cannot be read, or two files give the same task.
         NoRowsError: No row is accepted.
     """
-    context = ReadContext(source.label, source.task_prefix, log, forgotten)
+    gate = source.licences and LicenceGate.from_settings(source.licences, source.license)
+    context = ReadContext(source.label, source.task_prefix, log, forgotten, gate)
     snapshot, earlier = source.snapshot(root, options.hashes), options.earlier
     _log_files(source.label, snapshot, log)
     if earlier:
@@ -87,12 +89,13 @@ def _readings(
     shared = [FileToRead(part.rows, _default_task(source, part)) for part in parts if isinstance(part.rows, FileRows)]
     pool, scratch = options.pool, options.scratch
     if pool and scratch and pool.processes > 1 and len(shared) == len(parts) and sum(sizes) >= WORTH_BYTES:
-        rules = rules_as_json(source.columns, source.task_prefix, context.forgotten.texts)
+        rules = rules_as_json(source.columns, source.task_prefix, context.forgotten.texts, context.licences)
         pieces = read_shared(shared, rules, pool, scratch)
         for place, of_file in groupby(pieces, key=lambda piece: piece.place):
             yield _shared_reading(place, of_file, advance)
         return
-    rules = JudgeRules(FieldNames.from_columns(source.columns), source.task_prefix, context.forgotten.texts)
+    names = FieldNames.from_columns(source.columns, context.licences)
+    rules = JudgeRules(names, source.task_prefix, context.forgotten.texts, context.licences)
     for place, part in enumerate(parts):
         yield _own_reading(place, RowJudge(rules, _default_task(source, part)), part.rows(rules.names), advance)
 

@@ -50,6 +50,10 @@ BAD_MESSAGE_ID: Final = "message_id is missing, or another message has it"
 NO_ROOT: Final = "the message belongs to no tree: a message above it is not in the file"
 TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 
+BAD_KEPT: Final = "a kept column holds what is neither text, number, date, list nor object"
+LICENCE: Final = "licence is not among `licences.allow`"
+NO_LICENCE: Final = "names no licence, and the source's own is not among `licences.allow`"
+
 KEY_TWICE: Final = "an object has a key twice"
 HEADER_AGAIN: Final = "repeats the header"
 NO_VALUE: Final = "a value is out of range, or its time zone is not known"

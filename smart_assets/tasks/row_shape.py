@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from smart_assets.tasks import layouts, reasons
 from smart_assets.tasks.layouts import Layout
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.turns import is_nan
 from smart_assets.tasks.unread import NO_LAYOUT
@@ -36,6 +37,8 @@ class Shape:
     refused: str | None = None  # why rows of these names hold no instance
     is_plain: bool = False  # prompt and response are a column each, and nothing else counts
     unread: tuple[str, ...] = ()  # sorted
+    kept: tuple[tuple[str, str], ...] = ()  # name and column of what is kept beside the texts
+    licences: tuple[str, ...] = ()  # columns of the row's licence
 
     @property
     def prompt(self) -> tuple[str, ...]:
@@ -48,27 +51,34 @@ class Shape:
         return self.layout is not _NONE
 
     @property
+    def beside(self) -> frozenset[str]:
+        """The names that are read beside what makes an instance."""
+        return frozenset({*self.templates, *self.tasks, *(column for _, column in self.kept), *self.licences})
+
+    @property
     def read(self) -> frozenset[str]:
         """The names that are read."""
         single = filter(None, (self.response, self.chat, self.system, self.history, self.tools, self.liked))
         key = self.layout.needs if self.layout.is_tree else ()
-        return frozenset({*key, *self.prompt, *self.extra, *single, *self.templates, *self.tasks, *self.media})
+        return frozenset({*key, *self.prompt, *self.extra, *single, *self.media, *self.beside})
 
 
 class FieldNames:
     """The columns that the settings name, and those that are known by name where they name none."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, licences: LicenceGate | None = None) -> None:
         self.task_required = columns.task is not None
         self._columns = columns
+        self._kept = tuple(columns.kept.items())
+        self._licences = () if licences is None else (licences.column,)
         self._tasks = layouts.TASKS if columns.task is None else (columns.task,)
         self._templates = layouts.TEMPLATES if columns.template is None else (columns.template,)
         self._shapes: dict[tuple[str, ...], Shape] = {}
 
     @classmethod
-    def from_columns(cls, columns: Columns) -> "FieldNames":
+    def from_columns(cls, columns: Columns, licences: LicenceGate | None = None) -> "FieldNames":
         """Return the names under the settings of a source."""
-        return cls(columns)
+        return cls(columns, licences)
 
     def wanted(self, names: Sequence[str]) -> list[str]:
         """Return those of a table's column names that are read, or none if they cannot make an instance.
@@ -130,10 +140,12 @@ class FieldNames:
             tasks=tuple(name for name in self._tasks if name in names),
             media=tuple(name for name in layouts.media_of(names) if name not in used),
             prompt_template=columns.prompt_template,
+            kept=tuple((name, column) for name, column in self._kept if column in names),
+            licences=tuple(name for name in self._licences if name in names),
             refused=self._why_not(names) if layout is _NONE else None,
         )
         if layout is _NONE:
-            return replace(shape, unread=_sorted({*names} - {*shape.templates, *shape.tasks}))
+            return replace(shape, unread=_sorted({*names} - shape.beside))
         beside = (shape.chat, shape.system, shape.history, shape.tools, shape.liked, shape.extra, shape.media)
         more = (*beside, shape.prompt_template, layout.first_response, layout.calls, shape.second)
         plain = len(shape.prompt) == 1 and bool(shape.response) and not any(more)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.kept import kept_of
 from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.reasons import Field
 from smart_assets.tasks.row_chat import chat_of
@@ -36,6 +37,7 @@ class AcceptedRow:
     response: str
     messages: str | None  # canonical JSON of the turns before the response, where the prompt does not say it all
     prompt_hash: str  # 32 hex digits
+    kept: str | None = None  # canonical JSON of its kept columns
 
 
 def content_hash(*parts: str) -> str:
@@ -95,6 +97,7 @@ def instance_of(row: Row, shape: Shape, task: str, unread: UnreadValues) -> Acce
         response=response,
         messages=turns,
         prompt_hash=content_hash(prompt),
+        kept=kept_of(row, shape.kept) if shape.kept else None,
     )
 
 

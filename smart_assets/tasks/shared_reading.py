@@ -71,6 +71,7 @@ def read_shared(files: Sequence[FileToRead], rules: str, pool: WorkPool, scratch
             bool(answer["is_cut"]),
             ReadColumns.from_json(answer["columns"]),
             dict.fromkeys(answer["seen"]),
+            answer["without_licence"],
         )
         cut = place if verdict.is_cut else cut
         done = rows.piece.share if rows.piece else 1.0

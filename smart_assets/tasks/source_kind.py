@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from smart_assets.core.section import Section
+from smart_assets.core.section import Section, added_setting
+from smart_assets.tasks.kept_names import names_of, require_usable
+from smart_assets.tasks.licences import Licences
 from smart_assets.tasks.prompt_template import columns_of
 
 if TYPE_CHECKING:
@@ -133,12 +135,24 @@ class Columns(Section):
     messages: _ColumnName | None = Field(
         default=None, description="Column of a chat, a list of {role, content}; without it what is recognized."
     )
+    keep: tuple[_ColumnName, ...] | dict[_ColumnName, _ColumnName] = added_setting(
+        (),
+        "Columns whose values are kept with each row, outside its id: a list of them, or their columns by the names "
+        "under which they are kept.",
+    )
 
     @field_validator("prompt_template")
     @classmethod
     def _names_columns(cls, value: str | None) -> str | None:
         if value is not None:
             columns_of(value)
+        return value
+
+    @field_validator("keep")
+    @classmethod
+    def _names_of_kept_are_free(cls, value: tuple[str, ...] | dict[str, str]) -> tuple[str, ...] | dict[str, str]:
+        if value:
+            require_usable(value)
         return value
 
     @model_validator(mode="after")
@@ -153,6 +167,11 @@ class Columns(Section):
         if self.prompt_template is not None:
             return columns_of(self.prompt_template)
         return (self.prompt,) if isinstance(self.prompt, str) else self.prompt or ()
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The columns that are kept by the names under which they are."""
+        return names_of(self.keep)
 
     def recorded(self) -> dict[str, Any]:
         """Return the names as manifests have always recorded them: one that is not set as its field's own.
@@ -183,6 +202,9 @@ class SourceKind(Section, ABC):
     columns: Columns = Field(default=Columns(), description="Names of the columns.")
     task_prefix: str = Field(default="", description="Put before each task name, to keep sources apart.")
     license: str | None = Field(default=None, description="Licence of the rows, recorded with them.")
+    licences: Licences | None = added_setting(
+        None, "The licences that rows may have; rows of others are refused. Without it any."
+    )
 
     by_file: ClassVar[bool] = False
     """Whether each part is a file, so that files that did not change need not be read again."""
@@ -247,7 +269,8 @@ class SourceKind(Section, ABC):
 
     def _recorded(self, exclude: set[str]) -> dict[str, Any]:
         """Return the settings but for some, as manifests record them."""
-        return {**self.model_dump(mode="json", exclude=exclude), "columns": self.columns.recorded()}
+        decides = set[str]() if self.licences is None else {"license"}  # of rows that name none
+        return {**self.model_dump(mode="json", exclude=exclude - decides), "columns": self.columns.recorded()}
 
     def parameters_without_place(self, root: Path) -> dict[str, Any]:
         """Return the settings that decide its rows wherever its files lie."""

@@ -29,6 +29,9 @@ _GUARDED = ("test", "validation")  # where a path names two splits, the one that
 _WORDS = "|".join(_SPLIT_OF)
 _AT_END = re.compile(rf"(?P<rest>.+)[-_.](?P<split>{_WORDS})", re.IGNORECASE)
 _AT_START = re.compile(rf"(?P<split>{_WORDS})[-_.](?P<rest>.+)", re.IGNORECASE)
+_WORD_AT_END = re.compile(rf"(?P<rest>.*[a-z0-9])(?P<split>{'|'.join(word.title() for word in _SPLIT_OF)})")
+_ALONE = re.compile(rf"(?P<split>{_WORDS})(?:[-_. ]?(?:set|split|data))?", re.IGNORECASE)
+_NUMBERED = re.compile(rf"(?P<split>{_WORDS})[-_. ]?\d+", re.IGNORECASE)
 _SHARD = re.compile(r"(?P<base>.+?)[-_.](?P<index>\d+)[-_]of[-_](?P<count>\d+)(?:[-_.][0-9a-f]{6,64})?", re.IGNORECASE)
 # Spark: part-00000-UUID-c000.snappy; Hadoop: part-r-00000.
 _PART = re.compile(
@@ -218,9 +221,10 @@ def _siblings(files: Sequence[FileName]) -> _Siblings:
 
 def _possible_splits(name: str) -> Iterator[tuple[str, str]]:
     """Yield which split a name may tell, and the rest of the name; a number is none."""
-    if name.lower() in _SPLIT_OF:
-        yield _SPLIT_OF[name.lower()], ""
-    for pattern in (_AT_END, _AT_START):
+    if named := _ALONE.fullmatch(name) or _NUMBERED.fullmatch(name):
+        yield _SPLIT_OF[named["split"].lower()], ""
+        return
+    for pattern in (_AT_END, _AT_START, _WORD_AT_END):
         if named := pattern.fullmatch(name):
             yield _SPLIT_OF[named["split"].lower()], "" if named["rest"].isdecimal() else named["rest"]
 
@@ -231,8 +235,8 @@ def _split_of(name: str, folders: tuple[str, ...], siblings: _Siblings) -> tuple
     `boolq_test` is the test split of `boolq` only beside another split of it, or beside what is called `boolq`:
     otherwise it may as well be a task of that name, as `driving_test` is.
     """
-    if name.lower() in _SPLIT_OF:
-        return _SPLIT_OF[name.lower()], None
+    if named := _ALONE.fullmatch(name):
+        return _SPLIT_OF[named["split"].lower()], None
     for split, rest in _possible_splits(name):
         if len(siblings.get((folders, rest.lower()), ())) > 1:
             return split, rest or None

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.judge import JUDGED, REFUSED, JudgeRules, RowJudge
+from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.near_duplicates import Sketcher
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.source_kind import Columns
@@ -29,28 +30,33 @@ KINDS = {"judged": JUDGED, "texts": TEXTS, "refused": REFUSED}
 """The tables that reading a piece leaves, by the ending of their files."""
 
 
-def rules_as_json(columns: Columns, task_prefix: str, forgotten_texts: frozenset[str]) -> str:
+def rules_as_json(
+    columns: Columns, task_prefix: str, forgotten_texts: frozenset[str], licences: LicenceGate | None
+) -> str:
     """Return what decides how rows become instances, for `_rules`."""
-    return json.dumps([columns.model_dump(mode="json"), task_prefix, sorted(forgotten_texts)])
+    gate = licences and [licences.column, sorted(licences.allowed), licences.own]
+    return json.dumps([columns.model_dump(mode="json"), task_prefix, sorted(forgotten_texts), gate])
 
 
 @functools.lru_cache(maxsize=1)
-def _known_rules(path: str) -> tuple[Columns, str, frozenset[str]]:
-    columns, task_prefix, forgotten = json.loads(Path(path).read_text(encoding="utf-8"))
-    return Columns(**columns), task_prefix, frozenset(forgotten)
+def _known_rules(path: str) -> tuple[Columns, str, frozenset[str], LicenceGate | None]:
+    columns, task_prefix, forgotten, gate = json.loads(Path(path).read_text(encoding="utf-8"))
+    licences = gate and LicenceGate(gate[0], frozenset(gate[1]), gate[2])
+    return Columns(**columns), task_prefix, frozenset(forgotten), licences
 
 
 def _rules(path: str) -> JudgeRules:
     """Return the rules for one piece: what its names were seen to be is of no other one."""
-    columns, task_prefix, forgotten = _known_rules(path)
-    return JudgeRules(FieldNames.from_columns(columns), task_prefix, forgotten)
+    columns, task_prefix, forgotten, licences = _known_rules(path)
+    return JudgeRules(FieldNames.from_columns(columns, licences), task_prefix, forgotten, licences)
 
 
 def _read(job: dict[str, Any]) -> dict[str, Any]:
     rules = _rules(job["rules"])
     judge = RowJudge(rules, job["default_task"])
     writers: dict[str, Any] = {}
-    for chunk in judge.chunks(FileRows.from_json(job["rows"])(rules.names)):
+    rows = FileRows.from_json(job["rows"])
+    for chunk in judge.chunks(rows(rules.names), is_piece=rows.piece is not None):
         for kind, schema in KINDS.items():
             table: pa.Table = getattr(chunk, kind)
             if table.num_rows:
@@ -66,6 +72,7 @@ def _read(job: dict[str, Any]) -> dict[str, Any]:
         "names_task": list(verdict.names_task),
         "forgotten_ids": sorted(verdict.forgotten_ids),
         "is_cut": verdict.is_cut,
+        "without_licence": verdict.without_licence,
         "columns": verdict.columns.as_json(),
         "seen": list(verdict.seen),
     }

@@ -227,20 +227,20 @@ def test_what_means_no_row_is_refused(secret_project: Project, kind: str) -> Non
 
 def test_the_command_says_what_it_did(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SmartError, match="in one way"):
-        forget_rows(project.root, ([], "alpha", "text"), "x", False, False)
+        forget_rows(project.root, ([], "alpha", "text", None), "x", False, False)
     with pytest.raises(SmartError, match="say why"):
-        forget_rows(project.root, ([], None, SECRET), " ", False, False)
+        forget_rows(project.root, ([], None, SECRET, None), " ", False, False)
     with pytest.raises(SmartError, match="nothing is forgotten"):
         remove_forgotten(project.root, dry_run=False)
-    forget_rows(project.root, ([], None, SECRET), BECAUSE, True, False)
+    forget_rows(project.root, ([], None, SECRET, None), BECAUSE, True, False)
     assert "3 rows: would be forgotten" in capsys.readouterr().out
     assert not list((project.store.root / "forgotten").glob("*.json"))
-    forget_rows(project.root, ([], None, SECRET), BECAUSE, False, True)
+    forget_rows(project.root, ([], None, SECRET, None), BECAUSE, False, True)
     told = json.loads(capsys.readouterr().out)
     assert len(told["record"]["ids"]) == 3
     assert SECRET not in json.dumps(told)
     with pytest.raises(SmartError, match="forgotten already"):
-        forget_rows(project.root, ([], None, SECRET), BECAUSE, False, False)
+        forget_rows(project.root, ([], None, SECRET, None), BECAUSE, False, False)
     remove_forgotten(project.root, dry_run=False)
     out = capsys.readouterr().out
     assert "`smart run` makes them without the forgotten rows" in out
@@ -252,7 +252,7 @@ def test_the_command_says_what_it_did(project: Project, capsys: pytest.CaptureFi
 
 def test_a_reason_cannot_pass_for_other_lines(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     reason = "x\nnothing was ever forgotten\x1b[2K"
-    forget_rows(project.root, (subset_ids(project)[:1], None, None), reason, False, False)
+    forget_rows(project.root, (subset_ids(project)[:1], None, None, None), reason, False, False)
     told = capsys.readouterr().out
     show_model(project.root, ["20", "smart"], None, False, None)
     told += capsys.readouterr().out

@@ -29,13 +29,13 @@ def project(tmp_path: Path) -> Project:
 
 def test_a_match_says_what_it_does_not_cover(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     make_small(project)
-    forget_rows(project.root, ([], None, "ada@example"), "asked to", dry_run=True, as_json=True)
+    forget_rows(project.root, ([], None, "ada@example", None), "asked to", dry_run=True, as_json=True)
     answer = json.loads(capsys.readouterr().out)
     assert answer["not_covered"] == ["not looked through, since it is not read: of small: column `author` (1 row)"]
-    forget_rows(project.root, ([], None, "ada@example"), "asked to", dry_run=True, as_json=False)
+    forget_rows(project.root, ([], None, "ada@example", None), "asked to", dry_run=True, as_json=False)
     assert "column `author`" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(SmartError, match=r"stands in no row(.|\n)*not looked through.*column `author`"):
-        forget_rows(project.root, ([], None, "nobody at all"), "asked to", dry_run=True, as_json=True)
+        forget_rows(project.root, ([], None, "nobody at all", None), "asked to", dry_run=True, as_json=True)
 
 
 def test_a_source_is_audited_with_what_is_not_read(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +58,7 @@ def test_a_store_of_before_says_that_it_was_not_recorded(project: Project, capsy
     assert ORIGINS_FOLDER in manifest.attachments
     show_source(project.root, "small", as_json=False)
     assert "was not recorded: an earlier version read them" in " ".join(capsys.readouterr().out.split())
-    forget_rows(project.root, ([], None, "ada@example"), "asked to", dry_run=True, as_json=True)
+    forget_rows(project.root, ([], None, "ada@example", None), "asked to", dry_run=True, as_json=True)
     [said] = json.loads(capsys.readouterr().out)["not_covered"]
     assert said == "not looked through: what is not read of small, which was not recorded"
 

@@ -44,6 +44,7 @@ def tasks() -> dict[str, list[dict[str, Any]]]:
     alpha = [{"t": "alpha", **row} for row in rows(1, 24, templates=2)]
     alpha[3]["prompt"] += f" {SECRET}"
     alpha[7]["response"] = SECRET.upper()
+    alpha[3]["by"] = f"{SECRET} herself"
     beta = [{"t": "beta", **row} for row in rows(2, 14)]
     gamma = [{"t": "gamma", **row} for row in rows(3, 9)]
     bad = [{"t": "beta", "prompt": f"{SECRET}?", "response": ""}]
@@ -118,7 +119,7 @@ def current_folders(project: Project) -> list[Path]:
 
 
 def make_secret_project(root: Path) -> Project:
-    sources = {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t"}}}
+    sources = {"small": {"kind": "folder", "path": "tasks", "columns": {"task": "t", "keep": ["by"]}}}
     changes = {"sources": sources, "budgets": [20], "finetune": {"base_model": "tiny"}}
     project = write_project(root, tasks(), changes)
     run_all(project)

@@ -30,26 +30,57 @@ from smart_assets_tests.support.small_source import SMALL, content_of, edit, mak
 
 # Few texts and tasks, so that rows are often equal, inside a file and between files.
 PROMPTS = ["one two three four", "One two three four!", "five six seven", "eight"]
+OTHER_SHAPES: list[dict[str, Any]] = [
+    {"instruction": "five", "input": "six seven", "output": "yes"},
+    {"instruction": "five six seven", "text": "five six seven yes", "output": "yes"},
+    {"conversations": ["eight", "yes"]},
+    {"prompt": "eight", "completion": "yes", "label": False},
+    {"messages": [{"role": "user", "content": "eight", "mood": 1}, {"role": "assistant", "content": "yes"}]},
+    {"question": "eight", "answer": "yes"},
+]
 NAMES = ["a.jsonl", "b.jsonl", "c.json", "d.csv", "sub/e.jsonl", "sub/f.jsonl"]
 
 
 def random_row(rng: random.Random) -> dict[str, Any]:
     row: dict[str, Any] = {"prompt": rng.choice(PROMPTS), "response": rng.choice(["yes", "yes", "no", ""])}
     row |= rng.choice([{}, {"task_name": "x"}, {"task_name": "x", "template": "t"}, {"task_name": "y"}])
+    row |= rng.choice([{}, {"author": "ann"}, {"author": "bob"}])
     if rng.random() < 0.2:
         roles = ("system", rng.choice(["be brief", "be kind"])), ("user", "eight"), ("assistant", "yes")
         return {"task_name": "x", "messages": [{"role": role, "content": content} for role, content in roles]}
-    return row
+    if rng.random() < 0.2:
+        return rng.choice(OTHER_SHAPES)
+    return row | rng.choice(
+        [{}, {}, {"lang": rng.choice("ab")}, {"score": float("nan")}, {"x": [{"y": rng.choice("ab")}]}]
+    )
+
+
+def random_message(rng: random.Random) -> dict[str, Any]:
+    """A message of a tree, which may belong to none."""
+    role, parent = rng.choice(["prompter", "assistant"]), rng.choice([None, *"abc"])
+    text = rng.choice(PROMPTS)
+    return {
+        "message_id": rng.choice("abcd"),
+        "parent_id": parent,
+        "role": role,
+        "text": text,
+        "rank": rng.choice([0, 1]),
+    }
 
 
 def random_content(rng: random.Random, name: str) -> str:
     """A file of a few rows, some bad; now and then the file is broken as a whole."""
     found = [random_row(rng) for _ in range(rng.randint(0, 7))]
     if name.endswith(".json"):
-        return rng.choice([json.dumps(found), json.dumps(found), "[{"])
+        noted = {"version": rng.choice([1, 2]), "note": None, "data": found}
+        return rng.choice([json.dumps(found), json.dumps(noted), "[{"])
     if name.endswith(".csv"):
         named = [",".join(str(row.get(key, "")) for key in ("prompt", "response", "task_name")) for row in found]
-        return "\n".join([rng.choice(["prompt,response,task_name"] * 3 + ["nothing"]), *named])
+        return "\n".join(
+            [rng.choice(["prompt,response,task_name"] * 3 + ["prompt,response,response", "nothing"]), *named]
+        )
+    if rng.random() < 0.2:
+        found = [random_message(rng) for _ in found]
     return "\n".join(rng.choice([json.dumps(row)] * 8 + ["no json", "[]", ""]) for row in found)
 
 
@@ -82,8 +113,8 @@ def test_reading_what_changed_gives_what_reading_everything_gives(
     seed: int, by_column: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("edits")
-    columns = {"columns": {"task": "task_name"}} if by_column else {}
-    sources = {"sources": {"small": {"kind": "folder", "path": str(folder / "in"), **columns}}}
+    columns: dict[str, Any] = {"keep": ["author"], **({"task": "task_name"} if by_column else {})}
+    sources: dict[str, Any] = {"sources": {"small": {"kind": "folder", "path": str(folder / "in"), "columns": columns}}}
     project = small_project(folder, **sources)
     edit(folder / "in", {"sub/z.csv": "prompt,response,task_name\nsix,yes,x\nsix,yes,x\nsix\n"})
     before = None

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.core.errors import SourceError
-from smart_assets.tasks import file_rows, reader, signatures
+from smart_assets.tasks import file_rows, reader, reasons, signatures
 from smart_assets.tasks.file_names import parse_name
 from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.folder import FolderSource
@@ -84,16 +84,20 @@ def read(folder: Path, scratch: Path, pool: WorkPool | None, **changes: Any) -> 
 
 
 def test_processes_read_what_one_does(folder: Path, tmp_path: Path, pool: WorkPool) -> None:
-    one, log = read(folder, tmp_path / "one", None, max_line_bytes=500)
-    two, log_of_two = read(folder, tmp_path / "two", pool, max_line_bytes=500)
+    licences = {"allow": ["EN"], "column": "lang"}
+    settings: dict[str, Any] = {"columns": {"keep": ["lang"]}, "licences": licences, "license": "en"}
+    one, log = read(folder, tmp_path / "one", None, max_line_bytes=500, **settings)
+    two, log_of_two = read(folder, tmp_path / "two", pool, max_line_bytes=500, **settings)
     assert log == log_of_two
-    for name in ("rows", "origins", "rejected", "tasks"):
+    for name in ("rows", "origins", "rejected", "tasks", "kept"):
         assert getattr(one, name).equals(getattr(two, name)), name
     assert (one.files, one.rows_read, one.not_read) == (two.files, two.rows_read, two.not_read)
     assert list(one.instances(50)) == list(two.instances(50))
     assert "file cannot be read in its format" in one.rejected["reason"].to_pylist()
     assert {"line is longer than max_line_bytes", "not valid JSON"} < set(one.rejected["reason"].to_pylist())
-    assert "forgotten by `smart forget`" in one.rejected["reason"].to_pylist()
+    assert {"forgotten by `smart forget`", reasons.LICENCE} < set(one.rejected["reason"].to_pylist())
+    assert set(one.kept["kept"].to_pylist()) == {'{"lang":"en"}'}
+    assert any("of the rows read name no licence" in line for line in log)
     assert [path.name for path in (tmp_path / "two").iterdir()] == ["rules.json"]
 
 
@@ -135,6 +139,33 @@ def test_pieces_are_the_whole(tmp_path: Path, name: str, size: int) -> None:
     assert again == pieces
     assert [(row.line, row.value) for piece in again for row in piece(names)] == whole
     assert len(pieces) > 1 or size >= 1000
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param("", id="messages alone"),
+        pytest.param("\n \n", id="blank lines first"),
+        pytest.param("no json\n", id="a bad row first"),
+        pytest.param('{"prompt": "p", "response": "r"}\n', id="another row first"),
+        pytest.param('{"prompt": "p", "response": "message_id parent_id text role"}\n', id="its keys in a text"),
+    ],
+)
+def test_trees_are_put_together_as_by_one_process(tmp_path: Path, pool: WorkPool, before: str) -> None:
+    messages = [
+        {"message_id": n, "parent_id": n - 1 if n % 4 else None, "text": f"t {n}", "role": ("user", "assistant")[n % 2]}
+        for n in range(40)
+    ]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rows = "\n".join(map(json.dumps, messages))
+    (folder / "a.jsonl").write_text(f"{before}{rows}\n")
+    (folder / "b.jsonl").write_text('{"prompt": "good", "response": "r"}')
+    one, log = read(folder, tmp_path / "one", None)
+    two, log_of_two = read(folder, tmp_path / "two", pool)
+    assert log == log_of_two
+    assert one.rows.num_rows == (11 if not before.strip() else 2 if "response" in before else 1)
+    assert (one.rows, one.rejected, one.columns) == (two.rows, two.rejected, two.columns)
 
 
 def test_an_error_is_that_of_one_process(folder: Path, tmp_path: Path, pool: WorkPool) -> None:

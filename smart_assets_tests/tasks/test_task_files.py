@@ -138,6 +138,26 @@ LAYOUTS = [
     pytest.param(["b/train/0000.parquet", "b/train/0001.parquet"], {"b": 6}, [], id="numbers in a split"),
     pytest.param(["b-train.jsonl", "b-test.jsonl"], {"b": 3}, ["b-test.jsonl"], id="name and split"),
     pytest.param(["b.jsonl", "b_dev.jsonl"], {"b": 3}, ["b_dev.jsonl"], id="a split beside the whole"),
+    pytest.param(["bTrain.jsonl", "bTest.jsonl"], {"b": 3}, ["bTest.jsonl"], id="words in one"),
+    pytest.param(["bTest.jsonl", "cTrain.jsonl"], {"bTest": 3, "cTrain": 3}, [], id="words in one of other names"),
+    pytest.param(["train_1.jsonl", "train_2.jsonl", "test1.jsonl"], {"top": 6}, ["test1.jsonl"], id="numbered"),
+    pytest.param(["b/train-2023.csv", "b/dev-2023.csv"], {"b": 3}, ["b/dev-2023.csv"], id="years"),
+    pytest.param(["train.jsonl", "test_2.jsonl"], {"top": 3}, ["test_2.jsonl"], id="one numbered"),
+    pytest.param(["train_1.jsonl", "train_2.jsonl"], {"train_1": 3, "train_2": 3}, [], id="numbers of one split"),
+    pytest.param(["testing1.jsonl", "a.jsonl"], {"testing1": 3, "a": 3}, [], id="a number alone"),
+    pytest.param(
+        ["b/train_set.jsonl", "b/test_set.jsonl", "c/testset.jsonl", "d/dev_split.csv"],
+        {"b": 3},
+        ["b/test_set.jsonl", "c/testset.jsonl", "d/dev_split.csv"],
+        id="sets",
+    ),
+    pytest.param(["traindata/b.jsonl", "test_data/b.jsonl"], {"b": 3}, ["test_data/b.jsonl"], id="folders of data"),
+    pytest.param(
+        ["contest.jsonl", "attest.jsonl", "train_sets.csv"],
+        {"contest": 3, "attest": 3, "train_sets": 3},
+        [],
+        id="other words",
+    ),
     pytest.param(["train_sft.jsonl", "test_sft.jsonl"], {"sft": 3}, ["test_sft.jsonl"], id="split and name"),
     pytest.param(
         ["train_sft/part-0.jsonl", "test_sft/part-0.jsonl"], {"sft": 3}, ["test_sft/part-0.jsonl"], id="named folders"

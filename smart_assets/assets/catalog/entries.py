@@ -46,6 +46,7 @@ from smart_assets.assets.work import (
 from smart_assets.embedding.windows import LONG_PROMPTS
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
+from smart_assets.tasks.kept import KEPT, KEPT_FILE
 from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, TASKS
 from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
 
@@ -99,6 +100,8 @@ ENTRIES: tuple[Asset, ...] = (
                 attachment=_ORIGINS,
             ),
             Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=_ORIGINS),
+            # What people said of themselves and their texts. Only where the source keeps columns.
+            Table(KEPT_FILE, KEPT, texts=frozenset({"kept"}), view="kept", attachment=_ORIGINS),
             Table(COLUMNS_FILE, COLUMNS, texts=_NO_TEXTS, view="source_columns", attachment=_ORIGINS),
             OtherFiles("files.json", _ORIGINS),
         ),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smart_assets.assets import finetuned_checkpoint, prompt_embeddings, raw_tasks, selected_subset
+from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.core.errors import StoreError
 from smart_assets.lineage.history import History, Materialization, Presence, presence, read_history
 from smart_assets.lineage.sql.quoting import literal_path
@@ -13,6 +14,7 @@ from smart_assets.lineage.trained_rows import Training, dropped_table, joined, m
 from smart_assets.promotion.log import Promoted, production
 from smart_assets.settings import Project
 from smart_assets.store import Artifact
+from smart_assets.tasks.kept import KEPT_FILE
 from smart_assets.tasks.read_result import INSTANCES_FILE
 
 if TYPE_CHECKING:
@@ -77,6 +79,11 @@ class AuditReader:
         """The rows of all sources that are still there."""
         return self.files(ROWS, INSTANCES_FILE)
 
+    @property
+    def kept(self) -> Files:
+        """What is kept of rows, of the origins that are still there of sources that keep columns."""
+        return self.files(ROWS, KEPT_FILE, ORIGINS_FOLDER)
+
     def _files(self, asset: str, name: str, attachment: str | None = None) -> Files:
         """Return a file of every version of an asset or attachment that is left, the newest of a partition first."""
         files: dict[str, Path] = {}
@@ -84,6 +91,8 @@ class AuditReader:
             artifact = item.manifest.artifact if attachment is None else item.manifest.attachments.get(attachment)
             if artifact is None or artifact.version in files or self.presence(item, artifact) != "there":
                 continue
+            if attachment is not None and not any(file.path == name for file in artifact.files):
+                continue  # such as kept values, which few sources have
             if attachment is None:
                 files[artifact.version] = self.store.file(item.manifest, name)
             else:

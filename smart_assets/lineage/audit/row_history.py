@@ -1,7 +1,8 @@
 """Where a row stands in its source, now and in every materialization of it that is still there."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksParameters
@@ -9,6 +10,7 @@ from smart_assets.lineage.audit.reader import ROWS, AuditReader
 from smart_assets.lineage.history import Materialization
 from smart_assets.store import Manifest
 from smart_assets.tasks import reasons
+from smart_assets.tasks.kept import values_of
 from smart_assets.tasks.source_kind import REVISION, Origin
 from smart_assets.tasks.sources import recorded_source
 
@@ -27,6 +29,7 @@ class RowHistory:
     current: bool  # it is so now
     first_made_at: str | None
     last_made_at: str | None
+    kept: Mapping[str, Any] = field(default_factory=dict[str, Any])  # values of kept columns, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Duplicate:
     template: str | None
     origin: Origin
     current: bool
+    kept: Mapping[str, Any] = field(default_factory=dict[str, Any])  # values of its own kept columns, by name
 
 
 def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[RowHistory, ...]]:
@@ -51,13 +55,20 @@ def row_histories(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Ro
     }
     files = reader.files(ROWS, "origins.parquet", ORIGINS_FOLDER)
     places = {(version, id_): place for version, id_, *place in reader.query(files, _PLACE, chosen, list(ids))}
+    kept = {
+        (version, id_): text
+        for version, id_, text in reader.query(
+            reader.kept, "version, id, kept", f"{chosen} AND NOT duplicate", list(ids)
+        )
+    }
     histories: dict[str, dict[tuple[object, ...], RowHistory]] = {id_: {} for id_ in ids}
     for item in reader.history.of(ROWS):
         for id_ in ids:
             facts = rows.get((item.manifest.content_version, id_))
             if facts is not None:
-                place = places.get((_origins_version(item.manifest), id_), (None, None))
-                _add(histories[id_], item, facts, _origin(item.manifest, *place))
+                key = _origins_version(item.manifest), id_
+                origin = _origin(item.manifest, *places.get(key, (None, None)))
+                _add(histories[id_], item, facts, origin, kept.get(key))
     return {id_: tuple(sorted(those.values(), key=_newest, reverse=True)) for id_, those in histories.items()}
 
 
@@ -67,28 +78,39 @@ def duplicates(reader: AuditReader, ids: Sequence[str]) -> dict[str, tuple[Dupli
     rest = "WHERE reason IN (SELECT unnest($p0)) AND id IN (SELECT unnest($p1)) ORDER BY file, line"
     columns = f"{_PLACE}, task, template"
     rows = reader.query(files, columns, rest, list(reasons.DUPLICATES), list(ids))
+    kept_rest = "WHERE duplicate AND id IN (SELECT unnest($p0))"
+    kept = {tuple(place): text for *place, text in reader.query(reader.kept, f"{_PLACE}, kept", kept_rest, list(ids))}
     by_id: dict[str, dict[tuple[object, ...], Duplicate]] = {id_: {} for id_ in ids}
     for item in reader.history.of(ROWS):
         for version, id_, file, line, task, template in rows:
             if version == _origins_version(item.manifest):
                 origin = _origin(item.manifest, file, line)
-                key = (item.manifest.partition, origin, task, template)
+                text = kept.get((version, id_, file, line))
+                key = (item.manifest.partition, origin, task, template, text)
                 before = by_id[id_].get(key)
                 current = item.current or (before is not None and before.current)
-                by_id[id_][key] = Duplicate(str(item.manifest.partition), task, template, origin, current)
+                by_id[id_][key] = Duplicate(
+                    str(item.manifest.partition), task, template, origin, current, values_of(text)
+                )
     return {id_: tuple(those.values()) for id_, those in by_id.items()}
 
 
 def _add(
-    histories: dict[tuple[object, ...], RowHistory], item: Materialization, facts: Sequence[str], origin: Origin
+    histories: dict[tuple[object, ...], RowHistory],
+    item: Materialization,
+    facts: Sequence[str],
+    origin: Origin,
+    kept: str | None,
 ) -> None:
     """Note a standing; histories are read newest first, so one that is known began earlier than it seemed."""
-    key = (item.manifest.partition, *facts, origin)
+    key = (item.manifest.partition, *facts, origin, kept)
     known = histories.get(key)
     if known is None:
         task, template, split = facts
         source = str(item.manifest.partition)
-        histories[key] = RowHistory(source, task, template, split, origin, item.current, item.made_at, item.made_at)
+        histories[key] = RowHistory(
+            source, task, template, split, origin, item.current, item.made_at, item.made_at, values_of(kept)
+        )
     else:
         histories[key] = replace(known, first_made_at=item.made_at)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from smart_assets.core.progress import Log
 from smart_assets.lineage.history import History, history_of, read_history
 from smart_assets.lineage.model_audit.chain import Link, RawFile, link_of, raw_files, walk
 from smart_assets.lineage.model_audit.rows import (
+    KEPT_COLUMN,
     ROWS,
     AuditedTask,
     ForgottenRow,
@@ -58,15 +59,24 @@ class ModelAudit:
     tasks: tuple[AuditedTask, ...]
     rejected: tuple[Rejection, ...]
     forgotten: tuple[ForgottenRow, ...]  # rows of its training that were forgotten since
-    rows: pa.Table  # ROWS
+    rows: pa.Table  # ROWS, and `kept` where a row has kept values: an object as JSON
+    subset: str  # version of its rows
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether rows are shown with what is kept of them."""
+        return KEPT_COLUMN in self.rows.column_names
+
+    def without_kept(self) -> "ModelAudit":
+        """Return the audit without what is kept of rows: what cannot be redacted must not hold it."""
+        return replace(self, rows=self.rows.select(ROWS))
 
     def as_json(self) -> dict[str, Any]:
         """Return the whole audit as JSON values, a row a list of `ROWS`."""
-        rows = self.rows.to_pydict()
-        listed = [list(values) for values in zip(*(rows[name] for name in ROWS), strict=True)]
+        listed = [list(values) for values in zip(*self.rows.to_pydict().values(), strict=True)]
         parts = {name: getattr(self, name) for name in self.__slots__ if name != "rows"}
         shown = {name: _plain(value) for name, value in parts.items()}
-        return shown | {"row_columns": list(ROWS), "rows": listed}
+        return shown | {"row_columns": self.rows.column_names, "rows": listed}
 
 
 def audit_model(project: Project, names: Sequence[str], seed: int | None, log: Log) -> ModelAudit:
@@ -173,6 +183,7 @@ def _audit(project: Project, target: Target, chain: _Chain) -> ModelAudit:
         rejected=tuple(rejected),
         forgotten=tuple(forgotten),
         rows=rows,
+        subset=subset.content_version,
     )
 
 

@@ -17,7 +17,6 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from smart_assets.core.safe_text import plain
 from smart_assets.lineage.model_audit.gather import ModelAudit
-from smart_assets.lineage.model_audit.rows import ROWS
 
 _PACKAGE = "smart_assets.lineage.model_audit"
 
@@ -59,9 +58,11 @@ def _lines(values: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 def _packed(audit: ModelAudit) -> str:
     """Return the rows as gzip in base64: columns of JSON, control characters dropped from the texts."""
-    columns = [audit.rows[name].to_pylist() for name in ROWS]
+    columns = [audit.rows[name].to_pylist() for name in audit.rows.column_names]
     shown = [[plain(value) if isinstance(value, str) else value for value in column] for column in columns]
-    packed = json.dumps({"columns": list(ROWS), "values": shown}, ensure_ascii=False, separators=(",", ":"))
+    packed = json.dumps(
+        {"columns": audit.rows.column_names, "values": shown}, ensure_ascii=False, separators=(",", ":")
+    )
     return b64encode(gzip.compress(packed.encode(), mtime=0)).decode("ascii")
 
 

@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets.model_records import TrainingRecord
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
+from smart_assets.assets.reading.kept import kept_of_rows
 from smart_assets.lineage.trained_rows import learnt, rows_given
 from smart_assets.store import Manifest, Store
 from smart_assets.tasks.tombstones import read_tombstones
 
 ROWS = ("id", "source", "task", "template", "file", "line", "rank", "gain", "trained")
 """Columns of a row: of the hub, `line` is the row's index and `file` the split."""
+KEPT_COLUMN = "kept"
+"""A column beside them, where a source keeps any: a row's kept values as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Rejection:
 def trained_rows(
     store: Store, subset: Manifest, sources: Sequence[Manifest], seed: int, record: TrainingRecord
 ) -> pa.Table:
-    """Return the rows of a seed (ROWS) in the order of the mixture.
+    """Return the rows of a seed (ROWS, and `kept` where a row has any) in the order of the mixture.
 
     `trained` is false for those that no token was learnt of.
 
@@ -58,9 +61,11 @@ def trained_rows(
     ]
     known = pa.concat_tables(origins) if origins else pa.table({"id": [], "file": [], "line": []})
     places = pc.index_in(table["id"], known["id"].combine_chunks())
+    kept = kept_of_rows(store, sources, table["id"])
     for name in ("file", "line"):
         table = table.append_column(name, known[name].combine_chunks().take(places))
-    return table.append_column("trained", learnt(table, record)).select(ROWS)
+    table = table.append_column("trained", learnt(table, record)).select(ROWS)
+    return table.append_column(KEPT_COLUMN, kept) if kept.null_count < table.num_rows else table
 
 
 def audited_tasks(store: Store, subset: Manifest, rows: pa.Table) -> list[AuditedTask]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from smart_assets.assets.reading.kept import kept_file
 from smart_assets.core.errors import StoreError
 from smart_assets.core.progress import Log
 from smart_assets.lineage.history import History, read_history
@@ -37,8 +38,9 @@ def _parts(project: Project, history: History, view: View, log: Log) -> Iterator
     for item in history.of(view.asset):
         if item.current or (view.of_refused and item.last_refused):
             try:
+                kept = kept_file(project.store, item.manifest) if view.has_kept else None
                 for path in view.paths(project.store, item.manifest):
-                    yield view.select(item.manifest, path)
+                    yield view.select(item.manifest, path, kept)
             except StoreError as error:
                 log(f"{item.key} is left out: {error}")
 

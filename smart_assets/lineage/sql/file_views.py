@@ -1,6 +1,6 @@
 """The views over files of artifacts: where each one's rows lie, and the columns it has even while there are none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,12 @@ import pyarrow as pa
 
 from smart_assets.assets import catalog
 from smart_assets.assets.declaration import Asset, Table
+from smart_assets.assets.records import RawTasksParameters
 from smart_assets.assets.step import seed_of_folder, split_grid_key
-from smart_assets.lineage.sql.quoting import file_name, quoted
+from smart_assets.lineage.sql.quoting import file_name, identifier, kept_value, quoted
 from smart_assets.store import Manifest, Store
+from smart_assets.tasks.read_result import INSTANCES_FILE
+from smart_assets.tasks.sources import recorded_source
 
 _KINDS = {
     "string": "VARCHAR",
@@ -32,6 +35,7 @@ class View:
     attachment: str | None = None  # that holds the file
     texts: frozenset[str] = frozenset()  # columns that quote rows or what a model wrote
     of_refused: bool = False  # also of what was refused since the last artifact was made
+    has_kept: bool = False  # each kept column is one of its own
 
     def paths(self, store: Store, manifest: Manifest) -> Iterator[Path]:
         """Yield the files of one materialization.
@@ -42,8 +46,18 @@ class View:
         artifact = manifest.artifact if self.attachment is None else manifest.attachments[self.attachment]
         yield from sorted(store.folder(artifact).glob(self.file))
 
-    def select(self, manifest: Manifest, path: Path) -> str:
-        """Return the query that reads one file, with the columns that its place stands for."""
+    def hidden(self, columns: Sequence[str]) -> list[str]:
+        """Return those of its columns that leave the project only where texts are asked for: kept ones are texts."""
+        return [name for name in columns if name in self.texts or name not in self.columns]
+
+    def select(self, manifest: Manifest, path: Path, kept: Path | None = None) -> str:
+        """Return the query that reads one file, with the columns that its place stands for.
+
+        Args:
+            manifest: Of the artifact.
+            path: The file.
+            kept: The file of what is kept of its rows.
+        """
         added = [f"{quoted(manifest.content_version)} AS content_version"]
         if manifest.partition is not None and "|" in manifest.partition:
             budget, recipe = split_grid_key(manifest.partition)
@@ -54,7 +68,12 @@ class View:
         seed = seed_of_folder(path.parent.name)
         if seed is not None:
             added += [f"{seed} AS seed"]
-        return f"SELECT {', '.join(added)}, * FROM read_parquet({file_name(path)})"  # noqa: S608  (quoted)
+        rows = f"read_parquet({file_name(path)})"
+        columns = ", ".join(f"{kept_value(name)} AS {identifier(name)}" for name in _kept_names(manifest, kept))
+        if kept is not None and columns:
+            of_accepted = f"SELECT id, {columns} FROM read_parquet({file_name(kept)}) WHERE NOT duplicate"  # noqa: S608
+            rows += f" LEFT JOIN ({of_accepted}) USING (id)"
+        return f"SELECT {', '.join(added)}, * FROM {rows}"  # noqa: S608  (quoted)
 
     def nothing(self) -> str:
         """Return the query that gives no row, with all columns in order."""
@@ -71,11 +90,17 @@ def views() -> dict[str, View]:
             table.attachment,
             table.hidden,
             table.of_refused,
+            has_kept=table.path == INSTANCES_FILE,
         )
         for asset in catalog.assets()
         for table in asset.tables
         if table.view is not None
     }
+
+
+def _kept_names(manifest: Manifest, kept: Path | None) -> Iterable[str]:
+    """Return the names of what a source keeps of its rows."""
+    return () if kept is None else recorded_source(RawTasksParameters.read(manifest).source).columns.kept
 
 
 def _place(asset: Asset, table: Table) -> dict[str, pa.DataType]:

@@ -8,6 +8,17 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """Return a name of a column as SQL takes it, whatever stands in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def kept_value(name: str, column: str = "kept") -> str:
+    """Return the expression of a kept value, as text, of the column that holds a row's as JSON."""
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    return f"json_extract_string({column}, {quoted(pointer)})"
+
+
 def file_name(path: Path) -> str:
     """Return a path as an SQL literal that DuckDB takes for this one file."""
     return quoted(literal_path(path))
