@@ -69,7 +69,7 @@ def test_digests_of_what_is_not_read_go_with_the_row(project: Project) -> None:
     edit(project.root / "in", {"b.jsonl": "\n".join(lines) + "\n" + json.dumps({**ROW, "prompt": "kept"})})
     make_small(project)
     ids = connect(project, print).execute("SELECT id FROM instances WHERE prompt = 'a prompt'").fetchall()
-    forget_rows(project.root, ([id_ for (id_,) in ids], None, None), "asked to", dry_run=False, as_json=True)
+    forget_rows(project.root, ([id_ for (id_,) in ids], None, None, None), "asked to", dry_run=False, as_json=True)
     make_small(project)
     remove_forgotten(project.root, dry_run=False)
     digests: dict[str, set[int]] = {}
