@@ -214,6 +214,9 @@ class Collector:
             ],
             promote_options="default",
         )
+        kept = pc.and_(pc.is_valid(every["unread"]), pc.not_equal(every["reason"], reasons.FORGOTTEN))
+        unread = pc.if_else(kept, every["unread"], 0)
+        every = every.set_column(every.column_names.index("unread"), REJECTED.field("unread"), unread)
         lines = pc.fill_null(every["line"], _LAST).to_numpy()
         every = every.take(pa.array(np.lexsort((lines, every["file"].to_numpy()))))
         every = every.set_column(0, "file", self._named(every["file"]))
