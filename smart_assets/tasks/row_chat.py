@@ -11,7 +11,16 @@ from smart_assets.tasks.prompt_template import filled
 from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.row_shape import Shape
 from smart_assets.tasks.text_chat import is_text_chat, read_text_chat
-from smart_assets.tasks.turns import Turn, from_json, has_value, plain_json, read_tools, read_turns, turns_in
+from smart_assets.tasks.turns import (
+    Turn,
+    from_json,
+    has_value,
+    is_written_chat,
+    plain_json,
+    read_tools,
+    read_turns,
+    turns_in,
+)
 from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
@@ -86,7 +95,10 @@ def _of_pair(
     row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: UnreadValues
 ) -> Chat:
     asked: list[Turn] = []
-    prompt, response = (turns_in(said) if isinstance(said, str) else said for said in (prompt, response))
+    if shape.layout.responses == ("chosen",):
+        prompt, response = (turns_in(said) if isinstance(said, str) else said for said in (prompt, response))
+    elif written := [said for said in (prompt, response) if isinstance(said, str) and is_written_chat(said)]:
+        unread.add("turns", "that stand as a text in prompt or response", written)
     if _is_turns(prompt):
         asked = _turns("prompt", prompt, unread)
     elif shape.prompt:

@@ -109,6 +109,14 @@ def turns_in(text: str) -> object:
     return turns if isinstance(turns, list) and all(map(_is_turn, cast("list[object]", turns))) else text
 
 
+def is_written_chat(text: str) -> bool:
+    """Return whether a text is a chat as JSON or as Python writes it."""
+    try:
+        return turns_in(text) is not text
+    except RowError:
+        return True
+
+
 def _is_turn(item: object) -> bool:
     if not isinstance(item, dict):
         return False

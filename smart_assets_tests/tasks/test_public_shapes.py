@@ -210,15 +210,22 @@ def test_the_log_and_the_error_propose_settings(tmp_path: Path) -> None:
     assert any("1 row of gsm.jsonl; perhaps `columns: {prompt: question" in line for line in log)
 
 
-@pytest.mark.parametrize("prompt", ["hi", json.dumps([HI])])
-def test_turns_that_are_json_are_no_text_to_be_learnt(prompt: str) -> None:
+@pytest.mark.parametrize("prompt", ["hi", json.dumps([HI]), json.dumps([{"from": "human", "value": "hi"}])])
+def test_turns_that_are_json_are_no_text_to_be_preferred(prompt: str) -> None:
     plain = read_row({"prompt": "hi", "response": "hello"})[0]
-    for column in ("response", "completion"):
-        assert read_row({"prompt": prompt, column: json.dumps([HELLO])})[0] == plain
-    pair = {"prompt": prompt, "chosen": json.dumps([HI, HELLO]), "rejected": json.dumps([HI, LATER])}
-    assert read_row(pair)[0] == plain
-    shares = [{"from": "human", "value": "hi"}]
-    assert read_row({"prompt": json.dumps(shares), "response": "hello"})[0] == plain
+    for chosen in ([HELLO], [HI, HELLO]):
+        pair = {"prompt": prompt, "chosen": json.dumps(chosen), "rejected": json.dumps([LATER])}
+        assert read_row(pair)[0] == plain
+    with pytest.raises(RowError, match=f"^{reasons.PYTHON_CHAT}$"):
+        read_row({"prompt": prompt, "chosen": str([HI, HELLO]), "rejected": "x"})
+
+
+@pytest.mark.parametrize("column", ["prompt", "response"])
+@pytest.mark.parametrize("text", [json.dumps([HI]), str([HELLO]), str([{"from": "human", "value": "hi"}])])
+def test_turns_that_stand_as_a_text_are_a_text_and_named(column: str, text: str) -> None:
+    instance, _, unread = read_row({"prompt": "p", "response": "r", column: text})
+    assert (getattr(instance, column), instance.messages) == (text, None)
+    assert unread == {"that stand as a text in prompt or response"}
 
 
 @pytest.mark.parametrize(
@@ -234,16 +241,14 @@ def test_turns_that_are_json_are_no_text_to_be_learnt(prompt: str) -> None:
     ],
 )
 def test_other_json_is_a_text(text: str) -> None:
-    assert read_row({"prompt": text, "response": text})[0].prompt == text
-    assert read_row({"prompt": "p", "response": text})[0].response == text
+    for row in ({"prompt": text, "response": text}, {"prompt": text, "chosen": text, "rejected": "x"}):
+        instance, _, unread = read_row(row)
+        assert (instance.prompt, instance.response, unread - {"rejected"}) == (text, text, set())
 
 
-@pytest.mark.parametrize("column", ["prompt", "response", "messages"])
-def test_a_chat_as_python_writes_it_is_refused(column: str) -> None:
-    rest = {} if column == "messages" else {"prompt": "p", "response": "r"}
-    for turns in ([HI, HELLO], [{"from": "human", "value": "hi"}]):
-        with pytest.raises(RowError, match=f"^{reasons.PYTHON_CHAT}$"):
-            read_row({**rest, column: str(turns)})
+def test_a_chat_as_python_writes_it_is_refused() -> None:
+    with pytest.raises(RowError, match=f"^{reasons.PYTHON_CHAT}$"):
+        read_row({"messages": str([HI, HELLO])})
 
 
 def test_media_and_history_may_be_json() -> None:
