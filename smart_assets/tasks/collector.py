@@ -21,6 +21,7 @@ from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
 from smart_assets.tasks.kept import KEPT, kept_rows
+from smart_assets.tasks.layouts import recognized
 from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.likely_columns import proposal
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
@@ -159,7 +160,7 @@ class Collector:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
                 if forgotten.num_rows
-                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows.{proposal(self._seen)}"
+                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows.{self._proposal()}"
             )
             raise NoRowsError(
                 f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
@@ -167,6 +168,9 @@ class Collector:
                 result,
             )
         return result
+
+    def _proposal(self) -> str:
+        return proposal(self._seen) if recognized(self._seen) is None else ""
 
     def _claim(self, task: str, group: str, file: str) -> None:
         other_group, other = self._claims.setdefault(task, (group, file))

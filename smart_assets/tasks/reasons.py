@@ -48,6 +48,7 @@ SECOND_PROMPT: Final = "a second column may be a part of the prompt: name all of
 TEXT_ALONE: Final = "holds a text alone, as for pretraining: neither a prompt nor a response"
 TOKENS: Final = "holds token ids, not texts"
 BAD_MESSAGE_ID: Final = "message_id is missing, or another message has it"
+DELETED: Final = "the first message of the tree was deleted"
 NO_ROOT: Final = "the message belongs to no tree: a message above it is not in the file"
 TEMPLATE_COLUMN: Final = "a column that `prompt_template` names is missing"
 

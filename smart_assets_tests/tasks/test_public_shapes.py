@@ -128,6 +128,11 @@ def test_calls_are_the_response_of_xlam() -> None:
         pytest.param({"instruction": "Classify", "text": "good", "output": "r"}, reasons.SECOND_PROMPT, id="text"),
         pytest.param({"instruction": "be brief", "prompt": "p", "output": "r"}, reasons.SECOND_PROMPT, id="prompt"),
         pytest.param({"messages": [HI, {**HELLO, "training": False}]}, reasons.NOT_LEARNT, id="training"),
+        pytest.param(
+            {"message_tree_id": "t", "prompt": {"text": "q", "role": "prompter", "deleted": True, "replies": []}},
+            reasons.DELETED,
+            id="a deleted tree",
+        ),
         pytest.param({"messages": ["hi", HELLO]}, reasons.BAD_TURN, id="a text among turns"),
     ],
 )
@@ -198,6 +203,12 @@ def test_columns_that_are_set_and_that_no_row_has_are_named(tmp_path: Path, name
     assert [line for line in log if "no row has" in line] == [
         f"source {tmp_path}: the settings name columns that no row has: `styel`"
     ]
+
+
+def test_nothing_is_proposed_where_the_columns_are_known(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "p", "response": ""}))
+    with pytest.raises(NoRowsError, match=r"repair the rows\.$"):
+        read_source(FolderSource(path=str(tmp_path)), tmp_path, lambda _: None)
 
 
 def test_the_log_and_the_error_propose_settings(tmp_path: Path) -> None:
