@@ -59,7 +59,7 @@ class Table:
     columns: pa.Schema
     _: KW_ONLY
     texts: frozenset[str]  # columns that quote rows of sources, or what a model wrote about them
-    digests: frozenset[str] = frozenset()  # columns that are computed from a row's texts, NO_DIGEST without them
+    digests: frozenset[str] = frozenset()  # columns that are computed from a row's texts; NO_DIGEST, or 0, without them
     outside_texts: frozenset[str] = frozenset()  # texts that are of no source's rows
     ids: Callable[[pa.Table], pa.Array] = row_ids  # of which rows the texts are,
     ids_from: tuple[str, ...] = ("id",)  # by these columns
@@ -79,7 +79,7 @@ class Table:
                 f"{self.path} has strings in {_listed(undeclared)}: declare whether they are `texts` of rows, "
                 "`outside_texts`, or names (`NAMES`)"
             )
-        if self.texts and (lacking := {*self.ids_from} - {*self.columns.names}):
+        if (self.texts or self.digests) and (lacking := {*self.ids_from} - {*self.columns.names}):
             raise CatalogError(f"{self.path} holds texts and does not say of which rows: it has no {_listed(lacking)}")
 
     @property
@@ -88,10 +88,11 @@ class Table:
         return self.texts | self.outside_texts
 
     @property
-    def blanks(self) -> dict[str, str | None]:
+    def blanks(self) -> dict[str, str | int | None]:
         """What stands in the columns of texts and digests of a row that was taken out."""
         texts = {name: None if self.columns.field(name).nullable else "" for name in sorted(self.texts)}
-        return texts | dict.fromkeys(sorted(self.digests), NO_DIGEST)
+        is_number = {name: pa.types.is_integer(self.columns.field(name).type) for name in sorted(self.digests)}
+        return texts | {name: 0 if number else NO_DIGEST for name, number in is_number.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,10 @@ class Asset:
         return tuple(file for file in self.files if isinstance(file, Array))
 
     def with_texts(self, attachment: str | None) -> tuple[Table, ...]:
-        """Return the tables of the artifact, or of an attachment, that hold texts of rows."""
-        return tuple(table for table in self.tables if table.attachment == attachment and table.texts)
+        """Return the tables of the artifact, or of an attachment, that hold texts of rows, or digests of such."""
+        return tuple(
+            table for table in self.tables if table.attachment == attachment and (table.texts or table.digests)
+        )
 
     def arrays_of(self, table: Table) -> Iterator[Array]:
         """Yield the arrays that are computed from the texts of a table, row by row."""

@@ -136,9 +136,10 @@ def preview(project: Project, partition: str | None, manifest: Manifest) -> RowC
 
 
 def refused_ids(rejected: pa.Table) -> pa.Array:
-    """Return the ids by which refused rows are forgotten; null for those that have no excerpt."""
+    """Return the ids by which refused rows are forgotten: those of their excerpts, or of the rows that they repeat."""
     excerpts = rejected["excerpt"].to_pylist()
-    return pa.array([None if excerpt is None else refusal_id(excerpt) for excerpt in excerpts], pa.string())
+    known = pa.array([None if excerpt is None else refusal_id(excerpt) for excerpt in excerpts], pa.string())
+    return pc.coalesce(known, rejected["id"].combine_chunks()) if "id" in rejected.column_names else known
 
 
 def held_out_version(held_out: pa.Table) -> str:

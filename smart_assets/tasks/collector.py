@@ -7,6 +7,7 @@ duplicates are found at the end, over all rows at once, whether they were read n
 # pyright: reportUnknownParameterType=false
 # pyarrow has no types.
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,14 @@ from smart_assets.tasks.earlier import CANDIDATES, REFUSALS, Earlier
 from smart_assets.tasks.forgotten import NOTHING, Forgotten, refusal_id
 from smart_assets.tasks.judge import Chunk, FileVerdict, table_of
 from smart_assets.tasks.kept import KEPT, kept_rows
+from smart_assets.tasks.layouts import recognized
 from smart_assets.tasks.licences import LicenceGate
 from smart_assets.tasks.likely_columns import proposal
 from smart_assets.tasks.read_result import ORIGINS, REJECTED, ROWS, TASKS, NoRowsError, ReadResult
+from smart_assets.tasks.row_shape import MOST_NAMED
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.texts import Texts
-from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed
+from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed, listed_names
 
 _LAST = np.iinfo(np.int64).max
 
@@ -107,6 +110,14 @@ class Collector:
         self._reused.append(file.path)
         self._unnamed.append(None)
 
+    def log_absent(self, names: Iterable[str]) -> None:
+        """Name the columns that the settings name and no row has, as far as it is known which there are."""
+        absent = [name for name in names if name not in self._seen]
+        if absent and 0 < len(self._seen) < MOST_NAMED and not any(self._reused):
+            self._context.log(
+                f"source {self._context.label}: the settings name columns that no row has: {listed_names(absent)}"
+            )
+
     def finish(self, files: tuple[SourceFile, ...], revision: str | None, earlier: Earlier | None) -> ReadResult:
         """Return all that was taken.
 
@@ -149,7 +160,7 @@ class Collector:
             advice = (
                 "Take the source out of smart.yaml: no row that may be kept is left in it."
                 if forgotten.num_rows
-                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows.{proposal(self._seen)}"
+                else f"{listed(self._seen)}Name its columns under `columns`, or repair the rows.{self._proposal()}"
             )
             raise NoRowsError(
                 f"source {self._context.label}: none of its {rejected.num_rows:,} rows can be used "
@@ -157,6 +168,9 @@ class Collector:
                 result,
             )
         return result
+
+    def _proposal(self) -> str:
+        return proposal(self._seen) if recognized(self._seen) is None else ""
 
     def _claim(self, task: str, group: str, file: str) -> None:
         other_group, other = self._claims.setdefault(task, (group, file))
@@ -204,6 +218,9 @@ class Collector:
             ],
             promote_options="default",
         )
+        kept = pc.and_(pc.is_valid(every["unread"]), pc.not_equal(every["reason"], reasons.FORGOTTEN))
+        unread = pc.if_else(kept, every["unread"], 0)
+        every = every.set_column(every.column_names.index("unread"), REJECTED.field("unread"), unread)
         lines = pc.fill_null(every["line"], _LAST).to_numpy()
         every = every.take(pa.array(np.lexsort((lines, every["file"].to_numpy()))))
         every = every.set_column(0, "file", self._named(every["file"]))

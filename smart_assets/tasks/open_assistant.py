@@ -63,8 +63,10 @@ def best_path(tree: object, unread: UnreadValues) -> list[Turn]:
     """Return the turns of a tree, at each message the reply of the lowest rank, of equal ones the first.
 
     Raises:
-        RowError: It is no tree of messages with a role and a text.
+        RowError: It is no tree of messages with a role and a text, or its first one was deleted.
     """
+    if isinstance(tree, dict) and _is_deleted(cast("dict[str, Any]", tree)):
+        raise RowError(reasons.DELETED)
     turns: list[Turn] = []
     node: Any = tree
     while node is not None:
@@ -76,8 +78,8 @@ def best_path(tree: object, unread: UnreadValues) -> list[Turn]:
             if key not in _READ and has_value(value):
                 unread.add("key of a turn", key, value)
         every = cast("list[Any]", message.get("replies") or [])
-        replies: list[dict[str, Any]] = [reply for reply in every if isinstance(reply, dict) and not _is_deleted(reply)]
-        node = min(replies, key=_rank, default=None)
+        replies: list[dict[str, Any]] = [reply for reply in every if isinstance(reply, dict)]
+        node = min((reply for reply in replies if not _is_deleted(reply)), key=_rank, default=None)
         if others := [reply.get("text") for reply in replies if reply is not node]:
             unread.add("turns", "of other branches", others)
     return turns

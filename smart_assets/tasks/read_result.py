@@ -44,7 +44,7 @@ REJECTED = pa.schema(
         # forgotten row, whose text stands nowhere, and of a refused one whose excerpt is forgotten.
         pa.field("id", pa.string()),
         pa.field("template", pa.string()),
-        pa.field("unread", pa.int64()),  # of a row that has an id, as in ORIGINS
+        pa.field("unread", pa.int64(), nullable=False),  # as in ORIGINS, of a row that repeats another one; else 0
     ]
 )
 TASKS = pa.schema(

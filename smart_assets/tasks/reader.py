@@ -70,6 +70,7 @@ def read_source(
         task = collector.end_file(part.name, group, _default_task(source, part), verdict)
         if part.file:
             files[part.file.path] = _as_read(part.file, task, part.is_unchanged())
+    collector.log_absent(source.columns.named)
     try:
         result = collector.finish(tuple(files.values()), snapshot.revision, earlier if reused else None)
     except NoRowsError as error:

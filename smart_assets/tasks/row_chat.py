@@ -11,7 +11,16 @@ from smart_assets.tasks.prompt_template import filled
 from smart_assets.tasks.raw_rows import RowError, checked_text
 from smart_assets.tasks.row_shape import Shape
 from smart_assets.tasks.text_chat import is_text_chat, read_text_chat
-from smart_assets.tasks.turns import Turn, from_json, has_value, plain_json, read_tools, read_turns
+from smart_assets.tasks.turns import (
+    Turn,
+    from_json,
+    has_value,
+    is_written_chat,
+    plain_json,
+    read_tools,
+    read_turns,
+    turns_in,
+)
 from smart_assets.tasks.unread import UnreadValues
 
 Row = Mapping[str, object]
@@ -33,7 +42,7 @@ def chat_of(row: Row, shape: Shape, unread: UnreadValues) -> Chat:
     if shape.refused is not None:
         raise RowError(shape.refused)
     for name in shape.media:
-        if has_value(row.get(name)):
+        if has_value(from_json(row.get(name))):
             raise RowError(reasons.medium(reasons.MEDIA[name]))
     if shape.liked:
         _require_liked(row, shape, unread)
@@ -86,13 +95,17 @@ def _of_pair(
     row: Row, shape: Shape, tools: Tools | None, prompt: object, response: object, unread: UnreadValues
 ) -> Chat:
     asked: list[Turn] = []
+    if shape.layout.responses == ("chosen",):
+        prompt, response = (turns_in(said) if isinstance(said, str) else said for said in (prompt, response))
+    elif written := [said for said in (prompt, response) if isinstance(said, str) and is_written_chat(said)]:
+        unread.add("turns", "that stand as a text in prompt or response", written)
     if _is_turns(prompt):
         asked = _turns("prompt", prompt, unread)
     elif shape.prompt:
         asked = [Turn("user", checked_text("prompt", _no_tokens(prompt)))]
         if not asked[0].content.strip():
             raise RowError(reasons.empty("prompt"))
-    history = [turn for pair in _history(row, shape) for turn in pair]
+    history = [turn for pair in _history(row, shape, unread) for turn in pair]
     if not asked and not _is_turns(response) and not is_text_chat(response):
         raise RowError(reasons.missing("prompt"))
     return _answered(_with_system(row, shape, [*history, *asked], unread), response, tools, unread)
@@ -158,6 +171,8 @@ def _prompt(row: Row, shape: Shape, unread: UnreadValues) -> object:
         value = row.get(name)
         if isinstance(value, str) and not _is_turns(first):
             others.append(checked_text("prompt", value))
+        elif isinstance(value, int | float) and has_value(value):  # left out, the row would ask for something else
+            raise RowError(reasons.wrong_type("prompt", value))
         elif has_value(value):
             unread.add("column", name, value)
     others = [text for text in others if text.strip()]
@@ -201,9 +216,12 @@ def _response(row: Row, shape: Shape, unread: UnreadValues) -> object:
     return first
 
 
-def _history(row: Row, shape: Shape) -> list[tuple[Turn, Turn]]:
-    value = row.get(shape.history) if shape.history else None
+def _history(row: Row, shape: Shape, unread: UnreadValues) -> list[tuple[Turn, Turn]]:
+    value = from_json(row.get(shape.history)) if shape.history else None
     if not has_value(value):
+        return []
+    if isinstance(value, str):
+        unread.add("column", shape.history, value)
         return []
     if not isinstance(value, list):
         raise RowError(reasons.BAD_HISTORY)

@@ -12,7 +12,7 @@ from smart_assets.tasks.unread import NO_LAYOUT
 
 _ALL_RESPONSES = ("response", "output", "completion", "targets", "target", "answer")
 _MOST_SHAPES = 1000  # remembered, so that rows with keys of their own cannot fill the memory
-_MOST_NAMED = 60
+MOST_NAMED = 60
 _NONE = Layout(NO_LAYOUT)
 
 
@@ -99,7 +99,7 @@ class FieldNames:
 
     def seen(self) -> list[str]:
         """Return the columns of the first rows and tables that it was asked about, as far as they are few."""
-        return list(dict.fromkeys(name for known in self._shapes for name in known))[:_MOST_NAMED]
+        return list(dict.fromkeys(name for known in self._shapes for name in known))[:MOST_NAMED]
 
     def task(self, row: Mapping[str, object]) -> object:
         """Return the task that a row names, or None."""

@@ -78,7 +78,7 @@ def instance_of(row: Row, shape: Shape, task: str, unread: UnreadValues) -> Acce
         RowError: A field is missing, of a wrong type, empty, or holds text that cannot be kept.
     """
     prompt, response, turns = row.get(shape.prompt[0]) if shape.is_plain else None, row.get(shape.response), None
-    if isinstance(prompt, str) and isinstance(response, str):
+    if isinstance(prompt, str) and isinstance(response, str) and "[{" not in (prompt[:2], response[:2]):
         prompt, response = checked_text("prompt", prompt), checked_text("response", response)
     else:
         try:

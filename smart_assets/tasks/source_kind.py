@@ -162,6 +162,12 @@ class Columns(Section):
         return self
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The columns that are set."""
+        single = (self.response, self.template, self.task, self.messages)
+        return tuple(filter(None, (*self.prompt_columns, *single, *self.kept.values())))
+
+    @property
     def prompt_columns(self) -> tuple[str, ...]:
         """The columns that the prompt is made of; none where the settings do not say."""
         if self.prompt_template is not None:

@@ -31,6 +31,8 @@ _ROLES = {
     "observation": "tool",
     "function_call": "function_call",
 }
+_PLAIN_ROLES = frozenset(_ROLES) - {"function_call"}
+_PYTHON = "[{'"  # how it writes a list of objects
 _NOTHING = ("", [], {})
 _TEXT_PARTS = ("text", "input_text", "output_text", None)
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
@@ -93,6 +95,36 @@ def from_json(value: object) -> object:
     return value
 
 
+def turns_in(text: str) -> object:
+    """Return the turns that a text is JSON of, and any other text as it is.
+
+    Raises:
+        RowError: It is a chat as Python writes it, which would be learnt as it stands.
+    """
+    if not text.startswith("[{"):
+        return text
+    if text.startswith(_PYTHON) and ("'content':" in text or "'value':" in text):
+        raise RowError(reasons.PYTHON_CHAT)
+    turns = from_json(text)
+    return turns if isinstance(turns, list) and all(map(_is_turn, cast("list[object]", turns))) else text
+
+
+def is_written_chat(text: str) -> bool:
+    """Return whether a text is a chat as JSON or as Python writes it."""
+    try:
+        return turns_in(text) is not text
+    except RowError:
+        return True
+
+
+def _is_turn(item: object) -> bool:
+    if not isinstance(item, dict):
+        return False
+    turn = cast("dict[str, object]", item)
+    role = turn.get(_first_key(turn, _ROLE_KEYS))
+    return isinstance(role, str) and role.lower() in _ROLES and any(key in turn for key in _CONTENT_KEYS)
+
+
 def read_turns(field: reasons.Field, messages: object, unread: UnreadValues) -> list[Turn]:
     """Return the turns of a list of objects, of one object, of an object of lists, or of any of these as JSON.
 
@@ -100,6 +132,8 @@ def read_turns(field: reasons.Field, messages: object, unread: UnreadValues) -> 
         RowError: It is none, or a turn holds something that is no text.
     """
     messages = from_json(messages)
+    if isinstance(messages, str) and messages.startswith(_PYTHON):
+        raise RowError(reasons.PYTHON_CHAT)
     if isinstance(messages, dict):
         messages = _single_or_columns(cast("dict[str, object]", messages))
     if not isinstance(messages, list):
@@ -151,9 +185,12 @@ def _turn(item: object, unread: UnreadValues) -> Turn:
     if not isinstance(item, dict):
         raise RowError(reasons.BAD_TURN)
     turn = cast("dict[str, object]", item)
-    role, content = turn.get("role"), turn.get("content")
-    if len(turn) == 2 and isinstance(role, str) and isinstance(content, str) and role in _PLAIN_ROLES:  # most are
-        return Turn(role, checked_text("messages", content))
+    if len(turn) == 2:  # most are
+        role, content = (
+            (turn.get("role"), turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
+        )
+        if isinstance(role, str) and isinstance(content, str) and role in _PLAIN_ROLES:
+            return Turn(_ROLES[role], checked_text("messages", content))
     role_key, content_key = (_first_key(turn, keys) for keys in (_ROLE_KEYS, _CONTENT_KEYS))
     role, content = turn.get(role_key), turn.get(content_key)
     if not isinstance(role, str):
@@ -177,9 +214,6 @@ def _turn(item: object, unread: UnreadValues) -> Turn:
         tool_calls=calls,
         tool_call_id=_name(turn.get("tool_call_id")),
     )
-
-
-_PLAIN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
 
 
 def _first_key(turn: dict[str, object], keys: tuple[str, ...]) -> str:

@@ -137,10 +137,14 @@ def column_table(names: Sequence[str], files: Sequence[ReadColumns], earlier: It
 
 
 def listed(names: Collection[str]) -> str:
-    """Return a sentence that names the columns that are there, of many the first; "" where there are none."""
+    """Return a sentence that names the columns that are there; "" where there are none."""
+    return f"Its columns are {listed_names(names)}. " if names else ""
+
+
+def listed_names(names: Collection[str]) -> str:
+    """Return names of columns as a text, of many the first."""
     shown = ", ".join(f"`{in_line(shorten(name))[:_SHOWN]}`" for name in list(names)[:_MOST_LINES])
-    rest = " and more" if len(names) > _MOST_LINES else ""
-    return f"Its columns are {shown}{rest}. " if names else ""
+    return shown + (" and more" if len(names) > _MOST_LINES else "")
 
 
 def lines_of(columns: pa.Table) -> Iterator[str]:

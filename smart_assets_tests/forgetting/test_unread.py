@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.cli.audit import show_source
-from smart_assets.cli.forget import forget_rows
+from smart_assets.cli.forget import forget_rows, remove_forgotten
 from smart_assets.core.errors import SmartError
 from smart_assets.defs.metadata import metadata_of
+from smart_assets.forgetting.removal import find_removal
 from smart_assets.lineage.sql.connect import connect
 from smart_assets.settings import Project
 from smart_assets_tests.support.small_source import edit, make_small, small_project
@@ -59,3 +61,24 @@ def test_a_store_of_before_says_that_it_was_not_recorded(project: Project, capsy
     forget_rows(project.root, ([], None, "ada@example", None), "asked to", dry_run=True, as_json=True)
     [said] = json.loads(capsys.readouterr().out)["not_covered"]
     assert said == "not looked through: what is not read of small, which was not recorded"
+
+
+def test_digests_of_what_is_not_read_go_with_the_row(project: Project) -> None:
+    """The author's address could be guessed from a digest of it."""
+    lines = [json.dumps({**ROW, "author": name}) for name in ("ada@example.org", "bob@example.org")]
+    edit(project.root / "in", {"b.jsonl": "\n".join(lines) + "\n" + json.dumps({**ROW, "prompt": "kept"})})
+    make_small(project)
+    ids = connect(project, print).execute("SELECT id FROM instances WHERE prompt = 'a prompt'").fetchall()
+    forget_rows(project.root, ([id_ for (id_,) in ids], None, None, None), "asked to", dry_run=False, as_json=True)
+    make_small(project)
+    remove_forgotten(project.root, dry_run=False)
+    digests: dict[str, set[int]] = {}
+    for name in ("origins.parquet", "rejected.parquet"):
+        for path in project.store.root.rglob(name):
+            for row in pq.read_table(path).to_pylist():
+                digests.setdefault(str(row["id"]), set()).add(row["unread"])
+    assert len(ids) == 2
+    assert all(digests[id_] == {0} for (id_,) in ids)
+    assert any(0 not in kept for kept in digests.values())
+    affected = find_removal(project)
+    assert (affected.past, affected.current) == ((), ())

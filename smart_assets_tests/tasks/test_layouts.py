@@ -248,7 +248,10 @@ def test_tools_and_calls_make_another_row() -> None:
         pytest.param({"input_ids": [1, 2], "labels": [3]}, reasons.TOKENS, id="tokenized"),
         pytest.param({"prompt": "p", "completion": "r", "label": False}, reasons.NOT_LIKED, id="undesirable"),
         pytest.param({"text": "once upon a time"}, reasons.TEXT_ALONE, id="pretraining"),
-        pytest.param({"instruction": "i", "output": "r", "history": "x"}, reasons.BAD_HISTORY, id="odd history"),
+        pytest.param({"instruction": "i", "output": "r", "history": ["x"]}, reasons.BAD_HISTORY, id="odd history"),
+        pytest.param(
+            {"instruction": "i", "input": 5, "output": "r"}, "prompt has the wrong type: a number", id="input"
+        ),
         pytest.param({"prompt": None, "response": "r", "input": "x"}, "prompt is missing", id="null is no other"),
         pytest.param({"instruction": " ", "input": "x", "output": "r"}, "prompt is empty", id="input alone"),
         pytest.param({"chosen": "r", "rejected": "b"}, "prompt is missing", id="no prompt"),
@@ -269,7 +272,8 @@ def test_what_cannot_be_read_is_refused(row: Row, reason: str) -> None:
     [
         pytest.param({"prompt": "p", "response": "r", "author": "a"}, {"author"}, id="column"),
         pytest.param({"prompt": "p", "chosen": "r", "rejected": "b"}, {"rejected"}, id="rejected"),
-        pytest.param({"instruction": "i", "input": 5, "output": "r"}, {"input"}, id="input that is no text"),
+        pytest.param({"instruction": "i", "input": [5], "output": "r"}, {"input"}, id="input that is no text"),
+        pytest.param({"prompt": "p", "response": "r", "history": "x"}, {"history"}, id="history that is a text"),
         pytest.param({"prompt": "p", "response": "r", "tools": "hammer"}, {"tools"}, id="tools that are none"),
         pytest.param({"messages": [{**HI, "loss": False}, HELLO]}, {"loss"}, id="key of a turn"),
         pytest.param(

@@ -128,6 +128,11 @@ def test_calls_are_the_response_of_xlam() -> None:
         pytest.param({"instruction": "Classify", "text": "good", "output": "r"}, reasons.SECOND_PROMPT, id="text"),
         pytest.param({"instruction": "be brief", "prompt": "p", "output": "r"}, reasons.SECOND_PROMPT, id="prompt"),
         pytest.param({"messages": [HI, {**HELLO, "training": False}]}, reasons.NOT_LEARNT, id="training"),
+        pytest.param(
+            {"message_tree_id": "t", "prompt": {"text": "q", "role": "prompter", "deleted": True, "replies": []}},
+            reasons.DELETED,
+            id="a deleted tree",
+        ),
         pytest.param({"messages": ["hi", HELLO]}, reasons.BAD_TURN, id="a text among turns"),
     ],
 )
@@ -186,6 +191,26 @@ def test_settings_that_may_be_meant_are_proposed(names: list[str], columns: str)
         yaml.safe_load(columns)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_columns_that_are_set_and_that_no_row_has_are_named(tmp_path: Path, name: str) -> None:
+    log: list[str] = []
+    text = "instruction,input,output\ni,x,r" if name == "a.csv" else '{"instruction": "i", "input": "x", "output": "r"}'
+    (tmp_path / name).write_text(text)
+    source = FolderSource.model_validate(
+        {"path": str(tmp_path), "columns": {"response": "output", "template": "styel"}}
+    )
+    read_source(source, tmp_path, log.append)
+    assert [line for line in log if "no row has" in line] == [
+        f"source {tmp_path}: the settings name columns that no row has: `styel`"
+    ]
+
+
+def test_nothing_is_proposed_where_the_columns_are_known(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "p", "response": ""}))
+    with pytest.raises(NoRowsError, match=r"repair the rows\.$"):
+        read_source(FolderSource(path=str(tmp_path)), tmp_path, lambda _: None)
+
+
 def test_the_log_and_the_error_propose_settings(tmp_path: Path) -> None:
     log: list[str] = []
     (tmp_path / "gsm.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}))
@@ -194,3 +219,51 @@ def test_the_log_and_the_error_propose_settings(tmp_path: Path) -> None:
     ):
         read_source(FolderSource(path=str(tmp_path)), tmp_path, log.append)
     assert any("1 row of gsm.jsonl; perhaps `columns: {prompt: question" in line for line in log)
+
+
+@pytest.mark.parametrize("prompt", ["hi", json.dumps([HI]), json.dumps([{"from": "human", "value": "hi"}])])
+def test_turns_that_are_json_are_no_text_to_be_preferred(prompt: str) -> None:
+    plain = read_row({"prompt": "hi", "response": "hello"})[0]
+    for chosen in ([HELLO], [HI, HELLO]):
+        pair = {"prompt": prompt, "chosen": json.dumps(chosen), "rejected": json.dumps([LATER])}
+        assert read_row(pair)[0] == plain
+    with pytest.raises(RowError, match=f"^{reasons.PYTHON_CHAT}$"):
+        read_row({"prompt": prompt, "chosen": str([HI, HELLO]), "rejected": "x"})
+
+
+@pytest.mark.parametrize("column", ["prompt", "response"])
+@pytest.mark.parametrize("text", [json.dumps([HI]), str([HELLO]), str([{"from": "human", "value": "hi"}])])
+def test_turns_that_stand_as_a_text_are_a_text_and_named(column: str, text: str) -> None:
+    instance, _, unread = read_row({"prompt": "p", "response": "r", column: text})
+    assert (getattr(instance, column), instance.messages) == (text, None)
+    assert unread == {"that stand as a text in prompt or response"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"a": 1}]',
+        '[{"role": "king", "content": "x"}]',
+        '[{"role": "user"}]',
+        "[{",
+        "[]",
+        '[{"role": "user", "content"',
+        "[{'a': 1}]",
+    ],
+)
+def test_other_json_is_a_text(text: str) -> None:
+    for row in ({"prompt": text, "response": text}, {"prompt": text, "chosen": text, "rejected": "x"}):
+        instance, _, unread = read_row(row)
+        assert (instance.prompt, instance.response, unread - {"rejected"}) == (text, text, set())
+
+
+def test_a_chat_as_python_writes_it_is_refused() -> None:
+    with pytest.raises(RowError, match=f"^{reasons.PYTHON_CHAT}$"):
+        read_row({"messages": str([HI, HELLO])})
+
+
+def test_media_and_history_may_be_json() -> None:
+    row = {"prompt": "c", "response": "d", "images": "[]", "history": '[["a", "b"]]'}
+    assert read_row(row)[0].prompt == "user: a\nassistant: b\nuser: c"
+    with pytest.raises(RowError, match=reasons.medium("images")):
+        read_row({**row, "images": '["x.png"]'})

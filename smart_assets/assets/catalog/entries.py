@@ -51,6 +51,8 @@ from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, TA
 from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
 
 _NO_TEXTS = frozenset[str]()
+_UNREAD = frozenset({"unread"})
+_ORIGINS = raw_tasks.ORIGINS_FOLDER
 
 
 def _evaluation_tables(base_model: bool) -> tuple[Table | OtherFiles, ...]:
@@ -85,22 +87,23 @@ ENTRIES: tuple[Asset, ...] = (
                 view="instances",
             ),
             Array("signatures.npy", rows_of=INSTANCES_FILE),
-            Table("origins.parquet", ORIGINS, texts=_NO_TEXTS, view="origins", attachment=raw_tasks.ORIGINS_FOLDER),
+            Table("origins.parquet", ORIGINS, texts=_NO_TEXTS, digests=_UNREAD, view="origins", attachment=_ORIGINS),
             Table(
                 "rejected.parquet",
                 REJECTED,
                 texts=frozenset({"excerpt"}),
+                digests=_UNREAD,
                 ids=raw_tasks.refused_ids,
-                ids_from=("excerpt",),
+                ids_from=("excerpt", "id"),
                 view="rejected",
                 of_refused=True,
-                attachment=raw_tasks.ORIGINS_FOLDER,
+                attachment=_ORIGINS,
             ),
-            Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=raw_tasks.ORIGINS_FOLDER),
+            Table("tasks.parquet", TASKS, texts=_NO_TEXTS, view="tasks", attachment=_ORIGINS),
             # What people said of themselves and their texts. Only where the source keeps columns.
-            Table(KEPT_FILE, KEPT, texts=frozenset({"kept"}), view="kept", attachment=raw_tasks.ORIGINS_FOLDER),
-            Table(COLUMNS_FILE, COLUMNS, texts=_NO_TEXTS, view="source_columns", attachment=raw_tasks.ORIGINS_FOLDER),
-            OtherFiles("files.json", raw_tasks.ORIGINS_FOLDER),
+            Table(KEPT_FILE, KEPT, texts=frozenset({"kept"}), view="kept", attachment=_ORIGINS),
+            Table(COLUMNS_FILE, COLUMNS, texts=_NO_TEXTS, view="source_columns", attachment=_ORIGINS),
+            OtherFiles("files.json", _ORIGINS),
         ),
         from_texts=None,
         work=Work("rows to read", rows_to_read, rows_read),
