@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from smart_assets.assets import finetuned_checkpoint, selected_subset
 from smart_assets.cli.terminal import console, first, literal, print_json, print_table, shortened
@@ -28,7 +28,7 @@ def show_row(config: Path | None, name: str, similar: float | None, as_json: boo
     project = load_project(config)
     audit = audit_row(project, name, _threshold(project, similar))
     if as_json:
-        print_json(asdict(audit))
+        print_json(_with_kept_where_there_is_any(asdict(audit)))
         return
     _say(f"row {audit.row.id}")
     _show_facts(audit.row)
@@ -47,7 +47,7 @@ def show_text(config: Path | None, text: str, similar: float | None, as_json: bo
     project = load_project(config)
     audit = audit_text(project, text, _threshold(project, similar))
     if as_json:
-        print_json(asdict(audit))
+        print_json(_with_kept_where_there_is_any(asdict(audit)))
         return
     _show_rows(audit.same_prompt, "rows have this prompt")
     _show_rows(audit.same_response, "rows have this response")
@@ -163,6 +163,16 @@ def _history_words(history: RowHistory) -> str:
     return f"{side}; source {history.source}, task {history.task}{template}; {history.origin.in_words}" + _kept_words(
         history.kept
     )
+
+
+def _with_kept_where_there_is_any(value: Any) -> Any:
+    """Return what is shown as JSON: a place of which nothing is kept does not say so."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {name: _with_kept_where_there_is_any(inner) for name, inner in fields.items() if name != "kept" or inner}
+    if isinstance(value, list | tuple):
+        return [_with_kept_where_there_is_any(inner) for inner in cast("Sequence[Any]", value)]
+    return value
 
 
 def _kept_words(kept: Mapping[str, Any]) -> str:

@@ -117,10 +117,12 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
     chats = rows["messages"].null_count < rows.num_rows
     kept = columns_of(kept_of_rows(project.store, manifests.values(), rows["id"]).to_pylist())
     listed = rows.select([*COLUMNS, "messages"] if chats else COLUMNS)
+    for name in kept.column_names:
+        listed = listed.append_column(name, kept[name])
     return SubsetRecord(
         manifest=manifest,
         seed=own_seed,
-        rows=pa.table([*listed.columns, *kept.columns], names=[*listed.column_names, *kept.column_names]),
+        rows=listed,
         sources=tuple(
             read_source(project, source, rows.filter(pc.equal(rows["source"], str(key.partition))))
             for key, source in manifests.items()

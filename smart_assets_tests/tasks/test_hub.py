@@ -229,3 +229,13 @@ def test_a_saved_dataset_is_read(tmp_path: Path, path: str) -> None:
 def test_a_full_commit_hash_needs_no_network() -> None:
     source = HuggingFaceSource(path="nobody/nothing", revision="a" * 40)
     assert source.state(Path("/nowhere")) == {"revision": "a" * 40}
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.jsonl"])
+def test_columns_of_a_dataset_are_kept_and_its_licences_looked_at(tmp_path: Path, name: str) -> None:
+    rows = [{**row, "author": f"a{n}", "license": "MIT" if n else "other"} for n, row in enumerate(ROWS)]
+    write(tmp_path / "dataset", name, rows)
+    result = read(tmp_path, columns=Columns(keep=("author",)), licences={"allow": ["mit"]})
+    kept = [(row["line"], row["kept"]) for row in result.kept.to_pylist()]
+    assert kept == [(n, f'{{"author":"a{n}"}}') for n in (1, 2, 3)]
+    assert [row["reason"] for row in result.rejected.to_pylist()] == [reasons.LICENCE]

@@ -74,7 +74,7 @@ class ModelAudit:
     def as_json(self) -> dict[str, Any]:
         """Return the whole audit as JSON values, a row a list of `ROWS`."""
         listed = [list(values) for values in zip(*self.rows.to_pydict().values(), strict=True)]
-        parts = {name: getattr(self, name) for name in self.__slots__ if name != "rows"}
+        parts = {name: getattr(self, name) for name in self.__slots__ if name not in ("rows", "subset")}
         shown = {name: _plain(value) for name, value in parts.items()}
         return shown | {"row_columns": self.rows.column_names, "rows": listed}
 
