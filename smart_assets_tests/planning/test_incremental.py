@@ -159,7 +159,7 @@ def test_a_damaged_artifact_is_made_again(project: Project) -> None:
 
 def test_tasks_of_one_name_in_two_sources_are_refused(tmp_path: Path) -> None:
     two = {name: {"kind": "folder", "path": "tasks"} for name in ("one", "two")}
-    with pytest.raises(SmartError, match=r"'alpha' is in both sources 'one' and 'two': set `task_prefix`"):
+    with pytest.raises(SmartError, match=r"task `alpha` is in the sources `two` and `one`.*set `task_prefix`"):
         make(write_project(tmp_path, changes={"sources": two}), "task_scores")
 
 

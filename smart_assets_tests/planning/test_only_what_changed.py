@@ -235,12 +235,15 @@ def test_deleted_tasks_leave_every_later_subset(project: Project) -> None:
 
 
 def test_costs_are_those_of_earlier_runs(project: Project) -> None:
-    project = in_settings(budgets=[10, 20, 400])(project)
+    project = in_settings(budgets=[10, 20, 60, 400])(project)
     costs = current_plan(project)
-    cost = costs["finetuned_checkpoint[400|smart]"].cost
+    cost = costs["finetuned_checkpoint[60|smart]"].cost
     assert cost is not None
-    # A run of the stub says 200 tokens for 10 rows: 400 rows are 8,000.
-    assert cost.work == {"rows to train": 400, "tokens to train": 8000}
+    # A run of the stub says 200 tokens for 10 rows: 60 rows are 1,200.
+    assert cost.work == {"rows to train": 60, "tokens to train": 1200}
+    beyond = costs["finetuned_checkpoint[400|smart]"].cost  # there are 68 training rows
+    assert beyond is not None
+    assert beyond.work == {"rows to train": 68, "tokens to train": 1360}
     assert cost.peak_memory_bytes == 5_000_000_000
     assert cost.seconds is not None
 
