@@ -9,7 +9,7 @@ takes little beside reading its rows; one that grows beyond all measure is refus
 import codecs
 import io
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FREE_BYTES = 100_000_000  # what any file may unpack to
 _BLOCK = 1 << 20  # bytes
+_STEP = 4096  # bytes of a block with damage in it that are read at a time
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _GZIP, _ZSTD, _BZ2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh"
 _PACKED = (_GZIP, _ZSTD, _BZ2, b"\xfd7zXZ\0", b"PK\x03\x04")  # the last are xz and zip
@@ -164,7 +165,7 @@ def _opened(path: Path, compression: str | None) -> Generator[io.BufferedReader]
             yield stream
         return
     with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, COMPRESSIONS[compression]) as unpacked:
-        yield io.BufferedReader(_Raw(unpacked), _BLOCK)
+        yield io.BufferedReader(_Raw(unpacked, path, COMPRESSIONS[compression]), _BLOCK)
 
 
 def _unpacked_size(path: Path, compression: str, limit: int) -> int:
@@ -186,12 +187,17 @@ def _unpacked_size(path: Path, compression: str, limit: int) -> int:
 
 
 class _Raw(io.RawIOBase):
-    """pyarrow's stream as Python's buffers want it; it counts what came out."""
+    """pyarrow's stream as Python's buffers want it; it counts what came out.
 
-    def __init__(self, stream: "pa.NativeFile") -> None:
+    Reading a block of a damaged file fails as a whole. So it is read again in small steps, up to the damage.
+    """
+
+    def __init__(self, stream: "pa.NativeFile", path: Path, codec: str) -> None:
         super().__init__()
         self._stream = stream
+        self._path, self._codec = path, codec
         self._position = 0
+        self._damage: OSError | None = None
 
     def readable(self) -> bool:
         """Return True."""
@@ -199,8 +205,30 @@ class _Raw(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the buffer as far as there is something, and return how far."""
-        count: int = self._stream.readinto(buffer)
+        if self._damage is not None:
+            raise self._damage
+        try:
+            count: int = self._stream.readinto(buffer)
+        except OSError as error:
+            self._damage = error
+            count = self._fill_to_damage(memoryview(buffer))
+            if not count:
+                raise
         self._position += count
+        return count
+
+    def _fill_to_damage(self, view: memoryview) -> int:
+        """Fill a buffer with what comes before the damage, and return how much that is."""
+        count = 0
+        for step in (_STEP, 1):
+            opened = pa.OSFile(str(self._path))
+            with suppress(OSError), opened, pa.CompressedInputStream(opened, self._codec) as stream:
+                left = self._position + count
+                while left and (passed := stream.read(min(left, _BLOCK))):
+                    left -= len(passed)
+                while count + step <= len(view) and (block := stream.read(step)):
+                    view[count : count + len(block)] = block
+                    count += len(block)
         return count
 
     def tell(self) -> int:

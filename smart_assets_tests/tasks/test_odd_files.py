@@ -127,3 +127,20 @@ def test_a_name_cannot_pass_for_another_line_of_the_log(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "p", "response": "r", "x\nsource b: all is well": 1}))
     read_source(FolderSource(path=str(tmp_path)), tmp_path, log.append)
     assert not any("\n" in line for line in log)
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"),
+    [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", lambda rows: pa.compress(rows, "zstd", asbytes=True))],
+)
+def test_of_a_small_file_with_damage_the_rows_before_it_are_kept(
+    tmp_path: Path, ending: str, pack: Callable[[bytes], bytes]
+) -> None:
+    rows = b"".join(json.dumps({"prompt": f"p{n}", "response": f"{n * 7919}"}).encode() + b"\n" for n in range(400))
+    padded = read(tmp_path, **{f"a__jsonl__{ending}": pack(rows) + b"\0" * 99})
+    assert (padded.rows.num_rows, refused(padded)) == (401, [(None, reasons.FILE_UNREADABLE)])
+    content = pack(rows)
+    cut = read(tmp_path, **{f"a__jsonl__{ending}": content[: len(content) * 2 // 3]})
+    assert refused(cut) == [(None, reasons.FILE_UNREADABLE)]
+    if ending == "gz":  # the others unpack whole blocks
+        assert cut.rows.num_rows > 100
