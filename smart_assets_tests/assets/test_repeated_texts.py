@@ -10,10 +10,9 @@ import pytest
 from smart_assets.assets.checks import artifact_checks
 from smart_assets.assets.checks.artifact_checks import rows_are_distinct
 from smart_assets.assets.records import SubsetParameters, SubsetSummary
-from smart_assets.planning.graph import desired_states, read_current_state
-from smart_assets.planning.plan import make_plan
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import current, make, read_rows, run_context
+from smart_assets_tests.support.plans import whole_plan
 from smart_assets_tests.support.projects import in_settings, rows, write_project, write_tasks
 
 SUBSET = "selected_subset[12|equal]"
@@ -88,10 +87,7 @@ def test_a_subset_with_repeats_of_before_is_out_of_date(tmp_path: Path) -> None:
     project = project_of(tmp_path, repeats=12, recipes={"equal": {"preset": "equal", "repeat_texts": True}})
     make(project, "selected_subset")
     now = in_settings(recipes=["equal"])(project)
-    desired = desired_states(now)
-    steps = make_plan(desired, read_current_state(now), frozenset(item.key for item in desired))
-    [step] = [step for step in steps if str(step.key) == SUBSET]
-    assert step.reasons == ("texts that stand under several tasks are taken once: None -> True",)
+    assert whole_plan(now)[SUBSET].reasons == ("texts that stand under several tasks are taken once: None -> True",)
 
 
 @pytest.mark.parametrize("same", ["prompt", "text"])

@@ -16,11 +16,11 @@ from smart_assets.defs.agreement import record_current
 from smart_assets.defs.build import build_definitions
 from smart_assets.defs.orphans import WORKER_TAG
 from smart_assets.defs.requests import STATE_TAG
-from smart_assets.planning.graph import desired_states, read_current_state
-from smart_assets.planning.plan import make_plan
+from smart_assets.planning.graph import read_current_state
 from smart_assets.settings import Project
 from smart_assets_tests.support.dagster_runs import ended
 from smart_assets_tests.support.make import make
+from smart_assets_tests.support.plans import whole_plan
 from smart_assets_tests.support.projects import in_settings, in_tasks, own_copy, write_project
 
 MOMENT = datetime(2030, 1, 1, 3, tzinfo=UTC)
@@ -220,8 +220,7 @@ def test_the_schedule_has_its_cron_and_zone_and_starts_with_the_sensor(project: 
 
 
 def plan_of(project: Project) -> list[Any]:
-    desired = desired_states(project)
-    return make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
+    return list(whole_plan(project).values())
 
 
 def recorded(project: Project, instance: dg.DagsterInstance) -> list[Any]:

@@ -14,9 +14,9 @@ import pytest
 from smart_assets.assets import catalog, eval_results, finetuned_checkpoint
 from smart_assets.assets.step import AssetPartition, RunContext
 from smart_assets.defs.automation import look_at_models, look_at_report, look_at_sources
-from smart_assets.planning.graph import desired_states, read_current_state
+from smart_assets.planning.graph import read_current_state
 from smart_assets.planning.materialize import materialize
-from smart_assets.planning.plan import CurrentState, PlanStep, make_plan
+from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import make
 from smart_assets_tests.support.plan_states import (
@@ -33,6 +33,7 @@ from smart_assets_tests.support.plan_states import (
     without_manifests,
     without_source,
 )
+from smart_assets_tests.support.plans import whole_plan
 from smart_assets_tests.support.programs import Programs
 from smart_assets_tests.support.projects import in_settings, in_tasks, own_copy, write_project
 
@@ -61,12 +62,6 @@ def one_instance() -> Iterator[dg.DagsterInstance]:
 def instance(one_instance: dg.DagsterInstance) -> dg.DagsterInstance:
     one_instance.wipe()
     return one_instance
-
-
-def whole_plan(project: Project) -> dict[str, PlanStep]:
-    desired = desired_states(project)
-    plan = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
-    return {str(step.key): step for step in plan}
 
 
 @dataclass(frozen=True)

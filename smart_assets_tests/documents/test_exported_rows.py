@@ -15,21 +15,23 @@ from smart_assets_tests.support.exported_subsets import (
     ANSWERED,
     ASKING,
     CALL,
+    OSLO,
     ROWS,
     SYSTEM,
     TOOL_ROWS,
     TOOLS,
     USER,
+    WARM,
+    WHERE,
     row_of,
     stored,
     subset_of,
 )
 
-WARM = {"role": "assistant", "content": "Warm."}
 TURNS = [
     [USER, WARM],
     [SYSTEM, USER, WARM],
-    [USER, {"role": "assistant", "content": "Where?"}, {"role": "user", "content": "Oslo"}, WARM],
+    [USER, WHERE, OSLO, WARM],
     [SYSTEM, USER, ASKING, ANSWERED, WARM],
     [USER, ASKING],
 ]

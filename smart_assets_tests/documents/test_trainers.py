@@ -18,19 +18,18 @@ from smart_assets_tests.support.exported_subsets import (
     ANSWERED,
     ASKING,
     CALL,
+    OSLO,
     ROWS,
     SYSTEM,
     TOOL_ROWS,
     TOOLS,
     USER,
+    WARM,
+    WHERE,
     row_of,
     stored,
     subset_of,
 )
-
-WHERE = {"role": "assistant", "content": "Where?"}
-OSLO = {"role": "user", "content": "Oslo"}
-WARM = {"role": "assistant", "content": "Warm."}
 
 
 def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from smart_assets.settings import Project, load_project
 from smart_assets.store import Store
 from smart_assets.tasks.tombstones import Tombstones, read_tombstones
 from smart_assets.upkeep.verify import verify
+from smart_assets_tests.support.plans import whole_plan
 from smart_assets_tests.support.projects import every_byte, own_copy, rows, write_tasks
 from smart_assets_tests.support.secret_project import (
     BECAUSE,
@@ -29,7 +30,6 @@ from smart_assets_tests.support.secret_project import (
     files_with,
     forgotten,
     instances,
-    plan,
     run_all,
     subset_ids,
     tasks,
@@ -121,13 +121,15 @@ def test_what_is_reused_is_to_the_byte_what_reading_everything_gives(project: Pr
 
 
 def test_undoing_brings_everything_back_to_the_byte(project: Project) -> None:
-    versions = {key: project.store.current(step.key.asset, step.key.partition) for key, step in plan(project).items()}
+    versions = {
+        key: project.store.current(step.key.asset, step.key.partition) for key, step in whole_plan(project).items()
+    }
     done = forgotten(project, lambda reader: by_text(reader, SECRET))
     run_all(project)
     undo(project, done.record.key[:6])
-    assert any("undone" in reason for reason in plan(project)["raw_tasks[small]"].reasons)
+    assert any("undone" in reason for reason in whole_plan(project)["raw_tasks[small]"].reasons)
     run_all(project)
-    steps = {name: step for name, step in plan(project).items() if name != "mixture_report"}
+    steps = {name: step for name, step in whole_plan(project).items() if name != "mixture_report"}
     assert {step.status for step in steps.values()} == {"current"}
     for name, step in steps.items():
         after, was = project.store.current(step.key.asset, step.key.partition), versions[name]
@@ -206,7 +208,7 @@ def test_undoing_while_a_source_is_read_gives_no_row_another_text(
     materialize(project, AssetPartition("raw_tasks", "small"), run)
     assert len(calls) == 2
     assert all(texts[row["id"]] == row["prompt"] for row in instances(project))
-    assert plan(project)["raw_tasks[small]"].status == "stale"
+    assert whole_plan(project)["raw_tasks[small]"].status == "stale"
 
 
 BAD: dict[str, tuple[Callable[[AuditReader], ForgetRequest], str]] = {

@@ -24,6 +24,7 @@ from smart_assets.planning.plan import make_plan
 from smart_assets.planning.retraining import decide
 from smart_assets.reproduce.reproduction import Extent, reproduce
 from smart_assets.settings import Project, load_project
+from smart_assets_tests.support.plans import whole_plan
 from smart_assets_tests.support.projects import own_copy
 from smart_assets_tests.support.secret_project import (
     BECAUSE,
@@ -31,7 +32,6 @@ from smart_assets_tests.support.secret_project import (
     SECRET,
     Parrot,
     forgotten,
-    plan,
     run_all,
     subset_ids,
 )
@@ -50,7 +50,7 @@ def test_the_plan_names_what_holds_a_row_and_the_audit_of_the_old_model_tells_of
     assert before is not None
     done = forgotten(project, lambda reader: by_ids(reader, [id_[:10]]))
     assert {share.holder.asset for share in done.held_by} >= {"selected_subset", "finetuned_checkpoint"}
-    steps = plan(project)
+    steps = whole_plan(project)
     raw = steps["raw_tasks[small]"]
     assert raw.status == "stale"
     assert f"'1 row on {done.record.at:%Y-%m-%d} ({done.record.key})' is new" in raw.reasons[0]

@@ -33,7 +33,6 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(template_folder: Path, tmp_path: Path) -> Project:
     """A copy of the made project; hard links would share inodes, so files are copied."""
-
     return own_copy(template_folder, tmp_path)
 
 

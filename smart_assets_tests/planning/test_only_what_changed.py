@@ -11,7 +11,6 @@ import pytest
 
 from smart_assets.assets.step import AssetPartition
 from smart_assets.embedding.identity import cpu_computes_bfloat16
-from smart_assets.planning.forecast import forecast
 from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.plan import fingerprint, input_versions, make_plan
 from smart_assets.settings import Project
@@ -156,9 +155,7 @@ def test_a_change_makes_exactly_this(name: str, project: Project) -> None:
     change, expected = CHANGES[name]
     before = manifests(project)
     project = change(project)
-    desired, current_state = desired_states(project), read_current_state(project)
-    plan = make_plan(desired, current_state, frozenset(item.key for item in desired))
-    promised = {str(one.step.key): one for one in forecast(project, desired, plan, current_state)}
+    promised = current_plan(project)
     programs = Programs()
     outcomes = make(project, *UP_TO, run=run_context(programs))
     made = {key: outcome.manifest for key, outcome in outcomes.items() if not outcome.unchanged}

@@ -7,9 +7,9 @@ import pytest
 
 from smart_assets.assets import catalog
 from smart_assets.lineage.history import read_history
-from smart_assets.planning.graph import desired_states, read_current_state
-from smart_assets.planning.plan import fingerprint_of, make_plan
+from smart_assets.planning.plan import fingerprint_of
 from smart_assets.settings import Project, load_project
+from smart_assets_tests.support.plans import whole_plan
 from smart_assets_tests.support.store_of_before import ANSWERS, QUESTIONS, answers, unpack
 
 MADE = 38
@@ -30,17 +30,16 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_only_rows_vectors_and_what_is_compared_are_made_anew(kept: Project) -> None:
     """Rows are read in more shapes, long prompts in several windows: the rest is made anew where these differ."""
-    desired = desired_states(kept)
-    steps = make_plan(desired, read_current_state(kept), frozenset(item.key for item in desired))
-    assert {step.key.asset for step in steps} == set(catalog.names())
-    stale = {str(step.key): step.reasons for step in steps if step.status == "stale"}
+    steps = whole_plan(kept)
+    assert {step.key.asset for step in steps.values()} == set(catalog.names())
+    stale = {name: step.reasons for name, step in steps.items() if step.status == "stale"}
     assert stale == {
         "raw_tasks[small]": ("code version 1 -> 2",),
         "prompt_embeddings[small]": ("code version 1 -> 2", "windows: None -> 8"),
         "evaluation_overlap": ("code version 2 -> 3", "windows: None -> 8"),
         "mixture_report": ("code version 4 -> 5",),
     }
-    assert {step.status for step in steps} == {"stale", "waiting"}
+    assert {step.status for step in steps.values()} == {"stale", "waiting"}
 
 
 def test_every_manifest_is_read_and_still_gives_its_fingerprint(kept: Project) -> None:

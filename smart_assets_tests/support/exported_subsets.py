@@ -12,6 +12,9 @@ from smart_assets_tests.support.artifacts import manifest_of
 
 SYSTEM: dict[str, Any] = {"role": "system", "content": "Be brief."}
 USER: dict[str, Any] = {"role": "user", "content": "How warm is it in Oslo?"}
+WHERE: dict[str, Any] = {"role": "assistant", "content": "Where?"}
+OSLO: dict[str, Any] = {"role": "user", "content": "Oslo"}
+WARM: dict[str, Any] = {"role": "assistant", "content": "Warm."}
 CALL: dict[str, Any] = {
     "id": "c1",
     "type": "function",
@@ -62,7 +65,7 @@ _TYPES = {"rank": pa.int64(), "gain": pa.float64()}
 ROWS = [
     row_of(1),
     row_of(2, messages=stored([SYSTEM, USER])),
-    row_of(3, messages=stored([USER, {"role": "assistant", "content": "Where?"}, {"role": "user", "content": "Oslo"}])),
+    row_of(3, messages=stored([USER, WHERE, OSLO])),
 ]
 TOOL_ROWS = [
     row_of(4, messages=stored([SYSTEM, USER, ASKING, ANSWERED], tools=TOOLS)),

@@ -6,9 +6,16 @@ import pyarrow.parquet as pq
 
 from smart_assets.planning.forecast import forecast
 from smart_assets.planning.graph import desired_states, read_current_state
-from smart_assets.planning.plan import make_plan
+from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
+
+
+def whole_plan(project: Project) -> dict[str, PlanStep]:
+    """Every partition by its key, with what the plan says of it."""
+    desired = desired_states(project)
+    plan = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
+    return {str(step.key): step for step in plan}
 
 
 def current_plan(project: Project) -> dict[str, Any]:

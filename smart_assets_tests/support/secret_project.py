@@ -13,10 +13,9 @@ from smart_assets.assets import catalog
 from smart_assets.forgetting.find import ForgetRequest
 from smart_assets.forgetting.tombstone import Forgetting, forget
 from smart_assets.lineage.audit.reader import AuditReader
-from smart_assets.planning.graph import desired_states, read_current_state
-from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import made_again, make, run_context
+from smart_assets_tests.support.plans import whole_plan
 from smart_assets_tests.support.programs import Programs
 from smart_assets_tests.support.projects import rows, write_project
 
@@ -74,12 +73,6 @@ def forgotten(project: Project, find: Callable[[AuditReader], ForgetRequest], dr
     return forget(project, reader, find(reader), BECAUSE, dry_run)
 
 
-def plan(project: Project) -> dict[str, PlanStep]:
-    desired = desired_states(project)
-    steps = make_plan(desired, read_current_state(project), frozenset(item.key for item in desired))
-    return {str(step.key): step for step in steps}
-
-
 def texts_in(path: Path) -> Iterator[str]:
     """Everything in a file that could be read as text."""
     if path.suffix == ".parquet":
@@ -111,7 +104,7 @@ def vector_of(project: Project, id_: str) -> np.ndarray:
 
 def current_folders(project: Project) -> list[Path]:
     found: list[Path] = []
-    for step in plan(project).values():
+    for step in whole_plan(project).values():
         manifest = project.store.current(step.key.asset, step.key.partition)
         assert manifest is not None
         found += [project.store.folder(one) for one in manifest.artifacts]

@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smart_assets.assets.step import AssetPartition
+from smart_assets.planning.graph import desired_states, read_current_state
 from smart_assets.planning.materialize import MaterializeResult, materialize
+from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets.tasks.changes import COLUMNS
 from smart_assets_tests.support.make import current, run_context
@@ -22,6 +24,11 @@ def make_small(project: Project, log: list[str] | None = None) -> MaterializeRes
     """Make the source of a project, and nothing else."""
     lines = [] if log is None else log
     return materialize(project, SMALL, run_context(no_program, lines.append))
+
+
+def planned(project: Project) -> PlanStep:
+    """What is planned for the source."""
+    return make_plan(desired_states(project), read_current_state(project), frozenset([SMALL]))[0]
 
 
 def small_project(folder: Path, tasks: Path | None = None, **changes: Any) -> Project:

@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.tasks.arrow_json import decoders
-from smart_assets.tasks.folder import FolderSource
-from smart_assets.tasks.reader import read_source
+from smart_assets_tests.support.read_rows import read_folder, rows_of
 
 JSON, TEXT = pa.json_(), pa.string()
 
@@ -44,6 +43,5 @@ def test_a_parquet_file_of_turns_as_json_is_read(tmp_path: Path) -> None:
     turns = [['{"role": "user", "content": "u"}', '{"role": "assistant", "content": "a"}']]
     messages = pa.array(turns, pa.list_(TEXT)).cast(pa.list_(JSON))
     pq.write_table(pa.table({"messages": messages}), tmp_path / "chats.parquet")
-    result = read_source(FolderSource(path=str(tmp_path)), tmp_path, lambda _: None)
-    [row] = pa.concat_tables(result.instances(10)).to_pylist()
+    [row] = rows_of(read_folder(tmp_path)[0]).to_pylist()
     assert (row["prompt"], row["response"], row["messages"]) == ("u", "a", None)

@@ -12,6 +12,7 @@ from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.source_kind import Columns
+from smart_assets_tests.support.read_rows import refusals, rows_of
 
 GOOD = {"prompt": "good question", "response": "good answer"}
 GOOD_LINE = json.dumps(GOOD).encode()
@@ -21,14 +22,6 @@ LIMIT = 200
 def read(folder: Path, columns: Columns | None = None) -> ReadResult:
     source = FolderSource(path=str(folder), columns=columns or Columns(), max_line_bytes=LIMIT)
     return read_source(source, folder, lambda _: None)
-
-
-def rows_of(result: ReadResult) -> pa.Table:
-    return pa.concat_tables(result.instances(7))
-
-
-def refusals(result: ReadResult) -> list[tuple[str, int | None, str]]:
-    return [(row["file"], row["line"], row["reason"]) for row in result.rejected.to_pylist()]
 
 
 def parquet(path: Path, **columns: pa.Array) -> None:

@@ -14,6 +14,7 @@ from smart_assets.tasks.hub import HuggingFaceSource
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.source_kind import Columns
+from smart_assets_tests.support.read_rows import rows_of
 
 ROWS = [{"prompt": f"p{n}", "response": f"r{n}", "subject": f"t{n % 2}"} for n in range(4)]
 
@@ -27,10 +28,6 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(root: Path, **settings: Any) -> ReadResult:
     return read_source(HuggingFaceSource(**{"path": "dataset", **settings}), root, lambda _: None)
-
-
-def rows_of(result: ReadResult) -> pa.Table:
-    return pa.concat_tables(result.instances(7))
 
 
 def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:

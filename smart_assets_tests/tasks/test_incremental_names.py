@@ -3,18 +3,12 @@
 import json
 from pathlib import Path
 
-from smart_assets.planning.graph import desired_states, read_current_state
-from smart_assets.planning.plan import PlanStep, make_plan
 from smart_assets.settings import Project
 from smart_assets_tests.support.make import current, read_rows
-from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, small_project
+from smart_assets_tests.support.small_source import content_of, edit, make_small, planned, small_project
 
 ROW = json.dumps({"prompt": "p", "response": "r"})
 OTHER = json.dumps({"prompt": "q", "response": "r"})
-
-
-def planned(project: Project) -> PlanStep:
-    return make_plan(desired_states(project), read_current_state(project), frozenset([SMALL]))[0]
 
 
 def status(project: Project) -> str:

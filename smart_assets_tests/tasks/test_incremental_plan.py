@@ -11,11 +11,9 @@ import pytest
 from smart_assets.assets import raw_tasks
 from smart_assets.assets.raw_tasks import preview
 from smart_assets.core.errors import SourceError
-from smart_assets.planning.graph import desired_state, desired_states, read_current_state
-from smart_assets.planning.plan import PlanStep, make_plan
-from smart_assets.settings import Project
+from smart_assets.planning.graph import desired_state
 from smart_assets.tasks import files, formats
-from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, small_project
+from smart_assets_tests.support.small_source import SMALL, content_of, edit, make_small, planned, small_project
 
 
 def test_a_file_that_changes_while_it_is_read_and_back_is_read_again(tmp_path: Path) -> None:
@@ -41,10 +39,6 @@ def fresh_content(folder: Path) -> pa.Table:
     project = small_project(folder / "fresh", folder / "in")
     make_small(project)
     return content_of(project)
-
-
-def planned(project: Project) -> PlanStep:
-    return make_plan(desired_states(project), read_current_state(project), frozenset([SMALL]))[0]
 
 
 def test_the_manifest_tells_what_was_read_not_what_was_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

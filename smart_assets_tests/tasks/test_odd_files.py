@@ -16,6 +16,7 @@ from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.read_result import ReadResult
 from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.unread import summed_up
+from smart_assets_tests.support.read_rows import read_folder
 
 ROW = json.dumps({"prompt": "p", "response": "r"}).encode() + b"\n"
 Content = bytes | Callable[[Path], None]
@@ -26,7 +27,7 @@ def read(folder: Path, **files: Content) -> ReadResult:
     for name, content in {"good__jsonl": ROW, **files}.items():
         path = folder / name.replace("__", ".")
         content(path) if callable(content) else path.write_bytes(content)
-    return read_source(FolderSource(path=str(folder)), folder, lambda _: None)
+    return read_folder(folder)[0]
 
 
 def table(*columns: Any, names: tuple[str, ...]) -> Callable[[Path], None]:

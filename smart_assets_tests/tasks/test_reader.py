@@ -3,7 +3,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,9 +10,10 @@ from hypothesis import strategies as st
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
 from smart_assets.tasks.folder import FolderSource
-from smart_assets.tasks.read_result import INSTANCES, ORIGINS, REJECTED, TASKS, ReadResult
+from smart_assets.tasks.read_result import INSTANCES, ORIGINS, REJECTED, TASKS
 from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.source_kind import Columns
+from smart_assets_tests.support.read_rows import read_folder, rows_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 ROWS = st.lists(st.fixed_dictionaries({"prompt": TEXT, "response": TEXT}), min_size=1, max_size=12)
@@ -28,22 +28,13 @@ def pair(prompt: str, **more: Any) -> dict[str, Any]:
     return {"prompt": prompt, "response": "r", **more}
 
 
-def read(folder: Path, **settings: Any) -> tuple[ReadResult, list[str]]:
-    log: list[str] = []
-    return read_source(FolderSource(path=str(folder), **settings), Path("/nowhere"), log.append), log
-
-
-def rows_of(result: ReadResult) -> pa.Table:
-    return pa.concat_tables(result.instances(7))
-
-
 def test_files_are_found_in_folders_and_sorted_and_others_named(tmp_path: Path) -> None:
     write(tmp_path / "b.jsonl", pair("1"))
     write(tmp_path / "a" / "deep" / "c.jsonl", pair("2"))
     write(tmp_path / ".cache" / "d.jsonl", pair("3"))
     write(tmp_path / "._b.jsonl", pair("4"))
     (tmp_path / "README.md").write_text("x")
-    result, log = read(tmp_path)
+    result, log = read_folder(tmp_path)
     assert [file.path for file in result.files] == ["a/deep/c.jsonl", "b.jsonl"]
     assert result.tasks["task"].to_pylist() == ["b", "c"]
     assert any("README.md" in line for line in log)
@@ -53,7 +44,7 @@ def test_a_linked_folder_is_followed(tmp_path: Path) -> None:
     write(tmp_path / "elsewhere" / "a.jsonl", pair("1"))
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "link").symlink_to(tmp_path / "elsewhere")
-    assert read(tmp_path / "source", follow_links=True)[0].files[0].path == "link/a.jsonl"
+    assert read_folder(tmp_path / "source", follow_links=True)[0].files[0].path == "link/a.jsonl"
 
 
 def test_a_path_is_relative_to_the_root(tmp_path: Path) -> None:
@@ -63,7 +54,7 @@ def test_a_path_is_relative_to_the_root(tmp_path: Path) -> None:
 
 def test_tables_have_their_schemas_and_order(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *(pair(str(n)) for n in range(30)), pair("1"))
-    result, _ = read(tmp_path, task_prefix="flan/")
+    result, _ = read_folder(tmp_path, task_prefix="flan/")
     assert rows_of(result).schema == INSTANCES
     assert result.origins.schema == ORIGINS
     assert result.rejected.schema == REJECTED
@@ -92,7 +83,7 @@ def test_tasks_left_with_no_rows_are_kept_and_named(tmp_path: Path) -> None:
     write(tmp_path / "hollow.jsonl", {"prompt": "p", "response": ""})
     (tmp_path / "void.jsonl").write_text("")
     (tmp_path / "broken.jsonl").write_text("no json")
-    result, log = read(tmp_path)
+    result, log = read_folder(tmp_path)
     assert result.tasks.to_pylist() == [
         {"task": "broken", "accepted": 0, "rejected": 1},
         {"task": "good", "accepted": 1, "rejected": 0},
@@ -106,7 +97,7 @@ def test_tasks_left_with_no_rows_are_kept_and_named(tmp_path: Path) -> None:
 def test_a_column_may_name_any_task_and_a_task_may_span_files(tmp_path: Path, task: str) -> None:
     write(tmp_path / "one" / "part.jsonl", pair("1", subject=task), pair("2", subject="a\x1b[0m"))
     write(tmp_path / "two" / "part.jsonl", pair("3", subject=task))
-    result, _ = read(tmp_path, columns=Columns(task="subject"))
+    result, _ = read_folder(tmp_path, columns=Columns(task="subject"))
     assert result.tasks.to_pylist() == [{"task": task, "accepted": 2, "rejected": 0}]
     assert result.rejected["reason"].to_pylist() == [reasons.TASK_CONTROL]
 
@@ -116,7 +107,7 @@ def test_flan_shards_of_one_name_need_no_configuration(tmp_path: Path) -> None:
     write(tmp_path / "one" / "train.jsonl", row)
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "train.jsonl").write_text(json.dumps({**row, "inputs": "2"}) + "\nno json")
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert result.tasks.to_pylist() == [{"task": "t", "accepted": 2, "rejected": 0}]
     assert result.rejected["task"].to_pylist() == [None]
 
@@ -124,7 +115,7 @@ def test_flan_shards_of_one_name_need_no_configuration(tmp_path: Path) -> None:
 def test_file_names_that_cannot_be_shown_are_escaped(tmp_path: Path) -> None:
     for name in (b"a\x1b[31m.jsonl", b"\xff.jsonl", b"a\nb.jsonl"):
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text(json.dumps(pair("1")))
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert result.tasks["task"].to_pylist() == ["\\udcff", "a\\nb", "a\\x1b[31m"]
     assert all(file.path.isprintable() for file in result.files)
 
@@ -156,7 +147,7 @@ def test_what_stops_a_source_says_what_to_do(tmp_path: Path, files: dict[str, st
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     with pytest.raises(SourceError, match=message):
-        read(tmp_path / path)
+        read_folder(tmp_path / path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
@@ -164,7 +155,7 @@ def test_an_unreadable_folder_stops_a_source(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", pair("1"))
     (tmp_path / "locked").mkdir(mode=0)
     with pytest.raises(SourceError, match=r"locked cannot be read: Permission denied. Grant access"):
-        read(tmp_path)
+        read_folder(tmp_path)
 
 
 def test_a_folder_the_system_refuses_stops_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +164,7 @@ def test_a_folder_the_system_refuses_stops_a_source(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SourceError, match=r"cannot be read: Permission denied. Grant access"):
-        read(tmp_path)
+        read_folder(tmp_path)
 
 
 def test_the_state_changes_with_the_bytes_alone(tmp_path: Path) -> None:
@@ -181,7 +172,7 @@ def test_the_state_changes_with_the_bytes_alone(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", pair("1"))
     write(tmp_path / "sub" / "b.jsonl", pair("2"))
     before = source.state(tmp_path)
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert before == {file.path: file.sha256 for file in result.files}
     os.utime(tmp_path / "a.jsonl", (1, 1))
     assert source.state(tmp_path) == before
@@ -206,9 +197,9 @@ def test_moving_lines_changes_nothing_but_origins(
 ) -> None:
     rows = [*rows, pair("always")]
     write(tmp_path / "a.jsonl", *rows)
-    first, _ = read(tmp_path)
+    first, _ = read_folder(tmp_path)
     write(tmp_path / "a.jsonl", *data.draw(st.permutations(rows)))
-    second, _ = read(tmp_path)
+    second, _ = read_folder(tmp_path)
     assert rows_of(first).equals(rows_of(second))
     assert first.tasks.equals(second.tasks)
     assert sorted(first.rejected["reason"].to_pylist()) == sorted(second.rejected["reason"].to_pylist())
@@ -218,15 +209,15 @@ def test_moving_lines_changes_nothing_but_origins(
 @given(rows=ROWS, more=ROWS)
 def test_other_rows_never_change_an_id(rows: list[dict[str, str]], more: list[dict[str, str]], tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *rows, pair("always"))
-    ids = set(rows_of(read(tmp_path)[0])["id"].to_pylist())
+    ids = set(rows_of(read_folder(tmp_path)[0])["id"].to_pylist())
     write(tmp_path / "a.jsonl", *more, *rows, pair("always"))
-    assert ids <= set(rows_of(read(tmp_path)[0])["id"].to_pylist())
+    assert ids <= set(rows_of(read_folder(tmp_path)[0])["id"].to_pylist())
 
 
 def test_every_row_is_accepted_or_rejected_and_the_first_of_equal_rows_kept(tmp_path: Path) -> None:
     rows = [pair(str(n % 7), template=f"t{n}") if n % 3 else {"prompt": n} for n in range(100)]
     write(tmp_path / "a.jsonl", *rows)
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert rows_of(result).num_rows + result.rejected.num_rows == 100
     first = {row["prompt"]: row["template"] for row in reversed(rows) if "template" in row}
     assert {row["prompt"]: row["template"] for row in rows_of(result).to_pylist()} == first

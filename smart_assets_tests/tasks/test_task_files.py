@@ -2,7 +2,6 @@
 
 import random
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,9 +14,9 @@ from smart_assets.tasks.file_names import COMPRESSIONS, FORMATS, TEXT_FORMATS, p
 from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.formats import TABLES, TEXTS
 from smart_assets.tasks.read_result import ReadResult
-from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.task_files import NameRule, select
+from smart_assets_tests.support.read_rows import read_folder, rows_of
 from smart_assets_tests.support.task_files import content_of
 
 NAMES = [f"x{ending}" for ending in FORMATS] + [f"x{a}{b}" for a in TEXT_FORMATS for b in COMPRESSIONS]
@@ -35,17 +34,12 @@ def write(folder: Path, *names: str, values: list[dict[str, str]] | None = None)
         (folder / name).write_bytes(content_of(name, own))
 
 
-def read(folder: Path, **changes: Any) -> tuple[ReadResult, list[str]]:
-    log: list[str] = []
-    return read_source(FolderSource(path=str(folder), **changes), Path("/nowhere"), log.append), log
-
-
 def tasks(result: ReadResult) -> dict[str, int]:
     return {row["task"]: row["accepted"] for row in result.tasks.to_pylist()}
 
 
 def texts(result: ReadResult) -> list[tuple[str, str, str]]:
-    table = pa.concat_tables(result.instances(100))
+    table = rows_of(result)
     return sorted(zip(*(table[name].to_pylist() for name in ("task", "prompt", "response")), strict=True))
 
 
@@ -57,7 +51,7 @@ def test_every_format_has_one_reader() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_format_and_compression_holds_the_same(tmp_path: Path, name: str) -> None:
     write(tmp_path, name, name.upper().replace("X", "y"), values=rows())
-    result, log = read(tmp_path)
+    result, log = read_folder(tmp_path)
     expected = [(task, row["prompt"], row["response"]) for task in ("x", "y") for row in rows()]
     assert texts(result) == expected
     assert result.not_read == ()
@@ -185,7 +179,7 @@ LAYOUTS = [
 @pytest.mark.parametrize(("names", "expected", "not_read"), LAYOUTS)
 def test_names_give_tasks(tmp_path: Path, names: list[str], expected: dict[str, int], not_read: list[str]) -> None:
     write(tmp_path / "top", *names)
-    result, log = read(tmp_path / "top")
+    result, log = read_folder(tmp_path / "top")
     assert tasks(result) == expected
     assert [file.name for file in result.not_read] == not_read
     for name in not_read:
@@ -194,7 +188,7 @@ def test_names_give_tasks(tmp_path: Path, names: list[str], expected: dict[str, 
 
 def test_names_are_what_they_were_where_splits_are_ignored(tmp_path: Path) -> None:
     write(tmp_path, "train.jsonl", "test.jsonl", "b-dev.jsonl", "b.jsonl")
-    result, _ = read(tmp_path, splits="ignore")
+    result, _ = read_folder(tmp_path, splits="ignore")
     assert tasks(result) == {"train": 3, "test": 3, "b-dev": 3, "b": 3}
     assert result.not_read == ()
 
@@ -205,7 +199,7 @@ def test_names_are_what_they_were_where_splits_are_ignored(tmp_path: Path) -> No
 )
 def test_a_split_that_is_asked_for_is_read_alone(tmp_path: Path, split: str, expected: dict[str, int]) -> None:
     write(tmp_path, "b/train.jsonl", "b/test.jsonl", "b/dev.jsonl", "c.jsonl")
-    result, _ = read(tmp_path, split=split)
+    result, _ = read_folder(tmp_path, split=split)
     assert tasks(result) == expected
     assert len(result.not_read) == 4 - len(expected)
 
@@ -213,20 +207,20 @@ def test_a_split_that_is_asked_for_is_read_alone(tmp_path: Path, split: str, exp
 def test_a_folder_of_test_files_is_not_trained_on(tmp_path: Path) -> None:
     write(tmp_path, "test.jsonl")
     with pytest.raises(SourceError, match=r"no files of the split train among its 1 files .*`splits: ignore`"):
-        read(tmp_path)
+        read_folder(tmp_path)
     with pytest.raises(ValidationError, match="would read nothing under `splits: ignore`"):
         FolderSource(path="x", split="test", splits="ignore")
 
 
 def test_missing_shards_are_named(tmp_path: Path) -> None:
     write(tmp_path, "b/t-00001-of-00004.jsonl", "b/t-00003-of-00004.jsonl")
-    result, log = read(tmp_path)
+    result, log = read_folder(tmp_path)
     assert tasks(result) == {"t": 6}
     [missing] = result.not_read
     assert (missing.name, missing.reason) == ("b/t-*-of-00004", "2 of 4 shards are missing: 00000, 00002")
     assert any("b/t-*-of-00004 (2 of 4 shards are missing: 00000, 00002)" in line for line in log)
     write(tmp_path, "u-0-of-99999999999.jsonl")
-    assert any("99,999,999,998 of 99,999,999,999 shards are missing: 1, 2" in line for line in read(tmp_path)[1])
+    assert any("99,999,999,998 of 99,999,999,999 shards are missing: 1, 2" in line for line in read_folder(tmp_path)[1])
 
 
 @pytest.mark.parametrize(
@@ -241,7 +235,7 @@ def test_missing_shards_are_named(tmp_path: Path) -> None:
 def test_two_sets_of_files_that_give_one_task_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
     write(tmp_path, *names)
     with pytest.raises(SourceError, match=message):
-        read(tmp_path)
+        read_folder(tmp_path)
 
 
 def test_partitions_are_columns_of_rows_that_have_none(tmp_path: Path) -> None:
@@ -249,7 +243,7 @@ def test_partitions_are_columns_of_rows_that_have_none(tmp_path: Path) -> None:
     write(tmp_path, "subject=a%2Fb/template=t/x.jsonl", values=[*own, *rows(1)])
     write(tmp_path, "subject=c/x.parquet")
     write(tmp_path, "subject=__HIVE_DEFAULT_PARTITION__/x.jsonl")
-    result, _ = read(tmp_path, columns=Columns(task="subject"))
+    result, _ = read_folder(tmp_path, columns=Columns(task="subject"))
     assert tasks(result) == {"of its own": 1, "a/b": 1, "c": 3}
     assert set(result.rejected["reason"].to_pylist()) == {"task is missing"}
     table = pa.concat_tables(result.instances(100))
@@ -264,7 +258,7 @@ def test_a_saved_dataset_is_one_task(tmp_path: Path) -> None:
         tmp_path / "top" / "more"
     )
     (tmp_path / "top" / "one" / "cache-1f2e.arrow").write_bytes(b"x")
-    result, _ = read(tmp_path / "top")
+    result, _ = read_folder(tmp_path / "top")
     assert tasks(result) == {"one": 5, "more": 4}
     reasons_of = {file.name: file.reason for file in result.not_read}
     assert (
@@ -273,7 +267,7 @@ def test_a_saved_dataset_is_one_task(tmp_path: Path) -> None:
     assert "cache" in reasons_of["one/cache-1f2e.arrow"]
     assert "test split" in reasons_of["more/test/data-00000-of-00001.arrow"]
     (tmp_path / "top" / "one" / "indices.arrow").write_bytes(b"x")
-    result, _ = read(tmp_path / "top")
+    result, _ = read_folder(tmp_path / "top")
     assert tasks(result) == {"more": 4}
     assert any("save it again" in file.reason for file in result.not_read)
 
@@ -281,7 +275,7 @@ def test_a_saved_dataset_is_one_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["_temporary/0", "_delta_log", "__MACOSX"])
 def test_what_jobs_and_tables_leave_is_no_task(tmp_path: Path, folder: str) -> None:
     write(tmp_path, "a.jsonl", f"{folder}/b.jsonl")
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert tasks(result) == {"a": 3}
     assert [file.name for file in result.not_read] == [f"{folder}/b.jsonl"]
 
@@ -289,7 +283,7 @@ def test_what_jobs_and_tables_leave_is_no_task(tmp_path: Path, folder: str) -> N
 def test_a_description_of_datasets_is_no_task(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl")
     (tmp_path / "dataset_info.json").write_text("{}")
-    assert tasks(read(tmp_path)[0]) == {"a": 3}
+    assert tasks(read_folder(tmp_path)[0]) == {"a": 3}
 
 
 SHARDED = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3)
@@ -310,7 +304,7 @@ def test_compressed_or_not_sharded_or_not_the_instances_are_the_same(
     for index, ending in files:
         if shard := values[index :: len(endings)]:
             write(pieces, f"t-{index}-of-{len(endings)}{ending[1:]}", values=shard)
-    expected, result = (pa.concat_tables(read(folder)[0].instances(4)) for folder in (whole, pieces))
+    expected, result = (pa.concat_tables(read_folder(folder)[0].instances(4)) for folder in (whole, pieces))
     assert result.equals(expected)
 
 

@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from smart_assets.tasks import reasons, streams
-from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.read_result import ReadResult
-from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.streams import is_wide
+from smart_assets_tests.support.read_rows import read_folder, refusals
 
 BOM = b"\xef\xbb\xbf"
 GOOD = json.dumps({"prompt": "p", "response": "r"}).encode()
@@ -22,11 +21,7 @@ GOOD = json.dumps({"prompt": "p", "response": "r"}).encode()
 
 def read(folder: Path, **changes: Any) -> ReadResult:
     (folder / "good.jsonl").write_bytes(GOOD)
-    return read_source(FolderSource(path=str(folder), **changes), folder, lambda _: None)
-
-
-def refusals(result: ReadResult) -> list[tuple[str, int | None, str]]:
-    return [(row["file"], row["line"], row["reason"]) for row in result.rejected.to_pylist()]
+    return read_folder(folder, **changes)[0]
 
 
 @pytest.mark.parametrize("name", ["bomb.jsonl.gz", "bomb.json.gz", "bomb.csv.gz"])

@@ -13,20 +13,13 @@ from hypothesis import strategies as st
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
 from smart_assets.tasks.file_names import parse_name
-from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.formats import pieces_of
-from smart_assets.tasks.read_result import ReadResult
-from smart_assets.tasks.reader import read_source
 from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.unread import COLUMNS_FILE, ReadColumns, UnreadValues, summed_up
+from smart_assets_tests.support.read_rows import read_folder
 from smart_assets_tests.support.small_source import edit, make_small, small_project
 
 ROWS = [{"prompt": f"p{n}", "response": "r", "lang": "en" if n else "", "tags": [n], "note": None} for n in range(3)]
-
-
-def read(folder: Path, **settings: Any) -> tuple[ReadResult, list[str]]:
-    log: list[str] = []
-    return read_source(FolderSource(path=str(folder), **settings), folder, log.append), log
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -46,7 +39,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.parquet", "t.arrow"])
 def test_columns_are_counted_where_they_have_a_value(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, ROWS)
-    result, log = read(tmp_path)
+    result, log = read_folder(tmp_path)
     assert [tuple(row.values()) for row in result.columns.to_pylist()] == [
         (name, "prompt and response", "column", "lang", 2),
         (name, "prompt and response", "column", "tags", 3),
@@ -65,7 +58,7 @@ def test_rows_that_differ_in_what_is_not_read_are_no_exact_duplicates(tmp_path: 
         (tmp_path / name).write_text("\n".join(lines))
     else:
         write(tmp_path / name, rows)
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert result.rejected["reason"].to_pylist() == [reasons.DUPLICATE, reasons.REPEATS_WHAT_IS_READ]
 
 
@@ -75,7 +68,7 @@ def test_turns_and_their_keys_make_a_difference(tmp_path: Path) -> None:
         for thought in ("a", "b", "b")
     ]
     write(tmp_path / "t.jsonl", [{"messages": chat} for chat in chats])
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert result.rejected["reason"].to_pylist() == [reasons.REPEATS_WHAT_IS_READ] * 2
     assert summed_up(result.columns) == {"key of a turn `thought`": 3}
 
@@ -94,7 +87,7 @@ def test_bytes_of_pictures_are_not_loaded_and_rows_with_some_are_refused(
         return batches(self, *args, columns=columns, **options)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", recorded)
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     assert loaded == ["prompt", "response", "image.path", "scan"]
     assert result.rejected["reason"].to_pylist() == [reasons.medium("images")] * 2
     assert summed_up(result.columns) == {"column `scan`": 3}
@@ -104,13 +97,13 @@ def test_an_error_names_the_columns_that_are_there(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", [{"question": "q", "answer": "a"}])
     write(tmp_path / "b.parquet", [{"body": "b"}])
     with pytest.raises(SourceError, match=r"Its columns are `question`, `answer`, `body`\. Name its columns"):
-        read(tmp_path)
+        read_folder(tmp_path)
 
 
 def test_hostile_names_are_shortened_escaped_and_few(tmp_path: Path) -> None:
     rows = [{"prompt": f"p{n}", "response": "r", f"key {n:03}": 1, "\x1b[31m" + "x" * 500: 1} for n in range(400)]
     write(tmp_path / "t.jsonl", rows)
-    result, log = read(tmp_path)
+    result, log = read_folder(tmp_path)
     assert result.columns.num_rows < 210
     assert sum(row["rows"] for row in result.columns.to_pylist() if row["kind"] == "column") == 800
     assert all(line.isprintable() and len(line) < 300 for line in log)
@@ -168,7 +161,7 @@ OASST = [
 @pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
 def test_messages_become_trees_wherever_they_stand(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, [*OASST[1:3], OASST[0], *OASST[3:]])
-    result, log = read(tmp_path)
+    result, log = read_folder(tmp_path)
     assert [(row["prompt"], row["response"]) for row in pa.concat_tables(result.instances(9)).to_pylist()] == [
         ("Hi", "Hello")
     ]
@@ -185,14 +178,14 @@ def test_messages_become_trees_wherever_they_stand(tmp_path: Path, name: str) ->
 
 def test_messages_are_plain_rows_where_the_settings_say_so(tmp_path: Path) -> None:
     write(tmp_path / "t.jsonl", [{**OASST[0], "answer": "a"}])
-    assert read(tmp_path, columns=Columns(prompt="text", response="answer"))[0].rows.num_rows == 1
+    assert read_folder(tmp_path, columns=Columns(prompt="text", response="answer"))[0].rows.num_rows == 1
 
 
 def test_instances_of_a_definition_are_rows(tmp_path: Path) -> None:
     instances = [{"id": f"t-{n}", "input": f"stone {n}", "output": ["heavy", "light"][: n + 1]} for n in range(2)]
     document = {"Contributors": ["x"], "Definition": ["Weigh it."], "Positive Examples": [{"input": "a"}]}
     (tmp_path / "t.json").write_text(json.dumps({**document, "Negative Examples": [], "Instances": instances}))
-    result, _ = read(tmp_path)
+    result, _ = read_folder(tmp_path)
     rows = pa.concat_tables(result.instances(9)).to_pylist()
     assert {(row["prompt"], row["response"]) for row in rows} == {
         ("Weigh it.\n\nstone 0", "heavy"),
@@ -209,4 +202,4 @@ def test_instances_of_a_definition_are_rows(tmp_path: Path) -> None:
 def test_names_that_look_the_same_are_told(tmp_path: Path) -> None:
     for name in ("caf\xe9", "cafe\u0301"):
         write(tmp_path / f"{name}.jsonl", [{"prompt": name, "response": "r"}])
-    assert any(r"'cafe\u0301' and 'caf\xe9' look the same" in line for line in read(tmp_path)[1])
+    assert any(r"'cafe\u0301' and 'caf\xe9' look the same" in line for line in read_folder(tmp_path)[1])
