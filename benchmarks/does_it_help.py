@@ -12,7 +12,6 @@ time), tasks with fewer than `--least-rows` rows left are too, and of the tasks 
 
 import argparse
 import functools
-import hashlib
 import json
 import os
 import re
@@ -107,7 +106,7 @@ def hold_against(arguments: argparse.Namespace, given: set[str]) -> None:
     if given & {"data", "characters", "least_rows"}:
         with TemporaryDirectory() as folder:
             write_tasks(arguments.data / "t0", Path(folder), arguments.characters, arguments.least_rows)
-            if _hashes(Path(folder)) != _hashes(arguments.out / "tasks"):
+            if _contents(Path(folder)) != _contents(arguments.out / "tasks"):
                 differences.append(
                     f"of {arguments.data / 't0'}, {arguments.characters} characters and {arguments.least_rows} rows at "
                     f"least choose other rows than those in {arguments.out / 'tasks'}"
@@ -133,8 +132,8 @@ def hold_against(arguments: argparse.Namespace, given: set[str]) -> None:
         print(f"{path}: budgets {settings['budgets']} -> {budgets}; all else is as it was", flush=True)
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jsonl")}
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
 
 
 def write_project(arguments: argparse.Namespace) -> None:

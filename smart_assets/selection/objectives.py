@@ -5,8 +5,7 @@ All work on unit vectors (n, d), whose inner products are the kernel s_ij (raw c
 none builds the n x n kernel. The definitions are those of submodlib, on which the paper rests.
 """
 
-import dataclasses
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -16,12 +15,7 @@ from smart_assets.selection.log_determinant import LogDeterminant
 
 _AnyObjective = FacilityLocation | GraphCut | LogDeterminant
 
-
-def _name_of(objective: Any) -> str:
-    return next(str(field.default) for field in dataclasses.fields(objective) if field.name == "name")
-
-
-OBJECTIVE_NAMES: tuple[str, ...] = tuple(map(_name_of, get_args(_AnyObjective)))
+OBJECTIVE_NAMES: tuple[str, ...] = tuple(objective().name for objective in get_args(_AnyObjective))
 """What `smart.yaml` may call an objective."""
 
 
