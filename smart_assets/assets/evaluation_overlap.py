@@ -111,12 +111,10 @@ def make(project: Project, partition: str | None, inputs: Inputs, out: Draft, ru
     overlapping, undecided, unsearched = texts.judged(alike, settings.contamination)
     overlaps = _table(overlapping, sources, evaluation)
     write_table(overlaps, out.content / "overlaps.parquet")
-    left = _table(undecided, sources, evaluation)
-    left = left.filter(pc.invert(pc.is_in(left["id"], overlaps["id"].combine_chunks())))
+    left = _besides(overlaps, _table(undecided, sources, evaluation))
     write_table(left, out.content / "undecided.parquet")
     write_table(unsearched, out.content / "unsearched.parquet")
-    same_documents = _table(documents, sources, evaluation)
-    same_documents = same_documents.filter(pc.invert(pc.is_in(same_documents["id"], overlaps["id"].combine_chunks())))
+    same_documents = _besides(overlaps, _table(documents, sources, evaluation))
     write_table(same_documents, out.content / "same_documents.parquet")
     compared = sum(int(source.train.sum()) for source in sources)
     summary = OverlapSummary(
@@ -158,6 +156,11 @@ def _by_benchmark(overlaps: pa.Table, evaluation: EvaluationRows) -> dict[str, i
         name: pc.count_distinct(overlaps.filter(pc.equal(overlaps["benchmark"], name))["id"]).as_py()
         for name, _, _ in evaluation.benchmarks
     }
+
+
+def _besides(overlaps: pa.Table, pairs: pa.Table) -> pa.Table:
+    """Return the pairs of rows that are not found anyway."""
+    return pairs.filter(pc.invert(pc.is_in(pairs["id"], overlaps["id"].combine_chunks())))
 
 
 def _rows_by_task(pairs: pa.Table) -> dict[str, int]:

@@ -14,7 +14,7 @@ from smart_assets.assets.evaluation_overlap import FOUND, by_kind
 from smart_assets.assets.instance_orderings import ORDERINGS
 from smart_assets.assets.parquet import write_table
 from smart_assets.assets.reading.chat_turns import count_refused_chats
-from smart_assets.assets.reading.repeated_texts import among, by_tasks, in_words, repeated_texts
+from smart_assets.assets.reading.repeated_texts import among, by_tasks, in_words, repeated_texts, version_of
 from smart_assets.assets.reading.rows import raw_task_inputs
 from smart_assets.assets.reading.unseen_tasks import seen_tasks, unseen_parameter
 from smart_assets.assets.records import SubsetCost, SubsetParameters, SubsetSummary
@@ -39,6 +39,8 @@ from smart_assets.tasks.read_result import INSTANCES_FILE
 
 NAME = "selected_subset"
 CODE_VERSION = "3"
+_REPEATING: dict[tuple[str, frozenset[str]], bool] = {}
+"""By the version of all rows and the unseen tasks: every subset of a plan asks, at every tick of a sensor."""
 TASK_BUDGETS = pa.schema(
     [
         ("task", pa.string()),
@@ -122,13 +124,16 @@ def _texts_repeat(project: Project) -> bool:
     manifests = {source: manifest for source, manifest in current.items() if manifest is not None}
     if len(manifests) < len(current):
         return False
-    try:
-        repeats = repeated_texts(project, manifests)
-    except (StoreError, OSError, pa.ArrowException):  # the rows are made again first, and then this is asked again
-        return False
-    unseen = pa.array(project.settings.evaluate.unseen_tasks, pa.string())
-    seen = repeats.filter(pc.invert(pc.is_in(repeats["task"], value_set=unseen)))
-    return among(seen, seen["id"]).num_rows > 0
+    unseen = project.settings.evaluate.unseen_tasks
+    asked = version_of(manifests), frozenset(unseen)
+    if asked not in _REPEATING:
+        try:
+            repeats = repeated_texts(project, manifests)
+        except (StoreError, OSError, pa.ArrowException):  # the rows are made again first, and then this is asked again
+            return False
+        seen = repeats.filter(pc.invert(pc.is_in(repeats["task"], value_set=pa.array(unseen, pa.string()))))
+        _REPEATING[asked] = among(seen, seen["id"]).num_rows > 0
+    return _REPEATING[asked]
 
 
 def _about_repeats(recipe: Recipe, mixture: Mixture, counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from smart_assets.assets import finetuned_checkpoint, selected_subset
 from smart_assets.cli.terminal import console, first, literal, print_json, print_table, shortened
 from smart_assets.core.files import write_beside
+from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import in_line
 from smart_assets.forgetting.exports import remember_export
 from smart_assets.lineage.audit.groups import Share, SourceVersion, audit_source, audit_task
@@ -28,7 +29,7 @@ def show_row(config: Path | None, name: str, similar: float | None, as_json: boo
     project = load_project(config)
     audit = audit_row(project, name, _threshold(project, similar))
     if as_json:
-        print_json(_with_kept_where_there_is_any(asdict(audit)))
+        print_json(asdict(audit, dict_factory=_without_empty_kept))
         return
     _say(f"row {audit.row.id}")
     _show_facts(audit.row)
@@ -47,7 +48,7 @@ def show_text(config: Path | None, text: str, similar: float | None, as_json: bo
     project = load_project(config)
     audit = audit_text(project, text, _threshold(project, similar))
     if as_json:
-        print_json(_with_kept_where_there_is_any(asdict(audit)))
+        print_json(asdict(audit, dict_factory=_without_empty_kept))
         return
     _show_rows(audit.same_prompt, "rows have this prompt")
     _show_rows(audit.same_response, "rows have this response")
@@ -126,7 +127,7 @@ def _show_not_read(newest: SourceVersion) -> None:
         _say("what of its rows is not read was not recorded: an earlier version read them")
         return
     for name, rows in newest.not_read.items():
-        _say(f"not read: {name} ({rows:,} row{'s' * (rows != 1)} {'has' if rows == 1 else 'have'} a value)")
+        _say(f"not read: {name} ({count(rows, 'row')} {'has' if rows == 1 else 'have'} a value)")
 
 
 def _threshold(project: Project, similar: float | None) -> float:
@@ -165,14 +166,9 @@ def _history_words(history: RowHistory) -> str:
     )
 
 
-def _with_kept_where_there_is_any(value: Any) -> Any:
-    """Return what is shown as JSON: a place of which nothing is kept does not say so."""
-    if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        return {name: _with_kept_where_there_is_any(inner) for name, inner in fields.items() if name != "kept" or inner}
-    if isinstance(value, list | tuple):
-        return [_with_kept_where_there_is_any(inner) for inner in cast("Sequence[Any]", value)]
-    return value
+def _without_empty_kept(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of an object for JSON: a place of which nothing is kept does not say so."""
+    return {name: value for name, value in fields if name != "kept" or value}
 
 
 def _kept_words(kept: Mapping[str, Any]) -> str:

@@ -30,14 +30,15 @@ def export_subset(
         refuse(f"--seed does nothing for {key}: its rows are the same for every seed; leave it out")
     make_current(project, wanted, counted=wanted)
     subset = current_subset(project, key, seed)
-    export = write_for(form, subset, out) if form else None
-    if export is None:
+    if form:
+        export = write_for(form, subset, out)
+        lines = [*export.sentences(), f"{export.rows} rows are in {out}; {out / CARD} says how to run it"]
+    else:
         write_subset(subset, out)
+        lines = [f"{subset.rows.num_rows} rows are in {out}"]
     remember_export(project.store, out, subset.manifest.content_version)
-    for line in export.sentences() if export else ():
+    for line in lines:
         console.print(literal(line))
-    rows = export.rows if export else subset.rows.num_rows
-    console.print(literal(f"{rows} rows are in {out}{f'; {out / CARD} says how to run it' if export else ''}"))
 
 
 def document_mixture(

@@ -14,6 +14,7 @@ from smart_assets.assets.step import Inputs
 from smart_assets.cli.plan import everything_made
 from smart_assets.cli.terminal import IN_TERMINAL, console, first, literal, print_json, print_table
 from smart_assets.core.errors import UpstreamMissingError
+from smart_assets.core.formatting import count
 from smart_assets.settings import Project, load_project
 from smart_assets.tasks import similar_names
 
@@ -33,13 +34,13 @@ def show_tasks(config: Path | None, form: Literal["json", "csv"] | None = None) 
     listing = list_tasks(project, inputs, mixture_weights(project, inputs))
     if not listing.tasks and not listing.refused:
         raise UpstreamMissingError("raw_tasks was never made: `smart run --select raw_tasks` reads the sources")
-    notes = [*_notes(project, inputs, listing)]
-    if form == "json":
-        print_json({**{name: list(map(asdict, getattr(listing, name))) for name in ("tasks", "files")}, "notes": notes})
-        return
     tasks = sorted(listing.tasks, key=lambda task: (-task.training, task.task is None, task.task or "", task.source))
     if form == "csv":
         _write_csv(tasks)
+        return
+    notes = list(_notes(project, inputs, listing))
+    if form == "json":
+        print_json({**{name: list(map(asdict, getattr(listing, name))) for name in ("tasks", "files")}, "notes": notes})
         return
     _show_table(tasks)
     _show_files(listing.files)
@@ -51,7 +52,7 @@ def show_tasks(config: Path | None, form: Literal["json", "csv"] | None = None) 
 def _show_table(tasks: Sequence[ListedTask]) -> None:
     """Print the tasks and their sums; columns in which nothing stands are left out."""
     shown = [name for name in _COUNTS if name in _ALWAYS or any(getattr(task, name) for task in tasks)]
-    recipes = list(dict.fromkeys(recipe for task in tasks for recipe in task.weights))
+    recipes = _recipes(tasks)
     rows = [
         [
             task.source,
@@ -66,6 +67,10 @@ def _show_table(tasks: Sequence[ListedTask]) -> None:
         rows.append(["", "all", *sums, *("" for _ in recipes)])
     columns = ["source", "task", *(_CAPTIONS.get(name, name) for name in shown), *recipes]
     print_table(columns, rows, [index >= 2 for index, _ in enumerate(columns)])
+
+
+def _recipes(tasks: Sequence[ListedTask]) -> list[str]:
+    return list(dict.fromkeys(recipe for task in tasks for recipe in task.weights))
 
 
 def _weight(task: ListedTask, recipe: str) -> str:
@@ -86,28 +91,27 @@ def _show_files(files: Sequence[ListedFile]) -> None:
     if len(rows) < len(noted):
         console.print(literal(f"and {len(noted) - len(rows):,} more; `--json` has all files"))
     if others := len(files) - len(noted):
-        console.print(literal(f"of {others:,} other file{'s' * (others != 1)} every row is accepted"))
+        console.print(literal(f"of {count(others, 'other file')} every row is accepted"))
 
 
 def _why(file: ListedFile) -> str:
     if file.not_read is not None:
         return f"not read: {file.not_read}"
-    reasons = [f"{count:,} x {reason}" for reason, count in file.reasons.items()]
+    reasons = [f"{rows:,} x {reason}" for reason, rows in file.reasons.items()]
     more = len(reasons) - _MOST_REASONS if IN_TERMINAL else 0
     return ", ".join([*reasons[:_MOST_REASONS], f"and {more} more reasons"] if more > 0 else reasons)
 
 
 def _notes(project: Project, inputs: Inputs, listing: TaskListing) -> Iterator[str]:
     """Yield what somebody should look at, in sentences."""
+    sources = project.settings.sources
+    made = {source: rows for source in sources if (rows := inputs.find(raw_tasks.NAME, source)) is not None}
     for source, why in listing.refused.items():
-        earlier = inputs.find(raw_tasks.NAME, source) is not None
-        yield f"the last reading of `{source}` is not used{', its rows are those of before' if earlier else ''}: {why}"
-    for source in project.settings.sources:
-        manifest = inputs.find(raw_tasks.NAME, source)
-        unread = {} if manifest is None else RawTasksSummary.read(manifest).not_read or {}
-        names = [
-            f"{name} ({rows:,} row{'s' * (rows != 1)})" for name, rows in first(list(unread.items()), _MOST_COLUMNS)
-        ]
+        earlier = ", its rows are those of before" if source in made else ""
+        yield f"the last reading of `{source}` is not used{earlier}: {why}"
+    for source, manifest in made.items():
+        unread = RawTasksSummary.read(manifest).not_read or {}
+        names = [f"{name} ({count(rows, 'row')})" for name, rows in first(list(unread.items()), _MOST_COLUMNS)]
         if names:
             more = f", and {len(unread) - len(names):,} more" if len(unread) > len(names) else ""
             yield f"not read of `{source}`: {', '.join(names)}{more}"
@@ -120,8 +124,6 @@ def _notes(project: Project, inputs: Inputs, listing: TaskListing) -> Iterator[s
             )  # fmt: skip
     for names in similar_names.look_alikes(task.task for task in listing.tasks if task.task is not None):
         yield similar_names.in_words(names)
-    manifests = {source: inputs.find(raw_tasks.NAME, source) for source in project.settings.sources}
-    made = {source: manifest for source, manifest in manifests.items() if manifest is not None}
     if counts := by_tasks(repeated_texts(project, made)):
         said = in_words(counts)
         yield f"the same text stands under several tasks: {said}; a mixture takes it once, unless `repeat_texts` is set"
@@ -134,7 +136,7 @@ def _write_csv(tasks: Sequence[ListedTask]) -> None:
 
     from smart_assets.cli.sql_answers import write_csv
 
-    recipes = list(dict.fromkeys(recipe for task in tasks for recipe in task.weights))
+    recipes = _recipes(tasks)
     columns = {
         **{name: [getattr(task, name) for task in tasks] for name in ("source", "task", *_COUNTS)},
         **{recipe: pa.array([task.weights.get(recipe) for task in tasks], pa.float64()) for recipe in recipes},

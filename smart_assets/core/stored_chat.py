@@ -5,6 +5,7 @@ offered, and the `tool_calls` of the response. Nothing is kept of a chat whose p
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,15 +23,17 @@ class StoredChat:
         return "" if self.tool_calls and response == canonical_json(self.tool_calls) else response
 
 
-def canonical_json(value: object) -> str:
-    """Return a value as the one text that stands for it.
+def canonical_json(value: object, default: Callable[[object], object] | None = None) -> str:
+    """Return a value as the one text that stands for it; `default` turns what JSON does not have into what it has.
 
     Raises:
         TypeError: it holds what JSON does not have.
         ValueError: it holds a number that JSON does not have.
         RecursionError: it nests too deep.
     """
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, default=default
+    )
 
 
 def parse_stored(messages: str) -> StoredChat:

@@ -5,8 +5,9 @@ the blocks share the cores and not each block all of them.
 """
 
 import os
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from threading import local
 from typing import TypeVar
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 _Number = TypeVar("_Number", np.int32, np.float32, np.float64)
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def usable_cores() -> int:
@@ -35,6 +38,20 @@ def products_on_one_thread() -> AbstractContextManager[object]:
 def row_blocks(size: int, step: int) -> Iterator[slice]:
     """Slices that cut `size` rows into blocks of `step`, the last one shorter."""
     return (slice(start, min(start + step, size)) for start in range(0, size, step))
+
+
+def in_order(pool: Executor, work: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int) -> Iterator[_Result]:
+    """Yield what `work` makes of each item, in their order; so many are begun before they are asked for.
+
+    `Executor.map` would take all items at once.
+    """
+    under_way: deque[Future[_Result]] = deque()
+    for item in items:
+        under_way.append(pool.submit(work, item))
+        if len(under_way) > ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
 
 
 class Threads:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from smart_assets.core.errors import SmartError
 from smart_assets.core.files import write_beside
 from smart_assets.documents.dataset_folder import write_dataset
-from smart_assets.documents.exported_rows import exported_rows, exported_table, write_jsonl
+from smart_assets.documents.exported_rows import exported_rows, exported_table, without_messages, write_jsonl
 from smart_assets.documents.subsets import SubsetRecord
 
 
@@ -31,7 +31,7 @@ def write_subset(subset: SubsetRecord, out: Path) -> None:
 
 def _write_jsonl(subset: SubsetRecord, path: Path) -> None:
     """Write a JSON object a line: the columns of the rows, `messages`, and `tools` where a row has any."""
-    columns = subset.rows.drop_columns("messages") if "messages" in subset.rows.column_names else subset.rows
+    columns = without_messages(subset.rows)
     values = (row for batch in columns.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
     chats = exported_rows(subset.rows)
     write_jsonl(

@@ -15,12 +15,11 @@ import pyarrow as pa
 
 from smart_assets.core.errors import StoreError
 from smart_assets.core.stored_chat import StoredChat, parse_stored
-from smart_assets.documents.subsets import COLUMNS
+from smart_assets.documents.subsets import kept_columns
 
 Turn = Mapping[str, Any]
 
 _BATCH_ROWS = 10_000
-_OWN = frozenset({*COLUMNS, "messages"})
 _TEXT = {"role": pa.string(), "content": pa.string()}
 _MORE = {"name": pa.string(), "tool_calls": pa.list_(pa.string()), "tool_call_id": pa.string()}
 TURN_KEYS = (*_TEXT, *_MORE)
@@ -63,9 +62,8 @@ def exported_rows(rows: pa.Table) -> Iterator[ExportedRow]:
     Raises:
         StoreError: the turns of a row are in no form that is known.
     """
-    for batch in rows.to_batches(max_chunksize=_BATCH_ROWS):
-        for row in batch.to_pylist():
-            yield _exported(row)
+    for batch in _batches(rows):
+        yield from batch
 
 
 def exported_table(rows: pa.Table) -> pa.Table:
@@ -77,20 +75,24 @@ def exported_table(rows: pa.Table) -> pa.Table:
     Raises:
         StoreError: as `exported_rows`.
     """
-    keys = {key for row in exported_rows(rows) for turn in row.messages for key in turn}
-    fields = _TEXT | {key: kind for key, kind in _MORE.items() if key in keys}
+    fields = _TEXT | _MORE
+    keys = set(_TEXT)
     chunks: list[pa.Array] = []
     tools: list[str | None] = []
-    for batch in rows.to_batches(max_chunksize=_BATCH_ROWS):
-        chats = list(exported_rows(pa.Table.from_batches([batch])))
+    for chats in _batches(rows):
         turns = [[_flat(turn) for turn in row.messages] for row in chats]
+        keys.update(key for chat in turns for turn in chat for key in turn)
         chunks.append(pa.array(turns, pa.list_(pa.struct(fields))))
         tools += [None if row.tools is None else json_text(row.tools) for row in chats]
-    known = {key: pa.list_(pa.json_()) if key == "tool_calls" else kind for key, kind in fields.items()}
+    known = {key: pa.list_(pa.json_()) if key == "tool_calls" else kind for key, kind in fields.items() if key in keys}
     messages = pa.chunked_array(chunks, pa.list_(pa.struct(fields))).cast(pa.list_(pa.struct(known)))
-    table = rows.drop_columns("messages") if "messages" in rows.column_names else rows
-    table = table.append_column("messages", messages)
+    table = without_messages(rows).append_column("messages", messages)
     return table.append_column("tools", pa.array(tools, pa.string())) if any(tools) else table
+
+
+def without_messages(rows: pa.Table) -> pa.Table:
+    """Return the rows of a subset without their stored chats."""
+    return rows.drop_columns("messages") if "messages" in rows.column_names else rows
 
 
 def json_text(value: object) -> str:
@@ -104,12 +106,18 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         stream.writelines(f"{json_text(row)}\n" for row in rows)
 
 
+def _batches(rows: pa.Table) -> Iterator[list[ExportedRow]]:
+    kept = kept_columns(rows)
+    for batch in rows.to_batches(max_chunksize=_BATCH_ROWS):
+        yield [_exported(row, kept) for row in batch.to_pylist()]
+
+
 def _flat(turn: Turn) -> dict[str, Any]:
     calls = turn.get("tool_calls")
     return {**turn, "tool_calls": [json_text(call) for call in calls]} if calls else dict(turn)
 
 
-def _exported(row: Mapping[str, Any]) -> ExportedRow:
+def _exported(row: Mapping[str, Any], kept: Iterable[str]) -> ExportedRow:
     chat = _stored_chat(row["id"], row["prompt"], row.get("messages"))
     calls = {"tool_calls": chat.tool_calls} if chat.tool_calls else {}
     return ExportedRow(
@@ -120,7 +128,7 @@ def _exported(row: Mapping[str, Any]) -> ExportedRow:
         before=tuple({key: turn[key] for key in TURN_KEYS if key in turn} for turn in chat.turns),
         response={"role": "assistant", "content": chat.said_by(row["response"]), **calls},
         tools=chat.tools,
-        kept={name: value for name, value in row.items() if name not in _OWN},
+        kept={name: row[name] for name in kept},
     )
 
 

@@ -25,6 +25,7 @@ from smart_assets.tasks.tombstones import read_tombstones
 
 SUBSET = selected_subset.NAME
 COLUMNS = ["prompt", "response", "task", "template", "id", "source", "rank", "gain"]
+_OWN = frozenset({*COLUMNS, "messages"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,6 @@ class SubsetRecord:
     seed: int | None  # whose row set; None where all seeds have the same
     rows: pa.Table  # COLUMNS in mixture order, `messages` where there are chats, and kept columns
     sources: tuple[SourceRecord, ...]  # those that gave rows, sorted by name
-    kept: tuple[str, ...] = ()  # the kept columns
     forgotten: int = 0  # rows of the subset that are forgotten since, and so are not in `rows`
 
     @property
@@ -49,6 +49,11 @@ class SubsetRecord:
         return split_grid_key(self.manifest.partition)[1]
 
     @property
+    def kept(self) -> tuple[str, ...]:
+        """The kept columns."""
+        return kept_columns(self.rows)
+
+    @property
     def name(self) -> str:
         """What the documents call the subset: letters, digits, `-` and `_`."""
         return f"{self.recipe}-{self.budget}" + ("" if self.seed is None else f"-seed-{self.seed}")
@@ -58,6 +63,11 @@ class SubsetRecord:
         """Rows of each task, the largest first."""
         counts = Counter[str](self.rows["task"].to_pylist())
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def kept_columns(rows: pa.Table) -> tuple[str, ...]:
+    """Return the names of the kept columns of `SubsetRecord.rows`."""
+    return tuple(name for name in rows.column_names if name not in _OWN)
 
 
 def current_subset(project: Project, partition: str, seed: int | None) -> SubsetRecord:
@@ -127,7 +137,6 @@ def read_subset(project: Project, manifest: Manifest, seed: int | None) -> Subse
             read_source(project, source, rows.filter(pc.equal(rows["source"], str(key.partition))))
             for key, source in manifests.items()
         ),
-        kept=tuple(kept.column_names),
         forgotten=forgotten,
     )
 

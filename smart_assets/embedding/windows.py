@@ -25,6 +25,8 @@ LONG_PROMPTS = pa.schema(
 
 `read` below `windows`: the prompt is read in part. `read` of 1: its beginning alone, and its end is not known.
 """
+LONG_FILE, LAST_FILE = "long_prompts.parquet", "last_windows.npy"
+"""Of an artifact with vectors: LONG_PROMPTS, and the vectors of their last windows. Not there where it has none."""
 DECIMALS = 6  # of a cosine: what float32 vectors can tell
 # Below this length the mean of float32 unit vectors is their rounding and points nowhere.
 SHORTEST_MEAN = 1e-6
@@ -272,8 +274,8 @@ class PromptVectors:
 def read_prompt_vectors(folder: Path) -> PromptVectors:
     """Return the vectors of an artifact of `prompt_embeddings`; those of whole prompts stay in their file."""
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    if not (folder / "long_prompts.parquet").is_file():  # written where there are any
+    if not (folder / LONG_FILE).is_file():
         return PromptVectors.short(vectors)
     hashes = pq.read_table(folder / "rows.parquet", columns=["prompt_hash"])["prompt_hash"].combine_chunks()
-    long = pq.read_table(folder / "long_prompts.parquet")
-    return PromptVectors.of(vectors, hashes, long, np.load(folder / "last_windows.npy", allow_pickle=False))
+    long = pq.read_table(folder / LONG_FILE)
+    return PromptVectors.of(vectors, hashes, long, np.load(folder / LAST_FILE, allow_pickle=False))

@@ -8,6 +8,7 @@ from smart_assets.assets.declaration import NO_DIGEST
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksSummary
 from smart_assets.core.errors import SmartError
+from smart_assets.core.formatting import count
 from smart_assets.forgetting.where import Selected, select
 from smart_assets.lineage.audit.groups import known_tasks, no_such
 from smart_assets.lineage.audit.reader import ROWS, AuditReader
@@ -93,7 +94,7 @@ def by_text(reader: AuditReader, text: str) -> ForgetRequest:
             f"{text!r} stands in too many rows by chance: give {SHORTEST_MATCH} characters or more, or ids"
         )
     quoted = json.dumps(text, ensure_ascii=False)[1:-1]  # as it stands in JSON
-    rows = reader.query(reader.instances, "DISTINCT id", f"WHERE {_MATCHES} ORDER BY id", text, quoted)
+    rows = reader.query(reader.instances, "DISTINCT id", f"WHERE {_MATCHES}", text, quoted)
     excerpts = reader.query(
         reader.files(ROWS, "rejected.parquet", ORIGINS_FOLDER),
         "DISTINCT excerpt",
@@ -123,7 +124,7 @@ def _not_looked_through(reader: AuditReader) -> tuple[str, ...]:
         if not_read is None:
             lines.append(f"not looked through: what is not read of {item.manifest.partition}, which was not recorded")
         elif not_read:
-            names = ", ".join(f"{name} ({rows:,} row{'s' * (rows != 1)})" for name, rows in not_read.items())
+            names = ", ".join(f"{name} ({count(rows, 'row')})" for name, rows in not_read.items())
             lines.append(f"not looked through, since it is not read: of {item.manifest.partition}: {names}")
     return tuple(sorted(lines))
 

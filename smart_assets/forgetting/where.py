@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
-from smart_assets.assets.records import RawTasksParameters
-from smart_assets.core.errors import ConditionError, StoreError
-from smart_assets.lineage.audit.reader import ROWS, AuditReader
+from smart_assets.assets.reading.kept import kept_names
+from smart_assets.core.errors import ConditionError
+from smart_assets.lineage.audit.reader import ROWS, AuditReader, unreadable
 from smart_assets.lineage.history import Materialization
-from smart_assets.lineage.sql.quoting import file_name, identifier, kept_value, quoted
+from smart_assets.lineage.sql.quoting import file_name, identifier, kept_values, quoted
 from smart_assets.tasks import reasons
-from smart_assets.tasks.sources import recorded_source
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -87,7 +86,7 @@ def select(reader: AuditReader, condition: str) -> Selected:
     versions = list(_versions(reader))
     kept = _spellings(name for version in versions for name in version.names)
     connection = _table_of(versions, kept)
-    asked = _columns_in(condition) & {name.casefold() for name in kept}
+    asked = _columns_in(condition)
     rows = _matching(connection, condition, kept)
     counts: dict[tuple[str, str], list[bool]] = {}
     for source, task, _, duplicate in rows:
@@ -118,7 +117,7 @@ def _versions(reader: AuditReader) -> Iterator[_Version]:
             file_name(files["origins.parquet"][origins]),
             file_name(files["rejected.parquet"][origins]),
             kept and file_name(kept),
-            tuple(recorded_source(RawTasksParameters.read(manifest).source).columns.kept) if kept else (),
+            kept_names(manifest) if kept else (),
         )
 
 
@@ -143,9 +142,7 @@ def _table_of(versions: Sequence[_Version], kept: Sequence[str]) -> "DuckDBPyCon
             connection.execute(f"INSERT INTO {_TABLE} BY NAME {_rows_of(version)}")
         connection.execute(_LOCKED)
     except duckdb.Error as error:
-        raise StoreError(
-            f"files of the store cannot be read ({str(error)[:300]}): `smart verify` names what is damaged"
-        ) from error
+        raise unreadable(error) from error
     return connection
 
 
@@ -160,8 +157,8 @@ def _rows_of(version: _Version) -> str:
     )
     kept = ""
     if version.kept is not None:
-        values = "".join(f", {kept_value(name)} AS {identifier(name)}" for name in version.names)
-        of_places = f"SELECT id, file, line{values} FROM read_parquet({version.kept})"  # noqa: S608  (quoted)
+        values = ", ".join(["id", "file", "line", *kept_values(version.names)])
+        of_places = f"SELECT {values} FROM read_parquet({version.kept})"  # noqa: S608  (quoted)
         kept = f"LEFT JOIN ({of_places}) USING (id, file, line)"
     return f"SELECT {quoted(version.source)} AS source, * EXCLUDE (line) FROM ({rows}) {kept}"  # noqa: S608  (quoted)
 

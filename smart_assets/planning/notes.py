@@ -3,15 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from smart_assets.assets import catalog, raw_tasks
+from smart_assets.assets import evaluation_overlap, raw_tasks
 from smart_assets.assets.raw_tasks import claimed_tasks, current_tasks, shared_task
 from smart_assets.assets.reading.task_listing import list_tasks
 from smart_assets.assets.step import AssetPartition, Inputs
 from smart_assets.core.errors import SmartError
+from smart_assets.planning.graph import partitions
 from smart_assets.planning.plan import CurrentState, PlanStep
 from smart_assets.settings import Project
 
-_SOURCES = (raw_tasks.NAME, "prompt_embeddings", "evaluation_overlap")
 _MOST_TASKS = 5
 
 
@@ -47,7 +47,7 @@ def _budgets(
     """Yield the budgets that are larger than the rows to train on, where all sources are read."""
     if to_read or not any(step.to_do for step in plan):
         return
-    keys = [AssetPartition(name, source) for name in _SOURCES for source in _partitions(project, name)]
+    keys = [key for asset in (raw_tasks.NAME, evaluation_overlap.NAME) for key in partitions(project, asset)]
     manifests = {key: current_state.current(key) for key in keys}
     made = Inputs(project.store, {key: manifest for key, manifest in manifests.items() if manifest is not None})
     try:
@@ -62,7 +62,3 @@ def _budgets(
                 f"the budget {budget:,} cannot be made: there are {rows:,} rows to train on; "
                 "choose a smaller budget, or add rows"
             )
-
-
-def _partitions(project: Project, asset: str) -> list[str | None]:
-    return list(project.settings.sources) if catalog.asset(asset).partitioned_by == "source" else [None]

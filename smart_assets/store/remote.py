@@ -37,7 +37,7 @@ class Remote:
     def push(self, path: Path, source: Path | None = None) -> None:
         """Copy one file of the mirror, or `source` in its stead, to the remote."""
         remote_path = self._remote_path(path)
-        with _store_error(f"{remote_path} cannot be written in the remote store"):
+        with store_error(f"{remote_path} cannot be written in the remote store"):
             self._make_folder(remote_path)
             self._files.put_file(str(source or path), remote_path)
 
@@ -51,7 +51,7 @@ class Remote:
         """Copy the remote's counterpart of `path` into the local file `into`."""
         into.parent.mkdir(parents=True, exist_ok=True)
         remote_path = self._remote_path(path)
-        with _store_error(f"{remote_path} cannot be read in the remote store"):
+        with store_error(f"{remote_path} cannot be read in the remote store"):
             try:
                 self._files.get_file(remote_path, str(into))
             except FileNotFoundError as error:
@@ -62,7 +62,7 @@ class Remote:
     def names(self, folder: Path) -> list[str]:
         """Return the names of the files in the remote's counterpart of a folder; none where it is not there."""
         remote_path = self._remote_path(folder)
-        with _store_error(f"{remote_path} cannot be listed in the remote store"):
+        with store_error(f"{remote_path} cannot be listed in the remote store"):
             self._files.invalidate_cache()
             try:
                 return [name.rsplit("/", 1)[-1] for name in self._files.ls(remote_path, detail=False)]
@@ -72,7 +72,7 @@ class Remote:
     def files(self, folder: Path) -> dict[Path, Found]:
         """Return all files below a folder, or the one file; none where it is not there (1,000 files a request)."""
         remote_path = self._remote_path(folder)
-        with _store_error(f"{remote_path} cannot be listed in the remote store"):
+        with store_error(f"{remote_path} cannot be listed in the remote store"):
             self._files.invalidate_cache()
             try:
                 entries: Mapping[str, Mapping[str, Any]] = self._files.find(remote_path, detail=True)
@@ -84,7 +84,7 @@ class Remote:
             }
 
     def _modified(self, name: str, entry: Mapping[str, Any]) -> float:
-        modified = next((entry[key] for key in _TIMES if entry.get(key) is not None), None)
+        modified = recorded_time(entry)
         if isinstance(modified, str):
             modified = datetime.fromisoformat(modified)
         if modified is None:
@@ -100,7 +100,7 @@ class Remote:
         digest = hashlib.sha256()
         remote_path = self._remote_path(path)
         with (
-            _store_error(f"{remote_path} cannot be read in the remote store"),
+            store_error(f"{remote_path} cannot be read in the remote store"),
             self._files.open(remote_path, "rb") as stream,
         ):
             while block := stream.read(1 << 22):
@@ -109,7 +109,7 @@ class Remote:
 
     def move(self, path: Path, to: Path) -> None:
         """Move a file or folder within the remote store."""
-        with _store_error(f"{self._remote_path(path)} cannot be moved to {self._remote_path(to)} in the remote store"):
+        with store_error(f"{self._remote_path(path)} cannot be moved to {self._remote_path(to)} in the remote store"):
             for file in self.files(path):
                 remote_path = self._remote_path(to / file.relative_to(path))
                 self._make_folder(remote_path)
@@ -117,7 +117,7 @@ class Remote:
 
     def remove(self, path: Path, modified: float | None = None) -> bool:
         """Remove a file or folder, unless a file of it was written again after `modified`; gives whether it is gone."""
-        with _store_error(f"{self._remote_path(path)} cannot be removed from the remote store"):
+        with store_error(f"{self._remote_path(path)} cannot be removed from the remote store"):
             if modified is not None and any(file.modified > modified for file in self.files(path).values()):
                 return False
             self._files.rm(self._remote_path(path), recursive=True)
@@ -145,8 +145,13 @@ class ListedRemote(Remote):
         return self._root.joinpath(*parts[: 1 if parts[0] == "manifests" else 2])
 
 
+def recorded_time(entry: Mapping[str, Any]) -> Any:
+    """Return when a file last changed, in the form of its file system: a time, text or seconds; None: not told."""
+    return next((entry[key] for key in _TIMES if entry.get(key) is not None), None)
+
+
 @contextmanager
-def _store_error(what: str) -> Generator[None]:
+def store_error(what: str) -> Generator[None]:
     """Turn whatever a file system raises into one sentence; each has errors of its own."""
     try:
         yield

@@ -26,6 +26,7 @@ from smart_assets.store.manifest import REFUSED, Artifact, ArtifactFile, Manifes
 from smart_assets.store.places import LocalPlace
 from smart_assets.store.redaction import Redaction, log_of
 from smart_assets.store.remote import ListedRemote, Remote
+from smart_assets.store.url_folder import is_url, without_scheme
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"  # of a manifest's name: in the order of time, to the microsecond
 
@@ -42,9 +43,9 @@ class Store:
     """
 
     def __init__(self, url: str, base: Path) -> None:
-        remote = "://" in url and not url.startswith("file://")
+        remote = is_url(url)
         self.url = url
-        self.root = (base / (f".smart-mirror/{json_version(url)}" if remote else url.removeprefix("file://"))).resolve()
+        self.root = (base / (f".smart-mirror/{json_version(url)}" if remote else without_scheme(url))).resolve()
         self._remote = Remote(url, self.root) if remote else None
         self.drafts = Drafts(self.root / "drafts")
         self.local = LocalPlace(self.root, self.drafts)

@@ -8,9 +8,9 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 from smart_assets.core.errors import StoreError
 from smart_assets.core.files import written
+from smart_assets.store.remote import recorded_time, store_error
 
 _LOCAL = "file://"
 _HASHES = ("ETag", "etag", "md5Hash", "md5", "content_md5", "checksum", "generation", "VersionId", "blob_id")
-_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 _AT_ONCE = 8  # files that are fetched
 _KEPT = 86_400  # seconds that a copy stays which no file has any more: another process may read it
 
@@ -87,7 +87,7 @@ class UrlFolder:
         Raises:
             StoreError: It is not there, is a file, or cannot be listed.
         """
-        with _told(f"{self.url} cannot be listed"):
+        with store_error(f"{self.url} cannot be listed"):
             self._files.invalidate_cache()
             entries: Mapping[str, Mapping[str, Any]] = self._files.find(self._base, detail=True)
         if not entries or set(entries) == {self._base}:
@@ -115,7 +115,7 @@ class UrlFolder:
         Raises:
             StoreError: It cannot be read.
         """
-        with _told(f"{self.url}: {file.name} cannot be read"):
+        with store_error(f"{self.url}: {file.name} cannot be read"):
             self._files.get_file(f"{self._base}/{file.name}", str(into))
 
     def _fetch_once(self, file: UrlFile, path: Path) -> None:
@@ -125,14 +125,6 @@ class UrlFolder:
 
     def _copy_of(self, file: UrlFile) -> str:
         return hashlib.sha256("\0".join([self.url, file.name, file.state]).encode()).hexdigest()
-
-
-class _Temporary:
-    """A folder that lasts as long as somebody holds it."""
-
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="smart-files-")
-        self.path = Path(self._folder.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +143,14 @@ def copies_of(folder: UrlFolder, files: Sequence[UrlFile], cache: Path | None) -
     """
     if cache is not None:
         return Copies(tuple(folder.fetched(files, cache)))
-    held = _Temporary()
-    return Copies(tuple(folder.fetched(files, held.path)), held)
+    held = tempfile.TemporaryDirectory(prefix="smart-files-")  # lasts as long as somebody holds it
+    return Copies(tuple(folder.fetched(files, Path(held.name))), held)
 
 
 def _url_file(name: str, entry: Mapping[str, Any]) -> UrlFile:
     size = int(entry.get("size") or 0)
     hashes = {key: str(entry[key]) for key in _HASHES if entry.get(key) is not None}
-    modified = next((entry[key] for key in _TIMES if entry.get(key) is not None), None)
+    modified = recorded_time(entry)
     state = hashes or ({"modified": str(modified)} if modified is not None else {})
     return UrlFile(name, size, json.dumps([size, state], sort_keys=True) if state else "", _moment(modified))
 
@@ -179,12 +171,3 @@ def _remove_old(cache: Path, used: frozenset[Path]) -> None:
         with suppress(OSError):
             if path not in used and path.is_file() and path.stat().st_mtime < time.time() - _KEPT:
                 path.unlink()
-
-
-@contextmanager
-def _told(what: str) -> Generator[None]:
-    """Turn whatever a file system raises into one sentence; each has errors of its own."""
-    try:
-        yield
-    except Exception as error:
-        raise StoreError(f"{what}: {error or type(error).__name__}") from error

@@ -25,7 +25,7 @@ def light(batch: pa.RecordBatch | pa.Table, first: int, read: Collection[str]) -
         read: the columns that are read.
     """
     for place, field in enumerate(batch.schema):
-        if field.name in reasons.MEDIA or (field.name not in read and holds_bytes(field.type)):
+        if _is_only_there(field, read):
             marks = pa.array([f"bytes of row {first + row}" for row in range(batch.num_rows)])
             column = pc.if_else(_has_value(batch.column(place)), marks, pa.scalar(None, pa.string()))
         elif field.name not in read and _is_list(field.type) and pa.types.is_primitive(field.type.value_type):
@@ -58,7 +58,7 @@ def columns_to_load(file: pq.ParquetFile, read: Collection[str]) -> list[str]:
     loaded: list[str] = []
     leaves = [file.schema.column(number) for number in range(len(file.schema))]
     for field in file.schema_arrow:
-        if field.name in reasons.MEDIA or (field.name not in read and holds_bytes(field.type)):
+        if _is_only_there(field, read):
             parts = [leaf for leaf in leaves if leaf.path == field.name or leaf.path.startswith(f"{field.name}.")]
             others = [leaf.path for leaf in parts if not _is_bytes(leaf)]
             loaded += others or [field.name]
@@ -74,6 +74,11 @@ def holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_nested(kind):
         return any(holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _is_only_there(field: pa.Field, read: Collection[str]) -> bool:
+    """Return whether of a column's values no more is told than that they are there."""
+    return field.name in reasons.MEDIA or (field.name not in read and holds_bytes(field.type))
 
 
 def _is_bytes(leaf: Any) -> bool:

@@ -31,6 +31,7 @@ from smart_assets.tasks.texts import Texts
 from smart_assets.tasks.unread import ReadColumns, column_table, lines_of, listed, listed_names
 
 _LAST = np.iinfo(np.int64).max
+_FILE_PLACE = CANDIDATES.get_field_index("file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Collector:
         place = len(self._names)
         if chunk.judged.num_rows:
             places = pa.repeat(pa.scalar(place, pa.int32()), chunk.judged.num_rows)
-            self._candidates.append(chunk.judged.add_column(4, CANDIDATES.field("file"), places))
+            self._candidates.append(chunk.judged.add_column(_FILE_PLACE, CANDIDATES.field("file"), places))
             self._texts.add(digests.from_arrow(chunk.judged["id"]), chunk.texts)
         if chunk.refused.num_rows:
             places = pa.repeat(pa.scalar(place, pa.int32()), chunk.refused.num_rows)

@@ -4,6 +4,7 @@
 # pyarrow has no types.
 import binascii
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,8 +53,8 @@ def order_of(digests: Digests, *then: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.lexsort((*reversed(then), halves[:, 1], halves[:, 0]))
 
 
-def first_of_equal(ordered: Digests) -> NDArray[np.bool_]:
-    """Return where, among digests in order, another one begins."""
+def first_of_equal(ordered: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where, among digests or other keys in order, another one begins."""
     first = np.ones(len(ordered), dtype=np.bool_)
     first[1:] = ordered[1:] != ordered[:-1]
     return first

@@ -18,35 +18,17 @@ from smart_assets.core.errors import SourceError
 from smart_assets.tasks import digests, reasons
 from smart_assets.tasks.digests import Digests
 from smart_assets.tasks.forgotten import Forgotten
+from smart_assets.tasks.judge import JUDGED, REFUSED
 from smart_assets.tasks.kept import KEPT, KEPT_FILE
 from smart_assets.tasks.read_result import INSTANCES_FILE, ORIGINS, REJECTED, ROWS
 from smart_assets.tasks.source_kind import SourceFile
 from smart_assets.tasks.unread import COLUMNS, COLUMNS_FILE
 
+_FILE = pa.field("file", pa.int32())
 # A row that has an id, accepted or a duplicate; `file` is its place among the source's files, sorted by name.
-CANDIDATES = pa.schema(
-    [
-        ("id", pa.binary(16)),
-        ("prompt_hash", pa.binary(16)),
-        ("task", pa.string()),
-        ("template", pa.string()),
-        ("file", pa.int32()),
-        ("line", pa.int64()),
-        ("unread", pa.int64()),
-        ("kept", pa.large_string()),  # JSON
-    ]
-)
-# A row or file that has none.
-REFUSALS = pa.schema(
-    [
-        ("file", pa.int32()),
-        ("line", pa.int64()),
-        ("task", pa.string()),
-        ("reason", pa.string()),
-        ("excerpt", pa.string()),
-        ("id", pa.string()),  # where the excerpt is forgotten
-    ]
-)
+CANDIDATES = JUDGED.insert(JUDGED.get_field_index("line"), _FILE)
+# A row or file that has none; `id` where the excerpt is forgotten.
+REFUSALS = pa.schema([_FILE, *REFUSED, pa.field("id", pa.string())])
 _PLACE = ("file", "line")
 _STOOD = (*_PLACE, "unread")
 _NO_PROMPT = bytes(16)  # the prompt hash of a forgotten row

@@ -18,6 +18,14 @@ PIECE_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class FileLimits:
+    """How much a file may hold."""
+
+    max_line_bytes: int = 20_000_000
+    max_unpacked_times: int = 250
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """A part of a file that can be read by itself: bytes of JSON lines, or row groups of Parquet."""
 
@@ -34,22 +42,20 @@ class FileRows:
     path: str
     name: FileName
     columns: Mapping[str, str] = field(default_factory=dict[str, str])  # of rows that have none of these keys
-    max_line_bytes: int = 20_000_000
-    max_unpacked_times: int = 250
+    limits: FileLimits = FileLimits()
     piece: Piece | None = None  # None: the whole file
 
     def __call__(self, names: "FieldNames") -> "Iterator[RawRow | BadRow]":
         """Yield the rows."""
-        from smart_assets.tasks.formats import FileLimits, read_file
+        from smart_assets.tasks.formats import read_file
 
-        limits = FileLimits(self.max_line_bytes, self.max_unpacked_times)
-        return read_file(Path(self.path), self.name, names, limits, self.columns, self.piece)
+        return read_file(Path(self.path), self.name, names, self.limits, self.columns, self.piece)
 
     def pieces(self) -> "Sequence[FileRows]":
         """Return the file in pieces that come one after the other; a file that cannot be read is one."""
         from smart_assets.tasks.formats import pieces_of
 
-        pieces = pieces_of(Path(self.path), self.name, PIECE_BYTES, self.max_line_bytes)
+        pieces = pieces_of(Path(self.path), self.name, PIECE_BYTES, self.limits)
         return [replace(self, piece=piece) for piece in pieces]
 
     def as_json(self) -> dict[str, Any]:
@@ -59,11 +65,6 @@ class FileRows:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "FileRows":
         """Return what another process wrote."""
-        named: dict[str, Any] = value["name"]
-        name = FileName(tuple(named["folders"]), named["stem"], named["format"], named["compression"])
+        named: dict[str, Any] = {**value["name"], "folders": tuple(value["name"]["folders"])}
         piece = None if value["piece"] is None else Piece(**value["piece"])
-        return replace(cls(value["path"], name, value["columns"]), **_limits_of(value), piece=piece)
-
-
-def _limits_of(value: dict[str, Any]) -> dict[str, Any]:
-    return {name: value[name] for name in ("max_line_bytes", "max_unpacked_times")}
+        return cls(value["path"], FileName(**named), value["columns"], FileLimits(**value["limits"]), piece)

@@ -12,7 +12,7 @@ from smart_assets.core.errors import SourceError, StoreError
 from smart_assets.core.section import added_setting
 from smart_assets.store.url_folder import UrlFile, UrlFolder, checked_url, copies_of, is_url, without_scheme
 from smart_assets.tasks.file_names import FORMATS, HIDDEN
-from smart_assets.tasks.file_rows import FileRows
+from smart_assets.tasks.file_rows import FileLimits, FileRows
 from smart_assets.tasks.files import hashed, is_as_found, list_all
 from smart_assets.tasks.source_kind import NotRead, Part, Snapshot, SourceFile, SourceKind
 from smart_assets.tasks.task_files import TRAIN, FileSelection, NameRule, TaskFile, select
@@ -22,6 +22,7 @@ FOLLOW_LINKS = "Whether links that lead out of the folder are followed; otherwis
 UNPACKED = (
     "A compressed file that unpacks to more than so many times its size, and to more than 100 MB, is refused, unread."
 )
+_LIMITS = FileLimits()
 
 
 class FolderSource(SourceKind):
@@ -34,9 +35,12 @@ class FolderSource(SourceKind):
         "`s3://bucket/prefix`.",
     )
     max_line_bytes: int = Field(
-        default=20_000_000, ge=1, le=2**31 - 1, description="A longer line of a JSONL or CSV file is rejected, unread."
+        default=_LIMITS.max_line_bytes,
+        ge=1,
+        le=2**31 - 1,
+        description="A longer line of a JSONL or CSV file is rejected, unread.",
     )
-    max_unpacked_times: int = added_setting(250, UNPACKED, ge=1)
+    max_unpacked_times: int = added_setting(_LIMITS.max_unpacked_times, UNPACKED, ge=1)
     split: Literal["train", "validation", "test"] = added_setting(
         TRAIN, "Which of the files whose names tell a split are read; `train` also reads those that tell none."
     )
@@ -138,9 +142,10 @@ class FolderSource(SourceKind):
             files = {printable(file.name): file for file in folder.files()}
         except StoreError as error:
             raise SourceError(f"source {self.label}: {error}") from error
-        hidden = [name for name in files if any(part.startswith(".") for part in name.split("/"))]
-        selection = self._selection([name for name in files if name not in set(hidden)], self.path.rstrip("/"))
-        return folder, selection, [files[file.name] for file in selection.files], [NotRead(n, HIDDEN) for n in hidden]
+        is_hidden = {name: any(part.startswith(".") for part in name.split("/")) for name in files}
+        selection = self._selection([name for name in files if not is_hidden[name]], self.path.rstrip("/"))
+        hidden = [NotRead(name, HIDDEN) for name in files if is_hidden[name]]
+        return folder, selection, [files[file.name] for file in selection.files], hidden
 
     def _selected(self, files: Sequence[FoundFile], root: Path) -> tuple[FileSelection, list[FoundFile]]:
         """Return which of the files are read, and these files."""
@@ -159,9 +164,8 @@ class FolderSource(SourceKind):
         return selection
 
     def _part(self, task_file: TaskFile, file_found: FoundFile, file: SourceFile) -> Part:
-        rows = FileRows(
-            file_found.path, task_file.parsed, task_file.columns, self.max_line_bytes, self.max_unpacked_times
-        )
+        limits = FileLimits(self.max_line_bytes, self.max_unpacked_times)
+        rows = FileRows(file_found.path, task_file.parsed, task_file.columns, limits)
         unchanged = functools.partial(is_as_found, file_found)
         return Part(file_found.name, task_file.task, rows, file, task_file.group, unchanged)
 

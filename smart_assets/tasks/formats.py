@@ -20,25 +20,16 @@ from smart_assets.tasks import reasons
 from smart_assets.tasks.arrow_columns import columns_to_load
 from smart_assets.tasks.csv_records import read_csv
 from smart_assets.tasks.file_names import FileName
-from smart_assets.tasks.file_rows import Piece
+from smart_assets.tasks.file_rows import FileLimits, Piece
 from smart_assets.tasks.json_documents import rows_in
-from smart_assets.tasks.open_assistant import MESSAGE, is_message
+from smart_assets.tasks.open_assistant import is_message
 from smart_assets.tasks.raw_rows import BOM, BadRow, Line, RawRow, arrow_rows, read_lines, shorten, shorten_bytes
 from smart_assets.tasks.row_shape import FieldNames
 from smart_assets.tasks.streams import Bytes, RefusedFileError, limit_of, line_pieces, open_text, refuse_other_content
 
-MAX_LINE_BYTES = 20_000_000
 _BATCH_ROWS = 1024
 _ARROW_FILE = b"ARROW1"
 _FEATHER_1 = b"FEA1"
-
-
-@dataclass(frozen=True, slots=True)
-class FileLimits:
-    """How much a file may hold."""
-
-    max_line_bytes: int = MAX_LINE_BYTES
-    max_unpacked_times: int = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +79,7 @@ def read_file(
         yield BadRow(None, reasons.FILE_UNREADABLE, shorten(str(error)))
 
 
-def pieces_of(
-    path: Path, name: FileName, piece_bytes: int, max_line_bytes: int = MAX_LINE_BYTES
-) -> Sequence[Piece | None]:
+def pieces_of(path: Path, name: FileName, piece_bytes: int, limits: FileLimits) -> Sequence[Piece | None]:
     """Return the pieces of a file, to be read one after the other; None stands for the whole file.
 
     A file whose rows make trees is one piece: a message may stand far from the one that it answers.
@@ -99,7 +88,7 @@ def pieces_of(
     if name.format == ".parquet":
         pieces = _group_pieces(path, piece_bytes)
     elif name.format in (".jsonl", ".ndjson") and name.compression is None:
-        pieces = [] if _begins_a_tree(path, max_line_bytes) else line_pieces(path, piece_bytes)
+        pieces = [] if _begins_a_tree(path, limits.max_line_bytes) else line_pieces(path, piece_bytes)
     return pieces or [None]
 
 
@@ -119,7 +108,7 @@ def _begins_a_tree(path: Path, max_line_bytes: int) -> bool:
 def _group_pieces(path: Path, piece_bytes: int) -> list[Piece]:
     try:
         with pq.ParquetFile(path) as file:
-            if {*file.schema_arrow.names} >= MESSAGE:
+            if is_message(file.schema_arrow.names):
                 return []
             groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     except (OSError, pa.ArrowException):

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks.file_names import FileName, parse_name
+from smart_assets.tasks.file_rows import FileLimits
 from smart_assets.tasks.raw_rows import BadRow, RawRow
-from smart_assets.tasks.rows import FieldNames
+from smart_assets.tasks.row_shape import FieldNames
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder
@@ -115,7 +116,7 @@ def _sliced(files: Mapping[str, Sequence[_DataFile]], split: str, names: FieldNa
 
 def _numbered(files: Sequence[_DataFile], names: FieldNames) -> Iterator[RawRow | BadRow]:
     """Yield the rows of files one after the other under their indexes in all of them."""
-    from smart_assets.tasks.formats import FileLimits, read_file
+    from smart_assets.tasks.formats import read_file
 
     index = 0
     for place, file in enumerate(files):
@@ -132,15 +133,14 @@ def _numbered(files: Sequence[_DataFile], names: FieldNames) -> Iterator[RawRow 
 
 def _as_lines(file: _DataFile) -> FileName:
     """Return the name of a file as JSON lines where it holds these: `datasets` reads them under `.json`, too."""
-    from smart_assets.tasks.formats import FileLimits
-    from smart_assets.tasks.streams import RefusedFileError, open_text
+    from smart_assets.tasks.streams import opened
 
     if file.parsed.format != ".json":
         return file.parsed
     try:
-        with open_text(file.path, file.parsed.compression, FileLimits().max_unpacked_times) as content:
-            line = content.stream.readline(_HEAD).strip()
-            is_row = isinstance(json.loads(line), dict) and bool(content.stream.readline(_HEAD).strip())
-    except (OSError, ValueError, RecursionError, RefusedFileError):
+        with opened(file.path, file.parsed.compression) as stream:
+            line = stream.readline(_HEAD).strip()
+            is_row = isinstance(json.loads(line), dict) and bool(stream.readline(_HEAD).strip())
+    except (OSError, ValueError, RecursionError):
         return file.parsed
     return replace(file.parsed, format=".jsonl") if is_row else file.parsed

@@ -65,8 +65,12 @@ class Chunk:
     judged: pa.Table  # JUDGED, of the accepted ones
     texts: pa.Table  # TEXTS of these
     refused: pa.Table  # REFUSED
-    rows: int  # read so far of the file or piece, accepted or not
     done: float  # share of the file read so far, in [0, 1]
+
+    @property
+    def rows(self) -> int:
+        """How many rows they are, accepted or not."""
+        return self.judged.num_rows + self.refused.num_rows
 
 
 @dataclass(slots=True)
@@ -90,6 +94,31 @@ class FileVerdict:
         self.without_licence += later.without_licence
         self.columns.add_all(later.columns)
         self.seen |= later.seen
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for another process."""
+        return {
+            "rows": self.rows,
+            "names_task": list(self.names_task),
+            "forgotten_ids": sorted(self.forgotten_ids),
+            "is_cut": self.is_cut,
+            "columns": self.columns.as_json(),
+            "seen": list(self.seen),
+            "without_licence": self.without_licence,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "FileVerdict":
+        """Return what another process gave."""
+        return cls(
+            value["rows"],
+            set(value["names_task"]),
+            set(value["forgotten_ids"]),
+            value["is_cut"],
+            ReadColumns.from_json(value["columns"]),
+            dict.fromkeys(value["seen"]),
+            value["without_licence"],
+        )
 
 
 class RowJudge:
@@ -202,7 +231,7 @@ class RowJudge:
         if self._refused:
             refused = table_of([*zip(*self._refused, strict=True)], REFUSED)
             self._refused = []
-        return Chunk(judged, texts, refused, self.verdict.rows, self._done)
+        return Chunk(judged, texts, refused, self._done)
 
 
 @functools.lru_cache(maxsize=1)

@@ -18,8 +18,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smart_assets.core.stored_chat import canonical_json
 from smart_assets.tasks import reasons
 from smart_assets.tasks.raw_rows import RowError
+from smart_assets.tasks.turns import is_nan
 
 KEPT_FILE = "kept.parquet"
 KEPT = pa.schema(
@@ -50,13 +52,11 @@ def kept_of(row: Mapping[str, object], columns: Sequence[tuple[str, str]]) -> st
     Raises:
         RowError: A value is none that JSON has, or holds what cannot be stored as text.
     """
-    values = {name: value for name, column in columns if not _is_missing(value := row.get(column))}
+    values = {name: value for name, column in columns if (value := row.get(column)) is not None and not is_nan(value)}
     if not values:
         return None
     try:
-        text = json.dumps(
-            values, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_plain
-        )
+        text = canonical_json(values, _plain)
         text.encode()
     except UnicodeEncodeError as error:
         raise RowError(reasons.NOT_UTF8) from error
@@ -99,10 +99,6 @@ def kept_rows(accepted: pa.Table, duplicates: pa.Table) -> pa.Table:
     return rows.sort_by([("file", "ascending"), ("line", "ascending")]).select(KEPT.names)
 
 
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124  (NaN alone differs from itself)
-
-
 def _plain(value: object) -> str:
     match value:
         case datetime() | date() | time():
@@ -127,4 +123,4 @@ def _column(values: list[Any]) -> pa.Array:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return canonical_json(value)

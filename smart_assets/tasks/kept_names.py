@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from smart_assets.tasks import layouts
+from smart_assets.tasks.reasons import MEDIA
+
 OWN_NAMES = frozenset(
     {
         "id", "task", "template", "prompt", "response", "messages", "tools", "prompt_hash", "split", "cluster",
@@ -46,9 +49,6 @@ def _renamed(column: str) -> str:
 
 def _names_that_are_read() -> frozenset[str]:
     """Return the names by which columns are recognized: an export that had one would be read as another row."""
-    from smart_assets.tasks import layouts
-    from smart_assets.tasks.reasons import MEDIA
-
     names = {
         *layouts.SYSTEMS,
         *layouts.TOOLS,

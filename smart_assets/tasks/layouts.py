@@ -8,7 +8,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from smart_assets.tasks import reasons
-from smart_assets.tasks.open_assistant import MESSAGE, TREE
 
 CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt", "system_message")
@@ -20,6 +19,10 @@ TASKS = ("task_name", "_task_name")
 RESPONSES = ("response", "targets", "target")
 BESIDE = ("response", "completion")
 """Responses beside a chat that is the prompt."""
+MESSAGE = frozenset({"message_id", "parent_id", "text", "role"})
+"""The columns of an OpenAssistant message that is a row of its own."""
+TREE = "message_tree_id"
+"""The column by which a row with a whole tree of such messages is known."""
 _PAIRS = "preference pairs (`chosen` is the response)"
 _TREES = "OpenAssistant (best-ranked path)"
 _EXTRA = ("input", "context", "inputs", "query", "question", "problem", "passage", "document", "knowledge")

@@ -21,6 +21,12 @@ _LONGEST = 100  # characters of a name
 
 def proposal(names: Collection[str]) -> str:
     """Return a sentence with the settings that may be meant, with a space before it; "" where none suggests itself."""
+    settings = likely_settings(names)
+    return settings and f" Perhaps {settings} is meant."
+
+
+def likely_settings(names: Collection[str]) -> str:
+    """Return the settings that may be meant; "" where none suggests itself."""
     by_name = {name.strip().lower(): name for name in reversed([*names]) if len(name) <= _LONGEST}
     prompt, response = (
         next((by_name[name] for name in known if name in by_name), None) for known in (_PROMPTS, _RESPONSES)
@@ -30,7 +36,7 @@ def proposal(names: Collection[str]) -> str:
     beside = [by_name[name] for name in _BESIDE if name in by_name]
     columns = [_written(name) for name in (prompt, *beside)]
     written = f"[{', '.join(columns)}]" if beside else columns[0]
-    return f" Perhaps `columns: {{prompt: {written}, response: {_written(response)}}}` is meant."
+    return f"`columns: {{prompt: {written}, response: {_written(response)}}}`"
 
 
 def _written(name: str) -> str:

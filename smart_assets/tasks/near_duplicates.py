@@ -7,15 +7,14 @@ no such pair is ever missed: signatures that differ in at most d places are equa
 
 import hashlib
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smart_assets.core.progress import Log, Progress
-from smart_assets.core.threads import threads, usable_cores
+from smart_assets.core.threads import in_order, threads, usable_cores
 from smart_assets.tasks import digests
 from smart_assets.tasks.word_shingles import Shingler
 
@@ -149,8 +148,7 @@ def _distinct(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.int
     with threads(usable_cores()) as shared:
         shared.over_blocks(mix, len(signatures), _BATCH_ROWS)
     order = np.argsort(keys, kind="stable")
-    first = np.ones(len(keys), dtype=np.bool_)
-    first[1:] = keys[order[1:]] != keys[order[:-1]]
+    first = digests.first_of_equal(keys[order])
     if not _are_equal(signatures, order, np.flatnonzero(~first)):
         order, first = _order_by_content(signatures)
     place = np.empty(len(signatures), dtype=np.int64)
@@ -188,13 +186,7 @@ def _sorted_bands(
         yield from map(keys_and_order, _bands(equal))
         return
     with ThreadPoolExecutor(_AHEAD) as pool:
-        ahead = deque[Future[tuple[NDArray[np.uint64], NDArray[np.int64]]]]()
-        for columns in _bands(equal):
-            ahead.append(pool.submit(keys_and_order, columns))
-            if len(ahead) > _AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        yield from in_order(pool, keys_and_order, _bands(equal), _AHEAD)
 
 
 def _equal_values(similarity: float) -> int:

@@ -8,14 +8,11 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, cast
 
 from smart_assets.tasks import reasons
+from smart_assets.tasks.layouts import MESSAGE, TREE
 from smart_assets.tasks.raw_rows import BadRow, RawRow, RowError, excerpt_of
 from smart_assets.tasks.turns import Turn, has_value, read_turns
 from smart_assets.tasks.unread import UnreadValues
 
-MESSAGE = frozenset({"message_id", "parent_id", "text", "role"})
-"""The columns of a message that is a row of its own."""
-TREE = "message_tree_id"
-"""The column by which a row with a whole tree is known."""
 _READ = frozenset({*MESSAGE, TREE, "replies", "rank", "deleted"})
 _LAST = float("inf")
 

@@ -95,7 +95,7 @@ def _readings(
         for place, of_file in groupby(pieces, key=lambda piece: piece.place):
             yield _shared_reading(place, of_file, advance)
         return
-    names = FieldNames.from_columns(source.columns, context.licences)
+    names = FieldNames(source.columns, context.licences)
     rules = JudgeRules(names, source.task_prefix, context.forgotten.texts, context.licences)
     for place, part in enumerate(parts):
         yield _own_reading(place, RowJudge(rules, _default_task(source, part)), part.rows(rules.names), advance)
@@ -110,10 +110,8 @@ def _shared_reading(place: int, pieces: Iterator[ReadPiece], advance: "_Advance"
 
 
 def _own_reading(place: int, judge: RowJudge, rows: Iterable[RawRow | BadRow], advance: "_Advance") -> _Reading:
-    before = 0
     for chunk in judge.chunks(rows):
-        advance(place, replace(chunk, rows=chunk.rows - before))
-        before = chunk.rows
+        advance(place, chunk)
         yield chunk, judge.verdict
 
 
@@ -121,7 +119,7 @@ _Advance = Callable[[int, Chunk], None]
 
 
 def _advance(context: ReadContext, sizes: Sequence[int]) -> _Advance:
-    """Return what tells of a chunk that was read of the part at a place; the chunk counts its own rows."""
+    """Return what tells of a chunk that was read of the part at a place."""
     progress, total = Progress(f"reading {context.label}", context.log), max(1, sum(sizes))
     before = list(accumulate(sizes, initial=0))
     rows = 0

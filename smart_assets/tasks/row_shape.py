@@ -75,11 +75,6 @@ class FieldNames:
         self._templates = layouts.TEMPLATES if columns.template is None else (columns.template,)
         self._shapes: dict[tuple[str, ...], Shape] = {}
 
-    @classmethod
-    def from_columns(cls, columns: Columns, licences: LicenceGate | None = None) -> "FieldNames":
-        """Return the names under the settings of a source."""
-        return cls(columns, licences)
-
     def wanted(self, names: Sequence[str]) -> list[str]:
         """Return those of a table's column names that are read, or none if they cannot make an instance.
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from smart_assets.tasks.file_rows import FileRows
 from smart_assets.tasks.judge import Chunk, FileVerdict
-from smart_assets.tasks.unread import ReadColumns
 from smart_assets.tasks.work_pool import Answer, Job, WorkPool
 from smart_assets.tasks.worker import KINDS
 
@@ -64,18 +63,10 @@ def read_shared(files: Sequence[FileToRead], rules: str, pool: WorkPool, scratch
         tables = _tables(out, answer)
         if place == cut:
             continue
-        verdict = FileVerdict(
-            answer["rows"],
-            set(answer["names_task"]),
-            set(answer["forgotten_ids"]),
-            bool(answer["is_cut"]),
-            ReadColumns.from_json(answer["columns"]),
-            dict.fromkeys(answer["seen"]),
-            answer["without_licence"],
-        )
+        verdict = FileVerdict.from_json(answer["verdict"])
         cut = place if verdict.is_cut else cut
         done = rows.piece.share if rows.piece else 1.0
-        yield ReadPiece(place, Chunk(**tables, rows=verdict.rows, done=done), verdict)
+        yield ReadPiece(place, Chunk(**tables, done=done), verdict)
 
 
 def _tables(out: Path, answer: Answer) -> dict[str, pa.Table]:

@@ -71,7 +71,7 @@ def open_text(path: Path, compression: str | None, most_times: int, piece: Piece
     """
     packed = path.stat().st_size
     size = packed if compression is None else _unpacked_size(path, compression, limit_of(packed, most_times))
-    with _opened(path, compression) as stream:
+    with opened(path, compression) as stream:
         head = stream.peek(16)
         if is_wide(head):
             raise RefusedFileError(reasons.FILE_UTF16)
@@ -150,16 +150,16 @@ def is_wide(head: bytes) -> bool:
         return True
     # Without a mark, the first characters are taken to be of ASCII, as they are in JSON and most headers.
     zeros = [byte == 0 for byte in head[:4]]
-    return (
-        len(zeros) == 4
-        and zeros != [True] * 4
-        and any(zeros)
-        and (zeros in ([False, True] * 2, [True, False] * 2, [False, True, True, True], [True, True, True, False]))
-    )
+    return zeros in ([False, True] * 2, [True, False] * 2, [False, True, True, True], [True, True, True, False])
 
 
 @contextmanager
-def _opened(path: Path, compression: str | None) -> Generator[io.BufferedReader]:
+def opened(path: Path, compression: str | None) -> Generator[io.BufferedReader]:
+    """Open a file as what it unpacks to, however much that is.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     if compression is None:
         with path.open("rb") as stream:
             yield stream
@@ -175,7 +175,7 @@ def _unpacked_size(path: Path, compression: str, limit: int) -> int:
         RefusedFileError: It unpacks to more than the limit.
     """
     size, block = 0, memoryview(bytearray(_BLOCK))
-    with _opened(path, compression) as stream:
+    with opened(path, compression) as stream:
         try:
             while count := stream.raw.readinto(block):  # pyright: ignore[reportAttributeAccessIssue]
                 size += count

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smart_assets.core.formatting import count
 from smart_assets.core.safe_text import in_line
-from smart_assets.tasks.likely_columns import proposal
+from smart_assets.tasks.likely_columns import likely_settings
 from smart_assets.tasks.raw_rows import shorten
 
 Kind = Literal["read as", "column", "key of a turn", "key of a content part", "turns"]
@@ -128,9 +129,9 @@ def column_table(names: Sequence[str], files: Sequence[ReadColumns], earlier: It
         earlier: COLUMNS of files that were not read again.
     """
     rows = [
-        {"file": file, "layout": layout, "kind": kind, "column": name, "rows": count}
+        {"file": file, "layout": layout, "kind": kind, "column": name, "rows": rows}
         for file, columns in zip(names, files, strict=True)
-        for (layout, kind, name), count in columns.counts.items()
+        for (layout, kind, name), rows in columns.counts.items()
     ]
     table = pa.concat_tables([pa.Table.from_pylist(rows, COLUMNS), *(part.cast(COLUMNS) for part in earlier)])
     return table.sort_by([(name, "ascending") for name in ("file", "layout", "kind", "column")])
@@ -149,17 +150,18 @@ def listed_names(names: Collection[str]) -> str:
 
 def lines_of(columns: pa.Table) -> Iterator[str]:
     """Yield what COLUMNS say in sentences: how the rows were read, and what was not."""
-    for layout, rows, count in _grouped(columns, ["layout"], pc.equal(columns["kind"], READ_AS)):
+    for layout, rows, files in _grouped(columns, ["layout"], pc.equal(columns["kind"], READ_AS)):
         if layout != NO_LAYOUT:
-            yield f"read as {layout}: {_rows(rows)} of {_files(columns, layout, count)}"
+            yield f"read as {layout}: {count(rows, 'row')} of {_files(columns, layout, files)}"
             continue
         is_column = pc.and_(pc.equal(columns["layout"], layout), pc.equal(columns["kind"], "column"))
         names = dict.fromkeys(columns.filter(is_column)["column"].to_pylist())
-        meant = proposal(names).replace(" Perhaps", "; perhaps").removesuffix(".")
-        yield f"of no layout that is known: {_rows(rows)} of {_files(columns, layout, count)}{meant}"
+        settings = likely_settings(names)
+        meant = settings and f"; perhaps {settings} is meant"
+        yield f"of no layout that is known: {count(rows, 'row')} of {_files(columns, layout, files)}{meant}"
     rest = list(unread_names(columns).items())
     for name, rows in rest[:_MOST_LINES]:
-        yield f"not read: {name} ({_rows(rows)} {'has' if rows == 1 else 'have'} a value)"
+        yield f"not read: {name} ({count(rows, 'row')} {'has' if rows == 1 else 'have'} a value)"
     if len(rest) > _MOST_LINES:
         yield f"not read: {len(rest) - _MOST_LINES:,} more; the view `source_columns` of `smart sql` names them"
 
@@ -189,12 +191,8 @@ def _grouped(columns: pa.Table, keys: list[str], chosen: pa.ChunkedArray) -> lis
     return [(*(row[key] for key in keys), row["rows_sum"], row["file_count_distinct"]) for row in rows]
 
 
-def _files(columns: pa.Table, layout: str, count: int) -> str:
-    if count > 1:
-        return f"{count:,} files"
+def _files(columns: pa.Table, layout: str, files: int) -> str:
+    if files > 1:
+        return f"{files:,} files"
     chosen = pc.and_(pc.equal(columns["layout"], layout), pc.equal(columns["kind"], READ_AS))
     return columns.filter(chosen)["file"][0].as_py()
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s' * (count != 1)}"

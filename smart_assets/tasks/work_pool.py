@@ -8,16 +8,15 @@ import json
 import os
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from smart_assets.core.errors import SourceError
-from smart_assets.core.threads import usable_cores
+from smart_assets.core.threads import in_order, usable_cores
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
@@ -38,19 +37,13 @@ class WorkPool:
         self._threads = ThreadPoolExecutor(processes)
 
     def answers(self, jobs: Iterable[Job]) -> Iterator[Answer]:
-        """Yield the answer to each job, in the order of the jobs; few of them are done before they are asked for.
+        """Return the answer to each job, in the order of the jobs; few of them are done before they are asked for.
 
         Raises:
             SourceError: A process ended before it answered.
             RuntimeError: A job failed.
         """
-        under_way: deque[Future[Answer]] = deque()
-        for job in jobs:
-            under_way.append(self._threads.submit(self._answer, job))
-            if len(under_way) > _AHEAD * self.processes:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        return in_order(self._threads, self._answer, jobs, _AHEAD * self.processes)
 
     def close(self) -> None:
         """End the processes, whatever they do."""

@@ -48,7 +48,7 @@ def _known_rules(path: str) -> tuple[Columns, str, frozenset[str], LicenceGate |
 def _rules(path: str) -> JudgeRules:
     """Return the rules for one piece: what its names were seen to be is of no other one."""
     columns, task_prefix, forgotten, licences = _known_rules(path)
-    return JudgeRules(FieldNames.from_columns(columns, licences), task_prefix, forgotten, licences)
+    return JudgeRules(FieldNames(columns, licences), task_prefix, forgotten, licences)
 
 
 def _read(job: dict[str, Any]) -> dict[str, Any]:
@@ -65,17 +65,7 @@ def _read(job: dict[str, Any]) -> dict[str, Any]:
                 writers[kind].write_table(table)
     for writer in writers.values():
         writer.close()
-    verdict = judge.verdict
-    return {
-        "tables": list(writers),
-        "rows": verdict.rows,
-        "names_task": list(verdict.names_task),
-        "forgotten_ids": sorted(verdict.forgotten_ids),
-        "is_cut": verdict.is_cut,
-        "without_licence": verdict.without_licence,
-        "columns": verdict.columns.as_json(),
-        "seen": list(verdict.seen),
-    }
+    return {"tables": list(writers), "verdict": judge.verdict.as_json()}
 
 
 @functools.lru_cache(maxsize=1)

@@ -131,7 +131,7 @@ def _url_files(reference: str) -> tuple[UrlFolder, list[UrlFile]]:
     """
     try:
         folder = UrlFolder(reference)
-        files = [file for file in folder.files() if "/" not in file.name and _is_of_a_model(file.name)]
+        files = [file for file in folder.files() if _is_of_a_model(file.name)]
     except StoreError as error:
         raise TrainingError(f"base_model: {error}") from error
     if any(not file.state for file in files):
@@ -140,7 +140,11 @@ def _url_files(reference: str) -> tuple[UrlFolder, list[UrlFile]]:
 
 
 def _is_of_a_model(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in _HUB_FILES) and not name.startswith("consolidated")
+    return _matches(name, _HUB_FILES) and not _matches(name, _HUB_IGNORED)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _url_version(files: Iterable[UrlFile]) -> str:

@@ -85,9 +85,9 @@ class ChatTemplate:
                 continue
             if tool_calls:
                 self._require_calls(turns, response, tools, whole, written, tool_calls)
-                return Example(given, start[len(given) :], written, after.rstrip() or self.end_text)
-            if written.strip() == response.strip():
-                return Example(given, start[len(given) :], written, after.rstrip() or self.end_text)
+            elif written.strip() != response.strip():
+                continue
+            return Example(given, start[len(given) :], written, after.rstrip() or self.end_text)
         raise RefusedRowError("the chat template rewrites its response")
 
     def notes(self) -> list[str]:
@@ -144,18 +144,18 @@ class ChatTemplate:
 
     def _require_tools(self, turns: Turns, tools: Calls | None, prompt: str) -> None:
         """Refuse turns of which the template leaves out tools or calls: the model would be taught without them."""
-        if tools and not (_names(tools) <= _held(prompt, _names(tools)) and self._differs(prompt, turns, None, True)):
+        if tools and not (_named_in(prompt, tools) and self._differs(prompt, turns, None, True)):
             raise RefusedRowError("the chat template does not write its tools")
         calls = [call for turn in turns for call in turn.get("tool_calls", ())]
         if calls:
             bare = [{name: value for name, value in turn.items() if name != "tool_calls"} for turn in turns]
-            if not (_names(calls) <= _held(prompt, _names(calls)) and self._differs(prompt, bare, tools, True)):
+            if not (_named_in(prompt, calls) and self._differs(prompt, bare, tools, True)):
                 raise RefusedRowError("the chat template does not write its tool calls")
 
     def _require_calls(
         self, turns: Turns, response: str, tools: Calls | None, whole: str, written: str, calls: Calls
     ) -> None:
-        written_all = response.strip() in written and _names(calls) <= _held(written, _names(calls))
+        written_all = response.strip() in written and _named_in(written, calls)
         if not (written_all and self._differs(whole, [*turns, _answer(response)], tools, False)):
             raise RefusedRowError("the chat template does not write its tool calls")
 
@@ -227,12 +227,8 @@ def _answer(text: str, calls: Calls | None = None) -> dict[str, Any]:
     return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
 
 
-def _names(functions: Calls) -> set[str]:
-    return {str(function["function"]["name"]) for function in functions}
-
-
-def _held(text: str, names: set[str]) -> set[str]:
-    return {name for name in names if name in text}
+def _named_in(text: str, functions: Calls) -> bool:
+    return all(str(function["function"]["name"]) in text for function in functions)
 
 
 def _with_arguments_as_texts(turns: Turns) -> Turns:

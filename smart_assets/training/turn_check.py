@@ -63,9 +63,8 @@ def refused_chats(forms: Mapping[ChatForm, int], settings: Finetune, cache: Path
     Raises:
         TrainingError: the tokenizer cannot be had at all or without converting the model, or its template is unfit.
     """
-    odd = {form: count for form, count in forms.items() if form.has_tools or not _usual(form, settings)}
-    if settings.prompt_format == "plain":
-        odd = {form: count for form, count in odd.items() if form.has_tools}
+    plain = settings.prompt_format == "plain"
+    odd = {form: count for form, count in forms.items() if form.has_tools or not (plain or _usual(form, settings))}
     if not odd:
         return {}
     from smart_assets.training.loading import load_tokenizer

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from smart_assets.assets.reading.task_listing import LONG_PROMPTS, TaskListing, list_tasks
+from smart_assets.assets.reading.task_listing import TaskListing, list_tasks
+from smart_assets.assets.records import EmbeddingSummary, LongRows
 from smart_assets.assets.step import AssetPartition, Inputs
 from smart_assets.cli.main import app
 from smart_assets.core.errors import SourceError
@@ -151,8 +152,16 @@ def test_rows_left_out_for_evaluation_text_are_not_training_rows(tmp_path: Path)
 
 def test_long_prompts_are_counted(project: Project) -> None:
     rows_read = current(project, "raw_tasks", "small")
-    counted = {LONG_PROMPTS: {"beta": {"rows": 4, "read in part": 1}}}
-    embedded = rows_read.model_copy(update={"asset": "prompt_embeddings", "summary": counted})
+    summary = EmbeddingSummary(
+        rows=9,
+        distinct_prompts=9,
+        dimensions=384,
+        tasks=2,
+        encoder="an encoder",
+        precision="float32",
+        long_prompts={"beta": LongRows(rows=4, read_in_part=1, most_windows=9, most_tokens=999)},
+    )
+    embedded = rows_read.model_copy(update={"asset": "prompt_embeddings", "summary": summary.as_kept()})
     inputs = {AssetPartition("raw_tasks", "small"): rows_read, AssetPartition("prompt_embeddings", "small"): embedded}
     tasks = list_tasks(project, Inputs(project.store, inputs)).tasks
     assert {task.task: task.long_prompts for task in tasks if task.long_prompts} == {"beta": 4}

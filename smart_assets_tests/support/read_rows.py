@@ -16,7 +16,7 @@ from smart_assets.tasks.unread import UnreadValues
 
 def read_row(row: dict[str, Any], **columns: Any) -> tuple[AcceptedRow, str, set[str]]:
     """Return the instance, the layout's name, and the names of what is not read."""
-    names = FieldNames.from_columns(Columns(**columns))
+    names = FieldNames(Columns(**columns))
     shape = names.shape(tuple(row))
     unread = UnreadValues([(name, row[name]) for name in shape.unread])
     instance = instance_of(row, shape, "task", unread)

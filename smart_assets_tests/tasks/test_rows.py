@@ -12,7 +12,7 @@ from smart_assets.tasks.rows import AcceptedRow, content_hash, instance_of, task
 from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.unread import UnreadValues
 
-NAMES = FieldNames.from_columns(Columns())
+NAMES = FieldNames(Columns())
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
 SYSTEM = {"role": "system", "content": "be brief"}
@@ -77,7 +77,7 @@ def test_a_bad_row_is_refused_with_its_reason(row: dict[str, Any], reason: str) 
 
 
 def test_a_configured_name_is_taken_at_its_word() -> None:
-    names = FieldNames.from_columns(Columns(prompt="question", task="subject"))
+    names = FieldNames(Columns(prompt="question", task="subject"))
     with pytest.raises(RowError, match="prompt is missing"):
         instance({"prompt": "p", "inputs": "p", "input": "p", "response": "r"}, names)
     with pytest.raises(RowError, match="task is missing"):
@@ -139,7 +139,7 @@ def test_any_printable_task_name_is_legal(task: str) -> None:
 )
 def test_a_bad_task_name_is_refused(task: object, reason: str) -> None:
     with pytest.raises(RowError, match=reason):
-        task_of({"task": task}, FieldNames.from_columns(Columns(task="task")), None)
+        task_of({"task": task}, FieldNames(Columns(task="task")), None)
 
 
 def test_the_id_is_what_it_always_was() -> None:

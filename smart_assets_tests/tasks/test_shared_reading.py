@@ -16,7 +16,7 @@ import pytest
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import file_rows, reader, reasons, signatures
 from smart_assets.tasks.file_names import parse_name
-from smart_assets.tasks.file_rows import FileRows
+from smart_assets.tasks.file_rows import FileLimits, FileRows
 from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.forgotten import Forgotten, text_id
 from smart_assets.tasks.formats import pieces_of
@@ -132,9 +132,9 @@ def test_pieces_are_the_whole(tmp_path: Path, name: str, size: int) -> None:
         path.write_text("\n\n".join(lines) + "\n" * (size % 2))
     else:
         pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=3)
-    names = FieldNames.from_columns(Columns())
+    names = FieldNames(Columns())
     whole = [(row.line, row.value) for row in FileRows(str(path), parsed)(names)]
-    pieces = [FileRows(str(path), parsed, piece=piece) for piece in pieces_of(path, parsed, size)]
+    pieces = [FileRows(str(path), parsed, piece=piece) for piece in pieces_of(path, parsed, size, FileLimits())]
     again = [FileRows.from_json(json.loads(json.dumps(piece.as_json()))) for piece in pieces]
     assert again == pieces
     assert [(row.line, row.value) for piece in again for row in piece(names)] == whole

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from smart_assets.core.errors import SourceError
 from smart_assets.tasks import reasons
 from smart_assets.tasks.file_names import parse_name
+from smart_assets.tasks.file_rows import FileLimits
 from smart_assets.tasks.formats import pieces_of
 from smart_assets.tasks.source_kind import Columns
 from smart_assets.tasks.unread import COLUMNS_FILE, ReadColumns, UnreadValues, summed_up
@@ -173,7 +174,7 @@ def test_messages_become_trees_wherever_they_stand(tmp_path: Path, name: str) ->
     ]
     assert summed_up(result.columns)["turns of other branches"] == 1
     assert any("read as OpenAssistant (best-ranked path)" in line for line in log)
-    assert pieces_of(tmp_path / name, parse_name(name), 1) == [None]
+    assert pieces_of(tmp_path / name, parse_name(name), 1, FileLimits()) == [None]
 
 
 def test_messages_are_plain_rows_where_the_settings_say_so(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from smart_assets.core.errors import SourceError, StoreError, TrainingError
 from smart_assets.evaluation.settings import Evaluate
 from smart_assets.evaluation.task_collections import collections_state, read_collections
 from smart_assets.settings import load_project
-from smart_assets.store import url_folder
+from smart_assets.store import remote, url_folder
 from smart_assets.store.url_folder import UrlFile, UrlFolder
 from smart_assets.tasks.folder import FolderSource
 from smart_assets.tasks.reader import ReadOptions, read_source
@@ -180,7 +180,7 @@ def test_a_url_of_this_machine_is_a_path(tmp_path: Path) -> None:
 def test_files_whose_store_tells_no_state_are_fetched_every_time(
     tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(url_folder, "_TIMES", ())
+    monkeypatch.setattr(remote, "_TIMES", ())
     put("memory://some/data", "a.jsonl", pair("1"))
     source, memory = FolderSource(path="memory://some/data"), tmp_path / "memory.json"
     first = source.state(tmp_path, memory)

@@ -19,7 +19,6 @@ from smart_assets.assets import (
 from smart_assets.assets.declaration import Array, Asset, FromTexts, OtherFiles, Table, Upstream
 from smart_assets.assets.model_records import CheckpointSummary
 from smart_assets.assets.reading import evaluation_vectors
-from smart_assets.assets.reading.known_vectors import LAST_FILE, LONG_FILE
 from smart_assets.assets.records import (
     EmbeddingSummary,
     IndexSummary,
@@ -43,7 +42,7 @@ from smart_assets.assets.work import (
     tokens_to_train,
     tokens_trained,
 )
-from smart_assets.embedding.windows import LONG_PROMPTS
+from smart_assets.embedding.windows import LAST_FILE, LONG_FILE, LONG_PROMPTS
 from smart_assets.evaluation.record import METRICS_SCHEMA, ROWS_SCHEMA, SAMPLES_SCHEMA
 from smart_assets.mixture.mixture import MIXTURE_COLUMNS
 from smart_assets.tasks.kept import KEPT, KEPT_FILE

@@ -51,7 +51,12 @@ class CheckResult:
     rows: pa.Table | None = None  # the rows that it is about; no texts
 
 
-def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
+def inputs_to_check(project: Project, *keys: AssetPartition) -> Inputs:
+    """Return what a check reads.
+
+    Raises:
+        UpstreamMissingError: One of the partitions was never made.
+    """
     manifests = {key: project.store.current(key.asset, key.partition) for key in keys}
     missing = [str(key) for key, manifest in manifests.items() if manifest is None]
     if missing:
@@ -61,7 +66,7 @@ def _inputs(project: Project, *keys: AssetPartition) -> Inputs:
 
 def vectors_are_unit(project: Project, partition: str | None) -> CheckResult:
     """Check that every vector of a source is finite and has length 1."""
-    inputs = _inputs(project, AssetPartition(prompt_embeddings.NAME, partition))
+    inputs = inputs_to_check(project, AssetPartition(prompt_embeddings.NAME, partition))
     vectors = np.load(
         inputs.folder(prompt_embeddings.NAME, partition) / "vectors.npy", mmap_mode="r", allow_pickle=False
     )
@@ -82,7 +87,7 @@ def orderings_reproduce(project: Project, partition: str | None) -> CheckResult:
     Gains of approximate orderings are taken as they are; those of facility location are recomputed for as many groups
     as MOST_PAIRS_RECOMPUTED allows.
     """
-    inputs = _inputs(
+    inputs = inputs_to_check(
         project, AssetPartition(instance_orderings.NAME, partition), AssetPartition(prompt_embeddings.NAME, partition)
     )
     folder = inputs.folder(prompt_embeddings.NAME, partition)
@@ -147,7 +152,7 @@ def _recomputable(groups: Sequence[Mapping[str, Any]], objectives: Mapping[str, 
 
 
 def _subset(project: Project, partition: str | None, *besides: AssetPartition) -> tuple[pa.Table, Inputs]:
-    inputs = _inputs(
+    inputs = inputs_to_check(
         project,
         AssetPartition(selected_subset.NAME, partition),
         *besides,
@@ -205,7 +210,7 @@ def rows_are_distinct(project: Project, partition: str | None) -> CheckResult:
 
 def tasks_keep_their_rows(project: Project, partition: str | None) -> CheckResult:
     """Warn of every task of which more than half of the training rows hold evaluation text."""
-    inputs = _inputs(project, AssetPartition(evaluation_overlap.NAME))
+    inputs = inputs_to_check(project, AssetPartition(evaluation_overlap.NAME))
     summary = OverlapSummary.read(inputs.manifest(evaluation_overlap.NAME))
     most = summary.mostly_found()
     overlaps = pq.read_table(inputs.folder(evaluation_overlap.NAME) / "overlaps.parquet")
@@ -282,7 +287,7 @@ def _undecided_in(file: Path, ids: pa.Array) -> int:
 
 
 def _seed_folders(project: Project, partition: str | None) -> Inputs:
-    return _inputs(
+    return inputs_to_check(
         project, AssetPartition(finetuned_checkpoint.NAME, partition), AssetPartition(selected_subset.NAME, partition)
     )
 

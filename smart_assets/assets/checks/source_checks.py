@@ -5,10 +5,9 @@ from collections import Counter
 import pyarrow.parquet as pq
 
 from smart_assets.assets import raw_tasks
-from smart_assets.assets.checks.artifact_checks import CheckResult
+from smart_assets.assets.checks.artifact_checks import CheckResult, inputs_to_check
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.step import AssetPartition
-from smart_assets.core.errors import UpstreamMissingError
 from smart_assets.settings import Project
 from smart_assets.tasks import reasons
 
@@ -23,10 +22,7 @@ def rows_are_accepted(project: Project, partition: str | None) -> CheckResult:
     refused = project.store.last_refused(raw_tasks.NAME, partition)
     if refused is not None:
         return CheckResult(False, str(refused.refused))
-    manifest = project.store.current(raw_tasks.NAME, partition)
-    if manifest is None:
-        key = AssetPartition(raw_tasks.NAME, partition)
-        raise UpstreamMissingError(f"there is nothing to check: {key} was never made; materialize it")
+    manifest = inputs_to_check(project, AssetPartition(raw_tasks.NAME, partition)).manifest(raw_tasks.NAME, partition)
     origins = project.store.folder(manifest.attachments[ORIGINS_FOLDER])
     accepted = sum(pq.read_table(origins / "tasks.parquet", columns=["accepted"])["accepted"].to_pylist())
     counts = Counter(pq.read_table(origins / "rejected.parquet", columns=["reason"])["reason"].to_pylist())

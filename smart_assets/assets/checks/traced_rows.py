@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets import raw_tasks, selected_subset
-from smart_assets.assets.checks.artifact_checks import CheckResult
+from smart_assets.assets.checks.artifact_checks import CheckResult, inputs_to_check
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.records import RawTasksParameters
 from smart_assets.assets.step import AssetPartition, parse_input
-from smart_assets.core.errors import StoreError, UpstreamMissingError
+from smart_assets.core.errors import StoreError
 from smart_assets.settings import Project
 from smart_assets.store import Manifest, Store
 from smart_assets.store.hashing import file_sha256
@@ -51,10 +51,8 @@ def rows_are_traced(project: Project, partition: str | None) -> CheckResult:
         UpstreamMissingError: the subset was never made.
         StoreError: the subset's own file is missing.
     """
-    subset = project.store.current(selected_subset.NAME, partition)
-    if subset is None:
-        key = AssetPartition(selected_subset.NAME, partition)
-        raise UpstreamMissingError(f"there is nothing to check: {key} was never made; materialize it")
+    inputs = inputs_to_check(project, AssetPartition(selected_subset.NAME, partition))
+    subset = inputs.manifest(selected_subset.NAME, partition)
     rows = pq.read_table(project.store.artifact(subset) / "subset.parquet", columns=["source", "id"])
     distinct = rows.group_by(["source", "id"]).aggregate([]).sort_by([("source", "ascending"), ("id", "ascending")])
     untraced = list(_untraced(project.store, subset, distinct))

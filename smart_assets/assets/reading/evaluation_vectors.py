@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from smart_assets.assets import prompt_embeddings
 from smart_assets.assets.parquet import write_table
-from smart_assets.assets.reading.known_vectors import LAST_FILE, KnownVectors, known_vectors
+from smart_assets.assets.reading.known_vectors import KnownVectors, known_vectors
 from smart_assets.assets.records import OverlapParameters, OverlapSummary
 from smart_assets.assets.step import Draft, RunContext
 from smart_assets.core.errors import StoreError
 from smart_assets.embedding.embed import embed_prompts
 from smart_assets.embedding.encoder import devices_of, load_encoder
-from smart_assets.embedding.windows import PromptVectors
+from smart_assets.embedding.windows import LAST_FILE, PromptVectors
 from smart_assets.settings import Project
 
 ATTACHMENT = "vectors"

@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
+from smart_assets.assets.records import RawTasksParameters
 from smart_assets.store import Manifest, Store
 from smart_assets.tasks.kept import KEPT, KEPT_FILE
+from smart_assets.tasks.sources import recorded_source
 
 
 def kept_file(store: Store, manifest: Manifest) -> Path | None:
@@ -24,6 +26,11 @@ def kept_file(store: Store, manifest: Manifest) -> Path | None:
     if attachment is None or not any(file.path == KEPT_FILE for file in attachment.files):
         return None
     return store.folder(attachment) / KEPT_FILE
+
+
+def kept_names(manifest: Manifest) -> tuple[str, ...]:
+    """Return the names of what a source keeps of its rows, by the settings that it was read with."""
+    return tuple(recorded_source(RawTasksParameters.read(manifest).source).columns.kept)
 
 
 def read_kept(store: Store, manifest: Manifest) -> pa.Table | None:

@@ -17,12 +17,10 @@ from smart_assets.assets.step import RunContext
 from smart_assets.core.errors import StoreError
 from smart_assets.embedding.cache import VectorCache
 from smart_assets.embedding.encoder import PromptEncoder
-from smart_assets.embedding.windows import LONG_PROMPTS
+from smart_assets.embedding.windows import LAST_FILE, LONG_FILE, LONG_PROMPTS
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 
-LONG_FILE, LAST_FILE = "long_prompts.parquet", "last_windows.npy"
-"""Of an artifact with vectors: LONG_PROMPTS, and the vectors of their last windows. Not there where it has none."""
 _MANIFESTS = 20  # looked through for vectors of the encoder that is wanted now
 _PROMPTS_AT_ONCE = 4096
 

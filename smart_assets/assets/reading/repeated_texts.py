@@ -37,8 +37,7 @@ def repeated_texts(project: Project, manifests: Mapping[str, Manifest]) -> pa.Ta
     Raises:
         StoreError: The rows are not there.
     """
-    version = json_version({source: manifest.content_version for source, manifest in manifests.items()})
-    known = project.store.cache_folder("repeated_texts") / f"{version}.parquet"
+    known = project.store.cache_folder("repeated_texts") / f"{version_of(manifests)}.parquet"
     with suppress(OSError, pa.ArrowException):  # not there, or another process has just replaced it
         return pq.read_table(known)
     inputs = Inputs(
@@ -50,6 +49,11 @@ def repeated_texts(project: Project, manifests: Mapping[str, Manifest]) -> pa.Ta
     with written(known) as path:
         pq.write_table(repeats, path)
     return repeats
+
+
+def version_of(manifests: Mapping[str, Manifest]) -> str:
+    """Return the version of all rows of some sources."""
+    return json_version({source: manifest.content_version for source, manifest in manifests.items()})
 
 
 def same_texts(inputs: Inputs, sources: Sequence[str], ids: pa.Array | None = None) -> pa.Table:

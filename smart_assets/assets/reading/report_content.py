@@ -13,7 +13,6 @@ from smart_assets.assets import (
     base_model_results,
     eval_results,
     finetuned_checkpoint,
-    prompt_embeddings,
     raw_tasks,
     selected_subset,
     similarity_index,
@@ -23,7 +22,8 @@ from smart_assets.assets.finetuned_checkpoint import rows_of_seed
 from smart_assets.assets.model_records import CheckpointSummary
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
 from smart_assets.assets.reading.row_results import evaluation_times, read_results
-from smart_assets.assets.records import EmbeddingSummary
+from smart_assets.assets.reading.task_listing import long_rows
+from smart_assets.assets.records import LongRows
 from smart_assets.assets.step import SEED_FOLDERS, AssetPartition, Inputs, grid_key, seed_of_folder
 from smart_assets.comparison.compare_recipes import REFERENCES, ComparisonSpec, compare_shared_rows
 from smart_assets.comparison.measurement import Measurement
@@ -139,18 +139,17 @@ def gather_tasks(project: Project, inputs: Inputs) -> tuple[TaskSummary, ...]:
             task.validation_rows,
             task.rejected_rows,
             {recipe: by_task[task.task] for recipe, by_task in weights.items() if task.task in by_task},
-            *_long_rows(inputs, source, task.task),
+            *_long_rows(counted, task.task),
         )
         for source in project.settings.sources
         if inputs.find(raw_tasks.NAME, source) is not None
+        for counted in [long_rows(inputs, source)]
         for task in source_tasks(inputs, source)
     )
 
 
-def _long_rows(inputs: Inputs, source: str, task: str) -> tuple[int | None, int | None]:
+def _long_rows(counted: Mapping[str, LongRows] | None, task: str) -> tuple[int | None, int | None]:
     """Return how many rows of a task have long prompts, and how many of these are read in part; None: not counted."""
-    manifest = inputs.find(prompt_embeddings.NAME, source)
-    counted = None if manifest is None else EmbeddingSummary.read(manifest).long_prompts
     if counted is None:
         return None, None
     return (counted[task].rows, counted[task].read_in_part) if task in counted else (0, 0)

@@ -17,13 +17,11 @@ import pyarrow.parquet as pq
 
 from smart_assets.assets import evaluation_overlap, prompt_embeddings, raw_tasks
 from smart_assets.assets.raw_tasks import ORIGINS_FOLDER
+from smart_assets.assets.records import EmbeddingSummary, LongRows
 from smart_assets.assets.step import Inputs
 from smart_assets.settings import Project
 from smart_assets.store import Manifest
 from smart_assets.tasks.read_result import INSTANCES_FILE
-
-LONG_PROMPTS = "prompts longer than the encoder's window"
-"""The key under which `prompt_embeddings` counts them by task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,7 @@ def list_tasks(
     tasks: list[ListedTask] = []
     files: list[ListedFile] = []
     refused: dict[str, str] = {}
+    evaluation_text = _with_evaluation_text(project, inputs)
     for source in project.settings.sources:
         last = project.store.last_refused(raw_tasks.NAME, source)
         if last is not None:
@@ -84,7 +83,7 @@ def list_tasks(
         manifest = inputs.find(raw_tasks.NAME, source) or last
         if manifest is None:
             continue
-        tasks += _tasks(project, inputs, source, manifest, weights or {})
+        tasks += _tasks(inputs, source, manifest, evaluation_text, weights or {})
         files += _files(project, source, _origins(inputs, manifest))
     return TaskListing(tuple(tasks), tuple(files), refused)
 
@@ -94,13 +93,17 @@ def _origins(inputs: Inputs, manifest: Manifest) -> Path:
 
 
 def _tasks(
-    project: Project, inputs: Inputs, source: str, manifest: Manifest, weights: Mapping[str, Mapping[str, float]]
+    inputs: Inputs,
+    source: str,
+    manifest: Manifest,
+    evaluation_text: pa.Array,
+    weights: Mapping[str, Mapping[str, float]],
 ) -> Iterator[ListedTask]:
     origins = _origins(inputs, manifest)
     rows = pq.read_table(inputs.store.artifact(manifest) / INSTANCES_FILE, columns=["id", "task", "split"])
     train = rows.filter(pc.equal(rows["split"], "train"))
     held_out = _counts(rows.filter(pc.not_equal(rows["split"], "train"))["task"])
-    left_out = _counts(train.filter(pc.is_in(train["id"], value_set=_with_evaluation_text(project, inputs)))["task"])
+    left_out = _counts(train.filter(pc.is_in(train["id"], value_set=evaluation_text))["task"])
     training, long = _counts(train["task"]), _long_prompts(inputs, source)
     refused = _counts(pq.read_table(origins / "rejected.parquet", columns=["task"])["task"])
     seen = pq.read_table(origins / "tasks.parquet", columns=["task"])["task"].to_pylist()
@@ -128,9 +131,13 @@ def _with_evaluation_text(project: Project, inputs: Inputs) -> pa.Array:
 
 
 def _long_prompts(inputs: Inputs, source: str) -> dict[str, int]:
+    return {task: long.rows for task, long in (long_rows(inputs, source) or {}).items()}
+
+
+def long_rows(inputs: Inputs, source: str) -> dict[str, LongRows] | None:
+    """Return the rows with long prompts of a source's tasks, those with any; None where they were not counted."""
     embedded = inputs.find(prompt_embeddings.NAME, source)
-    counted: dict[str, dict[str, Any]] = {} if embedded is None else embedded.summary.get(LONG_PROMPTS) or {}
-    return {task: int(long["rows"]) for task, long in counted.items()}
+    return None if embedded is None else EmbeddingSummary.read(embedded).long_prompts
 
 
 def _files(project: Project, source: str, origins: Path) -> Iterator[ListedFile]:

@@ -13,6 +13,7 @@ from smart_assets.documents.trainers.trainer import Trainer, yaml_text
 
 _PLAIN = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 _JSON = pa.list_(pa.json_())
+_TURNS, _TEXTS = ("prompt", "completion"), ("tools", "id", "task", "template", "source")
 _BATCH_ROWS = 10_000
 
 
@@ -52,19 +53,15 @@ class Trl(Trainer):
 
 
 def _schema(plain: bool) -> pa.Schema:
-    turns = _PLAIN if plain else _JSON
-    texts = {name: pa.string() for name in ("tools", "id", "task", "template", "source")}
-    return pa.schema({"prompt": turns, "completion": turns} | texts)
+    return pa.schema(dict.fromkeys(_TURNS, _PLAIN if plain else _JSON) | dict.fromkeys(_TEXTS, pa.string()))
 
 
 def _batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     """Return rows with turns as structs where all of them are plain, else as JSON."""
     plain = all(turn.keys() == {"role", "content"} for row in rows for turn in (*row["prompt"], *row["completion"]))
-    texts = {name: [row[name] for row in rows] for name in ("tools", "id", "task", "template", "source")}
-    turns = {name: [row[name] for row in rows] for name in ("prompt", "completion")}
     columns = [
-        *(_turns(chats, plain) for chats in turns.values()),
-        *(pa.array(text, pa.string()) for text in texts.values()),
+        *(_turns([row[name] for row in rows], plain) for name in _TURNS),
+        *(pa.array([row[name] for row in rows], pa.string()) for name in _TEXTS),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=_schema(plain))
 
@@ -73,8 +70,8 @@ def _of_json(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return a batch with turns as JSON."""
     if batch.schema.field("prompt").type == _JSON:
         return batch
-    columns = [_turns(batch[name].to_pylist(), plain=False) for name in ("prompt", "completion")]
-    return pa.RecordBatch.from_arrays([*columns, *batch.columns[2:]], schema=_schema(plain=False))
+    columns = [_turns(batch[name].to_pylist(), plain=False) for name in _TURNS]
+    return pa.RecordBatch.from_arrays([*columns, *batch.columns[len(_TURNS) :]], schema=_schema(plain=False))
 
 
 def _turns(chats: Sequence[Sequence[Mapping[str, Any]]], plain: bool) -> pa.Array:

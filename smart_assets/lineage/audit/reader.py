@@ -36,6 +36,11 @@ Files = Mapping[str, Path]
 """Version of an artifact -> a file of it."""
 
 
+def unreadable(error: Exception) -> StoreError:
+    """Return what to say of files that DuckDB cannot read."""
+    return StoreError(f"files of the store cannot be read ({str(error)[:300]}): `smart verify` names what is damaged")
+
+
 class AuditReader:
     """Reads the store as it is when it is made; nothing is written."""
 
@@ -143,9 +148,7 @@ class AuditReader:
         try:
             return self._connection.execute(query, named).fetchall()
         except duckdb.Error as error:
-            raise StoreError(
-                f"files of the store cannot be read ({str(error)[:300]}): `smart verify` names what is damaged"
-            ) from error
+            raise unreadable(error) from error
 
     @cached_property
     def _connection(self) -> "DuckDBPyConnection":

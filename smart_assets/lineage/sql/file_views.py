@@ -1,6 +1,6 @@
 """The views over files of artifacts: where each one's rows lie, and the columns it has even while there are none."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +8,11 @@ import pyarrow as pa
 
 from smart_assets.assets import catalog
 from smart_assets.assets.declaration import Asset, Table
-from smart_assets.assets.records import RawTasksParameters
+from smart_assets.assets.reading.kept import kept_names
 from smart_assets.assets.step import seed_of_folder, split_grid_key
-from smart_assets.lineage.sql.quoting import file_name, identifier, kept_value, quoted
+from smart_assets.lineage.sql.quoting import file_name, kept_values, quoted
 from smart_assets.store import Manifest, Store
 from smart_assets.tasks.read_result import INSTANCES_FILE
-from smart_assets.tasks.sources import recorded_source
 
 _KINDS = {
     "string": "VARCHAR",
@@ -69,9 +68,8 @@ class View:
         if seed is not None:
             added += [f"{seed} AS seed"]
         rows = f"read_parquet({file_name(path)})"
-        columns = ", ".join(f"{kept_value(name)} AS {identifier(name)}" for name in _kept_names(manifest, kept))
-        if kept is not None and columns:
-            of_accepted = f"SELECT id, {columns} FROM read_parquet({file_name(kept)}) WHERE NOT duplicate"  # noqa: S608
+        if kept is not None and (columns := kept_values(kept_names(manifest))):
+            of_accepted = f"SELECT id, {', '.join(columns)} FROM read_parquet({file_name(kept)}) WHERE NOT duplicate"  # noqa: S608
             rows += f" LEFT JOIN ({of_accepted}) USING (id)"
         return f"SELECT {', '.join(added)}, * FROM {rows}"  # noqa: S608  (quoted)
 
@@ -96,11 +94,6 @@ def views() -> dict[str, View]:
         for table in asset.tables
         if table.view is not None
     }
-
-
-def _kept_names(manifest: Manifest, kept: Path | None) -> Iterable[str]:
-    """Return the names of what a source keeps of its rows."""
-    return () if kept is None else recorded_source(RawTasksParameters.read(manifest).source).columns.kept
 
 
 def _place(asset: Asset, table: Table) -> dict[str, pa.DataType]:

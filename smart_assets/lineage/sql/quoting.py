@@ -1,5 +1,6 @@
 """The text of queries: values where no parameter can stand, and where statements end."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -13,10 +14,10 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def kept_value(name: str, column: str = "kept") -> str:
-    """Return the expression of a kept value, as text, of the column that holds a row's as JSON."""
-    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-    return f"json_extract_string({column}, {quoted(pointer)})"
+def kept_values(names: Iterable[str]) -> list[str]:
+    """Return for each name the column of its values, as text, out of `kept`, which holds a row's as JSON."""
+    pointers = ((name, "/" + name.replace("~", "~0").replace("/", "~1")) for name in names)
+    return [f"json_extract_string(kept, {quoted(pointer)}) AS {identifier(name)}" for name, pointer in pointers]
 
 
 def file_name(path: Path) -> str:
